@@ -1,0 +1,67 @@
+# Two commands matter: `make serve` and `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+PORT   ?= 8000
+VENV   := .venv
+BIN    := $(VENV)/bin
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint format lock bench openapi clean
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+serve: $(VENV)/.serve  ## serve the bundled model on http://127.0.0.1:$(PORT) (PORT=…)
+	$(BIN)/segserve serve --port $(PORT)
+
+test: lint  ## lint, then the whole test suite
+	$(BIN)/pytest --cov --cov-report=term:skip-covered
+
+lint: $(VENV)/.dev  ## ruff, mypy, import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## put the code into its form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: $(VENV)/.dev  ## compile requirements/ from pyproject.toml, newest versions its ranges allow
+	$(COMPILE) --upgrade --extra cpu --extra train --extra otel --extra build --extra dev -o requirements/dev.txt
+	$(COMPILE) --constraint requirements/dev.txt --extra cpu --extra build -o requirements/serve.txt
+	$(COMPILE) --constraint requirements/dev.txt --extra cpu --extra train --extra build -o requirements/train.txt
+	$(COMPILE) --constraint requirements/dev.txt --extra gpu --extra build -o requirements/gpu.txt
+
+openapi: $(VENV)/.dev  ## write openapi.json from the code
+	$(BIN)/segserve openapi > openapi.json
+
+bench: $(VENV)/.dev  ## run the benchmarks
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
+
+# The environment is made once, and again only where the pinned requirements change.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "segserve needs Python 3.11 or newer; say make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.serve: requirements/serve.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/serve.txt
+	@$(MAKE) --no-print-directory $(VENV)/.project
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(MAKE) --no-print-directory $(VENV)/.project
+	@touch $@ $(VENV)/.serve
+
+# The commands `segserve` and `segtrain` of this checkout. Built without isolation: the backend is pinned with the rest.
+$(VENV)/.project: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,119 @@
+"""The layers that every network is built of."""
+
+from typing import Any, cast
+
+import keras
+import tensorflow as tf
+
+BATCH_NORM_MOMENTUM = 0.9  # Keras' 0.99 lags behind in trainings of a few thousand steps
+
+
+class BatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]
+    """Keras' BatchNormalization over channels, by TensorFlow's fused kernel.
+
+    Keras 3 spells the arithmetic out; on a CPU that takes about 40 % of a training step (benchmarks/batch_norm.py).
+    """
+
+    def call(self, x: tf.Tensor, training: bool = False, mask: None = None) -> tf.Tensor:  # noqa: ARG002
+        learning = training and self.trainable
+        # Under a mixed precision policy x is 16 bits wide, and the statistics stay float32.
+        gamma, beta, mean, variance = (
+            tf.cast(variable, tf.float32)
+            for variable in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        )
+        y, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x,
+            scale=gamma,
+            offset=beta,
+            mean=tf.zeros(0) if learning else mean,
+            variance=tf.zeros(0) if learning else variance,
+            epsilon=self.epsilon,
+            is_training=learning,
+        )
+        if learning:
+            keep = self.momentum
+            self.moving_mean.assign(mean * keep + batch_mean * (1 - keep))
+            self.moving_variance.assign(variance * keep + batch_variance * (1 - keep))
+        return y
+
+
+def conv_block(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
+    """3×3 'same' convolution, BatchNorm, ReLU; He initialisation (Ronneberger et al. 2015, section 3)."""
+    x = keras.layers.Conv2D(
+        filters,
+        3,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=f"{name}_conv",
+    )(x)
+    x = BatchNorm(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+def double_conv_block(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
+    """Two `conv_block`s, U-Net's unit."""
+    x = conv_block(x, filters, f"{name}_1")
+    return conv_block(x, filters, f"{name}_2")
+
+
+class MirrorPad(keras.layers.Layer):  # type: ignore[misc]
+    """Mirror-pad (N, H, W, C) at the bottom and right until H and W are multiples of `stride`.
+
+    The border pixel is not repeated (numpy's "reflect"); where the image is smaller than what it needs, the mirror
+    image is mirrored again, so any H, W ≥ 1 will do.
+    """
+
+    def __init__(self, stride: int, **layer_options: Any) -> None:
+        super().__init__(**layer_options)
+        self.stride = stride
+
+    def call(self, images: tf.Tensor) -> tf.Tensor:
+        for axis in (1, 2):
+            static = images.shape[axis]
+            if static is None or static % self.stride:
+                images = tf.gather(
+                    images, self._mirrored_indices(tf.shape(images)[axis]), axis=axis
+                )
+        return images
+
+    def _mirrored_indices(self, size: tf.Tensor) -> tf.Tensor:
+        padded = -(-size // self.stride) * self.stride
+        period = tf.maximum(2 * (size - 1), 1)
+        position = tf.range(padded) % period
+        return tf.where(position < size, position, period - position)
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        batch, height, width, channels = shape
+        return batch, self._padded(height), self._padded(width), channels
+
+    def _padded(self, size: int | None) -> int | None:
+        return size and -(-size // self.stride) * self.stride
+
+    def get_config(self) -> dict[str, Any]:
+        return cast(dict[str, Any], super().get_config()) | {"stride": self.stride}
+
+
+class CropLike(keras.layers.Layer):  # type: ignore[misc]
+    """Crop the first tensor (N, H', W', C) to the height and width of the second: MirrorPad's inverse."""
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        padded, original = inputs
+        if padded.shape[1] is not None and padded.shape[1:3] == original.shape[1:3]:
+            return padded
+        size = tf.shape(original)
+        return padded[:, : size[1], : size[2]]
+
+    def compute_output_shape(
+        self, shapes: tuple[tuple[int | None, ...], tuple[int | None, ...]]
+    ) -> tuple[int | None, ...]:
+        padded, original = shapes
+        return padded[0], original[1], original[2], padded[3]
+
+
+def scaled_input(x: keras.KerasTensor, channels_needed: int) -> keras.KerasTensor:
+    """Bring pixel values 0–255 to [-1, 1], and gray to as many equal channels as the encoder was trained on."""
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(x)
+    if x.shape[-1] == 1 and channels_needed > 1:
+        x = keras.layers.Concatenate(name="gray_to_rgb")([x] * channels_needed)
+    return x

@@ -1,0 +1,186 @@
+"""What a SavedModel promises, beyond what its graph can say.
+
+`<store>/<name>/<version>/` is TensorFlow Serving's layout; our own facts lie in `assets.extra/`, which other servers
+ignore. The contract is written last and the folder appears by one rename, so a reader sees a whole artefact or none.
+
+This module is all that the service imports from `models`; it needs pydantic and the standard library only.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+FORMAT_VERSION: Final = 1
+CONTRACT_PATH = Path("assets.extra/contract.json")
+MODEL_CARD_PATH = Path("assets.extra/model_card.md")
+OPENVINO_PATH = Path("assets.extra/openvino")
+
+ClassId = Annotated[int, Field(ge=0, le=255)]
+Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+class ContractError(Exception):
+    """The folder is no artefact, or not the one its contract describes. The text says which file, and what to do."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SegmentationClass(_Frozen):
+    """One class: its id is the pixel value in a class map, its colour the palette entry (`#rrggbb`)."""
+
+    id: ClassId
+    name: Annotated[str, Field(min_length=1)]
+    color: Color
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        return int(self.color[1:3], 16), int(self.color[3:5], 16), int(self.color[5:7], 16)
+
+
+class Training(_Frozen):
+    """Where the weights come from. `scores` maps a split to its scores, each a fraction in [0, 1]."""
+
+    dataset: str
+    licence: str
+    source: str
+    split_sizes: dict[str, int]
+    seed: int
+    epochs: int
+    minutes: float
+    finished: date
+    scores: dict[str, dict[str, float]]
+
+
+class Contract(_Frozen):
+    """The facts of one artefact, `assets.extra/contract.json`.
+
+    `receptive_field_radius` is the distance in pixels beyond which the input cannot change an output pixel, or None
+    where the network has global context. `files` maps each other file's path to its SHA-256.
+    """
+
+    format_version: Literal[1] = FORMAT_VERSION
+    name: Name
+    classes: Annotated[tuple[SegmentationClass, ...], Field(min_length=1, max_length=256)]
+    background: ClassId | None = None
+    ignore: ClassId | None = None
+    channels: Literal[1, 3]
+    stride: Annotated[int, Field(ge=1)]
+    receptive_field_radius: Annotated[int, Field(ge=0)] | None
+    architecture: str
+    upsampling: str
+    parameters: Annotated[int, Field(ge=0)]
+    training: Training | None = None
+    files: dict[str, str]
+
+    @model_validator(mode="after")
+    def _ids_agree(self) -> Self:
+        ids = [segmentation_class.id for segmentation_class in self.classes]
+        if ids != list(range(len(ids))):
+            raise ValueError(
+                f"class ids must be 0, 1, … in order, one a channel of the logits; got {ids}"
+            )
+        repeated = [name for name, n in Counter(c.name for c in self.classes).items() if n > 1]
+        if repeated:
+            raise ValueError(f"class names must differ; repeated: {', '.join(repeated)}")
+        if self.background is not None and self.background not in ids:
+            raise ValueError(
+                f"background {self.background} is not a class id; ids are 0 to {ids[-1]}"
+            )
+        if self.ignore in ids:
+            raise ValueError(
+                f"ignore id {self.ignore} is the id of class {self.classes[ids.index(self.ignore)].name!r}"
+            )
+        return self
+
+    @property
+    def digest(self) -> str:
+        """One SHA-256 over the artefact's files, so that two artefacts can be told apart at a glance."""
+        lines = "".join(f"{digest}  {path}\n" for path, digest in sorted(self.files.items()))
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def file_digests(artefact: Path) -> dict[str, str]:
+    """Map the path of each file below `artefact`, but the contract itself, to its SHA-256."""
+    return {
+        path.relative_to(artefact).as_posix(): _sha256(path)
+        for path in sorted(artefact.rglob("*"))
+        if path.is_file() and path != artefact / CONTRACT_PATH
+    }
+
+
+def write_contract(artefact: Path, contract: Contract) -> None:
+    """Write the contract into `artefact`. The caller writes it last and renames the folder into place."""
+    path = artefact / CONTRACT_PATH
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(contract.model_dump_json(indent=2) + "\n")
+
+
+def read_contract(artefact: Path) -> Contract:
+    """Read `artefact`'s contract. Raises ContractError where there is none or it does not hold together."""
+    path = artefact / CONTRACT_PATH
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        raise ContractError(
+            f"{artefact.name} has no {CONTRACT_PATH}; export it with `segtrain export`, "
+            "or wrap a foreign SavedModel with `segtrain adopt`"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContractError(f"{CONTRACT_PATH} cannot be read: {error}") from error
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ContractError(
+            f"{CONTRACT_PATH} is not JSON ({error}); is the folder still being copied?"
+        ) from error
+    version = document.get("format_version") if isinstance(document, dict) else None
+    if version != FORMAT_VERSION:
+        raise ContractError(
+            f"{CONTRACT_PATH} has format_version {version!r}; this segserve reads {FORMAT_VERSION}. "
+            "Export the model again with this release's `segtrain export`"
+        )
+    try:
+        return Contract.model_validate(document)
+    except ValidationError as error:
+        raise ContractError(f"{CONTRACT_PATH}: {_first_fault(error)}") from error
+
+
+def verify_files(artefact: Path, contract: Contract) -> None:
+    """Compare each file with its digest in the contract. Raises ContractError that names the first that differs."""
+    for name, digest in contract.files.items():
+        path = artefact / name
+        if not path.is_file():
+            raise ContractError(f"{name} is missing; is the folder still being copied?")
+        if _sha256(path) != digest:
+            raise ContractError(
+                f"{name} differs from its digest in {CONTRACT_PATH}; copy the folder again"
+            )
+
+
+def versions(model: Path) -> list[int]:
+    """The integer versions below `<store>/<name>`, ascending, as TensorFlow Serving reads them."""
+    return sorted(int(path.name) for path in _folders(model) if path.name.isdecimal())
+
+
+def _folders(parent: Path) -> Iterable[Path]:
+    return (path for path in parent.iterdir() if path.is_dir())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in fault["loc"])
+    return f"{place}: {fault['msg']}" if place else fault["msg"]

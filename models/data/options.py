@@ -1,0 +1,27 @@
+"""What a recipe can say about augmentation. Knows nothing of Keras, so that a command line can be read without it."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class AugmentationOptions(BaseModel):
+    """The [augmentation] table of a recipe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    crop: Annotated[
+        tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]],
+        Field(description="height and width in pixels of what the network trains on"),
+    ] = (256, 256)
+    scale: Annotated[
+        tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]],
+        Field(description="smallest and largest magnification"),
+    ] = (1.0, 1.0)
+    flip: Annotated[bool, Field(description="mirror left and right")] = True
+    brightness: Annotated[Fraction, Field(description="largest shift, of the range 0–255")] = 0.0
+    contrast: Annotated[Fraction, Field(description="largest change of contrast")] = 0.0
+    saturation: Annotated[Fraction, Field(description="largest change of saturation")] = 0.0
+    hue: Annotated[Fraction, Field(description="largest turn of the colour circle")] = 0.0

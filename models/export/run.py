@@ -1,0 +1,76 @@
+"""From a run folder to an artefact: the facts and the card that the training left behind."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import tomli_w
+
+from models.contract import Training
+from models.data.dataset import read_dataset
+from models.export.model_card import model_card
+from models.export.saved_model import ExportError, ModelFacts, export_network
+from models.training.recipe import Recipe
+from models.training.run import BEST, Run, is_run, load_network
+
+
+def export_run(folder: Path, store: Path, version: int | None) -> Path:
+    """Export a run's best model; the card shows the splits that `segtrain evaluate` has scored.
+
+    Raises ExportError, DatasetError and RecipeError.
+    """
+    if not is_run(folder):
+        raise ExportError(f"{folder} is no run folder; `segtrain train` makes one")
+    run = Run.open(folder)
+    if not (folder / BEST).exists():
+        raise ExportError(f"{folder} has no whole epoch yet; `segtrain train` goes on with it")
+    class_list = read_dataset(run.recipe.data).class_list
+    scored = run.scores()
+    state, recipe = run.state, run.recipe
+    training = Training(
+        dataset=class_list.name,
+        licence=class_list.licence,
+        source=class_list.source,
+        split_sizes={
+            name: len(samples) for name, samples in read_dataset(recipe.data).splits.items()
+        },
+        seed=recipe.seed,
+        epochs=state.epochs_done,
+        minutes=round(state.seconds / 60, 1),
+        finished=datetime.fromtimestamp((folder / "state.json").stat().st_mtime, UTC).date(),
+        scores={split: entry.summary for split, entry in scored.items()},
+    )
+    network = load_network(folder / BEST)
+    facts = ModelFacts(
+        name=recipe.name,
+        classes=class_list.classes,
+        background=class_list.background,
+        ignore=class_list.ignore,
+        architecture=_architecture(recipe),
+        upsampling=recipe.network.upsampling,
+        training=training,
+    )
+    card = model_card(
+        recipe.name,
+        f"{_architecture(recipe)}, {network.count_params():,} parameters: {class_list.task}.",
+        class_list.classes,
+        training,
+        {split: entry.class_iou for split, entry in scored.items()},
+        _recipe_text(recipe),
+        f"segtrain train RECIPE --data {class_list.name}",
+    )
+    return export_network(network, facts, card, store, version)
+
+
+def _architecture(recipe: Recipe) -> str:
+    network = recipe.network
+    detail = f"width {network.width}" if network.encoder == "plain" else network.encoder
+    return f"{network.name} ({detail})"
+
+
+def _recipe_text(recipe: Recipe) -> str:
+    """The recipe as TOML, with file names in place of the paths of one machine."""
+    document = recipe.model_dump(mode="json", exclude_none=True)
+    document["data"] = recipe.data.name
+    if recipe.network.weights is not None:
+        document["network"]["weights"] = Path(recipe.network.weights).name
+    return tomli_w.dumps(document)

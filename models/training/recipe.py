@@ -1,0 +1,77 @@
+"""A training as a TOML file; every field can be set on the command line too."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.architectures.options import NetworkOptions
+from models.contract import Name
+from models.data.options import AugmentationOptions
+
+ClassWeighting = Literal["none", "inverse_log", "median_frequency"]
+Decay = Literal["cosine", "poly", "constant"]
+
+
+class RecipeError(Exception):
+    """The recipe cannot be read, or a field is wrong. The text names the field and the limit."""
+
+
+class OptimizerOptions(BaseModel):
+    """The [optimizer] table: AdamW (Loshchilov and Hutter 2019)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    learning_rate: Annotated[float, Field(gt=0, description="the highest learning rate")] = 1e-3
+    weight_decay: Annotated[
+        float, Field(ge=0, description="decoupled; not on biases and BatchNorm")
+    ] = 0.01
+    decay: Annotated[Decay, Field(description="how the learning rate falls after warm-up")] = (
+        "cosine"
+    )
+    warm_up_steps: Annotated[int, Field(ge=0, description="steps to the highest rate")] = 100
+
+
+class Recipe(BaseModel):
+    """One training, from data to scores."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[Name, Field(description="the model's name in URLs")]
+    data: Annotated[Path, Field(description="the dataset folder")]
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="of weights, order and views")] = 1
+    epochs: Annotated[int, Field(ge=1, description="passes over the training split")] = 30
+    batch_size: Annotated[int, Field(ge=1, description="images a step")] = 8
+    class_weights: Annotated[
+        ClassWeighting, Field(description="how rare classes are weighted in the loss")
+    ] = "none"
+    network: NetworkOptions = NetworkOptions()
+    augmentation: AugmentationOptions = AugmentationOptions()
+    optimizer: OptimizerOptions = OptimizerOptions()
+
+
+def read_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
+    """Read a recipe and lay `changes`, nested as the recipe is, over it. Raises RecipeError."""
+    try:
+        document = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise RecipeError(
+            f"no recipe at {path}; those of the project are in models/recipes/"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not TOML: {error}") from error
+    try:
+        return Recipe.model_validate(_merged(document, changes or {}))
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        raise RecipeError(f"{path}: {place}: {fault['msg']}") from error
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if nested else value
+    return merged

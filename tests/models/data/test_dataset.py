@@ -1,0 +1,125 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.data.dataset import DatasetError, class_pixels, read_dataset, read_image, read_mask
+from tests.models.conftest import IGNORE, write_dataset
+
+
+def test_a_folder_is_read_split_by_split(dataset_folder: Path) -> None:
+    dataset = read_dataset(dataset_folder)
+    assert {name: len(samples) for name, samples in dataset.splits.items()} == {
+        "test": 2,
+        "train": 8,
+        "val": 3,
+    }
+    assert dataset.channels == 3
+    assert dataset.class_list.background == 0
+    assert all(sample.image.stem == sample.mask.stem for sample in dataset.split("train"))
+
+
+def test_gray_pictures_make_a_gray_dataset(tmp_path: Path) -> None:
+    assert read_dataset(write_dataset(tmp_path / "gray", {"train": 1}, gray=True)).channels == 1
+
+
+def test_class_pixels_are_those_of_the_masks(dataset_folder: Path) -> None:
+    dataset = read_dataset(dataset_folder)
+    masks = [np.asarray(Image.open(sample.mask)) for sample in dataset.split("train")]
+    expected = [sum(int((mask == class_id).sum()) for mask in masks) for class_id in range(3)]
+    assert class_pixels(dataset, "train").tolist() == expected
+
+
+def test_an_unknown_split_says_which_there_are(dataset_folder: Path) -> None:
+    with pytest.raises(DatasetError, match="no split 'holdout'; its splits are test, train, val"):
+        read_dataset(dataset_folder).split("holdout")
+
+
+def test_a_missing_class_list_shows_what_one_looks_like(own_dataset_folder: Path) -> None:
+    (own_dataset_folder / "classes.json").unlink()
+    with pytest.raises(DatasetError, match=r"classes\.json is missing"):
+        read_dataset(own_dataset_folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "is not JSON"),
+        ('{"name": "x", "classes": []}', "classes"),
+        (
+            '{"name": "x", "classes": [{"id": 1, "name": "a", "color": "#000000"}, {"id": 0, "name": "b", "color": "#000000"}]}',
+            "ids must be 0, 1",
+        ),
+    ],
+)
+def test_a_faulty_class_list_is_named(own_dataset_folder: Path, text: str, sentence: str) -> None:
+    (own_dataset_folder / "classes.json").write_text(text)
+    with pytest.raises(DatasetError, match=sentence):
+        read_dataset(own_dataset_folder)
+
+
+def test_an_ignore_id_that_is_a_class_is_refused(own_dataset_folder: Path) -> None:
+    path = own_dataset_folder / "classes.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"ignore": 1}))
+    with pytest.raises(DatasetError, match="ignore 1 is a class's id"):
+        read_dataset(own_dataset_folder)
+
+
+def test_an_image_without_a_mask_is_named(own_dataset_folder: Path) -> None:
+    (own_dataset_folder / "masks" / "train" / "1.png").unlink()
+    with pytest.raises(DatasetError, match=r"train/1\.png has no mask"):
+        read_dataset(own_dataset_folder)
+
+
+def test_a_stray_value_is_named_with_its_pixels(own_dataset_folder: Path) -> None:
+    path = own_dataset_folder / "masks" / "train" / "0.png"
+    mask = np.array(Image.open(path))
+    mask[0, :5] = 77
+    Image.fromarray(mask).save(path)
+    with pytest.raises(DatasetError, match=r"0\.png holds the value 77 in 5 pixels"):
+        class_pixels(read_dataset(own_dataset_folder), "train")
+
+
+def test_a_mask_of_another_size_is_named(own_dataset_folder: Path) -> None:
+    path = own_dataset_folder / "masks" / "train" / "0.png"
+    Image.fromarray(np.zeros((10, 20), np.uint8)).save(path)
+    with pytest.raises(DatasetError, match=r"0\.png is 20×10 pixels and its image 56×40"):
+        class_pixels(read_dataset(own_dataset_folder), "train")
+
+
+def test_a_truncated_image_is_named(own_dataset_folder: Path) -> None:
+    path = own_dataset_folder / "images" / "train" / "0.png"
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(DatasetError, match=r"0\.png cannot be read"):
+        read_image(path, 3)
+
+
+def test_a_colour_picture_is_no_mask(tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    Image.new("RGB", (4, 4)).save(path)
+    with pytest.raises(DatasetError, match="one channel of class ids"):
+        read_mask(path)
+
+
+def test_a_palette_mask_is_read_by_index(tmp_path: Path) -> None:
+    ids = np.array([[0, 1], [2, IGNORE]], np.uint8)
+    mask = Image.fromarray(ids, mode=None).convert("L")
+    palette = mask.copy()
+    palette.putpalette([7] * 768)
+    palette.save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), ids)
+
+
+def test_sixteen_bit_gray_is_scaled_by_its_depth(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 257, 65535]], np.uint16)).save(tmp_path / "deep.png")
+    assert read_image(tmp_path / "deep.png", 1)[..., 0].tolist() == [[0, 1, 255]]
+
+
+def test_an_image_is_turned_upright_by_its_exif(tmp_path: Path) -> None:
+    image = Image.new("RGB", (30, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    assert read_image(tmp_path / "turned.jpg", 3).shape == (30, 20, 3)

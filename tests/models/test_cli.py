@@ -1,0 +1,197 @@
+"""A training as its user sees it: train, stop, go on, evaluate, export."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from models.cli import main
+from models.contract import MODEL_CARD_PATH, read_contract, verify_files
+from models.training.run import BEST, LAST, Run, load_network
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory, recipe_file: Path) -> Path:
+    """A run of three epochs, unbroken."""
+    folder = tmp_path_factory.mktemp("run") / "whole"
+    assert main(["train", str(recipe_file), "--run", str(folder), "--epochs", "3"]) == 0
+    return folder
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_folder_holds_metrics_recipe_and_both_checkpoints(run_folder: Path) -> None:
+    assert [row["epoch"] for row in rows(run_folder)] == ["1", "2", "3"]
+    assert float(rows(run_folder)[-1]["loss"]) < float(rows(run_folder)[0]["loss"])
+    assert {"val_mean_iou", "val_iou_red", "learning_rate", "seconds"} <= set(rows(run_folder)[0])
+    best = max(rows(run_folder), key=lambda row: float(row["val_mean_iou"]))
+    state = json.loads((run_folder / "state.json").read_text())
+    assert state["best_epoch"] == int(best["epoch"])
+    assert not list(run_folder.glob("*partial*"))
+
+
+def test_a_stopped_run_goes_on_to_the_same_end(
+    run_folder: Path, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second epoch is interrupted at its end, before anything of it is kept."""
+    folder = tmp_path / "broken"
+    command = ["train", str(recipe_file), "--run", str(folder), "--epochs", "3"]
+    save_epoch = Run.save_epoch
+
+    def interrupted(self, model, state, row):  # type: ignore[no-untyped-def]
+        if state.epochs_done == 2:
+            raise KeyboardInterrupt
+        save_epoch(self, model, state, row)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save_epoch", interrupted)
+        assert main(command) == 130
+    assert len(rows(folder)) == 1
+    assert main(command) == 0
+    unbroken, resumed = load_network(run_folder / LAST), load_network(folder / LAST)
+    for expected, weights in zip(unbroken.get_weights(), resumed.get_weights(), strict=True):
+        # Threads add in any order; without the optimizer's state it would be a hundred times this.
+        np.testing.assert_allclose(weights, expected, atol=5e-4)
+
+
+def test_a_finished_run_is_not_trained_again(run_folder: Path, recipe_file: Path) -> None:
+    before = (run_folder / LAST).stat().st_mtime_ns
+    assert main(["train", str(recipe_file), "--run", str(run_folder), "--epochs", "3"]) == 0
+    assert (run_folder / LAST).stat().st_mtime_ns == before
+
+
+def test_a_run_folder_of_another_recipe_is_refused(
+    run_folder: Path, recipe_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(recipe_file), "--run", str(run_folder), "--epochs", "4"]) == 1
+    assert "holds a run with another epochs" in capsys.readouterr().err
+
+
+def test_a_wrong_folder_is_one_sentence(
+    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", str(recipe_file), "--data", str(tmp_path), "--run", str(tmp_path / "run")]
+    assert main(command) == 1
+    assert "classes.json is missing" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def artefact(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run's best model, scored on val and test, exported."""
+    store = tmp_path_factory.mktemp("store")
+    for split in ("val", "test"):
+        assert main(["evaluate", str(run_folder), "--split", split]) == 0
+    assert main(["export", str(run_folder), "--store", str(store)]) == 0
+    return store / "rectangles" / "1"
+
+
+def test_the_artefact_keeps_its_contract(artefact: Path) -> None:
+    contract = read_contract(artefact)
+    verify_files(artefact, contract)
+    assert [c.name for c in contract.classes] == ["background", "red", "blue"]
+    assert (contract.background, contract.ignore, contract.channels) == (0, 255, 3)
+    assert contract.stride == 16
+    assert contract.receptive_field_radius is not None
+    assert contract.training is not None
+    assert contract.training.split_sizes == {"test": 2, "train": 8, "val": 3}
+    assert set(contract.training.scores) == {"val", "test"}
+    card = (artefact / MODEL_CARD_PATH).read_text()
+    assert "CC0" in card
+    assert "| 1 | red | #e53935 |" in card
+    assert str(artefact.parent) not in card
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 40), (40, 56)])
+def test_the_signatures_agree_with_the_network(
+    artefact: Path, run_folder: Path, size: tuple[int, int]
+) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (1, *size, 3)).astype(np.uint8)
+    loaded = tf.saved_model.load(str(artefact))
+    logits = np.asarray(load_network(run_folder / BEST)(image.astype(np.float32), training=False))
+    class_map = np.asarray(
+        loaded.signatures["serving_default"](images=tf.constant(image))["class_map"]
+    )
+    probabilities = np.asarray(
+        loaded.signatures["probabilities"](images=tf.constant(image))["probabilities"]
+    )
+    assert class_map.dtype == np.uint8
+    np.testing.assert_array_equal(class_map, logits.argmax(axis=-1))
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(probabilities.argmax(axis=-1), class_map)
+
+
+def test_the_bytes_signature_reads_an_encoded_image(artefact: Path, dataset_folder: Path) -> None:
+    path = dataset_folder / "images" / "test" / "0.png"
+    signatures = tf.saved_model.load(str(artefact)).signatures
+    pixels = np.asarray(Image.open(path))[np.newaxis]
+    by_bytes = signatures["serve_bytes"](image_bytes=tf.constant([path.read_bytes()]))["class_map"]
+    by_pixels = signatures["serving_default"](images=tf.constant(pixels))["class_map"]
+    np.testing.assert_array_equal(by_bytes, by_pixels)
+
+
+def test_run_and_artefact_score_the_same(
+    artefact: Path, run_folder: Path, dataset_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(run_folder), "--split", "test", "--json"]) == 0
+    of_run = json.loads(capsys.readouterr().out)
+    data = ["--data", str(dataset_folder)]
+    assert main(["evaluate", str(artefact), "--split", "test", "--json", *data]) == 0
+    assert json.loads(capsys.readouterr().out) == of_run
+
+
+def test_an_exported_model_needs_a_data_folder(
+    artefact: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(artefact)]) == 1
+    assert "--data" in capsys.readouterr().err
+
+
+def test_a_second_export_is_the_next_version(run_folder: Path, artefact: Path) -> None:
+    store = artefact.parents[1]
+    assert main(["export", str(run_folder), "--store", str(store)]) == 0
+    assert (store / "rectangles" / "2" / "saved_model.pb").is_file()
+    assert main(["export", str(run_folder), "--store", str(store), "--version", "2"]) == 1
+
+
+def test_an_export_that_disagrees_leaves_no_folder(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network is changed after it was written, so that the folder holds another one."""
+    from models.export import saved_model
+
+    write = saved_model._write_saved_model
+
+    def write_and_change(network, folder):  # type: ignore[no-untyped-def]
+        write(network, folder)
+        kernel, bias = network.get_layer("logits").get_weights()
+        network.get_layer("logits").set_weights([-kernel, bias[::-1]])
+
+    monkeypatch.setattr(saved_model, "_write_saved_model", write_and_change)
+    assert main(["export", str(run_folder), "--store", str(tmp_path)]) == 1
+    assert list((tmp_path / "rectangles").iterdir()) == []
+
+
+def test_a_folder_that_is_no_run_cannot_be_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(tmp_path)]) == 1
+    assert "is no run folder" in capsys.readouterr().err
+
+
+def test_a_run_killed_between_metrics_and_state_redoes_its_epoch(
+    run_folder: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "killed"
+    shutil.copytree(run_folder, folder)
+    state = json.loads((folder / "state.json").read_text())
+    (folder / "state.json").write_text(json.dumps(state | {"epochs_done": 2}))
+    assert main(["train", str(recipe_file), "--run", str(folder), "--epochs", "3"]) == 0
+    assert [row["epoch"] for row in rows(folder)] == ["1", "2", "3"]
