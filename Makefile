@@ -8,13 +8,15 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint format lock bench openapi clean
+.PHONY: help serve trainer test lint format lock bench openapi clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 serve: $(VENV)/.serve  ## serve the bundled model on http://127.0.0.1:$(PORT) (PORT=…)
 	$(BIN)/segserve serve --port $(PORT)
+
+trainer: $(VENV)/.train  ## install what segtrain needs beside the service
 
 test: lint  ## lint, then the whole test suite
 	$(BIN)/pytest --cov --cov-report=term:skip-covered
@@ -39,7 +41,7 @@ openapi: $(VENV)/.dev  ## write openapi.json from the code
 	$(BIN)/segserve openapi > openapi.json
 
 bench: $(VENV)/.dev  ## run the benchmarks
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for name in batch_norm large_image soak; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
@@ -56,10 +58,15 @@ $(VENV)/.serve: requirements/serve.txt | $(VENV)/bin/python
 	@$(MAKE) --no-print-directory $(VENV)/.project
 	@touch $@
 
+$(VENV)/.train: requirements/train.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/train.txt
+	@$(MAKE) --no-print-directory $(VENV)/.project
+	@touch $@ $(VENV)/.serve
+
 $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(MAKE) --no-print-directory $(VENV)/.project
-	@touch $@ $(VENV)/.serve
+	@touch $@ $(VENV)/.serve $(VENV)/.train
 
 # The commands `segserve` and `segtrain` of this checkout. Built without isolation: the backend is pinned with the rest.
 $(VENV)/.project: pyproject.toml | $(VENV)/bin/python

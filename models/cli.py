@@ -90,7 +90,7 @@ def _export(parsed: argparse.Namespace) -> None:
     from models.export.run import export_run
 
     artefact = export_run(parsed.run_folder, parsed.store, parsed.version)
-    print(f"{artefact}\nNext: segserve serve --store {parsed.store}")
+    print(f"{artefact}\nNext: segserve serve --model-store {parsed.store}")
 
 
 # ---- the command line

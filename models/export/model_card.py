@@ -12,9 +12,10 @@ def model_card(
     training: Training,
     class_iou: dict[str, dict[str, float | None]],
     recipe_text: str,
-    command: str,
+    start: str,
 ) -> str:
-    """Write the card as Markdown. `class_iou` maps split to class name to IoU, None where a class does not occur."""
+    """Write the card as Markdown. `class_iou` maps split to class name to IoU, None where a class does not
+    occur; `start` says in a sentence what weights the training began with."""
     splits = ", ".join(f"{size} {split}" for split, size in training.split_sizes.items())
     return f"""# {name}
 
@@ -25,7 +26,7 @@ def model_card(
 {training.dataset} ({splits} images). Licence as stated by its source: {training.licence}.
 Source: {training.source}.
 
-Trained on the train split alone; the epoch was chosen on val; test was looked at once, for this card.
+Trained on the train split alone; val chose the epoch that was kept; test, where it is listed, only reports.
 
 ## Scores
 
@@ -39,11 +40,11 @@ Void pixels are left out. The means leave out classes that occur neither in the 
 
 ## Training
 
-{training.epochs} epochs in {training.minutes:.0f} minutes on a CPU with two shared cores, seed {training.seed}, finished {training.finished}.
+{training.epochs} epochs in {training.minutes:.0f} minutes, seed {training.seed}, finished {training.finished}. {start}
 
-    {command}
+To train it again, save the recipe below as {name}.toml, name your own folders in it, and say
 
-The recipe:
+    segtrain train {name}.toml
 
 ```toml
 {recipe_text.strip()}
@@ -58,7 +59,11 @@ pictures like those it was trained on; look at the IoU of a class before relying
 
 def _score_table(scores: dict[str, dict[str, float]]) -> str:
     names = list(next(iter(scores.values()), {}))
-    head = "| split | " + " | ".join(name.replace("_", " ") for name in names) + " |"
+    head = (
+        "| split | "
+        + " | ".join(name.replace("_", " ").replace("iou", "IoU") for name in names)
+        + " |"
+    )
     rule = "|---" * (len(names) + 1) + "|"
     rows = [
         f"| {split} | " + " | ".join(f"{values[name]:.4f}" for name in names) + " |"

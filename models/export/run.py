@@ -56,7 +56,7 @@ def export_run(folder: Path, store: Path, version: int | None) -> Path:
         training,
         {split: entry.class_iou for split, entry in scored.items()},
         _recipe_text(recipe),
-        f"segtrain train RECIPE --data {class_list.name}",
+        _start(recipe),
     )
     return export_network(network, facts, card, store, version)
 
@@ -65,6 +65,13 @@ def _architecture(recipe: Recipe) -> str:
     network = recipe.network
     detail = f"width {network.width}" if network.encoder == "plain" else network.encoder
     return f"{network.name} ({detail})"
+
+
+def _start(recipe: Recipe) -> str:
+    weights = recipe.network.weights
+    if weights is None:
+        return "All weights started at random."
+    return f"The encoder started from ImageNet weights ({Path(weights).name}), the rest at random."
 
 
 def _recipe_text(recipe: Recipe) -> str:

@@ -93,12 +93,15 @@ def _write_saved_model(network: keras.Model, folder: Path) -> None:
         image = tf.io.decode_image(image_bytes[0], channels=channels, expand_animations=False)
         return class_map(image[tf.newaxis])
 
-    archive = keras.export.ExportArchive()
-    archive.track(network)
-    archive.add_endpoint("serving_default", class_map, input_signature=[images])
-    archive.add_endpoint("probabilities", probabilities, input_signature=[images])
-    archive.add_endpoint("serve_bytes", serve_bytes, input_signature=[image_bytes])
-    archive.write_out(str(folder), verbose=False)
+    # keras.export.ExportArchive would write every weight twice (Keras 3.15).
+    module = tf.Module()
+    module.weights = [weight.value for weight in network.weights]
+    signatures = {
+        "serving_default": tf.function(class_map, input_signature=[images]),
+        "probabilities": tf.function(probabilities, input_signature=[images]),
+        "serve_bytes": tf.function(serve_bytes, input_signature=[image_bytes]),
+    }
+    tf.saved_model.save(module, str(folder), signatures=signatures)
 
 
 def _contract(network: keras.Model, facts: ModelFacts, folder: Path) -> Contract:
