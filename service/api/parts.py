@@ -1,0 +1,28 @@
+"""What the routes work with. `app.py` makes one of these an app."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from service.api.keys import KeyFile
+from service.api.metrics import Metrics
+from service.api.tracing import Tracing
+from service.registry import Registry
+
+
+@dataclass(frozen=True)
+class Parts:
+    """`keys` None lets every caller in; `tracing` None traces nothing."""
+
+    registry: Registry
+    metrics: Metrics
+    keys: KeyFile | None
+    tracing: Tracing | None
+    max_batch_request_images: int
+    stuck_after_seconds: float
+
+
+def parts_of(request: Request) -> Parts:
+    parts = request.app.state.parts
+    assert isinstance(parts, Parts)
+    return parts

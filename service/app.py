@@ -1,0 +1,235 @@
+"""The assembly: the one file that knows every part."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from service.api import docs, health, models, pages, segment
+from service.api.errors import ErrorMiddleware, install_error_handlers
+from service.api.keys import KeyFile, KeyFileError
+from service.api.limits import HeldBytes, LimitsMiddleware, RequestLimits
+from service.api.metrics import Metrics
+from service.api.parts import Parts
+from service.api.request_log import RequestLogMiddleware
+from service.api.tracing import Tracing, TracingUnavailableError, open_tracing
+from service.engines.threads import available_cores
+from service.pipeline.limits import PipelineLimits
+from service.registry import Registry, RegistryOptions
+from service.settings import SettingError, Settings, flag, variable
+from service.store import Selector
+
+TITLE = "segserve"
+
+# What registry and engines may take to end once no request is left. An engine that is stuck never does.
+STOP_SECONDS = 5.0
+
+EXPOSED_HEADERS = [
+    "X-Model",
+    "X-Request-ID",
+    "Server-Timing",
+    "X-Tiles",
+    "X-Tiles-Blended",
+    "Retry-After",
+]
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The ASGI application. Its lifespan loads the models, in the background. Raises SettingError."""
+    if not settings.model_store.is_dir():
+        raise _setting_error(settings, "model_store", "there is no such folder")
+    _check_room_for_uploads(settings)
+    held = HeldBytes(settings.max_held_upload_bytes)
+    metrics = Metrics()
+    workers = ThreadPoolExecutor(image_workers(settings), thread_name_prefix="image")
+    registry = Registry(
+        settings.model_store,
+        registry_options(settings),
+        pipeline_limits(settings),
+        workers,
+        metrics,
+    )
+    metrics.follow(registry, held)
+    parts = Parts(
+        registry=registry,
+        metrics=metrics,
+        keys=_open_keys(settings),
+        tracing=_open_tracing(settings),
+        max_batch_request_images=settings.max_batch_request_images,
+        stuck_after_seconds=settings.stuck_after_seconds,
+    )
+    app = FastAPI(
+        title=TITLE,
+        version=version("segserve"),
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+        middleware=_middleware(settings, parts, held),
+        lifespan=lambda _app: _lifespan(parts, workers),
+    )
+    app.state.parts = parts
+    install_error_handlers(app)
+    _add_routes(app)
+    return app
+
+
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI document of every server, whatever its settings."""
+    app = FastAPI(
+        title=TITLE,
+        version=version("segserve"),
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+    )
+    _add_routes(app)
+    return app.openapi()
+
+
+def _operation_id(route: APIRoute) -> str:
+    """What a generated client calls the operation: `segment`, not `segment_segment_post`."""
+    return route.name
+
+
+def _add_routes(app: FastAPI) -> None:
+    # pages first: a model's page and its JSON share an address, and the page takes browsers alone
+    for router in (pages.router, pages.html_router, segment.router, models.router, health.router):
+        app.include_router(router)
+    pages.mount_assets(app)
+    app.openapi = cache(lambda: docs.describe(app))  # type: ignore[method-assign]
+
+
+@asynccontextmanager
+async def _lifespan(parts: Parts, workers: ThreadPoolExecutor) -> AsyncGenerator[None]:
+    await parts.registry.start()
+    lag = asyncio.create_task(parts.metrics.watch_loop_lag())
+    try:
+        yield
+    finally:
+        lag.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await lag
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await parts.registry.stop()
+                await asyncio.to_thread(workers.shutdown)
+        except TimeoutError:
+            log.error("an engine did not end its batch within %g s", STOP_SECONDS)
+        if parts.tracing is not None:
+            await asyncio.to_thread(parts.tracing.close)
+
+
+def _middleware(settings: Settings, parts: Parts, held: HeldBytes) -> list[Middleware]:
+    """From the outside in: a refusal by any of them is logged, counted, and readable by a page of another origin."""
+    stack = [
+        Middleware(RequestLogMiddleware, parts.registry, parts.metrics, parts.tracing),
+        Middleware(LimitsMiddleware, request_limits(settings), held),
+        Middleware(ErrorMiddleware),
+    ]
+    if settings.cors_origins:
+        stack.insert(1, _cross_origin(settings.cors_origins))
+    return stack
+
+
+def _cross_origin(origins: tuple[str, ...]) -> Middleware:
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+        expose_headers=EXPOSED_HEADERS,
+    )
+
+
+def request_limits(settings: Settings) -> RequestLimits:
+    return RequestLimits(
+        max_upload_bytes=settings.max_upload_bytes,
+        max_body_bytes={"/segment/batch": settings.max_batch_upload_bytes},
+        max_held_bytes=settings.max_held_upload_bytes,
+        upload_timeout_seconds=settings.upload_timeout_seconds,
+        request_timeout_seconds=settings.request_timeout_seconds,
+    )
+
+
+def image_workers(settings: Settings) -> int:
+    return settings.image_workers or available_cores()
+
+
+def pipeline_limits(settings: Settings) -> PipelineLimits:
+    return PipelineLimits(
+        max_image_pixels=settings.max_image_pixels,
+        tile_size=settings.tile_side_pixels,
+        max_queue_images=settings.max_queue_images,
+        max_queue_bytes=settings.max_queue_bytes,
+        max_batch_images=settings.max_batch_images or None,
+        max_probability_bytes=settings.max_probability_bytes,
+    )
+
+
+def registry_options(settings: Settings) -> RegistryOptions:
+    """Raises SettingError."""
+    return RegistryOptions(
+        selection=tuple(_selector(settings, "models", text) for text in settings.models),
+        default_model=_selector(settings, "default_model", settings.default_model)
+        if settings.default_model
+        else None,
+        engine=settings.engine,
+        threads=settings.threads or available_cores(),
+        lazy=settings.lazy_loading,
+        max_model_bytes=settings.max_model_bytes or None,
+        watch=settings.watch_models,
+        force_polling=settings.watch_polling,
+    )
+
+
+def _selector(settings: Settings, field: str, text: str) -> Selector:
+    try:
+        return Selector.parse(text)
+    except ValueError as error:
+        raise _setting_error(settings, field, str(error)) from None
+
+
+def _open_keys(settings: Settings) -> KeyFile | None:
+    if settings.api_keys_file is None:
+        return None
+    try:
+        return KeyFile(settings.api_keys_file)
+    except KeyFileError as error:
+        raise _setting_error(settings, "api_keys_file", str(error)) from None
+
+
+def _open_tracing(settings: Settings) -> Tracing | None:
+    if settings.otlp_traces_url is None:
+        return None
+    try:
+        return open_tracing(settings.otlp_traces_url)
+    except TracingUnavailableError as error:
+        raise _setting_error(settings, "otlp_traces_url", str(error)) from None
+
+
+def _check_room_for_uploads(settings: Settings) -> None:
+    largest = max(settings.max_upload_bytes, settings.max_batch_upload_bytes)
+    if settings.max_held_upload_bytes < largest:
+        raise _setting_error(
+            settings,
+            "max_held_upload_bytes",
+            f"the largest upload that is let in, {largest} bytes, would never fit",
+        )
+
+
+def _setting_error(settings: Settings, field: str, fault: str) -> SettingError:
+    return SettingError(
+        f"{variable(field)} (flag {flag(field)}) is {str(getattr(settings, field))!r}: {fault}"
+    )

@@ -1,0 +1,33 @@
+"""What the pipeline asks of anything that can run a SavedModel."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Engine(Protocol):
+    """One loaded model on one device. Calls block and may come from any one thread at a time.
+
+    `device` is the field's word for where it runs ("CPU", "GPU:0"), and `precision` the arithmetic
+    ("fp32", "int8"). Beyond `best_batch` images, or `best_batch_pixels` in all of them, a larger
+    batch gains nothing on that device.
+    """
+
+    name: str
+    device: str
+    precision: str
+    best_batch: int
+    best_batch_pixels: int
+
+    def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Map images (N, H, W, C) to class ids (N, H, W)."""
+        ...
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Map images (N, H, W, C) to softmax probabilities (N, H, W, classes)."""
+        ...
+
+    def close(self) -> None:
+        """Give the model's memory back. The engine is not called again."""
+        ...

@@ -1,0 +1,252 @@
+"""Continuous batching: a free engine takes what waits of one shape, up to its limit.
+
+There is no timer. An image that finds the engine idle runs at once and alone; while it runs others
+gather, and go together next. The shape is that of the longest-waiting image, so none starves.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Literal, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engines.engine import Engine
+from service.pipeline.errors import DeadlineExceededError, InferenceError, ModelUnavailableError
+from service.pipeline.fit import fit_into
+from service.pipeline.observer import SILENT, Observer
+
+logger = logging.getLogger(__name__)
+
+Signature = Literal["class_map", "probabilities"]
+Result = NDArray[np.uint8] | NDArray[np.float32]
+T = TypeVar("T")
+
+
+class Ran(NamedTuple):
+    """An image's own result (H, W) or (H, W, classes), and the batch that it was part of."""
+
+    result: Result
+    batch: int
+    seconds: float
+
+
+class _Bucket(NamedTuple):
+    """What may share a batch."""
+
+    signature: Signature
+    height: int
+    width: int
+
+
+@dataclass(eq=False)
+class _Job:
+    bucket: _Bucket
+    image: NDArray[np.uint8]
+    deadline: float
+    number: int
+    future: asyncio.Future[Ran]
+
+
+@dataclass(eq=False)
+class Batcher:
+    """Feeds one engine from its own thread. Used on the event loop only.
+
+    A batch has at most `max_images` images and `max_pixels` pixels, but always one image. `turns`
+    is shared by all models of the machine: who holds it runs one batch, and it goes round in the
+    order of asking.
+    """
+
+    model_id: str
+    engine: Engine
+    turns: asyncio.Lock
+    max_images: int
+    max_pixels: int
+    observer: Observer = SILENT
+    _buckets: dict[_Bucket, deque[_Job]] = field(default_factory=dict)
+    _arrivals: Iterator[int] = field(default_factory=count)
+    _batches: Iterator[int] = field(default_factory=count)
+    _feeding: asyncio.Task[None] | None = None
+    _running_since: float | None = None
+    _closed: bool = False
+
+    def __post_init__(self) -> None:
+        self._thread = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix=f"engine-{self.model_id}"
+        )
+
+    @property
+    def stuck_seconds(self) -> float:
+        """How long the batch that runs now has been running; 0 when none does."""
+        return 0.0 if self._running_since is None else time.monotonic() - self._running_since
+
+    @property
+    def waiting(self) -> int:
+        """Images and tiles that wait for the engine."""
+        return sum(len(jobs) for jobs in self._buckets.values())
+
+    def capacity(self, shape: tuple[int, int]) -> int:
+        """The most images of this padded shape that go into one batch."""
+        return max(1, min(self.max_images, self.max_pixels // (shape[0] * shape[1])))
+
+    async def run(
+        self,
+        signature: Signature,
+        image: NDArray[np.uint8],
+        shape: tuple[int, int],
+        deadline: float,
+    ) -> Ran:
+        """Run an image (H, W, C) mirror-padded to `shape`; the result has that shape.
+
+        `deadline` is counted as time.monotonic() does; a caller that is cancelled is dropped from
+        the queue. Raises InferenceError if the batch fails, DeadlineExceededError if the image
+        still waits at its deadline, ModelUnavailableError once closed.
+        """
+        if self._closed:
+            raise _unloaded(self.model_id)
+        bucket = _Bucket(signature, *shape)
+        future: asyncio.Future[Ran] = asyncio.get_running_loop().create_future()
+        job = _Job(bucket, image, deadline, next(self._arrivals), future)
+        self._buckets.setdefault(bucket, deque()).append(job)
+        if self._feeding is None:
+            self._feeding = asyncio.create_task(self._feed())
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._forget(job)
+            raise
+
+    async def call(self, work: Callable[[Engine], None]) -> None:
+        """Run `work` on the engine's thread, before or between batches."""
+        async with self.turns:
+            await self._on_thread(lambda: work(self.engine))
+
+    async def close(self) -> None:
+        """Refuse what still waits, let the running batch end, and close the engine."""
+        if self._closed:
+            return
+        self._closed = True
+        self._refuse_all(lambda: _unloaded(self.model_id))
+        if self._feeding is not None:
+            await self._feeding
+        await self._on_thread(self.engine.close)
+        self._thread.shutdown(wait=False)
+
+    async def _feed(self) -> None:
+        try:
+            while self._buckets:
+                async with self.turns:
+                    if jobs := self._take():
+                        await self._run(jobs)
+        except Exception as error:
+            cause = error  # a fault of ours, or of the observer: nobody may be left waiting for it
+            self._refuse_all(lambda: _inference_error(self.model_id, cause))
+            raise
+        finally:
+            self._feeding = None
+
+    def _take(self) -> list[_Job]:
+        """The longest-waiting job and those that can run with it, without those nobody wants."""
+        while self._buckets:
+            bucket, waiting = min(self._buckets.items(), key=lambda item: item[1][0].number)
+            most = self.capacity((bucket.height, bucket.width))
+            jobs: list[_Job] = []
+            while waiting and len(jobs) < most:
+                job = waiting.popleft()
+                if not self._drop(job):
+                    jobs.append(job)
+            if not waiting:
+                del self._buckets[bucket]
+            if jobs:
+                return jobs
+        return []
+
+    def _drop(self, job: _Job) -> bool:
+        """Whether nobody wants the job's result any more."""
+        if job.future.done():  # cancelled just now: its caller had no chance yet to call `_forget`
+            self.observer.dropped(self.model_id, "cancelled")
+            return True
+        if job.deadline <= time.monotonic():
+            error = DeadlineExceededError("The image still waited for the model at its deadline.")
+            _fail(job, error)
+            self.observer.dropped(self.model_id, "deadline")
+            return True
+        return False
+
+    async def _run(self, jobs: list[_Job]) -> None:
+        bucket, number = jobs[0].bucket, next(self._batches)
+        started = time.monotonic()
+        try:
+            results = await self._on_thread(
+                lambda: _infer(self.engine, bucket, [job.image for job in jobs])
+            )
+        except Exception as error:  # whatever the engine raises concerns this batch alone
+            logger.exception("%s failed on a batch of %d × %s", self.model_id, len(jobs), bucket)
+            for job in jobs:
+                _fail(job, _inference_error(self.model_id, error))
+        else:
+            seconds = time.monotonic() - started
+            for job, result in zip(jobs, results, strict=True):
+                if not job.future.done():
+                    job.future.set_result(Ran(result, number, seconds))
+        self.observer.batch(self.model_id, len(jobs))
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        self._running_since = time.monotonic()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._running_since = None
+
+    def _refuse_all(self, make_error: Callable[[], Exception]) -> None:
+        for jobs in self._buckets.values():
+            for job in jobs:
+                _fail(job, make_error())
+        self._buckets.clear()
+
+    def _forget(self, job: _Job) -> None:
+        waiting = self._buckets.get(job.bucket)
+        if waiting is None or job not in waiting:
+            return  # it runs already, or is done
+        waiting.remove(job)
+        if not waiting:
+            del self._buckets[job.bucket]
+        self.observer.dropped(self.model_id, "cancelled")
+
+
+def _infer(engine: Engine, bucket: _Bucket, images: list[NDArray[np.uint8]]) -> list[Result]:
+    batch = np.empty((len(images), bucket.height, bucket.width, images[0].shape[-1]), np.uint8)
+    for padded, image in zip(batch, images, strict=True):
+        fit_into(padded, image)
+    results: Result = (
+        engine.class_map(batch) if bucket.signature == "class_map" else engine.probabilities(batch)
+    )
+    if results.shape[:3] != batch.shape[:3]:
+        raise ValueError(f"the engine gave {results.shape} for images {batch.shape}")
+    return list(results)
+
+
+def _fail(job: _Job, error: Exception) -> None:
+    if not job.future.done():
+        job.future.set_exception(error)
+
+
+def _inference_error(model_id: str, cause: Exception) -> InferenceError:
+    error = InferenceError(
+        f"{model_id} failed on this image. The cause is in the server's log; if it fails again, "
+        "tell the operator."
+    )
+    error.__cause__ = cause
+    return error
+
+
+def _unloaded(model_id: str) -> ModelUnavailableError:
+    return ModelUnavailableError(
+        f"{model_id} was unloaded. Send the image again.", retry_after_seconds=1.0
+    )

@@ -1,0 +1,49 @@
+"""What can go wrong with an image on its way. `api/errors.py` alone gives these a status."""
+
+
+class PipelineError(Exception):
+    """A fault whose text a caller may read: what was wrong, the limit, and what to do."""
+
+
+class UnreadableImageError(PipelineError):
+    """The bytes are an image type we read, and do not decode: truncated, corrupt or zero-sized."""
+
+
+class UnsupportedImageTypeError(PipelineError):
+    """The bytes are no image type we read."""
+
+
+class ImageTooLargeError(PipelineError):
+    """The header announces more pixels than the limit; nothing was decoded."""
+
+
+class QueueFullError(PipelineError):
+    """As many images wait as may. `retry_after_seconds` is when the queue will have room."""
+
+    def __init__(self, message: str, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DeadlineExceededError(PipelineError):
+    """The image was not done by its deadline."""
+
+
+class ModelUnavailableError(PipelineError):
+    """The model is loading, draining, or was unloaded while the image waited."""
+
+    def __init__(self, message: str, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class InferenceError(PipelineError):
+    """The engine failed on a batch. The cause is chained and logged, never shown."""
+
+
+class InvalidOptionError(PipelineError):
+    """An option is well-formed and does not fit this model, such as a class it does not have."""
+
+
+class AnswerTooLargeError(ImageTooLargeError):
+    """The image itself is welcome, but its answer in the format asked for would be over a limit."""

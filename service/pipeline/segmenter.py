@@ -1,0 +1,338 @@
+"""One image's way from bytes to answer. Start reading here: `Segmenter.segment`, then `_answer`."""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engines.engine import Engine
+from service.pipeline.admission import Admission, Place
+from service.pipeline.batching import Batcher, Ran, Signature
+from service.pipeline.decode import OpenImage, open_image, read_pixels
+from service.pipeline.errors import (
+    AnswerTooLargeError,
+    DeadlineExceededError,
+    InferenceError,
+    ModelUnavailableError,
+)
+from service.pipeline.fit import round_up
+from service.pipeline.formats import Encoded, Format, FormatOptions, Segmentation
+from service.pipeline.formats.classes import keep_classes, kept_ids
+from service.pipeline.formats.format import Need
+from service.pipeline.limits import PipelineLimits
+from service.pipeline.model import Model
+from service.pipeline.observer import SILENT, Observer, Stage
+from service.pipeline.stitch import Canvas, make_canvas, needs_probabilities
+from service.pipeline.tile import Tile, TilePlan, plan_tiles
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_TYPICAL_SIDE = 512
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time went. `queue_seconds` is all waiting: for a worker, a turn, the engine."""
+
+    decode_seconds: float
+    queue_seconds: float
+    infer_seconds: float
+    encode_seconds: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`tiles` is 1 for a picture run whole; `blended` tells tiles that were not cut exactly."""
+
+    encoded: Encoded
+    timings: Timings
+    tiles: int
+    blended: bool
+    width: int
+    height: int
+
+
+class Segmenter:
+    """One loaded model, ready for images.
+
+    `workers` decode and encode; `turns` go round the models that share the machine's cores. Used on
+    the event loop only. It owns the engine: `close` closes it.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        engine: Engine,
+        limits: PipelineLimits,
+        workers: ThreadPoolExecutor,
+        observer: Observer = SILENT,
+        *,
+        turns: asyncio.Lock | None = None,
+    ) -> None:
+        self.model = model
+        self.engine = engine
+        self._limits = limits
+        self._workers = workers
+        self._observer = observer
+        self._admission = Admission(limits.max_queue_images, limits.max_queue_bytes)
+        most_pixels = limits.tile_size**2
+        self._batcher = Batcher(
+            model_id=model.id,
+            engine=engine,
+            turns=turns or asyncio.Lock(),
+            max_images=limits.max_batch_images or engine.best_batch,
+            max_pixels=most_pixels
+            if limits.max_batch_images
+            else min(most_pixels, engine.best_batch_pixels),
+            observer=observer,
+        )
+        self._draining = False
+
+    @property
+    def waiting_images(self) -> int:
+        """Images accepted and not yet answered."""
+        return self._admission.images
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self._admission.bytes
+
+    @property
+    def stuck_seconds(self) -> float:
+        """How long the batch that runs now has been running; 0 when none does."""
+        return self._batcher.stuck_seconds
+
+    async def segment(
+        self,
+        body: bytes | bytearray | memoryview,
+        format: Format,
+        options: FormatOptions,
+        deadline: float,
+    ) -> Answer:
+        """Segment one image file and encode the result.
+
+        `deadline` is counted as time.monotonic() does. Raises subclasses of PipelineError only.
+        Cancelling it frees its place in the queue.
+        """
+        if self._draining:
+            raise ModelUnavailableError(
+                f"{self.model.id} is being unloaded. Send the image again.", retry_after_seconds=1.0
+            )
+        kept = kept_ids(self.model.contract, options.classes)
+        watch = _Stopwatch(self._workers)
+        try:
+            # infinity is told apart: not every event loop can wait that long
+            async with asyncio.timeout(
+                None if deadline == math.inf else deadline - time.monotonic()
+            ):
+                with self._admission.enter() as place:
+                    place.hold(len(body))
+                    answer = await self._answer(body, format, options, kept, deadline, place, watch)
+                    place.answered = True
+        except TimeoutError:
+            raise DeadlineExceededError(
+                f"The image was not done by its deadline; {watch.elapsed:.1f} s were spent on it. "
+                "Send it smaller, or try again when the server is less busy."
+            ) from None
+        self._report(answer.timings)
+        return answer
+
+    async def warm(self) -> None:
+        """Run both signatures at a small and a typical size, for what is set up once.
+
+        Raises InferenceError where the model does not do what its contract says.
+        """
+        stride = self.model.contract.stride
+        # one call a size, so that other models get their turns between
+        await self._batcher.call(lambda engine: self._rehearse(engine, stride))
+        await self._batcher.call(
+            lambda engine: self._rehearse(engine, round_up(_TYPICAL_SIDE, stride))
+        )
+
+    async def drain(self) -> None:
+        """Take no more images, and wait until those accepted are answered."""
+        self._draining = True
+        await self._admission.until_empty()
+
+    async def close(self) -> None:
+        """Give the engine back. Images that still wait are refused; `drain` first to have none."""
+        self._draining = True
+        await self._batcher.close()
+
+    async def _answer(
+        self,
+        body: bytes | bytearray | memoryview,
+        format: Format,
+        options: FormatOptions,
+        kept: frozenset[int],
+        deadline: float,
+        place: Place,
+        watch: "_Stopwatch",
+    ) -> Answer:
+        opened = await watch.run("decode", open_image, body, self._limits.max_image_pixels)
+        place.hold(self._size_of_work(opened, options.need))
+        image = await watch.run("decode", read_pixels, opened, self.model.contract.channels)
+        height, width = image.shape[:2]
+        plan = plan_tiles(
+            height,
+            width,
+            self.model.contract.stride,
+            self.model.contract.receptive_field_radius,
+            self._limits.tile_size,
+        )
+        canvas = await self._infer(image, plan, options.need, deadline, watch)
+        shown = image if format.needs_image else None
+        del image  # a third of a large picture's memory
+        encoded = await watch.run(
+            "encode", self._encode, canvas, plan, shown, kept, format, options
+        )
+        return Answer(encoded, watch.timings(), len(plan), plan.blended, width, height)
+
+    async def _infer(
+        self,
+        image: NDArray[np.uint8],
+        plan: TilePlan,
+        need: Need,
+        deadline: float,
+        watch: "_Stopwatch",
+    ) -> Canvas:
+        """Run the tiles a few at a time, so that other images come between.
+
+        One batch of them runs while the next waits.
+        """
+        canvas = make_canvas(plan, need, len(self.model.contract.classes))
+        signature: Signature = "probabilities" if needs_probabilities(plan, need) else "class_map"
+        running: deque[tuple[Tile, asyncio.Task[Ran]]] = deque()
+
+        async def stitch_next() -> None:
+            tile, task = running[0]
+            ran = await task
+            running.popleft()
+            watch.ran(ran)
+            await watch.run("infer", canvas.put, tile, ran.result)
+
+        try:
+            for tile in plan:
+                run = self._batcher.run(signature, plan.cut(image, tile), plan.tile_shape, deadline)
+                running.append((tile, asyncio.create_task(run)))
+                if len(running) == 2 * self._batcher.capacity(plan.tile_shape):
+                    await stitch_next()
+            while running:
+                await stitch_next()
+        finally:
+            tasks = [task for _, task in running]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return canvas
+
+    def _encode(
+        self,
+        canvas: Canvas,
+        plan: TilePlan,
+        image: NDArray[np.uint8] | None,
+        kept: frozenset[int],
+        format: Format,
+        options: FormatOptions,
+    ) -> Encoded:
+        keep_classes(self.model.contract, kept, canvas.class_map, canvas.confidence)
+        return format.encode(
+            Segmentation(
+                self.model,
+                canvas.class_map,
+                canvas.confidence,
+                canvas.probabilities,
+                image,
+                plan.blended,
+            ),
+            options,
+        )
+
+    def _report(self, timings: Timings) -> None:
+        self._observer.stage(self.model.id, "decode", timings.decode_seconds)
+        self._observer.stage(self.model.id, "queue", timings.queue_seconds)
+        self._observer.stage(self.model.id, "infer", timings.infer_seconds)
+        self._observer.stage(self.model.id, "encode", timings.encode_seconds)
+
+    def _size_of_work(self, opened: OpenImage, need: Need) -> int:
+        """Bytes of the decoded picture and its maps. Raises AnswerTooLargeError."""
+        contract = self.model.contract
+        probabilities = opened.pixels * len(contract.classes) * 4 if need == "probabilities" else 0
+        if probabilities > self._limits.max_probability_bytes:
+            raise AnswerTooLargeError(
+                f"The probabilities of {opened.pixels / 1e6:,.1f} megapixels × "
+                f"{len(contract.classes)} classes take "
+                f"{probabilities / 2**20:,.0f} MiB; the limit is "
+                f"{self._limits.max_probability_bytes / 2**20:,.0f} MiB. "
+                "Send the image in parts, or ask for `confidence`."
+            )
+        return opened.pixels * (contract.channels + 2) + probabilities
+
+    def _rehearse(self, engine: Engine, side: int) -> None:
+        contract = self.model.contract
+        images = np.full((1, side, side, contract.channels), 127, np.uint8)
+        probabilities = engine.probabilities(images)
+        started = time.monotonic()
+        class_map = engine.class_map(images)
+        self._admission.expect(time.monotonic() - started)
+        if class_map.shape != (1, side, side) or class_map.max() >= len(contract.classes):
+            raise InferenceError(
+                f"{self.model.id} gave a class map of shape {class_map.shape} with ids up to "
+                f"{class_map.max()} for an "
+                f"image of {side} × {side}; its contract has {len(contract.classes)} classes."
+            )
+        if probabilities.shape != (1, side, side, len(contract.classes)):
+            raise InferenceError(
+                f"{self.model.id} gave probabilities of shape {probabilities.shape} for an image "
+                f"of {side} × {side}; "
+                f"its contract has {len(contract.classes)} classes."
+            )
+
+
+@dataclass
+class _Stopwatch:
+    """Counts what one image costs. What is not spent in a stage was spent waiting."""
+
+    workers: ThreadPoolExecutor
+    started: float = field(default_factory=time.monotonic)
+    seconds: dict[Stage, float] = field(default_factory=dict)
+    batches: set[int] = field(default_factory=set)
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.started
+
+    async def run(self, stage: Stage, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` on a worker thread, and count its time there as `stage`."""
+
+        def timed() -> tuple[T, float]:
+            started = time.monotonic()
+            return work(*args, **kwargs), time.monotonic() - started
+
+        result, seconds = await asyncio.get_running_loop().run_in_executor(self.workers, timed)
+        self._add(stage, seconds)
+        return result
+
+    def ran(self, ran: Ran) -> None:
+        """Count a batch once, however many of this picture's tiles it held."""
+        if ran.batch not in self.batches:
+            self.batches.add(ran.batch)
+            self._add("infer", ran.seconds)
+
+    def timings(self) -> Timings:
+        decode, infer, encode = (
+            self.seconds.get(stage, 0.0) for stage in ("decode", "infer", "encode")
+        )
+        waited = max(0.0, self.elapsed - decode - infer - encode)
+        return Timings(decode, waited, infer, encode)
+
+    def _add(self, stage: Stage, seconds: float) -> None:
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds

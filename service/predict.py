@@ -1,0 +1,186 @@
+"""Files in, files out: the pipeline without HTTP."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from service.api.work import as_each_is_ready
+from service.pipeline.errors import PipelineError
+from service.pipeline.formats.format import Format, FormatOptions
+from service.pipeline.limits import PipelineLimits
+from service.registry import Registry, RegistryOptions
+
+# Which files of a folder are taken for images. A file that is named outright is always tried.
+IMAGE_SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".avif",
+        ".heic",
+        ".heif",
+    ]
+)
+EXTENSIONS = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "application/json": ".json",
+    "application/geo+json": ".geojson",
+    "application/x-npz": ".npz",
+}
+
+# Nobody waits at the other end; a picture may take as long as it takes.
+PATIENCE_SECONDS = 7 * 24 * 3600.0
+
+
+class PredictError(Exception):
+    """The job cannot begin. The text says what to change."""
+
+
+@dataclass(frozen=True)
+class Job:
+    sources: tuple[Path, ...]
+    out: Path
+    model: str | None
+    format: Format
+    options: FormatOptions
+    overwrite: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """One image file and where its answer goes."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Summary:
+    """`failures` pairs a file with what was wrong with it."""
+
+    written: int
+    skipped: int
+    failures: tuple[tuple[Path, str], ...]
+
+
+def plan(sources: Sequence[Path], out: Path, extension: str) -> list[Step]:
+    """A step for each image, folders searched through and mirrored below `out`. Raises PredictError."""
+    found = [pair for source in sources for pair in _images_of(source, out)]
+    if not found:
+        raise PredictError(f"there is no image in {', '.join(map(str, sources))}.")
+    targets = [relative.with_suffix(extension) for _, relative in found]
+    shared = {target for target, n in Counter(targets).items() if n > 1}
+    steps = []
+    for (source, relative), target in zip(found, targets, strict=True):
+        # photo.jpg beside photo.png: the whole name keeps their answers apart
+        name = relative.with_name(relative.name + extension) if target in shared else target
+        steps.append(Step(source, out / name))
+    clashes = [str(target) for target, n in Counter(step.target for step in steps).items() if n > 1]
+    if clashes:
+        raise PredictError(
+            f"several images would be written to {clashes[0]}; give them in separate commands."
+        )
+    return steps
+
+
+def _images_of(source: Path, out: Path) -> Iterable[tuple[Path, Path]]:
+    """Each image with its path below the source."""
+    if source.is_file():
+        yield source, Path(source.name)
+    elif source.is_dir():
+        for path in sorted(source.rglob("*")):
+            if (
+                path.suffix.lower() in IMAGE_SUFFIXES
+                and path.is_file()
+                and not path.is_relative_to(out)
+            ):
+                yield path, path.relative_to(source)
+    else:
+        raise PredictError(f"there is no file or folder {source}.")
+
+
+def extension_of(format: Format, options: FormatOptions) -> str:
+    return EXTENSIONS[getattr(options, "media_type", format.media_types[0])]
+
+
+async def predict(
+    job: Job, store: Path, registry_options: RegistryOptions, limits: PipelineLimits, workers: int
+) -> Summary:
+    """Do the job with one model, loaded for it. Raises PredictError before anything is written."""
+    steps = plan(job.sources, job.out, extension_of(job.format, job.options))
+    to_do = [step for step in steps if job.overwrite or not step.target.exists()]
+    skipped = len(steps) - len(to_do)
+    if not to_do:
+        return Summary(0, skipped, ())
+    with ThreadPoolExecutor(workers, thread_name_prefix="image") as pool:
+        registry = Registry(store, registry_options, limits, pool)
+        await registry.start()
+        try:
+            await registry.wait_until_settled()
+            at_once = 2 * _best_batch(registry, job.model)
+            failures = await _run(job, to_do, registry, at_once)
+        finally:
+            await registry.stop()
+    return Summary(len(to_do) - len(failures), skipped, tuple(failures))
+
+
+def _best_batch(registry: Registry, model: str | None) -> int:
+    try:
+        return registry.best_batch(model)
+    except PipelineError as error:
+        faults = [f"{state.id}: {state.error}" for state in registry.states() if state.error]
+        raise PredictError(" ".join([str(error), *faults])) from None
+
+
+async def _run(
+    job: Job, steps: list[Step], registry: Registry, at_once: int
+) -> list[tuple[Path, str]]:
+    failures = []
+    work = [partial(_do, job, step, registry) for step in steps]
+    # disable=None: no bar where standard error is no terminal
+    with tqdm(total=len(steps), unit="image", disable=None) as bar:
+        async with aclosing(as_each_is_ready(work, at_once)) as outcomes:
+            async for source, fault in outcomes:
+                bar.update()
+                if fault is not None:
+                    failures.append((source, fault))
+    return sorted(failures)
+
+
+async def _do(job: Job, step: Step, registry: Registry) -> tuple[Path, str | None]:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    try:
+        body = await asyncio.to_thread(step.source.read_bytes)
+        async with registry.lease(job.model, deadline) as segmenter:
+            answer = await segmenter.segment(body, job.format, job.options, deadline)
+        await asyncio.to_thread(_write, step.target, answer.encoded.body)
+    except PipelineError as error:
+        return step.source, str(error)
+    except OSError as error:
+        return step.source, f"{error.strerror}: {error.filename}"
+    return step.source, None
+
+
+def _write(target: Path, body: bytes) -> None:
+    """Write beside and rename, so that what has the final name is whole."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    part.write_bytes(body)
+    part.replace(target)

@@ -1,0 +1,270 @@
+"""Every setting of `segserve serve`: a SEGSERVE_* variable and a flag each, the unit in its name."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, CliApp, NoDecode, SettingsConfigDict, SettingsError
+
+from models import contract
+
+PREFIX = "SEGSERVE_"
+BUNDLED_MODELS = Path(contract.__file__).parent / "zoo"
+
+# Kubernetes gives each container the addresses of the Services in its namespace; one named "segserve"
+# makes SEGSERVE_PORT=tcp://10.0.0.7:8000 and others that nobody meant as settings.
+_SERVICE_LINK = re.compile(
+    r"SEGSERVE_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+_SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
+
+DEFAULT_PORT = 8000
+
+
+class SettingError(Exception):
+    """A setting cannot be used. The text names the variable, its value and the limit."""
+
+
+def _split_at_commas(value: object) -> object:
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip())
+        if isinstance(value, str)
+        else value
+    )
+
+
+def _ignore_service_link(value: object) -> object:
+    return DEFAULT_PORT if isinstance(value, str) and _SERVICE_LINK_VALUE.match(value) else value
+
+
+Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)]
+Port = Annotated[int, BeforeValidator(_ignore_service_link)]
+
+
+class Settings(BaseSettings):
+    """Serve the models of a store over HTTP. Each flag is also an environment variable; the flag wins."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_avoid_json=True,
+        cli_hide_none_type=True,
+        cli_show_env_vars=True,
+        cli_exit_on_error=False,
+    )
+
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on; 0.0.0.0 is every IPv4 address of the machine.",
+    )
+    port: Port = Field(
+        DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
+    )
+    root_path: str = Field(
+        "",
+        pattern=r"^(/[^/?#\s]+)*$",
+        description="Path prefix that a proxy strips before it hands requests on, such as /vision.",
+    )
+
+    model_store: Path = Field(
+        BUNDLED_MODELS,
+        description="Folder with <name>/<version>/ SavedModels; the bundled models by default.",
+    )
+    models: Strings = Field(
+        (),
+        description="Models to serve, such as street,nuclei/2; empty for the newest version of every model.",
+    )
+    default_model: str | None = Field(
+        None, description="Model for requests that name none; the first of the models if not set."
+    )
+    engine: Literal["auto", "tensorflow"] = Field("auto", description="What runs the models.")
+    threads: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Threads an engine computes with; 0 for as many as there are CPUs in the quota.",
+    )
+    image_workers: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Threads that decode and encode images; 0 for as many as there are CPUs.",
+    )
+    lazy_loading: bool = Field(
+        False, description="Load a model at its first request instead of at the start."
+    )
+    max_model_bytes: int = Field(
+        0,
+        ge=0,
+        description="Loaded models may add up to this many bytes, counted by their files; beyond it the least "
+        "recently used one is unloaded until it is asked for again. 0 for no limit.",
+    )
+    watch_models: bool = Field(
+        True, description="Load new versions while serving, when the store changes."
+    )
+    watch_polling: bool = Field(
+        False,
+        description="Look at the store again and again instead of asking to be told: for network volumes.",
+    )
+
+    max_upload_bytes: int = Field(
+        64 * 2**20, ge=1, description="Largest request body of POST /segment."
+    )
+    max_image_pixels: int = Field(
+        100_000_000,
+        ge=1,
+        le=2**31 - 1,
+        description="Largest width × height of an image, checked before decoding.",
+    )
+    max_batch_request_images: int = Field(
+        32, ge=1, le=10_000, description="Most images in one POST /segment/batch."
+    )
+    max_batch_upload_bytes: int = Field(
+        256 * 2**20, ge=1, description="Largest body of POST /segment/batch."
+    )
+    max_held_upload_bytes: int = Field(
+        2**30,
+        ge=1,
+        description="Request bodies in memory may add up to this many bytes; more are refused with 429.",
+    )
+    max_queue_images: int = Field(
+        64,
+        ge=1,
+        le=100_000,
+        description="Most images that wait for a model; more are refused with 429.",
+    )
+    max_queue_bytes: int = Field(
+        2**30,
+        ge=1,
+        description="Most bytes of decoded images that wait for a model; more are refused with 429.",
+    )
+    max_batch_images: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Most images an engine runs at once; 0 for what the engine says is best.",
+    )
+    max_probability_bytes: int = Field(
+        2**29, ge=1, description="Largest array of probabilities that one npz answer may hold."
+    )
+    tile_side_pixels: int = Field(
+        2048,
+        ge=64,
+        le=16384,
+        description="An image with more pixels than a square of this side is run in tiles.",
+    )
+
+    request_timeout_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=86_400,
+        description="A request not done this long after its arrival is answered with 504.",
+    )
+    upload_timeout_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=86_400,
+        description="A body not received this long after its request began is refused with 408.",
+    )
+    header_timeout_seconds: float = Field(
+        10.0, gt=0, le=3600, description="A connection whose request headers take longer is closed."
+    )
+    keep_alive_seconds: int = Field(
+        65,
+        ge=1,
+        le=3600,
+        description="An idle connection stays open this long; keep it above the load balancer's.",
+    )
+    shutdown_delay_seconds: float = Field(
+        2.0,
+        ge=0,
+        le=3600,
+        description="After SIGTERM, serve on this long while the load balancer takes notice.",
+    )
+    shutdown_grace_seconds: float = Field(
+        25.0,
+        gt=0,
+        le=3600,
+        description="After SIGTERM, accepted requests have this long in all to finish.",
+    )
+    stuck_after_seconds: float = Field(
+        120.0,
+        gt=0,
+        le=86_400,
+        description="/health/live fails when an engine has been busy with one batch this long.",
+    )
+
+    api_keys_file: Path | None = Field(
+        None,
+        description="File of hashed API keys, made by `segserve keys add`; without it every caller is served.",
+    )
+    cors_origins: Strings = Field(
+        (),
+        description="Web origins whose pages may call this server, such as https://app.example.org, or *.",
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="auto is text on a terminal, else JSON."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged."
+    )
+    otlp_traces_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="OTLP/HTTP address that receives traces, such as http://collector:4318/v1/traces; "
+        "needs the otel extra.",
+    )
+
+
+def variable(field: str) -> str:
+    return PREFIX + field.upper()
+
+
+def flag(field: str) -> str:
+    return "--" + field.replace("_", "-")
+
+
+def read_settings(arguments: Sequence[str]) -> Settings:
+    """The settings of the environment with those of the command line on top. Raises SettingError."""
+    try:
+        return CliApp.run(Settings, cli_args=list(arguments), cli_exit_on_error=False)
+    except SettingsError as error:
+        raise SettingError(
+            f"{str(error).removeprefix('error parsing CLI: ')}; see `segserve serve --help`"
+        ) from None
+    except ValidationError as error:
+        raise SettingError(_first_fault(error)) from None
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each SEGSERVE_* variable that is no setting: most often a slip of the pen."""
+    known = {variable(field) for field in Settings.model_fields}
+    strays = sorted(
+        name
+        for name in environment
+        if name.startswith(PREFIX) and name not in known and not _SERVICE_LINK.fullmatch(name)
+    )
+    return [
+        f"{name} is not a setting and has no effect{_suggestion(name, known)}" for name in strays
+    ]
+
+
+def _suggestion(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return (
+        f"; did you mean {close[0]}?" if close else "; `segserve serve --help` lists the settings"
+    )
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    field = str(fault["loc"][0])
+    message = fault["msg"][0].lower() + fault["msg"][1:]
+    return f"{variable(field)} (flag {flag(field)}) is {str(fault['input'])!r}: {message}"

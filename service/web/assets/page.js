@@ -1,0 +1,320 @@
+// The page at /: brings the parts together. Start reading at `show`.
+
+import { hasKey, listModels, Problem, segment, setKey } from "./api.js";
+import { paint, readClassMap, shares } from "./class-map.js";
+import { byId } from "./dom.js";
+import { Legend } from "./legend.js";
+import { Pictures } from "./pictures.js";
+import { Result } from "./result.js";
+import { Strip } from "./strip.js";
+import { showTiming } from "./timing.js";
+import { Viewer } from "./viewer.js";
+
+const POLL_MILLISECONDS = 1000;
+const IGNORED = { name: "ignore" };
+
+let models = { default_model: null, models: [] };
+let map = null; // the class map of the picture that is shown
+let opened = null; // the picture that the viewer has
+let visit = 0; // counts what was shown, so that what is late is dropped
+
+const viewer = new Viewer(
+  {
+    root: byId("viewer"),
+    pictureLayer: byId("picture-layer"),
+    classLayer: byId("class-layer"),
+    crosshair: byId("crosshair"),
+    divider: byId("divider"),
+    probe: byId("probe"),
+  },
+  { describe: classAt, hovers: (id) => legend.point(id), moves: (scale) => (byId("zoom-value").value = `${Math.round(100 * scale)} %`) },
+);
+const legend = new Legend({ list: byId("legend"), absent: byId("absent"), showAll: byId("show-all") }, showOnly);
+const result = new Result({
+  formats: byId("formats"),
+  text: byId("format-text"),
+  onlyShown: byId("only-shown"),
+  onlyShownLabel: byId("only-shown-label"),
+  curl: byId("curl").firstElementChild,
+  copy: byId("copy"),
+  download: byId("download"),
+  fault: byId("download-fault"),
+});
+const strip = new Strip(byId("strip"), { selects: select, removes: remove });
+const pictures = new Pictures(pictureChanged);
+
+/** Show a picture as soon as it is decoded, and its classes as soon as they are there. */
+async function show(picture) {
+  const turn = ++visit;
+  map = opened = null;
+  if (picture.state !== "done") legend.clear();
+  showState(picture);
+  result.set({ picture, shown: [] });
+  const bitmap = await createImageBitmap(picture.file).catch(() => null);
+  if (turn !== visit) return;
+  viewer.open(bitmap?.width ?? 1, bitmap?.height ?? 1);
+  if (bitmap !== null) await viewer.setPicture(bitmap);
+  if (turn !== visit) return;
+  opened = picture;
+  if (picture.state === "done") await showClasses(picture);
+}
+
+async function showClasses(picture) {
+  const turn = visit;
+  const read = await readClassMap(picture.answer.blob);
+  const contract = await contractOf(picture.answer.model);
+  if (turn !== visit) return;
+  if (viewer.size?.width !== read.width || viewer.size?.height !== read.height) await showServersCopy(picture, read);
+  if (turn !== visit) return;
+  map = { ...read, names: contract.classes.map(({ name }) => name) };
+  const percents = shares(map);
+  const present = percents.map(([id, percent]) => ({ ...classOf(id), percent }));
+  legend.show(present, map.names.filter((_, id) => map.counts[id] === 0));
+  result.set({ picture, shown: [], canFilter: contract.background !== null || contract.ignore !== null });
+  showTiming({ total: byId("timing-total"), bar: byId("timing-bar"), list: byId("timing") }, picture.answer);
+  showState(picture);
+  byId("viewer").ariaBusy = "true"; // until the classes are drawn
+  byId("status").textContent = `${picture.name}: ${present.map(({ name, percent }) => `${name} ${percent.toFixed(1)} %`).join(", ")}`;
+  await viewer.setClasses(await paint(map, null));
+  if (turn === visit) byId("viewer").ariaBusy = "false";
+}
+
+/** What the browser cannot decode, such as TIFF or HEIC, the server can: its overlay without any colour over it. */
+async function showServersCopy(picture, { width, height }) {
+  const turn = visit;
+  viewer.open(width, height);
+  const query = { model: picture.answer.model, format: "overlay", alpha: 0, media_type: "image/jpeg" };
+  const copy = await segment(picture.file, picture.name, query).catch(() => null);
+  if (copy !== null && turn === visit) await viewer.setPicture(await createImageBitmap(copy.blob));
+}
+
+async function showOnly(ids) {
+  if (map === null) return;
+  const turn = visit;
+  result.set({ shown: ids === null ? [] : [...ids].map((id) => classOf(id).name) });
+  const bitmap = await paint(map, ids);
+  if (turn === visit && ids === legend.shown) await viewer.setClasses(bitmap);
+}
+
+function classOf(id) {
+  return { id, color: map.colors[id], name: map.names[id] ?? IGNORED.name };
+}
+
+function classAt(x, y) {
+  if (map === null) return null;
+  const found = classOf(map.ids[y * map.width + x]);
+  if (!byId("crosshair").hidden) byId("status").textContent = `${found.name}, ${x}, ${y}`;
+  return found;
+}
+
+/** What is said of the picture that is shown: at work, failed, or nothing but its classes. */
+function showState({ name, state, problem, answer }) {
+  const isFailed = state === "failed";
+  const isDone = state === "done" && map !== null;
+  byId("viewer").ariaBusy = String(!isFailed && !isDone);
+  byId("working").hidden = isFailed || isDone;
+  byId("working-text").textContent = pictures.isOpen ? `Segmenting ${name}` : "Waiting for the model";
+  byId("fault").hidden = !isFailed;
+  byId("viewer").classList.toggle("is-failed", isFailed);
+  byId("fault-title").textContent = problem?.title ?? "";
+  byId("fault-text").textContent = problem?.message ?? "";
+  byId("classes").hidden = !isDone;
+  byId("no-classes").hidden = isDone;
+  byId("no-classes").textContent = isFailed ? "This picture has none." : "They appear here when the picture is done.";
+  byId("time").hidden = !isDone;
+  byId("answered-by").textContent = isDone ? answer.model : "";
+}
+
+function pictureChanged(picture) {
+  const isAny = pictures.list.length > 0;
+  byId("welcome").hidden = isAny;
+  byId("workbench").hidden = byId("panel").hidden = !isAny;
+  document.body.classList.toggle("is-working", isAny);
+  if (picture === null) {
+    strip.show(pictures.list, pictures.selected);
+    return;
+  }
+  strip.update(picture, pictures.selected);
+  if (picture.problem?.status === 401) {
+    askForKey(picture.problem, () => pictures.list.filter((one) => one.problem?.status === 401).forEach((one) => pictures.retry(one)));
+  }
+  if (picture !== pictures.selected) return;
+  if (picture.state !== "done") {
+    map = null;
+    viewer.clearClasses();
+    legend.clear();
+  }
+  showState(picture);
+  result.set({ picture });
+  if (picture.state === "done" && picture === opened && map === null) showClasses(picture);
+}
+
+function select(picture) {
+  if (picture === pictures.selected) return;
+  pictures.selected = picture;
+  strip.show(pictures.list, picture);
+  show(picture);
+}
+
+function remove(picture) {
+  const place = pictures.list.indexOf(picture);
+  pictures.remove(picture);
+  const next = pictures.list[place] ?? pictures.list.at(-1);
+  if (next === undefined) {
+    visit += 1;
+    pictures.selected = map = null;
+    byId("choose").focus();
+    return;
+  }
+  if (picture === pictures.selected) select(next);
+  byId("strip").querySelector("[aria-current=true]").focus();
+}
+
+/** Add files or blobs with a name; `address` where they came from this server. */
+function add(files, address = null) {
+  const sources = [...files].map((file) => ({ name: file.name, file, address }));
+  if (sources.length === 0) return;
+  select(pictures.add(sources));
+}
+
+async function addExample(path) {
+  const address = new URL(path, document.baseURI).href;
+  const blob = await (await fetch(address)).blob();
+  add([new File([blob], path.split("/").at(-1), { type: blob.type })], address);
+  byId("viewer").focus();
+}
+
+// Models
+
+/** Ask for the models until the chosen one can be used; the page works meanwhile. */
+async function watchModels() {
+  for (;;) {
+    try {
+      models = await listModels();
+      offerModels();
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem;
+      if (problem.status === 401) await new Promise((resolve) => askForKey(problem, resolve));
+      else notice(problem.message);
+    }
+    if (pictures.isOpen) return;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MILLISECONDS));
+  }
+}
+
+function offerModels() {
+  const names = [...new Set(models.models.map(({ name }) => name))];
+  const pinned = models.models.filter(({ name }) => models.models.filter((one) => one.name === name).length > 1);
+  const choices = new Set([...names, ...pinned.map(({ name, version }) => `${name}/${version}`)]);
+  if (models.default_model !== null) choices.add(models.default_model);
+  const wanted = pictures.model ?? new URLSearchParams(location.search).get("model");
+  const chosen = choices.has(wanted) ? wanted : models.default_model;
+  const list = byId("model");
+  list.replaceChildren(...[...choices].sort().map((name) => new Option(name, name, false, name === chosen)));
+  list.disabled = choices.size === 0;
+  useModel(chosen);
+}
+
+function useModel(choice) {
+  const matching = models.models.filter(({ name, version }) => choice === name || choice === `${name}/${version}`);
+  const isOpen = matching.some(({ state }) => state === "ready" || state === "unloaded");
+  const isComing = matching.some(({ state }) => state === "loading");
+  if (isOpen) notice("");
+  else if (choice === null) notice("This server has no models yet. Put one into its store; this page takes note by itself.");
+  else if (isComing) notice(`The model ${choice} is loading. Pictures you add now are segmented as soon as it is ready.`);
+  else notice(`The model ${choice} does not serve: ${matching.find(({ error }) => error)?.error ?? "it is being unloaded"}`);
+  byId("card-link").href = `models/${encodeURIComponent((choice ?? "").split("/")[0])}`;
+  byId("card-link").hidden = choice === null;
+  result.set({ model: choice });
+  pictures.use(choice, isOpen);
+}
+
+/** The contract of a model by its id, such as "street/1"; one loaded since the list was read is asked for. */
+async function contractOf(id) {
+  const find = () => models.models.find(({ name, version, contract }) => `${name}/${version}` === id && contract !== null);
+  if (find() === undefined) models = await listModels();
+  return find()?.contract ?? { classes: [], background: null, ignore: null };
+}
+
+function notice(sentence) {
+  byId("notice").textContent = sentence;
+  byId("notice").hidden = sentence === "";
+}
+
+function askForKey(problem, then) {
+  const dialog = byId("key-dialog");
+  byId("key-text").textContent = hasKey() ? problem.message : "This server is for those who have a key to it. Its operator gives them out.";
+  dialog.onclose = () => {
+    setKey(byId("key").value);
+    then();
+  };
+  if (!dialog.open) dialog.showModal();
+}
+
+// Controls
+
+function setOpacity(percent) {
+  const value = Math.max(0, Math.min(100, percent));
+  byId("opacity").value = value;
+  byId("opacity-value").value = `${value} %`;
+  viewer.setOpacity(value);
+  result.set({ alpha: value / 100 });
+}
+
+function toggleSwipe() {
+  viewer.setSwipe(!viewer.isSwiped);
+  byId("swipe").setAttribute("aria-pressed", viewer.isSwiped);
+}
+
+function listen() {
+  const opacity = () => Number(byId("opacity").value);
+  byId("opacity").addEventListener("input", () => setOpacity(opacity()));
+  byId("swipe").addEventListener("click", toggleSwipe);
+  byId("zoom-in").addEventListener("click", () => viewer.zoom(1.5));
+  byId("zoom-out").addEventListener("click", () => viewer.zoom(1 / 1.5));
+  byId("zoom-fit").addEventListener("click", () => viewer.fit());
+  byId("viewer").addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "c") toggleSwipe();
+    if (event.key === "[") setOpacity(opacity() - 10);
+    if (event.key === "]") setOpacity(opacity() + 10);
+  });
+  byId("retry").addEventListener("click", () => pictures.retry(pictures.selected));
+  byId("discard").addEventListener("click", () => remove(pictures.selected));
+  byId("model").addEventListener("change", () => {
+    useModel(byId("model").value);
+    if (!pictures.isOpen) watchModels();
+  });
+  for (const id of ["choose", "add"]) byId(id).addEventListener("click", () => byId("file").click());
+  byId("file").addEventListener("change", () => {
+    add(byId("file").files);
+    byId("file").value = ""; // so that the same file can be chosen again
+  });
+  for (const button of byId("examples").querySelectorAll("button")) {
+    button.addEventListener("click", () => addExample(button.dataset.example));
+  }
+  document.addEventListener("paste", (event) => add(event.clipboardData.files));
+  listenToDrops();
+}
+
+function listenToDrops() {
+  const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
+  document.addEventListener("dragover", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    byId("drop").hidden = false;
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (event.relatedTarget === null) byId("drop").hidden = true;
+  });
+  document.addEventListener("drop", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    byId("drop").hidden = true;
+    add(event.dataTransfer.files);
+  });
+}
+
+listen();
+setOpacity(Number(byId("opacity").value));
+watchModels();

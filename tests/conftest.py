@@ -1,0 +1,23 @@
+"""Models and settings that all tests share."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.solvable import save_solvable_model
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def solvable_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with `solvable/1` (RGB) and `gray/1`. Read only: a test that changes a store makes
+    its own.
+    """
+    store = tmp_path_factory.mktemp("store")
+    save_solvable_model(store)
+    save_solvable_model(store, "gray", channels=1)
+    return store

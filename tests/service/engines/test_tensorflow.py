@@ -1,0 +1,65 @@
+import gc
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.contract import read_contract
+from service.engines.engine import Engine
+from service.engines.loading import load_engine
+from tests.solvable import solve
+
+
+@pytest.fixture(scope="module")
+def engine(solvable_store: Path) -> Iterator[Engine]:
+    artefact = solvable_store / "solvable" / "1"
+    engine = load_engine("auto", artefact, read_contract(artefact), threads=2)
+    yield engine
+    engine.close()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 8, 8), (2, 33, 57), (5, 1, 40)])
+def test_class_maps_have_the_images_size(engine: Engine, shape: tuple[int, int, int]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    class_maps = engine.class_map(images)
+    assert class_maps.dtype == np.uint8
+    np.testing.assert_array_equal(class_maps, np.stack([solve(image) for image in images]))
+
+
+def test_probabilities_add_up_to_one_and_agree_with_the_class_map(engine: Engine) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (2, 9, 17, 3), np.uint8)
+    probabilities = engine.probabilities(images)
+    assert probabilities.dtype == np.float32
+    assert probabilities.shape == (2, 9, 17, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(probabilities.argmax(axis=-1), engine.class_map(images))
+
+
+def test_it_says_where_and_how_it_runs(engine: Engine) -> None:
+    assert engine.name == "tensorflow"
+    assert engine.device == "CPU" or engine.device.startswith("GPU:")
+    assert engine.precision == "fp32"
+    assert engine.best_batch >= 1
+
+
+def test_a_batch_it_cannot_run_is_refused_and_the_engine_goes_on(engine: Engine) -> None:
+    with pytest.raises(Exception, match="uint8"):
+        engine.class_map(np.zeros((1, 8, 8, 3), np.float32))
+    assert engine.class_map(np.zeros((1, 8, 8, 3), np.uint8)).shape == (1, 8, 8)
+
+
+def test_closing_gives_the_graph_back(solvable_store: Path) -> None:
+    artefact = solvable_store / "gray" / "1"
+    engine = load_engine("tensorflow", artefact, read_contract(artefact), threads=2)
+    graph = weakref.ref(engine._class_map.graph)  # type: ignore[attr-defined]
+    engine.close()
+    gc.collect()
+    assert graph() is None
+
+
+def test_an_unknown_engine_is_refused_with_the_names_there_are(solvable_store: Path) -> None:
+    artefact = solvable_store / "solvable" / "1"
+    with pytest.raises(ValueError, match="no engine is called 'caffe'; there are auto, tensorflow"):
+        load_engine("caffe", artefact, read_contract(artefact), threads=1)

@@ -1,0 +1,255 @@
+"""`segserve` as a person at a terminal uses it."""
+
+import json
+import shutil
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.api.keys import KeyFile
+from service.cli import main
+from service.settings import BUNDLED_MODELS
+from tests.service.serving import picture, png_bytes
+from tests.solvable import solve
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Three photographs in two folders, and a file that is none."""
+    folder = tmp_path / "photos"
+    (folder / "trip").mkdir(parents=True)
+    for n, name in enumerate(["a.png", "b.PNG", "trip/c.png"]):
+        (folder / name).write_bytes(png_bytes(picture(10, 10 + n, seed=n)))
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def predict(store: Path, *arguments: object) -> int:
+    return main(["predict", "--model-store", str(store), "-m", "solvable", *map(str, arguments)])
+
+
+def test_predict_mirrors_a_folder(
+    solvable_store: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "masks"
+    assert predict(solvable_store, photos, "-o", out) == 0
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == [
+        "a.png",
+        "b.png",
+        "trip/c.png",
+    ]
+    for n, name in enumerate(["a.png", "b.png", "trip/c.png"]):
+        np.testing.assert_array_equal(
+            np.array(Image.open(out / name)), solve(picture(10, 10 + n, seed=n))
+        )
+    assert capsys.readouterr().out == "3 written, 0 skipped because they were there, 0 failed\n"
+
+
+def test_predict_skips_what_is_done_unless_told_otherwise(
+    solvable_store: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "masks"
+    out.mkdir()
+    (out / "a.png").write_bytes(b"of yesterday")
+    assert predict(solvable_store, photos, "-o", out) == 0
+    assert capsys.readouterr().out.startswith("2 written, 1 skipped")
+    assert (out / "a.png").read_bytes() == b"of yesterday"
+    assert predict(solvable_store, photos, "-o", out, "--overwrite") == 0
+    assert capsys.readouterr().out.startswith("3 written, 0 skipped")
+    np.testing.assert_array_equal(np.array(Image.open(out / "a.png")), solve(picture(10, 10)))
+
+
+def test_predict_does_the_rest_when_one_image_fails(
+    solvable_store: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 torn")
+    assert predict(solvable_store, photos, "-o", tmp_path / "masks") == 1
+    streams = capsys.readouterr()
+    assert streams.out.startswith("3 written, 0 skipped because they were there, 1 failed")
+    assert "torn.jpg: " in streams.err
+    assert not (tmp_path / "masks" / "torn.png").exists()
+
+
+def test_predict_leaves_no_half_written_file(
+    solvable_store: Path, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "masks"
+    assert predict(solvable_store, photos / "a.png", "-o", out) == 0
+    assert [path.name for path in out.iterdir()] == ["a.png"]
+
+
+def test_predict_keeps_apart_what_shares_a_name(
+    solvable_store: Path, photos: Path, tmp_path: Path
+) -> None:
+    Image.fromarray(picture(9, 9)).save(photos / "a.bmp")
+    out = tmp_path / "masks"
+    assert predict(solvable_store, photos, "-o", out) == 0
+    assert {path.name for path in out.iterdir()} == {"a.png.png", "a.bmp.png", "b.png", "trip"}
+
+
+def test_predict_does_not_take_its_own_answers_for_images(
+    solvable_store: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for expected in ("3 written, 0 skipped", "0 written, 3 skipped"):
+        assert predict(solvable_store, photos, "-o", photos / "masks") == 0
+        assert capsys.readouterr().out.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["-f", "rle"], "a.json"),
+        (["-f", "polygons"], "a.geojson"),
+        (["-f", "npz", "-p", "probabilities=true", "-p", "dtype=float32"], "a.npz"),
+        (["-f", "overlay", "-p", "media_type=image/jpeg"], "a.jpg"),
+        (["-f", "confidence"], "a.png"),
+    ],
+)
+def test_predict_knows_every_format(
+    solvable_store: Path, photos: Path, tmp_path: Path, arguments: list[str], name: str
+) -> None:
+    assert predict(solvable_store, photos / "a.png", "-o", tmp_path / "out", *arguments) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nowhere.png"], "no file or folder nowhere.png"),
+        ([".", "-f", "tiff"], "the formats are png"),
+        ([".", "-p", "alpha=1"], "belongs to overlay"),
+        ([".", "-p", "alpha"], "NAME=VALUE"),
+        ([".", "-p", "classes=a", "-p", "classes=b"], "more than once"),
+        ([".", "-m", "strete"], "There is no model 'strete'"),
+        ([".", "-m", "two words"], "names no model"),
+        ([".", "--model-store", "/nowhere"], "no folder /nowhere"),
+    ],
+)
+def test_a_command_that_cannot_work_says_why_in_a_sentence(
+    solvable_store: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(photos)
+    store = [] if "--model-store" in arguments else ["--model-store", str(solvable_store)]
+    assert main(["predict", "-o", str(tmp_path / "out"), *store, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.startswith("segserve predict: ")
+    assert error.count("\n") == 1
+
+
+def test_an_empty_folder_is_told_of(
+    solvable_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert predict(solvable_store, tmp_path / "empty", "-o", tmp_path / "out") == 2
+    assert "there is no image in" in capsys.readouterr().err
+
+
+def test_models_lists_the_store_and_finds_what_is_broken(
+    solvable_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(solvable_store, store)
+    assert main(["models", "--model-store", str(store)]) == 0
+    listed = capsys.readouterr().out
+    assert "solvable/1" in listed
+    assert "3 classes" in listed
+    (store / "gray" / "1" / "saved_model.pb").write_bytes(b"")
+    assert main(["models", "--model-store", str(store), "--json"]) == 1
+    rows = {row["model"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["solvable/1"]["classes"] == ["red", "green", "blue"]
+    assert "differs from its digest" in rows["gray/1"]["fault"]
+
+
+def test_a_key_is_made_once_listed_and_revoked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "keys"
+    assert main(["keys", "add", "alice", "--file", str(path)]) == 0
+    key = capsys.readouterr().out.strip()
+    assert key not in path.read_text()
+    assert path.stat().st_mode & 0o077 == 0
+    assert KeyFile(path).name_of(key) == "alice"
+    assert main(["keys", "add", "alice", "--file", str(path)]) == 2
+    assert main(["keys", "add", "bob", "--file", str(path)]) == 0
+    capsys.readouterr()
+    assert main(["keys", "list", "--file", str(path)]) == 0
+    assert capsys.readouterr().out == "alice\nbob\n"
+    assert main(["keys", "revoke", "alice", "--file", str(path)]) == 0
+    assert KeyFile(path).name_of(key) is None
+    assert main(["keys", "revoke", "alice", "--file", str(path)]) == 2
+    assert "has no key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["keys", "list"], ["keys", "add", "--file", "x"], ["keys", "add", "two words", "--file", "x"]],
+)
+def test_a_key_needs_a_file_and_a_name(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith("segserve keys: ")
+
+
+def test_a_port_in_use_is_one_sentence(
+    solvable_store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        assert main(["serve", "--model-store", str(solvable_store), "--port", port]) == 2
+    error = capsys.readouterr().err
+    assert f"segserve serve: Port {port} of 127.0.0.1 is in use by another program" in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--port", "99999"], "SEGSERVE_PORT (flag --port) is '99999'"),
+        (["--host", "no.such.host.invalid"], "no address of this machine"),
+        (["--model-store", "/nowhere"], "SEGSERVE_MODEL_STORE (flag --model-store) is '/nowhere'"),
+        (["--models", "a b"], "SEGSERVE_MODELS"),
+        (["--default-model", "a/b/c"], "SEGSERVE_DEFAULT_MODEL"),
+        (["--api-keys-file", "/nowhere"], "SEGSERVE_API_KEYS_FILE"),
+        (["--max-held-upload-bytes", "1000"], "268435456 bytes, would never fit"),
+    ],
+)
+def test_a_server_that_cannot_start_says_why(
+    solvable_store: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert main(["serve", "--model-store", str(solvable_store), *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [([], 2), (["sevre"], 2), (["--help"], 0), (["-h"], 0)]
+)
+def test_a_person_who_does_not_know_the_commands_is_shown_them(
+    arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == code
+    streams = capsys.readouterr()
+    shown = streams.out if code == 0 else streams.err
+    for command in ("serve", "predict", "models", "keys", "openapi"):
+        assert f"  {command} " in shown
+
+
+def test_the_bundled_store_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    if not BUNDLED_MODELS.is_dir():
+        pytest.skip("no bundled model has been exported yet")
+    assert main(["models"]) == 0
+    assert capsys.readouterr().out
