@@ -1,0 +1,74 @@
+"""Question: what does the fused BatchNorm gain over Keras' own in a training step?
+
+    .venv/bin/python -m benchmarks.batch_norm
+
+Both variants of the street network, batch 8 of 256×352, in turn in one run; medians of the rounds, and their ratio.
+"""
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+
+from benchmarks.serving import write_result
+from models.architectures.blocks import BatchNorm
+from models.architectures.networks import build_network
+from models.architectures.options import NetworkOptions
+from models.training.losses import WeightedCrossEntropy
+
+ROUNDS = 5
+STEPS = 3
+
+
+def _keras_own(layer: keras.layers.Layer) -> keras.layers.Layer:
+    kind = keras.layers.BatchNormalization if isinstance(layer, BatchNorm) else type(layer)
+    return kind.from_config(layer.get_config())
+
+
+def _step(network: keras.Model) -> Callable[[], float]:
+    """A function that takes some training steps and gives the seconds each took."""
+    draw = np.random.default_rng(0)
+    images = draw.uniform(0, 255, (8, 256, 352, 3)).astype(np.float32)
+    masks = draw.integers(0, 11, (8, 256, 352)).astype(np.uint8)
+    network.compile(keras.optimizers.AdamW(1e-3), WeightedCrossEntropy([1.0] * 11))
+    network.train_on_batch(images, masks)
+
+    def run() -> float:
+        began = time.perf_counter()
+        for _ in range(STEPS):
+            network.train_on_batch(images, masks)
+        return (time.perf_counter() - began) / STEPS
+
+    return run
+
+
+def main() -> None:
+    """Measure, print, and keep the result."""
+    options = NetworkOptions(encoder="mobilenet_v2", upsampling="bilinear")
+    network = build_network(11, 3, options)
+    variants = {
+        "fused": _step(network),
+        "keras": _step(keras.models.clone_model(network, clone_function=_keras_own)),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(ROUNDS):
+        for name, run in variants.items():
+            seconds[name].append(run())
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    write_result(
+        "batch_norm",
+        {
+            "seconds_a_step": medians,
+            "keras_over_fused": medians["keras"] / medians["fused"],
+            "rounds": ROUNDS,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

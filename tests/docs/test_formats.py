@@ -1,0 +1,134 @@
+"""The decoders of docs/formats.md, run as they stand on answers of a real server."""
+
+import base64
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from playwright.sync_api import Page, sync_playwright
+
+from service.pipeline.formats import FORMATS
+from tests.service.serving import ServerThread, png_bytes, serving
+from tests.solvable import solve
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+CLASS_MAP_FORMATS = ("png", "rle", "coco", "polygons", "npz")
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def blocks(language: str) -> dict[str, str]:
+    """Map the name of each decoder in the document to its code block."""
+    found = re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
+    return {re.search(r"(?:def|function) (\w+)\(", code)[1]: code for code in found}  # type: ignore[index]
+
+
+def python_decoder(name: str) -> Callable[[bytes], Any]:
+    namespace: dict[str, Any] = {}
+    exec(compile(blocks("python")[name], f"docs/formats.md:{name}", "exec"), namespace)  # noqa: S102
+    return namespace[name]  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def server(solvable_store: Path) -> Iterator[ServerThread]:
+    with serving(solvable_store, default_model="solvable") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def page(server: ServerThread) -> Iterator[Page]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on this machine; on Debian: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        page = browser.new_page()
+        page.goto(f"{server.url}/health/live")
+        yield page
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def image() -> NDArray[np.uint8]:
+    """Blobs of 5 pixels: regions with holes, on sides that are no multiple of anything."""
+    coarse = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
+    return coarse.repeat(5, axis=0).repeat(5, axis=1)[:43, :57]
+
+
+def answer(server: ServerThread, image: NDArray[np.uint8], format_name: str) -> bytes:
+    response = server.segment(image, format=format_name)
+    assert response.status_code == 200, response.text
+    return response.content
+
+
+@pytest.mark.parametrize("format_name", CLASS_MAP_FORMATS)
+def test_the_python_decoder_gives_the_class_map(
+    server: ServerThread, image: NDArray[np.uint8], format_name: str
+) -> None:
+    decode = python_decoder(f"decode_{format_name}")
+    np.testing.assert_array_equal(decode(answer(server, image, format_name)), solve(image))
+
+
+@pytest.mark.parametrize("format_name", CLASS_MAP_FORMATS)
+def test_the_javascript_decoder_gives_the_class_map(
+    server: ServerThread, image: NDArray[np.uint8], page: Page, format_name: str
+) -> None:
+    decoded = run_javascript(
+        page, f"decode{format_name.title()}", answer(server, image, format_name)
+    )
+    class_map = solve(image)
+    assert (decoded["height"], decoded["width"]) == class_map.shape
+    np.testing.assert_array_equal(np.array(decoded["ids"]), class_map.reshape(-1))
+
+
+def test_both_confidence_decoders_agree(
+    server: ServerThread, image: NDArray[np.uint8], page: Page
+) -> None:
+    body = answer(server, image, "confidence")
+    expected = image.max(axis=-1) / np.maximum(image.sum(axis=-1, dtype=np.float64), 1e-9)
+    np.testing.assert_allclose(python_decoder("decode_confidence")(body), expected, atol=1 / 255)
+    decoded = run_javascript(page, "decodeConfidence", body)
+    np.testing.assert_allclose(decoded["probability"], expected.reshape(-1), atol=1 / 255)
+
+
+def test_both_batch_decoders_agree(
+    server: ServerThread, image: NDArray[np.uint8], page: Page
+) -> None:
+    files = [("image", ("good.png", png_bytes(image))), ("image", ("bad.png", b"nothing"))]
+    response = server.client.post("/segment/batch?container=ndjson&format=png", files=files)
+    by_python = python_decoder("decode_ndjson")(response.content)
+    assert list(by_python) == ["good.png"]
+    np.testing.assert_array_equal(python_decoder("decode_png")(by_python["good.png"]), solve(image))
+    by_javascript = run_javascript(page, "decodeNdjson", response.content)
+    assert {name: base64.b64decode(text) for name, text in by_javascript.items()} == by_python
+
+
+def test_every_format_is_documented() -> None:
+    headings = re.findall(r"^## (\w+)$", DOCUMENT, re.MULTILINE)
+    assert set(FORMATS) <= set(headings)
+    for name, format in FORMATS.items():
+        section = DOCUMENT.split(f"## {name}\n")[1].split("\n## ")[0]
+        for option in set(format.options.model_fields) - {"classes"}:
+            assert f"`{option}" in section, f"option {option} of {name} is not documented"
+
+
+def run_javascript(page: Page, name: str, body: bytes) -> dict[str, Any]:
+    script = f"""async (encoded) => {{
+        {blocks("js")[name]}
+        const body = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0)).buffer;
+        return await {name}(body);
+    }}"""
+    decoded = page.evaluate(script, base64.b64encode(body).decode())
+    assert isinstance(decoded, dict)
+    return decoded

@@ -1,0 +1,173 @@
+"""The README and docs/ against the code: settings, routes, links, and every command run."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.settings import Settings, flag, variable
+from tests.models.conftest import write_dataset
+from tests.service.serving import ServerThread, serving
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+def shell_lines(text: str) -> list[str]:
+    """Every command in the text's sh blocks."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def settings_table() -> str:
+    rows = ["| variable | default | what |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        shown = "the bundled models" if name == "model_store" else str(default)
+        if default in (None, "", ()):
+            shown = "–"
+        rows.append(f"| `{variable(name)}` | {shown} | {field.description} |")
+    return "\n".join(rows)
+
+
+def test_the_settings_table_is_that_of_the_code() -> None:
+    assert settings_table() in README, f"README.md needs this table:\n\n{settings_table()}"
+
+
+def test_every_setting_named_in_the_docs_exists() -> None:
+    known = {variable(name) for name in Settings.model_fields}
+    for page in [ROOT / "README.md", *PAGES]:
+        named = set(re.findall(r"SEGSERVE_[A-Z_]+[A-Z]", page.read_text()))
+        assert named <= known, f"{page.name}: {named - known}"
+
+
+def test_every_route_is_in_the_readme() -> None:
+    document = json.loads((ROOT / "openapi.json").read_text())
+    for path, methods in document["paths"].items():
+        for method in methods:
+            stem = re.sub(r"/\{version\}$", "", path)
+            assert f"{method.upper()} {stem}" in README, f"{method.upper()} {path}"
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in [ROOT / "README.md", *PAGES]:
+        for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+            if not link.startswith("http"):
+                assert (page.parent / link).exists(), f"{page.name} → {link}"
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    texts = README + "".join(page.read_text() for page in PAGES)
+    for page in PAGES:
+        assert f"{page.name})" in texts, page.name
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", "\n".join(shell_lines(README)), re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a reader of the README has it: photo.jpg, photo2.jpg, photos/."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "photos").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    picture = Image.fromarray(pixels.repeat(20, axis=0).repeat(20, axis=1))
+    for name in ("photo.jpg", "photo2.jpg", "photos/one.jpg"):
+        picture.save(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ServerThread]:
+    """The bundled models, as `make serve` serves them."""
+    bundled = Path(Settings().model_store)
+    with serving(bundled) as running:
+        yield running
+
+
+CURLS = [line for line in shell_lines(README) if line.startswith("curl ")]
+
+
+def test_the_readme_shows_curl() -> None:
+    assert len(CURLS) >= 8
+
+
+@pytest.mark.parametrize("line", CURLS)
+def test_each_curl_of_the_readme_works(server: ServerThread, photographs: Path, line: str) -> None:
+    words = shlex.split(line, comments=True)
+    words = [word.replace("localhost:8000", f"127.0.0.1:{server.port}") for word in words]
+    answer = subprocess.run(
+        [words[0], "--silent", "--show-error", "--fail-with-body", *words[1:]],
+        cwd=photographs,
+        capture_output=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stdout[:500] + answer.stderr
+    if "-o" in words:
+        assert (photographs / words[words.index("-o") + 1]).stat().st_size > 0
+    else:
+        json.loads(answer.stdout)
+
+
+def run_command(line: str, cwd: Path, *more: str) -> str:
+    """Run a `segserve` or `segtrain` line of the docs, from the checkout's code."""
+    program, *arguments = shlex.split(line, comments=True)
+    module = {"segserve": "service.cli", "segtrain": "models.cli"}[program]
+    arguments = [a.replace("models/recipes", f"{ROOT}/models/recipes") for a in arguments]
+    answer = subprocess.run(
+        [sys.executable, "-m", module, *arguments, *more],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, f"{line}\n{answer.stdout}{answer.stderr}"
+    return answer.stdout
+
+
+def test_predicting_a_folder_as_the_readme_does(photographs: Path) -> None:
+    (line,) = [line for line in shell_lines(README) if line.startswith("segserve predict")]
+    run_command(line, photographs)
+    assert (photographs / "masks" / "one.png").is_file()
+
+
+def test_from_a_folder_to_a_served_model_as_the_readme_does(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "my_folder", {"train": 4, "val": 2})
+    train, evaluate, export = [line for line in shell_lines(README) if line.startswith("segtrain ")]
+    small = ["--epochs", "1", "--network.width", "2", "--augmentation.crop", "[32, 32]"]
+    run_command(train, tmp_path, *small)
+    assert "mean iou" in run_command(evaluate, tmp_path)
+    run_command(export, tmp_path)
+    listed = run_command("segserve models --model-store my_models", tmp_path)
+    assert "mine/1" in listed
+
+
+def test_a_key_is_added_and_revoked_as_the_docs_do(tmp_path: Path) -> None:
+    lines = shell_lines((ROOT / "docs" / "operate.md").read_text())
+    (add,) = [line for line in lines if line.startswith("segserve keys add")]
+    assert run_command(add, tmp_path).strip()
+    assert "alice" in run_command("segserve keys list --file keys.txt", tmp_path)
+    run_command("segserve keys revoke alice --file keys.txt", tmp_path)
+    assert "alice" not in run_command("segserve keys list --file keys.txt", tmp_path)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_every_flag_in_the_docs_exists(page: Path) -> None:
+    for line in shell_lines(page.read_text()):
+        if line.startswith("segserve serve"):
+            known = {flag(name) for name in Settings.model_fields}
+            used = {word for word in shlex.split(line, comments=True) if word.startswith("--")}
+            assert used <= known, line
