@@ -155,7 +155,7 @@ class Settings(BaseSettings):
         2**29, ge=1, description="Largest array of probabilities that one npz answer may hold."
     )
     tile_side_pixels: int = Field(
-        2048,
+        1536,
         ge=64,
         le=16384,
         description="An image with more pixels than a square of this side is run in tiles.",

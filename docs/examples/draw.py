@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-WIDTH, HEIGHT = 640, 480
+WIDTH, HEIGHT = 512, 384
 OVERSAMPLING = 3
 EYE_METRES = 1.4
 NEAREST_METRES = 1.6
@@ -80,11 +80,11 @@ class Scene:
             paint()
         small = self.image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
         pixels = np.asarray(small.filter(ImageFilter.GaussianBlur(0.55)), np.float32)
-        grain = self.random.normal(0, 3.2, (HEIGHT, WIDTH, 1)) + self.random.normal(
+        grain = self.random.normal(0, 2.4, (HEIGHT, WIDTH, 1)) + self.random.normal(
             0, 1.2, (HEIGHT, WIDTH, 3)
         )
         y, x = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
-        vignette = (1 - 0.13 * (x**2 + y**2))[..., np.newaxis]
+        vignette = (1 - 0.07 * (x**2 + y**2))[..., np.newaxis]
         return Image.fromarray(np.clip(pixels * vignette + grain, 0, 255).astype(np.uint8))
 
     def _paint_sky(self) -> None:
@@ -98,7 +98,7 @@ class Scene:
                 (self.width, self.height), Image.Resampling.BICUBIC
             )
         )
-        sky += np.clip(cloud, 0, 2)[..., np.newaxis] * 9
+        sky += np.clip(cloud, 0, 2)[..., np.newaxis] * 7
         self.image.paste(Image.fromarray(np.clip(sky, 0, 255).astype(np.uint8)))
 
     # The ground
@@ -305,46 +305,21 @@ class Scene:
 
         self.add(z, paint)
 
-    def post(
-        self, x: float, z: float, height: float, *, arm: float = 0.0, thick: float = 0.07
-    ) -> None:
-        """A lamp post; with an arm, its lantern hangs over the road."""
-
+    def post(self, x: float, z: float, height: float, thick: float = 0.07) -> None:
         def paint() -> None:
-            self.polygon(
-                [
-                    (x - thick, 0, z),
-                    (x - thick * 0.7, height, z),
-                    (x + thick * 0.7, height, z),
-                    (x + thick, 0, z),
-                ],
-                (104, 106, 104),
-            )
-            if arm:
-                self.polygon(
-                    [
-                        (x, height, z),
-                        (x + arm, height + 0.25, z),
-                        (x + arm, height + 0.15, z),
-                        (x, height - 0.12, z),
-                    ],
-                    (104, 106, 104),
-                )
-                end = x + arm + np.sign(arm) * 0.5
-                self.polygon(
-                    [
-                        (x + arm, height + 0.3, z),
-                        (end, height + 0.28, z),
-                        (end, height + 0.12, z),
-                        (x + arm, height + 0.1, z),
-                    ],
-                    (150, 152, 148),
-                )
+            top = thick * 0.7
+            shaft = [
+                (x - thick, 0, z),
+                (x - top, height, z),
+                (x + top, height, z),
+                (x + thick, 0, z),
+            ]
+            self.polygon(shaft, (104, 106, 104))
 
         self.add(z, paint)
 
     def sign(self, x: float, z: float, face: Color, rim: Color = (196, 40, 36)) -> None:
-        self.post(x, z, 2.5, thick=0.04)
+        self.post(x, z, 2.5, 0.04)
 
         def paint() -> None:
             px, py = self.project((x, 2.45, z))
@@ -358,7 +333,7 @@ class Scene:
 
     def lights(self, x: float, z: float) -> None:
         """A traffic signal."""
-        self.post(x, z, 2.2, thick=0.06)
+        self.post(x, z, 2.2, 0.06)
 
         def paint() -> None:
             self.polygon(
@@ -535,47 +510,6 @@ class Scene:
         self.shadow(x, z - 0.1, 0.8, 0.5, 0.4)
         self.add(z, paint)
 
-    def bicyclist(self, x: float, z: float, coat: Color) -> None:
-        """From behind: one wheel under the other's line, a rider above."""
-
-        def paint() -> None:
-            self.polygon(
-                [(x - 0.04, 0, z), (x - 0.04, 0.7, z), (x + 0.04, 0.7, z), (x + 0.04, 0, z)],
-                (26, 26, 28),
-            )
-            self.polygon(
-                [
-                    (x - 0.28, 1.02, z),
-                    (x - 0.28, 1.07, z),
-                    (x + 0.28, 1.07, z),
-                    (x + 0.28, 1.02, z),
-                ],
-                (40, 40, 44),
-            )
-            for side, low in ((-1, 0.3), (1, 0.16)):
-                self.polygon(
-                    [
-                        (x + side * 0.05, 0.95, z),
-                        (x + side * 0.2, 0.95, z),
-                        (x + side * 0.17, low, z),
-                        (x + side * 0.07, low, z),
-                    ],
-                    (40, 46, 62),
-                )
-            self.polygon(
-                [(x - 0.2, 0.85, z), (x - 0.26, 1.42, z), (x + 0.26, 1.42, z), (x + 0.2, 0.85, z)],
-                coat,
-            )
-            px, py = self.project((x, 1.6, z))
-            size = self.scale(z) * 0.13
-            self.draw.ellipse(
-                (px - size, py - size * 1.2, px + size, py + size * 1.2),
-                fill=self.tone((208, 206, 198), z),
-            )
-
-        self.shadow(x, z - 0.1, 0.7, 1.6, 0.4)
-        self.add(z, paint)
-
 
 BRICK, STONE, RENDER, DARK_BRICK = (158, 106, 84), (186, 176, 156), (214, 206, 190), (124, 88, 76)
 ASPHALT, PAVING = (104, 103, 106), (158, 152, 146)
@@ -616,7 +550,7 @@ def _row(
 
 
 def avenue() -> Image.Image:
-    scene = Scene(3, Light((170, 196, 226), (226, 232, 238), 1.06, sunny_side=1))
+    scene = Scene(3, Light((196, 214, 236), (226, 232, 238), 1.06, sunny_side=1))
     _street(scene, -4.6, 4.2, 3.0)
     _row(scene, -1, -10.5, 9, 150, (BRICK, RENDER, DARK_BRICK), 7.4)
     _row(scene, 1, 10.0, 14, 150, (STONE, BRICK, RENDER), 6.6)
@@ -625,12 +559,12 @@ def avenue() -> Image.Image:
     for z in (17, 29, 44, 60):
         scene.tree(6.4, z, 6.8, 2.3, (84, 104, 54))
     scene.marking(-0.25, 0.12, [(z, z + 2.4) for z in range(3, 90, 6)])
-    for z, color in ((14.5, (150, 30, 34)), (21.0, (196, 198, 202)), (28.5, (44, 58, 92))):
-        scene.car(3.1, z, color)
+    for near, color in ((14.5, (150, 30, 34)), (21.0, (196, 198, 202)), (28.5, (44, 58, 92))):
+        scene.car(3.1, near, color)
     scene.car(-2.6, 17, (206, 208, 210), oncoming=True)
     scene.car(1.3, 30, (58, 60, 66))
-    scene.post(5.0, 11, 6.4, arm=-1.4)
-    scene.post(-5.2, 25, 6.4, arm=1.4)
+    scene.post(5.0, 11, 6.4)
+    scene.post(-5.2, 25, 6.4)
     scene.person(5.8, 12.5, (150, 60, 52))
     scene.person(-6.2, 15, (52, 70, 104))
     scene.sign(4.8, 16, (236, 234, 226))
@@ -638,7 +572,7 @@ def avenue() -> Image.Image:
 
 
 def high_street() -> Image.Image:
-    scene = Scene(11, Light((206, 212, 218), (232, 234, 236), 0.98, sunny_side=0))
+    scene = Scene(11, Light((222, 226, 230), (232, 234, 236), 0.98, sunny_side=0))
     _street(scene, -3.6, 3.6, 3.4)
     _row(scene, -1, -7.2, 5, 130, (STONE, DARK_BRICK, RENDER, BRICK), 9.6)
     _row(scene, 1, 7.2, 6, 130, (BRICK, STONE, DARK_BRICK), 9.0)
@@ -648,7 +582,6 @@ def high_street() -> Image.Image:
     scene.car(1.6, 11.5, (38, 62, 112))
     scene.car(-1.9, 20, (172, 174, 178), oncoming=True)
     scene.car(1.7, 33, (130, 34, 36))
-    scene.bicyclist(2.9, 9.0, (196, 176, 44))
     for x, z, coat in (
         (-4.9, 8.6, (96, 44, 50)),
         (-5.6, 9.2, (40, 52, 70)),
@@ -659,7 +592,7 @@ def high_street() -> Image.Image:
     ):
         scene.person(x, z, coat)
     for z in (12, 30, 48):
-        scene.post(-4.1, z, 5.2, thick=0.06)
+        scene.post(-4.1, z, 5.2, 0.06)
     scene.sign(4.1, 13, (40, 74, 150), (40, 74, 150))
     scene.sign(-4.0, 16, (236, 234, 226))
     scene.tree(-5.6, 42, 6.5, 2.2)
@@ -668,7 +601,7 @@ def high_street() -> Image.Image:
 
 
 def junction() -> Image.Image:
-    scene = Scene(23, Light((150, 184, 222), (222, 230, 238), 1.04, sunny_side=-1), horizon=0.5)
+    scene = Scene(23, Light((190, 210, 234), (222, 230, 238), 1.04, sunny_side=-1), horizon=0.5)
     _street(scene, -5.4, 5.0, 3.2)
     _row(scene, -1, -13, 26, 150, (RENDER, BRICK), 6.4)
     _row(scene, 1, 12.5, 22, 150, (BRICK, RENDER, STONE), 6.8)
@@ -683,7 +616,7 @@ def junction() -> Image.Image:
         scene.marking(float(x), 0.55, [(9.4, 12.2)])
     scene.lights(5.6, 12.8)
     scene.lights(-5.9, 12.8)
-    scene.post(6.2, 22, 7.2, arm=-1.8)
+    scene.post(6.2, 22, 7.2)
     scene.car(2.4, 15.5, (208, 210, 212))
     scene.car(2.6, 26, (52, 70, 58))
     scene.car(-2.9, 18.5, (30, 32, 38), oncoming=True)

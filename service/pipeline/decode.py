@@ -156,16 +156,15 @@ def _refuse_large(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
         raise ImageTooLargeError(
-            f"The image is {width} × {height} = {width * height / 1e6:,.1f} megapixels; "
-            f"the limit is {max_pixels / 1e6:,.1f} megapixels. Send it smaller or in parts."
+            f"The image is {width} × {height} = {width * height:,} pixels; the limit is {max_pixels:,} pixels. "
+            "Send it smaller or in parts."
         )
     tags = getattr(image, "tag_v2", {})
     tile = tags.get(_TIFF_TILE_WIDTH, 0), tags.get(_TIFF_TILE_LENGTH, 0)
     if tile[0] * tile[1] > max_pixels:
         raise ImageTooLargeError(
             f"The TIFF is stored in tiles of {tile[0]} × {tile[1]} pixels; the limit is "
-            f"{max_pixels / 1e6:,.1f} "
-            "megapixels. Save it with smaller tiles, or in strips."
+            f"{max_pixels:,} pixels. Save it with smaller tiles, or in strips."
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.typing import NDArray
 from PIL import Image
 
 from models.cli import main
@@ -21,6 +22,10 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, recipe_file: Path) -> P
     folder = tmp_path_factory.mktemp("run") / "whole"
     assert main(["train", str(recipe_file), "--run", str(folder), "--epochs", "3"]) == 0
     return folder
+
+
+def distance(first: list[NDArray[np.float32]], second: list[NDArray[np.float32]]) -> float:
+    return float(np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(first, second, strict=True))))
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -55,11 +60,12 @@ def test_a_stopped_run_goes_on_to_the_same_end(
         patch.setattr(Run, "save_epoch", interrupted)
         assert main(command) == 130
     assert len(rows(folder)) == 1
+    interrupted_at = load_network(folder / LAST).get_weights()
     assert main(command) == 0
-    unbroken, resumed = load_network(run_folder / LAST), load_network(folder / LAST)
-    for expected, weights in zip(unbroken.get_weights(), resumed.get_weights(), strict=True):
-        # Threads add in any order; without the optimizer's state it would be a hundred times this.
-        np.testing.assert_allclose(weights, expected, atol=5e-4)
+    end, resumed = (load_network(run / LAST).get_weights() for run in (run_folder, folder))
+    # Threads add up in any order, which is a thousandth of the way here. Without the optimizer's state or with other
+    # views it would be a fifth and more.
+    assert distance(resumed, end) < 0.05 * distance(interrupted_at, end)
 
 
 def test_a_finished_run_is_not_trained_again(run_folder: Path, recipe_file: Path) -> None:

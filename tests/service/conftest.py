@@ -1,5 +1,6 @@
 """Servers that many tests share."""
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -21,6 +22,21 @@ def no_settings_from_outside() -> None:
     """What is set in the shell that runs the tests is not for them."""
     for name in [name for name in os.environ if name.startswith("SEGSERVE_")]:
         del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A command run within the tests takes the process's log for itself; the next test gets it back."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    for handler in set(root.handlers) - set(handlers):
+        root.removeHandler(handler)
+    for handler in handlers:
+        if handler not in root.handlers:
+            root.addHandler(handler)
+    root.setLevel(level)
+    logging.captureWarnings(False)
 
 
 @pytest.fixture(scope="session")

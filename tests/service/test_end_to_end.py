@@ -14,13 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.settings import BUNDLED_MODELS
 from tests.service.moody import SLOW, mood
 from tests.service.serving import PATIENCE_SECONDS, ServerProcess, class_map_of, picture, png_bytes
 from tests.solvable import solve
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-STREET = BUNDLED_MODELS / "street"
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +140,6 @@ def test_ctrl_c_ends_it_at_once_even_while_it_loads(store: Path, tmp_path: Path)
 
 @pytest.fixture(scope="module")
 def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    if not STREET.is_dir():
-        pytest.skip("the bundled model street has not been exported yet")
     server = ServerProcess(
         ["--models", "street", "--shutdown-delay-seconds", "0"],
         tmp_path_factory.mktemp("street") / "log",

@@ -53,7 +53,10 @@ export function curlLine(picture, query, output) {
 
 /** `[["decode", 3.1], …]` of a Server-Timing header. */
 export function parseTiming(header) {
-  return [...header.matchAll(/([\w-]+);dur=([\d.]+)/g)].map(([, stage, duration]) => [stage, Number(duration)]);
+  return [...header.matchAll(/([\w-]+);dur=([\d.]+)/g)].map(([, stage, duration]) => [
+    stage,
+    Number(duration),
+  ]);
 }
 
 async function ask(path, options = {}) {
@@ -65,7 +68,12 @@ async function ask(path, options = {}) {
     response = await fetch(new URL(path, ROOT), { ...options, headers, cache: "no-store" });
   } catch (fault) {
     if (fault.name === "AbortError") throw fault;
-    throw new Problem("No answer", "The server did not answer. See that it is running, then try again.", 0, null);
+    throw new Problem(
+      "No answer",
+      "The server did not answer. See that it is running, then try again.",
+      0,
+      null,
+    );
   }
   if (!response.ok) throw await readProblem(response);
   return response;

@@ -15,7 +15,7 @@ export async function readClassMap(blob) {
   let width = 0;
   let height = 0;
   let palette = new Uint8Array();
-  for (let at = SIGNATURE; at < file.byteLength; ) {
+  for (let at = SIGNATURE; at < file.byteLength;) {
     const size = file.getUint32(at);
     const kind = String.fromCharCode(...new Uint8Array(file.buffer, at + 4, 4));
     const body = new Uint8Array(file.buffer, at + 8, size);
@@ -83,7 +83,10 @@ function count(ids) {
 
 function hexColors(palette) {
   const hex = (value) => value.toString(16).padStart(2, "0");
-  return Array.from({ length: palette.length / 3 }, (_, id) => `#${[...palette.subarray(3 * id, 3 * id + 3)].map(hex).join("")}`);
+  return Array.from(
+    { length: palette.length / 3 },
+    (_, id) => `#${[...palette.subarray(3 * id, 3 * id + 3)].map(hex).join("")}`,
+  );
 }
 
 /** A colour as the little-endian number that an ImageData holds for it. */

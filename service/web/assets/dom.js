@@ -1,4 +1,4 @@
-// Small helpers for the document.
+// Elements, files and the clipboard: what the modules do with the document in more than one place.
 
 export const byId = (id) => document.getElementById(id);
 

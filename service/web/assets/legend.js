@@ -37,8 +37,17 @@ export class Legend {
     const bar = element("span");
     bar.style.width = `${percent}%`;
     const share = element("span", { className: "share" }, `${percent.toFixed(1)} %`);
-    const row = element("button", { type: "button" }, swatch(color), element("span", { className: "name" }, name), share, element("span", { className: "share-bar" }, bar));
-    row.addEventListener("click", (event) => this.#click(id, event.ctrlKey || event.metaKey || event.shiftKey));
+    const row = element(
+      "button",
+      { type: "button" },
+      swatch(color),
+      element("span", { className: "name" }, name),
+      share,
+      element("span", { className: "share-bar" }, bar),
+    );
+    row.addEventListener("click", (event) =>
+      this.#click(id, event.ctrlKey || event.metaKey || event.shiftKey),
+    );
     return row;
   }
 

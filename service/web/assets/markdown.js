@@ -2,7 +2,8 @@
 
 import { element, swatch } from "./dom.js";
 
-const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*|\*([^*]+)\*|\[([^\]]+)\]\((https?:[^)\s]+)\)|<?(https?:\/\/[^\s<>)]+[^\s<>).,;:])>?/g;
+const INLINE =
+  /`([^`]+)`|\*\*([^*]+)\*\*|\*([^*]+)\*|\[([^\]]+)\]\((https?:[^)\s]+)\)|<?(https?:\/\/[^\s<>)]+[^\s<>).,;:])>?/g;
 const COLOR = /^#[0-9a-f]{6}$/i;
 
 /** Blocks in the order they are tried: how a block begins, and what is made of the lines from there on. */
@@ -52,12 +53,24 @@ function heading(lines) {
 
 function table(lines) {
   const rows = takeWhile(lines, (line) => line.startsWith("|")).map((line) =>
-    line.replace(/^\||\|\s*$/g, "").split("|").map((cell) => cell.trim()),
+    line
+      .replace(/^\||\|\s*$/g, "")
+      .split("|")
+      .map((cell) => cell.trim()),
   );
   const [head, , ...body] = rows;
   const row = (cells, tag) => element("tr", {}, ...cells.map((cell) => element(tag, {}, ...inCell(cell))));
-  const made = element("table", {}, element("thead", {}, row(head, "th")), element("tbody", {}, ...body.map((cells) => row(cells, "td"))));
-  return element("div", { className: "table", tabIndex: 0, role: "region", ariaLabel: `Table of ${head[0]}` }, made);
+  const made = element(
+    "table",
+    {},
+    element("thead", {}, row(head, "th")),
+    element("tbody", {}, ...body.map((cells) => row(cells, "td"))),
+  );
+  return element(
+    "div",
+    { className: "table", tabIndex: 0, role: "region", ariaLabel: `Table of ${head[0]}` },
+    made,
+  );
 }
 
 function inCell(text) {
@@ -75,7 +88,10 @@ function list(lines, tag, begins) {
 }
 
 function paragraph(lines) {
-  const text = [lines.shift(), ...takeWhile(lines, (line) => line.trim() !== "" && !BLOCKS.some(([begins]) => begins.test(line)))];
+  const text = [
+    lines.shift(),
+    ...takeWhile(lines, (line) => line.trim() !== "" && !BLOCKS.some(([begins]) => begins.test(line))),
+  ];
   return element("p", {}, ...inline(text.join(" ")));
 }
 

@@ -1,19 +1,18 @@
 // The page at /: brings the parts together. Start reading at `show`.
 
-import { hasKey, listModels, Problem, segment, setKey } from "./api.js";
+import { segment } from "./api.js";
 import { paint, readClassMap, shares } from "./class-map.js";
 import { byId } from "./dom.js";
 import { Legend } from "./legend.js";
+import { ModelChoice } from "./model-choice.js";
 import { Pictures } from "./pictures.js";
 import { Result } from "./result.js";
 import { Strip } from "./strip.js";
 import { showTiming } from "./timing.js";
 import { Viewer } from "./viewer.js";
 
-const POLL_MILLISECONDS = 1000;
-const IGNORED = { name: "ignore" };
+const IGNORE_NAME = "ignore"; // as the JSON formats call it
 
-let models = { default_model: null, models: [] };
 let map = null; // the class map of the picture that is shown
 let opened = null; // the picture that the viewer has
 let visit = 0; // counts what was shown, so that what is late is dropped
@@ -27,9 +26,16 @@ const viewer = new Viewer(
     divider: byId("divider"),
     probe: byId("probe"),
   },
-  { describe: classAt, hovers: (id) => legend.point(id), moves: (scale) => (byId("zoom-value").value = `${Math.round(100 * scale)} %`) },
+  {
+    describe: classAt,
+    hovers: (id) => legend.point(id),
+    moves: (scale) => (byId("zoom-value").value = `${Math.round(100 * scale)} %`),
+  },
 );
-const legend = new Legend({ list: byId("legend"), absent: byId("absent"), showAll: byId("show-all") }, showOnly);
+const legend = new Legend(
+  { list: byId("legend"), absent: byId("absent"), showAll: byId("show-all") },
+  showOnly,
+);
 const result = new Result({
   formats: byId("formats"),
   text: byId("format-text"),
@@ -42,6 +48,20 @@ const result = new Result({
 });
 const strip = new Strip(byId("strip"), { selects: select, removes: remove });
 const pictures = new Pictures(pictureChanged);
+const choice = new ModelChoice(
+  {
+    list: byId("model"),
+    cardLink: byId("card-link"),
+    notice: byId("notice"),
+    keyDialog: byId("key-dialog"),
+    keyText: byId("key-text"),
+    key: byId("key"),
+  },
+  (model, isOpen) => {
+    result.set({ model });
+    pictures.use(model, isOpen);
+  },
+);
 
 /** Show a picture as soon as it is decoded, and its classes as soon as they are there. */
 async function show(picture) {
@@ -62,19 +82,24 @@ async function show(picture) {
 async function showClasses(picture) {
   const turn = visit;
   const read = await readClassMap(picture.answer.blob);
-  const contract = await contractOf(picture.answer.model);
+  const contract = await choice.contractOf(picture.answer.model);
   if (turn !== visit) return;
-  if (viewer.size?.width !== read.width || viewer.size?.height !== read.height) await showServersCopy(picture, read);
+  if (viewer.size?.width !== read.width || viewer.size?.height !== read.height)
+    await showServersCopy(picture, read);
   if (turn !== visit) return;
   map = { ...read, names: contract.classes.map(({ name }) => name) };
   const percents = shares(map);
   const present = percents.map(([id, percent]) => ({ ...classOf(id), percent }));
-  legend.show(present, map.names.filter((_, id) => map.counts[id] === 0));
+  legend.show(
+    present,
+    map.names.filter((_, id) => map.counts[id] === 0),
+  );
   result.set({ picture, shown: [], canFilter: contract.background !== null || contract.ignore !== null });
   showTiming({ total: byId("timing-total"), bar: byId("timing-bar"), list: byId("timing") }, picture.answer);
   showState(picture);
   byId("viewer").ariaBusy = "true"; // until the classes are drawn
-  byId("status").textContent = `${picture.name}: ${present.map(({ name, percent }) => `${name} ${percent.toFixed(1)} %`).join(", ")}`;
+  byId("status").textContent =
+    `${picture.name}: ${present.map(({ name, percent }) => `${name} ${percent.toFixed(1)} %`).join(", ")}`;
   await viewer.setClasses(await paint(map, null));
   if (turn === visit) byId("viewer").ariaBusy = "false";
 }
@@ -97,7 +122,7 @@ async function showOnly(ids) {
 }
 
 function classOf(id) {
-  return { id, color: map.colors[id], name: map.names[id] ?? IGNORED.name };
+  return { id, color: map.colors[id], name: map.names[id] ?? IGNORE_NAME };
 }
 
 function classAt(x, y) {
@@ -120,7 +145,9 @@ function showState({ name, state, problem, answer }) {
   byId("fault-text").textContent = problem?.message ?? "";
   byId("classes").hidden = !isDone;
   byId("no-classes").hidden = isDone;
-  byId("no-classes").textContent = isFailed ? "This picture has none." : "They appear here when the picture is done.";
+  byId("no-classes").textContent = isFailed
+    ? "This picture has none."
+    : "They appear here when the picture is done.";
   byId("time").hidden = !isDone;
   byId("answered-by").textContent = isDone ? answer.model : "";
 }
@@ -136,7 +163,8 @@ function pictureChanged(picture) {
   }
   strip.update(picture, pictures.selected);
   if (picture.problem?.status === 401) {
-    askForKey(picture.problem, () => pictures.list.filter((one) => one.problem?.status === 401).forEach((one) => pictures.retry(one)));
+    const refused = () => pictures.list.filter(({ problem }) => problem?.status === 401);
+    choice.askForKey(picture.problem, () => refused().forEach((one) => pictures.retry(one)));
   }
   if (picture !== pictures.selected) return;
   if (picture.state !== "done") {
@@ -184,73 +212,6 @@ async function addExample(path) {
   byId("viewer").focus();
 }
 
-// Models
-
-/** Ask for the models until the chosen one can be used; the page works meanwhile. */
-async function watchModels() {
-  for (;;) {
-    try {
-      models = await listModels();
-      offerModels();
-    } catch (problem) {
-      if (!(problem instanceof Problem)) throw problem;
-      if (problem.status === 401) await new Promise((resolve) => askForKey(problem, resolve));
-      else notice(problem.message);
-    }
-    if (pictures.isOpen) return;
-    await new Promise((resolve) => setTimeout(resolve, POLL_MILLISECONDS));
-  }
-}
-
-function offerModels() {
-  const names = [...new Set(models.models.map(({ name }) => name))];
-  const pinned = models.models.filter(({ name }) => models.models.filter((one) => one.name === name).length > 1);
-  const choices = new Set([...names, ...pinned.map(({ name, version }) => `${name}/${version}`)]);
-  if (models.default_model !== null) choices.add(models.default_model);
-  const wanted = pictures.model ?? new URLSearchParams(location.search).get("model");
-  const chosen = choices.has(wanted) ? wanted : models.default_model;
-  const list = byId("model");
-  list.replaceChildren(...[...choices].sort().map((name) => new Option(name, name, false, name === chosen)));
-  list.disabled = choices.size === 0;
-  useModel(chosen);
-}
-
-function useModel(choice) {
-  const matching = models.models.filter(({ name, version }) => choice === name || choice === `${name}/${version}`);
-  const isOpen = matching.some(({ state }) => state === "ready" || state === "unloaded");
-  const isComing = matching.some(({ state }) => state === "loading");
-  if (isOpen) notice("");
-  else if (choice === null) notice("This server has no models yet. Put one into its store; this page takes note by itself.");
-  else if (isComing) notice(`The model ${choice} is loading. Pictures you add now are segmented as soon as it is ready.`);
-  else notice(`The model ${choice} does not serve: ${matching.find(({ error }) => error)?.error ?? "it is being unloaded"}`);
-  byId("card-link").href = `models/${encodeURIComponent((choice ?? "").split("/")[0])}`;
-  byId("card-link").hidden = choice === null;
-  result.set({ model: choice });
-  pictures.use(choice, isOpen);
-}
-
-/** The contract of a model by its id, such as "street/1"; one loaded since the list was read is asked for. */
-async function contractOf(id) {
-  const find = () => models.models.find(({ name, version, contract }) => `${name}/${version}` === id && contract !== null);
-  if (find() === undefined) models = await listModels();
-  return find()?.contract ?? { classes: [], background: null, ignore: null };
-}
-
-function notice(sentence) {
-  byId("notice").textContent = sentence;
-  byId("notice").hidden = sentence === "";
-}
-
-function askForKey(problem, then) {
-  const dialog = byId("key-dialog");
-  byId("key-text").textContent = hasKey() ? problem.message : "This server is for those who have a key to it. Its operator gives them out.";
-  dialog.onclose = () => {
-    setKey(byId("key").value);
-    then();
-  };
-  if (!dialog.open) dialog.showModal();
-}
-
 // Controls
 
 function setOpacity(percent) {
@@ -281,10 +242,6 @@ function listen() {
   });
   byId("retry").addEventListener("click", () => pictures.retry(pictures.selected));
   byId("discard").addEventListener("click", () => remove(pictures.selected));
-  byId("model").addEventListener("change", () => {
-    useModel(byId("model").value);
-    if (!pictures.isOpen) watchModels();
-  });
   for (const id of ["choose", "add"]) byId(id).addEventListener("click", () => byId("file").click());
   byId("file").addEventListener("change", () => {
     add(byId("file").files);
@@ -317,4 +274,4 @@ function listenToDrops() {
 
 listen();
 setOpacity(Number(byId("opacity").value));
-watchModels();
+choice.watch();

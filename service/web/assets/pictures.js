@@ -19,7 +19,13 @@ export class Pictures {
 
   /** Add files as `{ name, file, address }`; the address is that of a bundled example, else null. Gives the first. */
   add(sources) {
-    const added = sources.map((source) => ({ ...source, state: "waiting", answer: null, problem: null, thumbnail: null }));
+    const added = sources.map((source) => ({
+      ...source,
+      state: "waiting",
+      answer: null,
+      problem: null,
+      thumbnail: null,
+    }));
     this.list.push(...added);
     this.changed(null);
     this.#makeThumbnails(added);
@@ -66,7 +72,10 @@ export class Pictures {
     picture.state = "running";
     this.changed(picture);
     try {
-      const answer = await patiently(() => segment(picture.file, picture.name, { model: this.model, format: "png" }, signal), signal);
+      const answer = await patiently(
+        () => segment(picture.file, picture.name, { model: this.model, format: "png" }, signal),
+        signal,
+      );
       if (!signal.aborted) Object.assign(picture, { state: "done", answer });
     } catch (problem) {
       if (!signal.aborted) Object.assign(picture, { state: "failed", problem });
@@ -92,7 +101,8 @@ async function patiently(ask, signal) {
     try {
       return await ask();
     } catch (fault) {
-      const isBusy = fault instanceof Problem && [429, 503].includes(fault.status) && fault.retryAfterSeconds !== null;
+      const isBusy =
+        fault instanceof Problem && [429, 503].includes(fault.status) && fault.retryAfterSeconds !== null;
       if (!isBusy || tries === PATIENCE_TRIES || signal.aborted) throw fault;
       await new Promise((resolve) => setTimeout(resolve, fault.retryAfterSeconds * 1000));
     }

@@ -4,12 +4,36 @@ import { curlLine, segment } from "./api.js";
 import { copyText, element, save } from "./dom.js";
 
 const FORMATS = {
-  png: { label: "PNG", extension: "png", text: "Indexed PNG: a pixel's value is its class id, the palette holds the colours." },
-  overlay: { label: "Overlay", extension: "overlay.png", text: "The picture under its classes, at the opacity set here." },
-  rle: { label: "JSON", extension: "json", text: "Run lengths of the class map, and the pixels and share of each class." },
-  polygons: { label: "Polygons", extension: "geojson", text: "GeoJSON: a polygon with its holes for each connected region." },
-  coco: { label: "COCO", extension: "coco.json", text: "A COCO dataset of one image, as pycocotools reads it." },
-  confidence: { label: "Confidence", extension: "confidence.png", text: "Gray PNG: how sure the model is of each pixel." },
+  png: {
+    label: "PNG",
+    extension: "png",
+    text: "Indexed PNG: a pixel's value is its class id, the palette holds the colours.",
+  },
+  overlay: {
+    label: "Overlay",
+    extension: "overlay.png",
+    text: "The picture under its classes, at the opacity set here.",
+  },
+  rle: {
+    label: "JSON",
+    extension: "json",
+    text: "Run lengths of the class map, and the pixels and share of each class.",
+  },
+  polygons: {
+    label: "Polygons",
+    extension: "geojson",
+    text: "GeoJSON: a polygon with its holes for each connected region.",
+  },
+  coco: {
+    label: "COCO",
+    extension: "coco.json",
+    text: "A COCO dataset of one image, as pycocotools reads it.",
+  },
+  confidence: {
+    label: "Confidence",
+    extension: "confidence.png",
+    text: "Gray PNG: how sure the model is of each pixel.",
+  },
   npz: { label: "NumPy", extension: "npz", text: "The class map as an array, for numpy.load." },
 };
 
@@ -46,7 +70,12 @@ export class Result {
   }
 
   #choice(name, label) {
-    const radio = element("input", { type: "radio", name: "format", value: name, checked: name === this.format });
+    const radio = element("input", {
+      type: "radio",
+      name: "format",
+      value: name,
+      checked: name === this.format,
+    });
     radio.addEventListener("change", () => {
       this.format = name;
       this.#update();

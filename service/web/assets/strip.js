@@ -39,12 +39,20 @@ export class Strip {
   }
 
   #make(picture) {
-    const choose = element("button", { type: "button", title: picture.name }, element("canvas", { width: 96, height: 72 }));
+    const choose = element(
+      "button",
+      { type: "button", title: picture.name },
+      element("canvas", { width: 96, height: 72 }),
+    );
     choose.addEventListener("click", () => this.selects(picture));
     choose.addEventListener("keydown", (event) => {
       if (event.key === "Delete" || event.key === "Backspace") this.removes(picture);
     });
-    const remove = element("button", { type: "button", className: "remove", ariaLabel: `Remove ${picture.name}` }, "×");
+    const remove = element(
+      "button",
+      { type: "button", className: "remove", ariaLabel: `Remove ${picture.name}` },
+      "×",
+    );
     remove.addEventListener("click", () => this.removes(picture));
     const item = element("li", {}, choose, remove);
     this.list.append(item);

@@ -19,7 +19,12 @@ export function showTiming({ total, bar, list }, answer) {
   );
   list.replaceChildren(
     ...rows.map(([stage, milliseconds]) =>
-      element("div", {}, element("dt", { className: `stage-${stage}` }, STAGES[stage] ?? "Upload, download"), element("dd", {}, duration(milliseconds))),
+      element(
+        "div",
+        {},
+        element("dt", { className: `stage-${stage}` }, STAGES[stage] ?? "Upload, download"),
+        element("dd", {}, duration(milliseconds)),
+      ),
     ),
   );
 }

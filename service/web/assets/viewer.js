@@ -130,7 +130,8 @@ export class Viewer {
   /** Keep the picture in the window, or in its middle where it is the smaller. */
   #settle() {
     if (this.size === null) return;
-    const settle = (offset, room, length) => (length <= room ? (room - length) / 2 : Math.min(0, Math.max(room - length, offset)));
+    const settle = (offset, room, length) =>
+      length <= room ? (room - length) / 2 : Math.min(0, Math.max(room - length, offset));
     this.x = settle(this.x, this.root.clientWidth, this.size.width * this.scale);
     this.y = settle(this.y, this.root.clientHeight, this.size.height * this.scale);
     this.root.classList.toggle("is-zoomed", !this.isFit);
@@ -157,13 +158,18 @@ export class Viewer {
 
   #drawLayer(canvas, levels, isSmooth) {
     const ratio = devicePixelRatio;
-    const [width, height] = [Math.round(this.root.clientWidth * ratio), Math.round(this.root.clientHeight * ratio)];
+    const [width, height] = [
+      Math.round(this.root.clientWidth * ratio),
+      Math.round(this.root.clientHeight * ratio),
+    ];
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     const context = canvas.getContext("2d");
     context.clearRect(0, 0, width, height);
     if (levels === null) return;
     const [left, top] = [this.x, this.y].map((offset) => Math.round(offset * ratio));
-    const [wide, high] = [this.size.width, this.size.height].map((length) => Math.round(length * this.scale * ratio));
+    const [wide, high] = [this.size.width, this.size.height].map((length) =>
+      Math.round(length * this.scale * ratio),
+    );
     context.imageSmoothingEnabled = isSmooth;
     context.imageSmoothingQuality = "high";
     context.drawImage(wide <= levels.overview.width ? levels.overview : levels.whole, left, top, wide, high);
@@ -176,7 +182,10 @@ export class Viewer {
     const at = left + ((right - left) * this.division) / 100;
     this.divider.style.transform = `translateX(${at}px)`;
     this.divider.setAttribute("aria-valuenow", Math.round(this.division));
-    this.divider.setAttribute("aria-valuetext", `picture on the left ${Math.round(this.division)} %, classes on the right`);
+    this.divider.setAttribute(
+      "aria-valuetext",
+      `picture on the left ${Math.round(this.division)} %, classes on the right`,
+    );
     this.classLayer.style.clipPath = this.isSwiped ? `inset(0 0 0 ${at}px)` : "";
   }
 
@@ -189,9 +198,12 @@ export class Viewer {
     this.root.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     this.root.addEventListener("pointerdown", (event) => this.#down(event));
     this.root.addEventListener("pointermove", (event) => this.#move(event));
-    for (const end of ["pointerup", "pointercancel"]) this.root.addEventListener(end, (event) => this.#up(event));
+    for (const end of ["pointerup", "pointercancel"])
+      this.root.addEventListener(end, (event) => this.#up(event));
     this.root.addEventListener("pointerleave", () => this.#hideProbe());
-    this.root.addEventListener("dblclick", (event) => (this.isFit ? this.zoom(3, this.#inside(event)) : this.fit()));
+    this.root.addEventListener("dblclick", (event) =>
+      this.isFit ? this.zoom(3, this.#inside(event)) : this.fit(),
+    );
     this.root.addEventListener("keydown", (event) => this.#key(event));
     this.root.addEventListener("keyup", (event) => event.key === " " && this.#peek(false));
     this.root.addEventListener("blur", () => this.#peek(false));
@@ -252,7 +264,14 @@ export class Viewer {
   #key(event) {
     if (event.target !== this.root || event.ctrlKey || event.metaKey || event.altKey) return;
     const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    const keys = { "+": () => this.zoom(1.25), "=": () => this.zoom(1.25), "-": () => this.zoom(0.8), 0: () => this.fit(), 1: () => this.actualSize(), " ": () => this.#peek(true) };
+    const keys = {
+      "+": () => this.zoom(1.25),
+      "=": () => this.zoom(1.25),
+      "-": () => this.zoom(0.8),
+      0: () => this.fit(),
+      1: () => this.actualSize(),
+      " ": () => this.#peek(true),
+    };
     if (arrow !== undefined && event.shiftKey) this.pan(-arrow[0] * PAN_STEP, -arrow[1] * PAN_STEP);
     else if (arrow !== undefined) this.#moveCrosshair(...arrow);
     else if (Object.hasOwn(keys, event.key)) keys[event.key]();
@@ -261,7 +280,16 @@ export class Viewer {
   }
 
   #dividerKey(event) {
-    const step = { ArrowLeft: -2, ArrowDown: -2, ArrowRight: 2, ArrowUp: 2, PageDown: -20, PageUp: 20, Home: -100, End: 100 }[event.key];
+    const step = {
+      ArrowLeft: -2,
+      ArrowDown: -2,
+      ArrowRight: 2,
+      ArrowUp: 2,
+      PageDown: -20,
+      PageUp: 20,
+      Home: -100,
+      End: 100,
+    }[event.key];
     if (step === undefined) return;
     event.preventDefault();
     this.#divide(this.division + step);
@@ -305,7 +333,10 @@ export class Viewer {
     this.probe.replaceChildren(swatch(found.color), found.name);
     this.probe.hidden = false;
     const left = Math.min(at.x + 14, this.root.clientWidth - this.probe.offsetWidth - 4);
-    const top = at.y + 18 + this.probe.offsetHeight > this.root.clientHeight ? at.y - 12 - this.probe.offsetHeight : at.y + 18;
+    const top =
+      at.y + 18 + this.probe.offsetHeight > this.root.clientHeight
+        ? at.y - 12 - this.probe.offsetHeight
+        : at.y + 18;
     this.probe.style.transform = `translate(${Math.max(4, left)}px, ${top}px)`;
     this.hovers(found.id);
   }

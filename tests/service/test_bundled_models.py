@@ -1,0 +1,98 @@
+"""The bundled models give a picture the same class map alone, in any batch, and in tiles."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.contract import read_contract, verify_files
+from service.engines.loading import load_engine
+from service.settings import BUNDLED_MODELS
+from service.store import scan
+from tests.service.serving import ServerThread, class_map_of, serving
+
+REQUIRED_AGREEMENT = 0.9999
+MAX_ARTEFACT_BYTES = 12_000_000
+MAX_ZOO_BYTES = 30_000_000
+NAMES = sorted(scan(BUNDLED_MODELS))
+
+
+def drawn(height: int, width: int, seed: int, channels: int = 3) -> NDArray[np.uint8]:
+    """Soft blobs with edges here and there: what a network finds regions in."""
+    draw = np.random.default_rng(seed)
+    coarse = draw.integers(0, 256, (height // 40 + 2, width // 40 + 2, channels), np.uint8)
+    rows = [
+        np.asarray(Image.fromarray(coarse[..., c]).resize((width, height))) for c in range(channels)
+    ]
+    return np.stack(rows, axis=-1)
+
+
+def agreement(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    return float(np.mean(first == second))
+
+
+def test_there_is_a_bundled_model() -> None:
+    assert "street" in NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bundled_model_is_small_and_whole(name: str) -> None:
+    for artefact in scan(BUNDLED_MODELS)[name].values():
+        assert artefact.size_bytes <= MAX_ARTEFACT_BYTES
+        verify_files(artefact.path, read_contract(artefact.path))
+
+
+def test_all_bundled_models_together_are_small() -> None:
+    sizes = [a.size_bytes for found in scan(BUNDLED_MODELS).values() for a in found.values()]
+    assert sum(sizes) <= MAX_ZOO_BYTES
+
+
+@pytest.fixture(scope="module")
+def untiled() -> Iterator[ServerThread]:
+    with serving(BUNDLED_MODELS, max_batch_images=8, tile_side_pixels=4096) as server:
+        yield server
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_picture_gets_the_same_map_alone_and_among_others(
+    untiled: ServerThread, name: str
+) -> None:
+    pictures = [drawn(96 - seed % 3, 128 + seed % 2, seed) for seed in range(24)]
+    alone = [class_map_of(untiled.segment(picture, model=name)) for picture in pictures]
+    batches = untiled.metric("segserve_batch_size_images_count", {"model": f"{name}/1"})
+    with ThreadPoolExecutor(12) as callers:
+        answers = callers.map(lambda picture: untiled.segment(picture, model=name), pictures)
+        together = [class_map_of(answer) for answer in answers]
+    more = untiled.metric("segserve_batch_size_images_count", {"model": f"{name}/1"}) - batches
+    assert more < len(pictures), "nothing was batched, so nothing was compared"
+    for one, other in zip(alone, together, strict=True):
+        assert agreement(one, other) >= REQUIRED_AGREEMENT
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_picture_gets_the_same_map_whole_and_in_tiles(untiled: ServerThread, name: str) -> None:
+    picture = drawn(1100, 1730, seed=7)
+    whole = untiled.segment(picture, model=name)
+    with serving(BUNDLED_MODELS, models=(name,), tile_side_pixels=1024) as server:
+        tiled = server.segment(picture, model=name)
+    assert int(tiled.headers["X-Tiles"]) > 1
+    assert agreement(class_map_of(whole), class_map_of(tiled)) >= REQUIRED_AGREEMENT
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (33, 31), (64, 96)])
+def test_both_signatures_agree_at_odd_sizes(name: str, size: tuple[int, int]) -> None:
+    (artefact,) = scan(BUNDLED_MODELS)[name].values()
+    contract = read_contract(artefact.path)
+    engine = load_engine("tensorflow", artefact.path, contract, threads=2)
+    image = drawn(*size, seed=3, channels=contract.channels)
+    probabilities = engine.probabilities(image[np.newaxis])
+    assert probabilities.shape == (1, *size, len(contract.classes))
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(
+        engine.class_map(image[np.newaxis]), probabilities.argmax(axis=-1)
+    )
+    engine.close()
