@@ -41,7 +41,7 @@ openapi: $(VENV)/.dev  ## write openapi.json from the code
 	$(BIN)/segserve openapi > openapi.json
 
 bench: $(VENV)/.dev  ## run the benchmarks
-	@for name in batch_norm large_image soak; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in batch_norm hot_swap large_image soak report; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
@@ -51,7 +51,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "segserve needs Python 3.11 or newer; say make PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) \
-	  || { echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
+	  || { rm -rf $(VENV); echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
 
 $(VENV)/.serve: requirements/serve.txt | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/serve.txt

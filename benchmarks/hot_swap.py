@@ -6,6 +6,7 @@ A server over a store to which ever newer versions of the bundled model are copi
 Resident memory is read after each swap; answers other than 200 are counted.
 """
 
+import http.client
 import io
 import json
 import shutil
@@ -13,7 +14,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def main() -> None:
             try:
                 post(f"{url}/segment", body)
                 answered += 1
-            except urllib.error.URLError:
+            except (OSError, http.client.HTTPException):
                 failed += 1
 
     with tempfile.TemporaryDirectory() as folder:

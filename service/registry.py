@@ -67,6 +67,7 @@ class RegistryOptions:
 class EngineFacts:
     name: str
     device: str
+    device_reason: str
     precision: str
     best_batch: int
 
@@ -421,7 +422,9 @@ class Registry:
             load_engine, options.engine, artefact.path, contract, options.threads
         )
         model = Model(contract, artefact.version)
-        facts = EngineFacts(engine.name, engine.device, engine.precision, engine.best_batch)
+        facts = EngineFacts(
+            engine.name, engine.device, engine.device_reason, engine.precision, engine.best_batch
+        )
         segmenter = Segmenter(
             model, engine, self._limits, self._workers, self._observer, turns=self._engine_turns
         )

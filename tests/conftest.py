@@ -3,8 +3,15 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.solvable import save_solvable_model
+
+
+def pytest_configure() -> None:
+    """Machines are shared and noisy: no property fails for being slow."""
+    settings.register_profile("noisy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("noisy")
 
 
 @pytest.fixture(scope="session")

@@ -47,10 +47,12 @@ def _own_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 
 def _mobilenet_v2(weights: str | None) -> keras.Model:
-    if weights is None or weights == "imagenet":
+    if weights is None:
         return keras.applications.MobileNetV2(
-            include_top=False, weights=weights, input_shape=(None, None, 3)
+            include_top=False, weights=None, input_shape=(None, None, 3)
         )
+    if weights == "imagenet":
+        return _downloaded()
     if not Path(weights).is_file():
         raise BackboneWeightsError(
             f"no backbone weights at {weights}; give the path of a weights file for MobileNetV2 "
@@ -64,3 +66,12 @@ def _mobilenet_v2(weights: str | None) -> keras.Model:
             f"{weights} does not fit MobileNetV2 without its top: {error}"
         ) from error
     return model
+
+
+def _downloaded() -> keras.Model:
+    try:
+        return keras.applications.MobileNetV2(include_top=False, input_shape=(None, None, 3))
+    except Exception as error:  # Keras raises nothing narrower where a download fails
+        raise BackboneWeightsError(
+            f"Keras could not fetch the ImageNet weights ({error}); give the path of a weights file instead"
+        ) from error

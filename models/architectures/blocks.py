@@ -11,7 +11,7 @@ BATCH_NORM_MOMENTUM = 0.9  # Keras' 0.99 lags behind in trainings of a few thous
 class BatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]
     """Keras' BatchNormalization over channels, by TensorFlow's fused kernel.
 
-    Keras 3 spells the arithmetic out; on a CPU that takes about 40 % of a training step (benchmarks/batch_norm.py).
+    Keras 3 spells the arithmetic out; on a CPU a training step then takes 1.4 times as long (benchmarks/batch_norm.py).
     """
 
     def call(self, x: tf.Tensor, training: bool = False, mask: None = None) -> tf.Tensor:  # noqa: ARG002

@@ -1,8 +1,8 @@
 """What a recipe can say about a network. Knows nothing of Keras, so that a command line can be read without it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Upsampling = Literal["nearest", "bilinear", "transposed"]
 
@@ -27,3 +27,11 @@ class NetworkOptions(BaseModel):
     dropout: Annotated[
         float, Field(ge=0, lt=1, description="dropped share of the coarsest features")
     ] = 0.0
+
+    @model_validator(mode="after")
+    def _weights_have_an_encoder(self) -> Self:
+        if self.weights is not None and self.encoder == "plain":
+            raise ValueError(
+                "the plain encoder has no trained weights; take encoder = 'mobilenet_v2' or no weights"
+            )
+        return self

@@ -9,13 +9,17 @@ from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from tqdm import tqdm
 
 from models.contract import SegmentationClass
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+
+
+# What Pillow raises for files that are damaged, no images, or far too large.
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class DatasetError(Exception):
@@ -39,6 +43,9 @@ class ClassList(BaseModel):
         ids = [segmentation_class.id for segmentation_class in self.classes]
         if ids != list(range(len(ids))):
             raise ValueError(f"class ids must be 0, 1, … in order; got {ids}")
+        names = [segmentation_class.name for segmentation_class in self.classes]
+        if len(set(names)) < len(names):
+            raise ValueError(f"class names must differ; got {', '.join(names)}")
         if self.ignore in ids:
             raise ValueError(
                 f"ignore {self.ignore} is a class's id; take a value that is none, such as 255"
@@ -70,7 +77,7 @@ class Dataset:
 
     def split(self, name: str) -> tuple[Sample, ...]:
         """The samples of one split. Raises DatasetError where there is none of that name."""
-        if name not in self.splits:
+        if not self.splits.get(name):
             raise DatasetError(
                 f"{self.folder.name} has no split {name!r}; its splits are {', '.join(self.splits)}. "
                 f"Put images into images/{name}/ and their masks into masks/{name}/"
@@ -92,8 +99,11 @@ def read_dataset(folder: Path) -> Dataset:
             "each with its mask of the same stem in masks/train/ and so on"
         )
     first = next(samples[0] for samples in splits.values() if samples)
-    with Image.open(first.image) as image:
-        channels = 1 if image.mode in ("1", "L", "I;16", "I", "F") else 3
+    try:
+        with Image.open(first.image) as image:
+            channels = 1 if image.mode in ("1", "L", "I;16", "I", "F") else 3
+    except _UNREADABLE as error:
+        raise _unreadable(first.image, error) from error
     return Dataset(folder, class_list, splits, channels)
 
 
@@ -103,8 +113,8 @@ def read_image(path: Path, channels: int) -> NDArray[np.uint8]:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)
             pixels = np.asarray(_eight_bit(upright).convert("L" if channels == 1 else "RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise DatasetError(f"{path} cannot be read ({error}); replace it or take it out") from error
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from error
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -117,15 +127,16 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
                     f"{path} is a {mask.mode} image; a mask has one channel of class ids (mode L or P)"
                 )
             ids = np.asarray(mask)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise DatasetError(f"{path} cannot be read ({error}); replace it or take it out") from error
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from error
     return ids.astype(np.uint8)
 
 
 def class_pixels(dataset: Dataset, split: str) -> NDArray[np.int64]:
-    """Count the pixels of each class in a split (classes,), and check each mask on the way.
+    """Count the pixels of each class in a split (classes,), and read every image and mask on the way.
 
-    Raises DatasetError at a mask of another size than its image, and at a value that is neither a class nor ignored.
+    Raises DatasetError at a file that cannot be read, a mask of another size than its image, and a value in it that is
+    neither a class nor ignored.
     """
     samples = dataset.split(split)
     with ThreadPoolExecutor() as pool:
@@ -138,6 +149,10 @@ def class_pixels(dataset: Dataset, split: str) -> NDArray[np.int64]:
         )
         total: NDArray[np.int64] = np.sum(list(counts), axis=0)
     return total[: len(dataset.class_list.classes)]
+
+
+def _unreadable(path: Path, error: Exception) -> DatasetError:
+    return DatasetError(f"{path} cannot be read ({error}); replace it or take it out")
 
 
 def _read_classes(path: Path) -> ClassList:
@@ -179,8 +194,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 def _checked_counts(sample: Sample, dataset: Dataset) -> NDArray[np.int64]:
     mask = read_mask(sample.mask)
-    with Image.open(sample.image) as image:
-        width, height = ImageOps.exif_transpose(image).size
+    height, width, _ = read_image(sample.image, dataset.channels).shape
     if mask.shape != (height, width):
         raise DatasetError(
             f"{sample.mask} is {mask.shape[1]}×{mask.shape[0]} pixels and its image {width}×{height}; "

@@ -1,8 +1,8 @@
 """What a recipe can say about augmentation. Knows nothing of Keras, so that a command line can be read without it."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -25,3 +25,12 @@ class AugmentationOptions(BaseModel):
     contrast: Annotated[Fraction, Field(description="largest change of contrast")] = 0.0
     saturation: Annotated[Fraction, Field(description="largest change of saturation")] = 0.0
     hue: Annotated[Fraction, Field(description="largest turn of the colour circle")] = 0.0
+
+    @model_validator(mode="after")
+    def _scale_is_a_range(self) -> Self:
+        low, high = self.scale
+        if not 0.5 <= low <= high:  # Keras' RandomZoom goes no farther out
+            raise ValueError(
+                f"scale is [smallest, largest] with 0.5 or more first; got [{low}, {high}]"
+            )
+        return self

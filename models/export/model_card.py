@@ -58,7 +58,9 @@ pictures like those it was trained on; look at the IoU of a class before relying
 
 
 def _score_table(scores: dict[str, dict[str, float]]) -> str:
-    names = list(next(iter(scores.values()), {}))
+    if not scores:
+        return "Not scored: `segtrain evaluate` before the export fills this in."
+    names = list(next(iter(scores.values())))
     head = (
         "| split | "
         + " | ".join(name.replace("_", " ").replace("iou", "IoU") for name in names)

@@ -23,16 +23,15 @@ def export_run(folder: Path, store: Path, version: int | None) -> Path:
     run = Run.open(folder)
     if not (folder / BEST).exists():
         raise ExportError(f"{folder} has no whole epoch yet; `segtrain train` goes on with it")
-    class_list = read_dataset(run.recipe.data).class_list
+    dataset = read_dataset(run.recipe.data)
+    class_list = dataset.class_list
     scored = run.scores()
     state, recipe = run.state, run.recipe
     training = Training(
         dataset=class_list.name,
         licence=class_list.licence,
         source=class_list.source,
-        split_sizes={
-            name: len(samples) for name, samples in read_dataset(recipe.data).splits.items()
-        },
+        split_sizes={name: len(samples) for name, samples in dataset.splits.items()},
         seed=recipe.seed,
         epochs=state.epochs_done,
         minutes=round(state.seconds / 60, 1),
@@ -71,7 +70,12 @@ def _start(recipe: Recipe) -> str:
     weights = recipe.network.weights
     if weights is None:
         return "All weights started at random."
-    return f"The encoder started from ImageNet weights ({Path(weights).name}), the rest at random."
+    origin = (
+        "Keras' ImageNet weights"
+        if weights == "imagenet"
+        else f"the weights in {Path(weights).name}"
+    )
+    return f"The encoder started from {origin}, the rest at random."
 
 
 def _recipe_text(recipe: Recipe) -> str:

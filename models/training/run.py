@@ -8,6 +8,7 @@ Every file is written beside and renamed, so that a run ended at any moment can 
 import csv
 import json
 import math
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ class Run:
     @classmethod
     def begin(cls, folder: Path, recipe: Recipe) -> Self:
         """Make the folder, or go on with the one that is there. Raises RecipeError where its recipe is another."""
-        if is_run(folder):
+        if is_run(folder) and cls.open(folder).state.epochs_done > 0:
             kept = cls.open(folder).recipe
             changed = [key for key, value in recipe if getattr(kept, key) != value]
             if changed:
@@ -88,6 +89,7 @@ class Run:
         _save(model, self.folder / LAST)
         if state.best_epoch == state.epochs_done:
             _save(model, self.folder / BEST)
+            shutil.rmtree(self.folder / "scores", ignore_errors=True)  # they are an older model's
         self._append(row)
         _replace(self.folder / "state.json", json.dumps(asdict(state), indent=2) + "\n")
 

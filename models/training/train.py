@@ -32,8 +32,8 @@ def train(recipe: Recipe, folder: Path) -> RunState:
     if state.epochs_done >= recipe.epochs:
         return state
     dataset = read_dataset(recipe.data)
-    dataset.split("val")
     pixels = class_pixels(dataset, "train")
+    class_pixels(dataset, "val")  # a fault there would show only after the first epoch
     keras.utils.set_random_seed(recipe.seed)
     if state.epochs_done:
         model = run.load(LAST)

@@ -19,6 +19,10 @@ class EngineInfo(BaseModel):
 
     name: str = Field(examples=["tensorflow"])
     device: str = Field(examples=["CPU"])
+    device_reason: str = Field(
+        description="Why it runs there.",
+        examples=["neither machine nor container runtime shows a GPU"],
+    )
     precision: str = Field(examples=["fp32"])
     best_batch: int = Field(
         description="Images beyond which a larger batch gains nothing.", examples=[4]
@@ -125,6 +129,7 @@ def _info_of(state: ModelState) -> ModelInfo:
         else EngineInfo(
             name=engine.name,
             device=engine.device,
+            device_reason=engine.device_reason,
             precision=engine.precision,
             best_batch=engine.best_batch,
         ),

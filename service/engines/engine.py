@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 class Engine(Protocol):
     """One loaded model on one device. Calls block and may come from any one thread at a time.
 
-    `device` is the field's word for where it runs ("CPU", "GPU:0"), and `precision` the arithmetic
-    ("fp32", "int8"). Beyond `best_batch` images, or `best_batch_pixels` in all of them, a larger
+    `device` is the field's word for where it runs ("CPU", "GPU:0"), `device_reason` says why there,
+    and `precision` is the arithmetic ("fp32", "int8"). Beyond `best_batch` images, or `best_batch_pixels` in all of them, a larger
     batch gains nothing on that device.
     """
 
     name: str
     device: str
+    device_reason: str
     precision: str
     best_batch: int
     best_batch_pixels: int

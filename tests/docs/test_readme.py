@@ -9,13 +9,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
 from service.settings import Settings, flag, variable
 from tests.models.conftest import write_dataset
-from tests.service.serving import ServerThread, serving
+from tests.service.serving import ServerProcess, ServerThread, serving
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -144,22 +145,37 @@ def test_predicting_a_folder_as_the_readme_does(photographs: Path) -> None:
     assert (photographs / "masks" / "one.png").is_file()
 
 
-def test_from_a_folder_to_a_served_model_as_the_readme_does(tmp_path: Path) -> None:
-    write_dataset(tmp_path / "my_folder", {"train": 4, "val": 2})
-    train, evaluate, export = [line for line in shell_lines(README) if line.startswith("segtrain ")]
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "docs" / "train.md"], ids=lambda p: p.name
+)
+def test_from_a_folder_to_a_listed_model_as_the_docs_do(tmp_path: Path, page: Path) -> None:
+    """Every line of training in the order of the page, with a network and epochs that suit a test."""
+    write_dataset(tmp_path / "my_folder", {"train": 4, "val": 2, "test": 1})
     small = ["--epochs", "1", "--network.width", "2", "--augmentation.crop", "[32, 32]"]
-    run_command(train, tmp_path, *small)
-    assert "mean iou" in run_command(evaluate, tmp_path)
-    run_command(export, tmp_path)
-    listed = run_command("segserve models --model-store my_models", tmp_path)
-    assert "mine/1" in listed
+    lines = [line for line in shell_lines(page.read_text()) if line.startswith("segtrain ")]
+    assert [line.split()[1] for line in lines[:2]] == ["train", "evaluate"]
+    for line in lines:
+        shown = run_command(line, tmp_path, *(small if " train " in line else []))
+        assert "mean iou" in shown or " evaluate " not in line
+    assert "mine/1" in run_command("segserve models --model-store my_models", tmp_path)
 
 
-def test_a_key_is_added_and_revoked_as_the_docs_do(tmp_path: Path) -> None:
+def test_keys_are_made_used_and_revoked_as_the_docs_do(
+    tmp_path: Path, solvable_store: Path
+) -> None:
     lines = shell_lines((ROOT / "docs" / "operate.md").read_text())
-    (add,) = [line for line in lines if line.startswith("segserve keys add")]
-    assert run_command(add, tmp_path).strip()
-    assert "alice" in run_command("segserve keys list --file keys.txt", tmp_path)
+    add, serve = lines
+    key = run_command(add, tmp_path).strip()
+    flags = shlex.split(serve)[2:]
+    flags = [str(tmp_path / word) if word == "keys.txt" else word for word in flags]
+    process = ServerProcess(
+        [*flags, "--model-store", str(solvable_store), "--shutdown-delay-seconds", "0"],
+        tmp_path / "log",
+    )
+    url = process.wait_until_ready()
+    assert httpx.get(f"{url}/models").status_code == 401
+    assert httpx.get(f"{url}/models", headers={"X-API-Key": key}).status_code == 200
+    process.close()
     run_command("segserve keys revoke alice --file keys.txt", tmp_path)
     assert "alice" not in run_command("segserve keys list --file keys.txt", tmp_path)
 

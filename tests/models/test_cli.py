@@ -14,6 +14,7 @@ from PIL import Image
 from models.cli import main
 from models.contract import MODEL_CARD_PATH, read_contract, verify_files
 from models.training.run import BEST, LAST, Run, load_network
+from tests.models.conftest import write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,50 @@ def test_a_wrong_folder_is_one_sentence(
     command = ["train", str(recipe_file), "--data", str(tmp_path), "--run", str(tmp_path / "run")]
     assert main(command) == 1
     assert "classes.json is missing" in capsys.readouterr().err
+
+
+def test_a_corrected_command_uses_the_folder_that_the_wrong_one_made(
+    recipe_file: Path, tmp_path: Path
+) -> None:
+    command = ["train", str(recipe_file), "--run", str(tmp_path / "run"), "--epochs", "1"]
+    assert main([*command, "--data", str(tmp_path)]) == 1
+    assert main(command) == 0
+
+
+def test_a_damaged_image_of_any_split_stops_the_training_before_it_begins(
+    recipe_file: Path, own_dataset_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = own_dataset_folder / "images" / "val" / "0.png"
+    image.write_bytes(image.read_bytes()[:200])
+    folder = tmp_path / "run"
+    command = ["train", str(recipe_file), "--data", str(own_dataset_folder), "--run", str(folder)]
+    assert main(command) == 1
+    assert "val/0.png cannot be read" in capsys.readouterr().err
+    assert not (folder / LAST).exists()
+
+
+def test_a_folder_that_is_no_model_cannot_be_evaluated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(tmp_path)]) == 1
+    assert "neither a run folder nor an exported model" in capsys.readouterr().err
+
+
+def test_a_model_is_not_scored_on_data_of_another_kind(
+    artefact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gray = write_dataset(tmp_path / "gray", {"val": 1}, gray=True)
+    assert main(["evaluate", str(artefact), "--data", str(gray)]) == 1
+    assert "3 classes and 3 channels" in capsys.readouterr().err
+
+
+def test_scores_on_other_data_do_not_reach_the_card(
+    run_folder: Path, artefact: Path, own_dataset_folder: Path
+) -> None:
+    assert artefact.is_dir()  # scored before, on its own data
+    before = (run_folder / "scores" / "val.json").read_text()
+    assert main(["evaluate", str(run_folder), "--data", str(own_dataset_folder)]) == 0
+    assert (run_folder / "scores" / "val.json").read_text() == before
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -60,12 +61,22 @@ def untiled() -> Iterator[ServerThread]:
 def test_a_picture_gets_the_same_map_alone_and_among_others(
     untiled: ServerThread, name: str
 ) -> None:
-    pictures = [drawn(96 - seed % 3, 128 + seed % 2, seed) for seed in range(24)]
+    """Among others of its padded shape, of other shapes, and among some that fail."""
+    sizes = [(96 - seed % 3, 128 - seed % 2) if seed % 4 else (40 + seed, 70) for seed in range(24)]
+    pictures = [drawn(*size, seed) for seed, size in enumerate(sizes)]
     alone = [class_map_of(untiled.segment(picture, model=name)) for picture in pictures]
     batches = untiled.metric("segserve_batch_size_images_count", {"model": f"{name}/1"})
+
+    def ask(picture: NDArray[np.uint8] | None) -> httpx.Response:
+        if picture is not None:
+            return untiled.segment(picture, model=name)
+        return untiled.client.post("/segment", params={"model": name}, content=b"no picture")
+
+    jobs = [job for picture in pictures for job in (picture, None)]
     with ThreadPoolExecutor(12) as callers:
-        answers = callers.map(lambda picture: untiled.segment(picture, model=name), pictures)
-        together = [class_map_of(answer) for answer in answers]
+        answers = list(callers.map(ask, jobs))
+    together = [class_map_of(answer) for answer in answers[::2]]
+    assert {answer.status_code for answer in answers[1::2]} == {415}
     more = untiled.metric("segserve_batch_size_images_count", {"model": f"{name}/1"}) - batches
     assert more < len(pictures), "nothing was batched, so nothing was compared"
     for one, other in zip(alone, together, strict=True):

@@ -49,6 +49,10 @@ def test_a_missing_class_list_shows_what_one_looks_like(own_dataset_folder: Path
         ("{", "is not JSON"),
         ('{"name": "x", "classes": []}', "classes"),
         (
+            '{"name": "x", "classes": [{"id": 0, "name": "a", "color": "#000000"}, {"id": 1, "name": "a", "color": "#000000"}]}',
+            "class names must differ",
+        ),
+        (
             '{"name": "x", "classes": [{"id": 1, "name": "a", "color": "#000000"}, {"id": 0, "name": "b", "color": "#000000"}]}',
             "ids must be 0, 1",
         ),
@@ -123,3 +127,16 @@ def test_an_image_is_turned_upright_by_its_exif(tmp_path: Path) -> None:
     exif[0x0112] = 6  # a quarter turn
     image.save(tmp_path / "turned.jpg", exif=exif)
     assert read_image(tmp_path / "turned.jpg", 3).shape == (30, 20, 3)
+
+
+def test_an_empty_split_is_no_split(own_dataset_folder: Path) -> None:
+    for path in (own_dataset_folder / "images" / "val").iterdir():
+        path.unlink()
+    with pytest.raises(DatasetError, match="no split 'val'"):
+        read_dataset(own_dataset_folder).split("val")
+
+
+def test_a_file_that_is_no_image_is_named(own_dataset_folder: Path) -> None:
+    (own_dataset_folder / "images" / "train" / "0.png").write_text("no image")
+    with pytest.raises(DatasetError, match=r"0\.png cannot be read"):
+        class_pixels(read_dataset(own_dataset_folder), "train")

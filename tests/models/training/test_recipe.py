@@ -22,6 +22,21 @@ def test_a_misspelt_field_is_named(recipe_file: Path) -> None:
         read_recipe(recipe_file, {"network": {"witdh": 3}})
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"augmentation": {"scale": [0.4, 1.0]}}, "0.5 or more first"),
+        ({"augmentation": {"scale": [2.0, 0.5]}}, "smallest, largest"),
+        ({"network": {"weights": "x.h5"}}, "the plain encoder has no trained weights"),
+    ],
+)
+def test_values_that_do_not_go_together_are_refused(
+    recipe_file: Path, changes: dict[str, dict[str, object]], sentence: str
+) -> None:
+    with pytest.raises(RecipeError, match=sentence):
+        read_recipe(recipe_file, changes)
+
+
 def test_a_missing_recipe_says_where_recipes_are(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="models/recipes"):
         read_recipe(tmp_path / "none.toml")

@@ -41,6 +41,7 @@ def test_it_says_where_and_how_it_runs(engine: Engine) -> None:
     assert engine.name == "tensorflow"
     assert engine.device == "CPU" or engine.device.startswith("GPU:")
     assert engine.precision == "fp32"
+    assert engine.device_reason
     assert engine.best_batch >= 1
 
 

@@ -20,6 +20,7 @@ class HeldEngine:
 
     name = "held"
     device = "CPU"
+    device_reason = "it is a test"
     precision = "fp32"
     best_batch = 4
     best_batch_pixels = 2**40

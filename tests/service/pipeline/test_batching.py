@@ -307,7 +307,7 @@ arrivals = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(arrivals, st.sets(st.sampled_from([8, 16, 24])))
 async def test_every_caller_gets_its_own_map_or_its_own_failure(
     arrivals: list[tuple[int, int, str, int]], failing_heights: set[int]

@@ -375,7 +375,7 @@ def test_truncated_images_stay_refused_by_pillow_itself() -> None:
 SAMPLES = [make(Image.fromarray(blocks())) for make in (*LOSSLESS.values(), *LOSSY.values())]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.sampled_from(SAMPLES), st.data())
 def test_damaged_files_raise_nothing_but_errors_a_caller_may_read(
     sample: bytes, data: st.DataObject

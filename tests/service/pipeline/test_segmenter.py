@@ -95,7 +95,7 @@ async def test_every_pixel_of_any_size_is_the_strongest_channel(
     assert not answer.blended
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     st.lists(st.tuples(st.integers(1, 150), st.integers(1, 150)), min_size=1, max_size=12),
     st.integers(0, 4),

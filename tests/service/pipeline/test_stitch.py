@@ -38,7 +38,7 @@ def run(
     return canvas
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 330), st.integers(1, 330), st.sampled_from([64, 96, 128]))
 def test_tiles_of_a_finite_receptive_field_equal_the_whole_picture(
     conv_engine: Engine, height: int, width: int, tile_size: int

@@ -14,7 +14,7 @@ from tests.service.pipeline.formats.maps import class_maps, encode, make_model, 
 MODEL = make_model()
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(class_maps())
 def test_each_class_is_written_as_pycocotools_writes_it(class_map: NDArray[np.uint8]) -> None:
     document = json.loads(encode("coco", Segmentation(MODEL, class_map)).body)

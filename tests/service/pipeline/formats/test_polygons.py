@@ -52,7 +52,7 @@ def test_what_lies_inside_a_region_is_a_hole_in_it() -> None:
     assert around["properties"]["area"] == 36 - 4
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(class_maps(classes=3), st.sampled_from([0.0, 0.8, 2.0, 5.0]), st.sampled_from([0.0, 3.0]))
 def test_every_polygon_is_valid_closed_and_wound_as_the_rfc_says(
     class_map: NDArray[np.uint8], tolerance: float, min_area: float
@@ -128,7 +128,7 @@ def test_few_regions_with_endless_outlines_are_refused() -> None:
         encode("polygons", Segmentation(MODEL, comb))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(class_maps(classes=3))
 def test_no_map_has_more_regions_than_are_counted(class_map: NDArray[np.uint8]) -> None:
     _, regions = _count(class_map, slice(0, len(class_map)))

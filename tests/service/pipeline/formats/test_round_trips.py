@@ -27,7 +27,7 @@ DECODERS: dict[str, Callable[[bytes], NDArray[np.uint8]]] = {
 }
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(class_maps())
 def test_png_rle_coco_and_polygons_decode_to_the_same_map(class_map: NDArray[np.uint8]) -> None:
     for name, decode in DECODERS.items():
@@ -35,7 +35,7 @@ def test_png_rle_coco_and_polygons_decode_to_the_same_map(class_map: NDArray[np.
         np.testing.assert_array_equal(decode(body), class_map, err_msg=name)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(class_maps(classes=256))
 def test_png_and_rle_hold_all_256_ids(class_map: NDArray[np.uint8]) -> None:
     segmentation = Segmentation(make_model(256, ignore=None), class_map)
@@ -56,7 +56,7 @@ def test_maps_of_one_row_one_column_and_several_bands_are_whole(
     np.testing.assert_array_equal(DECODERS[name](body), class_map)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(class_maps())
 def test_encoding_does_not_change_the_map(class_map: NDArray[np.uint8]) -> None:
     before = class_map.copy()
