@@ -8,7 +8,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help serve trainer test lint format lock bench openapi clean
+.PHONY: help serve trainer test coverage lint format lock bench openapi clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -19,6 +19,9 @@ serve: $(VENV)/.serve  ## serve the bundled model on http://127.0.0.1:$(PORT) (P
 trainer: $(VENV)/.train  ## install what segtrain needs beside the service
 
 test: lint  ## lint, then the whole test suite
+	$(BIN)/pytest
+
+coverage: $(VENV)/.dev  ## the test suite with its coverage
 	$(BIN)/pytest --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.dev  ## ruff, mypy, import-linter
