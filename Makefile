@@ -5,7 +5,7 @@ PORT   ?= 8000
 VENV   := .venv
 BIN    := $(VENV)/bin
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
+	--no-emit-index-url --no-emit-find-links --no-strip-extras --no-header --no-annotate pyproject.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help serve trainer test coverage lint format lock bench openapi clean
