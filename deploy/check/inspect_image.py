@@ -6,7 +6,14 @@ import sys
 
 MODULES = (
     *("pip", "setuptools", "hatchling", "pytest", "tomli_w"),
-    *("models.cli", "models.training", "models.architectures", "models.data", "models.export"),
+    *(
+        "models.cli",
+        "models.commands",
+        "models.training",
+        "models.architectures",
+        "models.data",
+        "models.export",
+    ),
 )
 COMMANDS = ("gcc", "cc", "make", "strip", "curl", "git", "segtrain")
 
