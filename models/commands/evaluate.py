@@ -25,7 +25,7 @@ def add_command(commands: Commands) -> None:
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:
-    from models.data.dataset import read_dataset
+    from models.data.reading import read_dataset
     from models.training.evaluation import evaluate, network_predict, saved_model_predict
     from models.training.run import BEST, Run, is_run, load_network
 
@@ -36,7 +36,11 @@ def _evaluate(parsed: argparse.Namespace) -> None:
         raise RecipeError("an exported model does not know its dataset's folder; say --data FOLDER")
     if run is not None and not (run.folder / BEST).is_file():
         raise RecipeError(f"{run.folder} has no whole epoch yet; `segtrain train` goes on with it")
-    dataset = read_dataset(parsed.data or run.recipe.data)  # type: ignore[union-attr]
+    dataset = (
+        read_dataset(parsed.data or run.recipe.data, run.recipe.split, run.recipe.layout)
+        if run
+        else read_dataset(parsed.data)
+    )
     predict = (
         network_predict(load_network(run.folder / BEST))
         if run
@@ -66,10 +70,10 @@ def _evaluate(parsed: argparse.Namespace) -> None:
 
 def _require_same_task(run: "Run | None", artefact: Path, dataset: "Dataset") -> None:
     """Raise RecipeError where the model has other classes or channels than the dataset."""
-    from models.data.dataset import read_dataset
+    from models.data.reading import read_dataset
 
     if run is not None:
-        trained_on = read_dataset(run.recipe.data)
+        trained_on = read_dataset(run.recipe.data, run.recipe.split, run.recipe.layout)
         model = trained_on.class_list.classes, trained_on.channels
     else:
         contract = read_contract(artefact)

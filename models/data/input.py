@@ -7,7 +7,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.data.augmentation import Augmentation
-from models.data.dataset import Sample, read_image, read_mask
+from models.data.dataset import Sample
 
 MEMORY_FOR_IMAGES_BYTES = 4 << 30
 
@@ -28,8 +28,7 @@ class SampleReader:
         kept = self._kept.get(int(index))
         if kept is not None:
             return kept
-        sample = self._samples[index]
-        pixels = read_image(sample.image, self._channels), read_mask(sample.mask)
+        pixels = self._samples[index].read(self._channels)
         size = pixels[0].nbytes + pixels[1].nbytes
         if self._kept_bytes + size <= MEMORY_FOR_IMAGES_BYTES:
             self._kept[int(index)] = pixels

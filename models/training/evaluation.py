@@ -1,7 +1,6 @@
 """Scores of anything that turns an image into a class map, on one split of a dataset."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -10,7 +9,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.data.dataset import Sample, read_image, read_mask
+from models.data.dataset import Sample
+from models.data.parallel import read_ahead
 from models.training.metrics import ConfusionMatrix
 
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
@@ -22,7 +22,7 @@ def evaluate(
     """Count `predict` (image uint8 (H, W, C) to class map uint8 (H, W)) against the masks. Raises DatasetError."""
     confusion = ConfusionMatrix(classes)
     pixels = tqdm(
-        _read_ahead(samples, channels),
+        read_ahead(lambda sample: sample.read(channels), samples),
         desc=title,
         total=len(samples),
         unit="image",
@@ -57,18 +57,3 @@ def saved_model_predict(artefact: Path) -> Predict:
 
     class_map.loaded = loaded  # type: ignore[attr-defined]  # variables live as long as their module
     return class_map
-
-
-def _read_ahead(
-    samples: Sequence[Sample], channels: int
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    def read(sample: Sample) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        return read_image(sample.image, channels), read_mask(sample.mask)
-
-    with ThreadPoolExecutor(2) as pool:
-        ahead = [pool.submit(read, sample) for sample in samples[:4]]
-        for sample in samples[4:]:
-            yield ahead.pop(0).result()
-            ahead.append(pool.submit(read, sample))
-        while ahead:
-            yield ahead.pop(0).result()

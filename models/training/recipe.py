@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.architectures.options import NetworkOptions
 from models.contract import Name
-from models.data.options import AugmentationOptions
+from models.data.options import AugmentationOptions, LayoutOptions, SplitOptions
 
 ClassWeighting = Literal["none", "inverse_log", "median_frequency"]
 Decay = Literal["cosine", "poly", "constant"]
@@ -46,6 +46,8 @@ class Recipe(BaseModel):
     class_weights: Annotated[
         ClassWeighting, Field(description="how rare classes are weighted in the loss")
     ] = "none"
+    split: SplitOptions = SplitOptions()
+    layout: LayoutOptions = LayoutOptions()
     network: NetworkOptions = NetworkOptions()
     augmentation: AugmentationOptions = AugmentationOptions()
     optimizer: OptimizerOptions = OptimizerOptions()

@@ -12,8 +12,10 @@ from tqdm import tqdm
 
 from models.architectures.networks import build_network
 from models.data.augmentation import Augmentation
-from models.data.dataset import Dataset, class_pixels, read_dataset
+from models.data.dataset import Dataset
+from models.data.examination import examine
 from models.data.input import steps_per_epoch, training_batches
+from models.data.reading import read_dataset
 from models.training.evaluation import evaluate, network_predict
 from models.training.losses import WeightedCrossEntropy, class_weights
 from models.training.recipe import Recipe
@@ -31,14 +33,18 @@ def train(recipe: Recipe, folder: Path) -> RunState:
     state = run.state
     if state.epochs_done >= recipe.epochs:
         return state
-    dataset = read_dataset(recipe.data)
-    pixels = class_pixels(dataset, "train")
-    class_pixels(dataset, "val")  # a fault there would show only after the first epoch
+    dataset = read_dataset(recipe.data, recipe.split, recipe.layout)
+    examination = examine(
+        dataset, ("train", "val")
+    )  # a fault in val would show only after an epoch
+    examination.require_sound()
     keras.utils.set_random_seed(recipe.seed)
     if state.epochs_done:
         model = run.load(LAST)
     else:
-        model = _compiled(recipe, dataset, class_weights(recipe.class_weights, pixels))
+        model = _compiled(
+            recipe, dataset, class_weights(recipe.class_weights, examination.class_pixels("train"))
+        )
     samples = dataset.split("train")
     batches = training_batches(
         samples,

@@ -87,7 +87,7 @@ def test_a_wrong_folder_is_one_sentence(
 ) -> None:
     command = ["train", str(recipe_file), "--data", str(tmp_path), "--run", str(tmp_path / "run")]
     assert main(command) == 1
-    assert "classes.json is missing" in capsys.readouterr().err
+    assert "in no layout that segtrain reads" in capsys.readouterr().err
 
 
 def test_a_corrected_command_uses_the_folder_that_the_wrong_one_made(

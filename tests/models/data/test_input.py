@@ -6,9 +6,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.data.augmentation import VOID, Augmentation
-from models.data.dataset import read_dataset
 from models.data.input import SampleReader, training_batches
 from models.data.options import AugmentationOptions
+from models.data.reading import read_dataset
 from tests.models.conftest import COLOURS, scene
 
 EVERYTHING = AugmentationOptions(
