@@ -4,11 +4,11 @@ import argparse
 import os
 import sys
 
-from models.commands import evaluate, export, train
+from models.commands import check, evaluate, export, train
 from models.contract import ContractError
 from models.training.recipe import RecipeError
 
-COMMANDS = (train, evaluate, export)
+COMMANDS = (check, train, evaluate, export)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,10 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"segtrain: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(
-            "\nsegtrain: stopped; the same command goes on from the last whole epoch",
-            file=sys.stderr,
-        )
+        print(f"\nsegtrain: {getattr(parsed, 'stopped', 'stopped')}", file=sys.stderr)
         return 130
     return 0
 

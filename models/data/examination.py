@@ -125,7 +125,7 @@ class Examination:
         if other is sample:
             return
         if other_split != split:
-            self.copies.add(sample)
+            self.copies.add(other if other_split == "train" else sample)  # scores keep theirs
             text = (
                 f"{sample.image} in {split} is the same picture as {other.image} in {other_split}, "
                 "which makes scores too good; take one out"
@@ -269,7 +269,7 @@ def _value_faults(
     counts = np.bincount(ids.ravel(), minlength=256)
     classes = len(class_list.classes)
     stray = [
-        value for value in np.flatnonzero(counts).tolist() if value not in _allowed(class_list)
+        value for value in np.flatnonzero(counts).tolist() if value not in allowed_ids(class_list)
     ]
     if stray == [VOID] and classes == 2 and counts[1] == 0:
         yield Finding(
@@ -316,7 +316,7 @@ def _shape_faults(
 
 
 def _colour_fault(sample: Sample, raw: RawMask | None, text: str, class_list: ClassList) -> Finding:
-    if raw is not None and _is_gray_in_colour(raw, _allowed(class_list)):
+    if raw is not None and is_gray_in_colour(raw, allowed_ids(class_list)):
         text = (
             f"{sample.mask.path} holds class ids three times over, as {raw.mode}; save one channel (mode L), "
             "as --fix-to does"
@@ -325,12 +325,14 @@ def _colour_fault(sample: Sample, raw: RawMask | None, text: str, class_list: Cl
     return Finding("error", "unknown colour", text)
 
 
-def _is_gray_in_colour(raw: RawMask, allowed: Collection[int]) -> bool:
+def is_gray_in_colour(raw: RawMask, allowed: Collection[int]) -> bool:
+    """Whether a colour mask holds `allowed` ids three times over."""
     values = _values(raw)
     return all(value % 0x10101 == 0 and value // 0x10101 in allowed for value in values)
 
 
-def _allowed(class_list: ClassList) -> set[int]:
+def allowed_ids(class_list: ClassList) -> set[int]:
+    """The values that masks may hold: the classes' ids, and what is ignored."""
     ids = set(range(len(class_list.classes)))
     return ids if class_list.ignore is None else {*ids, class_list.ignore}
 

@@ -5,14 +5,22 @@ from pathlib import Path
 from PIL import Image
 
 from models.data.dataset import UNREADABLE, Dataset, DatasetError, Sample, is_gray
+from models.data.layouts.coco import find_coco
 from models.data.layouts.folders import find_folders
+from models.data.layouts.labelme import find_labelme
 from models.data.layouts.layout import FindLayout, Found
+from models.data.layouts.table import find_table
+from models.data.layouts.voc import find_voc
 from models.data.options import LayoutName, LayoutOptions, SplitOptions
 from models.data.splits import divided, groups_in_two_splits
 
 # In this order a folder is tried: the more telling the files, the earlier.
 LAYOUTS: dict[LayoutName, FindLayout] = {
+    "csv": find_table,
+    "voc": find_voc,
     "folders": find_folders,
+    "labelme": find_labelme,
+    "coco": find_coco,
 }
 
 _MADE = "images/ and masks/ with classes.json"

@@ -52,7 +52,7 @@ def divided(
         splits |= _drawn(pool, folder, shares, options.seed)
     elif pool:
         splits["train"] = pool
-    return {name: tuple(splits[name]) for name in sorted(splits)}
+    return {name: tuple(splits[name]) for name in sorted(splits, key=_place)}
 
 
 def groups_in_two_splits(splits: Mapping[str, Sequence[Sample]]) -> list[Finding]:
@@ -100,6 +100,12 @@ def _drawn(
     return {
         name: sorted(entries, key=lambda sample: sample.image) for name, entries in splits.items()
     }
+
+
+def _place(name: str) -> tuple[int, str]:
+    """train, val, test, then what else there is."""
+    order = ("train", "val", "test")
+    return (order.index(name) if name in order else len(order), name)
 
 
 def _hash(key: str, seed: int) -> float:

@@ -37,7 +37,7 @@ def test_class_pixels_are_those_of_the_masks(dataset_folder: Path) -> None:
 
 
 def test_an_unknown_split_says_which_there_are(dataset_folder: Path) -> None:
-    with pytest.raises(DatasetError, match="no split 'holdout'; its splits are test, train, val"):
+    with pytest.raises(DatasetError, match="no split 'holdout'; its splits are train, val, test"):
         read_dataset(dataset_folder).split("holdout")
 
 
