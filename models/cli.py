@@ -4,11 +4,11 @@ import argparse
 import os
 import sys
 
-from models.commands import check, evaluate, export, train
+from models.commands import adopt, check, evaluate, export, train
 from models.contract import ContractError
 from models.training.recipe import RecipeError
 
-COMMANDS = (check, train, evaluate, export)
+COMMANDS = (check, train, evaluate, export, adopt)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,6 +44,7 @@ def _user_errors() -> tuple[type[Exception], ...]:
     named = (
         ("models.architectures.backbones", "BackboneWeightsError"),
         ("models.data.dataset", "DatasetError"),
+        ("models.export.foreign", "AdoptionError"),
         ("models.export.saved_model", "ExportError"),
     )
     loaded = [getattr(sys.modules[module], name) for module, name in named if module in sys.modules]
