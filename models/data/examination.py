@@ -284,7 +284,7 @@ def _value_faults(
             "error",
             "stray value",
             f"{sample.mask.path} holds the value {stray[0]} in {counts[stray[0]]} pixels{several}, which is no class of "
-            f"classes.json (ids 0 to {classes - 1}, ignore {class_list.ignore}); add the class, set ignore, or mend the mask",
+            f"classes.json (ids 0 to {classes - 1}, {_ignored(class_list)}); add the class, set ignore, or mend the mask",
         )
 
 
@@ -335,6 +335,10 @@ def allowed_ids(class_list: ClassList) -> set[int]:
     """The values that masks may hold: the classes' ids, and what is ignored."""
     ids = set(range(len(class_list.classes)))
     return ids if class_list.ignore is None else {*ids, class_list.ignore}
+
+
+def _ignored(class_list: ClassList) -> str:
+    return "nothing ignored" if class_list.ignore is None else f"{class_list.ignore} ignored"
 
 
 def _values(raw: RawMask) -> frozenset[int]:
