@@ -36,11 +36,10 @@ def _evaluate(parsed: argparse.Namespace) -> None:
         raise RecipeError("an exported model does not know its dataset's folder; say --data FOLDER")
     if run is not None and not (run.folder / BEST).is_file():
         raise RecipeError(f"{run.folder} has no whole epoch yet; `segtrain train` goes on with it")
-    dataset = (
-        read_dataset(parsed.data or run.recipe.data, run.recipe.split, run.recipe.layout)
-        if run
-        else read_dataset(parsed.data)
-    )
+    if parsed.data is not None or run is None:
+        dataset = read_dataset(parsed.data)
+    else:
+        dataset = read_dataset(run.recipe.data, run.recipe.split, run.recipe.layout)
     predict = (
         network_predict(load_network(run.folder / BEST))
         if run

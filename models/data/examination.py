@@ -143,7 +143,11 @@ class Examination:
         self.tiles.append(tile)
 
     def finish(self) -> None:
-        """Add what only the whole shows: classes that never occur, images of another kind than the rest."""
+        """Add what only the whole shows: splits and classes that are missing, images of another kind than the rest."""
+        missing = [split for split in ("train", "val") if not self.dataset.splits.get(split)]
+        if missing:
+            text = f"{self.dataset.folder} has no {' and no '.join(missing)} split, which training needs"
+            self.findings.append(Finding("warning", "no split", text))
         if self.classes_are_known:
             self.findings += _absent_classes(self)
         gray = sum(count for mode, count in self.modes.items() if is_gray(mode))
@@ -172,7 +176,7 @@ def examine(dataset: Dataset, splits: Collection[str] | None = None, tiles: int 
     tasks = list(_tasks(dataset, names, tiles))
     with tqdm(
         read_ahead(lambda task: examiner(*task), tasks),
-        desc=f"check {dataset.folder.name}",
+        desc=f"check {dataset.folder.resolve().name}",
         total=len(tasks),
         unit="image",
         disable=None,

@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from models.data.dataset import DatasetError, Sample
+from models.data.dataset import IMAGE_SUFFIXES, DatasetError, Sample
 from models.data.layouts.class_files import folder_classes
 from models.data.layouts.layout import UNSPLIT, Found, images_below, split_name
 from models.data.masks import FileMask
@@ -22,7 +22,14 @@ def find_folders(folder: Path, options: LayoutOptions) -> Found | None:
         return None
     classes = folder_classes(folder, options.palette)
     found = Found(classes.class_list, findings=list(classes.findings))
-    for split, place in _split_folders(images):
+    places = _split_folders(images)
+    loose = [path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    if loose and places[0][0] != UNSPLIT:
+        found.warning(
+            "loose images",
+            f"{len(loose)} images, such as {min(loose)}, lie beside the split folders and are left out",
+        )
+    for split, place in places:
         masks = folder / "masks" / place.relative_to(images)
         for image, mask in _pairs(place, masks, found):
             found.add(split, Sample(image, FileMask(mask, classes.palette)))

@@ -89,6 +89,7 @@ def test_ten_planted_faults_are_ten_sentences(
     report = (cells.parent / "cells-check.html").read_text()
     assert all(name in report for name in faults)
     assert "thing &lt;b&gt;" in report
+    assert re.findall(r'(?:src|href)="(?!data:)', report) == []  # one file, nothing to fetch
     assert "<b>" not in report.split("Contact sheet")[1].replace("<b></b>", "")
 
 
@@ -187,6 +188,18 @@ def test_many_faults_of_one_kind_are_told_shortly(
     printed = capsys.readouterr().out
     assert printed.count("has no mask") == 5
     assert "7 more like it" in printed
+
+
+def test_what_a_training_would_miss_is_said(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(cells / "images" / "train" / "0.png", cells / "images" / "lost.png")
+    (cells / "images" / "train").rename(cells / "images" / "holdout")
+    (cells / "masks" / "train").rename(cells / "masks" / "holdout")
+    assert main(["check", str(cells)]) == 0
+    printed = capsys.readouterr().out
+    assert "has no train split" in printed
+    assert "1 images, such as" in printed
 
 
 def test_a_wrong_option_is_one_sentence(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
