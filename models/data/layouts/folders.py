@@ -6,11 +6,10 @@ from pathlib import Path
 from models.data.dataset import IMAGE_SUFFIXES, DatasetError, Sample
 from models.data.layouts.class_files import folder_classes
 from models.data.layouts.layout import UNSPLIT, Found, images_below, split_name
-from models.data.masks import FileMask
+from models.data.masks import LOSSY_SUFFIXES, FileMask
 from models.data.options import LayoutOptions
 
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".gif"})
-LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})
 # What other tools append to the image's name.
 MASK_ENDINGS = ("", "_mask", "_label", "_labels", "_seg", "_gt", "_L")
 
@@ -67,12 +66,6 @@ def _pairs(images: Path, masks: Path, found: Found) -> list[tuple[Path, Path]]:
                 "no mask",
                 f"{image} has no mask; expected {expected}. Add the mask or take the image out",
             )
-        elif mask.suffix.lower() in LOSSY_SUFFIXES:
-            found.error(
-                "lossy mask",
-                f"{mask} is stored lossily, which changes class ids; save masks as PNG",
-            )
-            used[mask] += 1
         else:
             pairs.append((image, mask))
             used[mask] += 1

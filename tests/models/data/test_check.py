@@ -168,6 +168,30 @@ def test_colours_without_a_palette_are_offered_as_classes(
     np.testing.assert_array_equal(sample.mask.read(), original[..., 0] // 255)
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_black_and_white_masks_saved_as_jpeg_are_mended(
+    cells: Path, capsys: pytest.CaptureFixture[str], mode: str
+) -> None:
+    (cells / "classes.json").unlink()
+    truth = {}
+    for path in (cells / "masks" / "train").glob("*.png"):
+        ids = np.array(Image.open(path)).repeat(4, axis=0).repeat(4, axis=1)
+        truth[path.stem] = ids
+        Image.fromarray(ids * 255).convert(mode).save(path.with_suffix(".jpg"))
+        path.unlink()
+        image = cells / "images" / "train" / path.name
+        picture = Image.open(image)
+        picture.resize((picture.width * 4, picture.height * 4)).save(image)
+    shutil.rmtree(cells / "images" / "val")
+    assert main(["check", str(cells)]) == 1
+    assert "is stored lossily" in capsys.readouterr().out
+    assert main(["check", str(cells), "--fix-to", "mended"]) == 0
+    dataset = read_dataset(Path("mended"))
+    assert sum(map(len, dataset.splits.values())) == 12
+    for sample in (*dataset.split("train"), *dataset.split("val")):
+        np.testing.assert_array_equal(sample.mask.read(), truth[sample.image.stem])
+
+
 def test_the_same_picture_saved_in_another_format_is_found(
     cells: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
