@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.contract import read_contract, verify_files
+from service.engines.engine import EngineOptions
 from service.engines.loading import load_engine
 from service.settings import BUNDLED_MODELS
 from service.store import scan
@@ -98,7 +99,7 @@ def test_a_picture_gets_the_same_map_whole_and_in_tiles(untiled: ServerThread, n
 def test_both_signatures_agree_at_odd_sizes(name: str, size: tuple[int, int]) -> None:
     (artefact,) = scan(BUNDLED_MODELS)[name].values()
     contract = read_contract(artefact.path)
-    engine = load_engine("tensorflow", artefact.path, contract, threads=2)
+    engine = load_engine(artefact.path, contract, EngineOptions("tensorflow", threads=2))
     image = drawn(*size, seed=3, channels=contract.channels)
     probabilities = engine.probabilities(image[np.newaxis])
     assert probabilities.shape == (1, *size, len(contract.classes))
