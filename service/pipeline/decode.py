@@ -34,6 +34,7 @@ _BAND_PIXELS = 2**20
 _MAX_JPEG_SCANS = (
     100  # a progressive camera JPEG has about 10; each scan is a pass over the whole picture
 )
+_SMALL_FILE_BYTES = 2**18
 _JPEG_CHANNELS = {"RGB": 3, "L": 1}
 _JPEG_COLORS = {3: "RGB", 1: "GRAY"}
 _TIFF_TILE_WIDTH, _TIFF_TILE_LENGTH, _TIFF_BITS = 322, 323, 258
@@ -68,6 +69,11 @@ def decode(
     Raises UnsupportedImageTypeError, ImageTooLargeError (before decoding) or UnreadableImageError.
     """
     return read_pixels(open_image(body, max_pixels), channels)
+
+
+def has_cheap_header(body: bytes | bytearray | memoryview) -> bool:
+    """Whether `open_image` takes a tenth of a millisecond and no more: it copies and searches the file."""
+    return len(body) <= _SMALL_FILE_BYTES and _sniff(bytes(body[:64])) == "JPEG"
 
 
 def open_image(body: bytes | bytearray | memoryview, max_pixels: int) -> OpenImage:
