@@ -76,6 +76,8 @@ def create_app(settings: Settings) -> FastAPI:
         version=version("segserve"),
         docs_url=None,
         redoc_url=None,
+        # ours count and trace every request already
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
         generate_unique_id_function=_operation_id,
         middleware=_middleware(settings, parts, held),
         lifespan=lambda _app: _lifespan(parts, workers),
