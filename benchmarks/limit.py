@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -36,7 +37,7 @@ LEAST_SECONDS = 2.0
 def main() -> None:
     """Measure, print, and keep the result."""
     run = begin(__doc__)
-    counted = _alone(count_multiply_adds, *reversed(USUAL))
+    counted = _alone(count_multiply_adds, STREET, *reversed(USUAL))
     operations = 2 * sum(counted.values())
     peaks = {name: _alone(measure, run) for name, measure in PEAKS.items()}
     best = {
@@ -71,15 +72,15 @@ def _alone(work: Callable[..., Any], *arguments: Any) -> Any:
         return process.submit(work, *arguments).result()
 
 
-def count_multiply_adds(height: int, width: int) -> dict[str, int]:
-    """Multiply-adds of one image (height, width) by kind of operation, for the bundled model.
+def count_multiply_adds(artefact: Path, height: int, width: int) -> dict[str, int]:
+    """Multiply-adds of one image (height, width) by kind of operation.
 
     Shapes come from running the frozen graph, since padding makes them depend on the image.
     """
     import tensorflow as tf
     from tensorflow.python.framework import convert_to_constants
 
-    model = tf.saved_model.load(str(STREET))
+    model = tf.saved_model.load(str(artefact))
     frozen = convert_to_constants.convert_variables_to_constants_v2(
         model.signatures["serving_default"]
     )

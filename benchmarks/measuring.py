@@ -8,7 +8,9 @@ import math
 import os
 import platform
 import re
+import signal
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,7 +56,10 @@ class Run:
 
 
 def begin(description: str | None, arguments: Sequence[str] | None = None) -> Run:
-    """Read the command line every benchmark has, and pin this process and all it will start."""
+    """Read the command line every benchmark has, and pin this process and all it will start.
+
+    From here on SIGTERM ends it as Ctrl+C does, so that no server is left behind.
+    """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -66,6 +71,7 @@ def begin(description: str | None, arguments: Sequence[str] | None = None) -> Ru
         "--cores", type=int, default=CORES, help=f"cores that all of it shares (default: {CORES})"
     )
     given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.cores])
     return Run(given.quick, given.results)
 

@@ -33,7 +33,8 @@ class Segmentation:
         folder = Path(model or os.environ["MODEL"])
         threads = number("THREADS") if threads is None else threads
         tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        # One inference a core needs as many threads between operations as there are cores.
+        tf.config.threading.set_inter_op_parallelism_threads(len(os.sched_getaffinity(0)))
         loaded = tf.saved_model.load(str(folder))
         # The plain signature took up to twice as long as the frozen graph.
         self._function = convert_to_constants.convert_variables_to_constants_v2(
