@@ -8,9 +8,10 @@ Five sizes, shuffled, 16 callers: segserve with each engine and the best peer, i
 import json
 import random
 from functools import partial
+from pathlib import Path
 
 from benchmarks.load import Load, closed_loop
-from benchmarks.measuring import RESULTS, Run, alternate, begin, ratio, summary
+from benchmarks.measuring import Run, alternate, begin, ratio, summary
 from benchmarks.peer_throughput import all_running, best_settings, measured
 from benchmarks.pictures import MIXED, photographs, source
 from benchmarks.servers import Running, engines, peer, segserve
@@ -27,10 +28,10 @@ def main() -> None:
     run = begin(__doc__)
     photos = [photo for size in MIXED for photo in photographs(IMAGES_A_SIZE, size)]
     random.Random(0).shuffle(photos)
-    best = best_peer_of_the_results()
+    best = best_peer_of_the_results(run.results)
     candidates = [
         *(segserve(name, *flags) for name, flags in engines().items()),
-        peer(best, best_settings()[best]),
+        peer(best, best_settings(run.results)[best]),
     ]
     with all_running(candidates, photos[0]) as servers:
         loads = alternate(
@@ -58,8 +59,8 @@ def main() -> None:
     )
 
 
-def best_peer_of_the_results() -> str:
-    file = RESULTS / "peer_throughput.json"
+def best_peer_of_the_results(results: Path) -> str:
+    file = results / "peer_throughput.json"
     if not file.exists():
         raise SystemExit("run `python -m benchmarks.peer_throughput` first: it finds the best peer")
     name: str = json.loads(file.read_text())["best_peer"]

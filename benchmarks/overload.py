@@ -26,10 +26,10 @@ def main() -> None:
     """Measure, print, and keep the result."""
     run = begin(__doc__)
     deadline = ("--request-timeout-seconds", str(DEADLINE_SECONDS))
-    best = best_peer_of_the_results()
+    best = best_peer_of_the_results(run.results)
     candidates = [
         *(segserve(name, *engines()[name], *deadline) for name in ("default", "tensorflow")),
-        peer(best, best_settings()[best]),
+        peer(best, best_settings(run.results)[best]),
     ]
     measured = {candidate.name: _overload(run, candidate) for candidate in candidates}
     run.write(

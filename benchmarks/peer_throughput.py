@@ -12,13 +12,14 @@ import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from benchmarks.load import Load, closed_loop, open_loop
-from benchmarks.measuring import RESULTS, Run, alternate, begin, ratio, summary
+from benchmarks.measuring import Run, alternate, begin, ratio, summary
 from benchmarks.pictures import photographs, source
 from benchmarks.servers import Candidate, Running, engines, peer, running, segserve
 
@@ -33,14 +34,20 @@ SHARE_OF_BEST_PEER = 0.7
 LEAST_EQUAL_PIXELS = 0.9999
 TENSORFLOW = "tensorflow"
 
+T = TypeVar("T")
+
 
 def main() -> None:
     """Measure, print, and keep the result."""
     run = begin(__doc__)
     photos = photographs(IMAGES)
     ours = [segserve(name, *flags) for name, flags in engines().items()]
-    peers = [peer(name, settings) for name, settings in best_settings().items()]
+    settings = best_settings(run.results)
+    peers = [peer(name, own) for name, own in settings.items()]
     with all_running([*ours, *peers], photos[0]) as servers:
+        engine_of = {
+            one.name: measured(servers[one.name], servers[one.name].engine) for one in ours
+        }
         equal = _equal_pixels(servers, [one.name for one in peers], photos)
         loads = alternate(
             {name: partial(_closed, run, servers[name], photos) for name in servers},
@@ -57,9 +64,10 @@ def main() -> None:
         )
         facts = {
             name: {
+                "engine": engine_of.get(name),
                 "ready_seconds": server.ready_seconds,
                 "resident_megabytes": server.resident_bytes() / 1e6,
-                "settings": best_settings().get(name, {}),
+                "settings": settings.get(name, {}),
                 "equal_pixels": equal.get(name),
                 "images_a_second": summary(rates[name]),
                 "over_best_peer": ratio(rates[name], rates[best]),
@@ -73,9 +81,9 @@ def main() -> None:
     run.write("peer_throughput", {**result, "ours": [one.name for one in ours], "servers": facts})
 
 
-def best_settings() -> dict[str, dict[str, str]]:
+def best_settings(results: Path) -> dict[str, dict[str, str]]:
     """The peers' settings that tune_peers found best. A peer that does not run here is left out."""
-    file = RESULTS / "tune_peers.json"
+    file = results / "tune_peers.json"
     if not file.exists():
         raise SystemExit(
             "run `python -m benchmarks.tune_peers` first: it finds the peers' settings"
@@ -104,7 +112,7 @@ def all_running(candidates: Sequence[Candidate], image: bytes) -> Iterator[dict[
         yield servers
 
 
-def measured(server: Running, work: Callable[[], Load]) -> Load:
+def measured(server: Running, work: Callable[[], T]) -> T:
     """`work` while this server alone is not paused."""
     server.resume()
     try:
@@ -141,10 +149,8 @@ def _equal_pixels(
 
 
 def _class_maps(server: Running, photos: list[bytes]) -> Any:
-    server.resume()
-    maps = [np.asarray(Image.open(io.BytesIO(server.fetch(photo).body))) for photo in photos]
-    server.pause()
-    return np.stack(maps)
+    answers = measured(server, lambda: [server.fetch(photo).body for photo in photos])
+    return np.stack([np.asarray(Image.open(io.BytesIO(answer))) for answer in answers])
 
 
 def _median_latency(loads: Sequence[Load], share: float) -> float:

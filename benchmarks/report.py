@@ -115,7 +115,7 @@ def _same_engine(result: Result) -> tuple[str, bool]:
 
 def _default_engine(result: Result) -> tuple[str, bool]:
     value = result["servers"]["default"]["over_best_peer"]
-    engine = result["servers"]["default"].get("engine", "")
+    engine = result["servers"]["default"].get("engine")
     text = f"{_spread(value)} of {result['best_peer']}"
     return f"{text}, with {engine}" if engine else text, value["median"] >= 2.0
 
