@@ -25,21 +25,21 @@ Settings = dict[str, str]
 def tried(cores: int) -> dict[str, list[Settings]]:
     """Settings a peer: one inference on all cores, an inference a core in threads or in processes, and what is its own.
 
-    Left out: MLServer's parallel workers and adaptive batching, which serve the V2 protocol alone (an image as base64 in JSON).
+    Left out is what cannot answer an image file with a PNG: MLServer's parallel workers and adaptive batching serve the V2 protocol
+    alone (an image as base64 in JSON), and BentoML's batches answer with JSON lists.
     """
     whole, each = {"THREADS": str(cores)}, {"THREADS": "1"}
     high_throughput = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
     in_threads, in_processes = {**each, "POOL": str(cores)}, {**each, "WORKERS": str(cores)}
-    batches = {**whole, "BATCH": "4"}
     return {
         "fastapi_plain": [whole, {**whole, "INFERENCES": "2"}, {**each, "INFERENCES": str(cores)}],
         "litserve": [
             whole,
             in_processes,
             {**in_processes, "FAST_QUEUE": "1"},
-            {**batches, "WAIT_MS": "5"},
+            {**whole, "BATCH": "4", "WAIT_MS": "5"},
         ],
-        "bentoml": [whole, in_threads, in_processes, batches],
+        "bentoml": [whole, in_threads, in_processes],
         "mlserver": [whole, in_threads],
         "ray_serve": [whole, in_threads, in_processes, {**in_threads, **high_throughput}],
     }
