@@ -53,8 +53,11 @@ class Running:
     ready_seconds: float = 0.0
 
     def processes(self) -> list[psutil.Process]:
-        parent = psutil.Process(self.process.pid)
-        return [parent, *parent.children(recursive=True)]
+        try:
+            parent = psutil.Process(self.process.pid)
+            return [parent, *parent.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
 
     def resident_bytes(self) -> int:
         """Resident memory of all its processes, added up."""
@@ -212,9 +215,7 @@ def _wait_until_it_answers(server: Running, image: bytes) -> None:
 
 
 def _stop(server: Running) -> None:
-    """SIGTERM, and SIGKILL to what is left of its own processes after a while."""
-    if server.process.poll() is not None:
-        return
+    """SIGTERM, and SIGKILL to what is left of its own processes after a while, or has outlived their parent."""
     server.resume()
     left = server.processes()
     server.process.terminate()
@@ -222,4 +223,6 @@ def _stop(server: Running) -> None:
     for process in left:
         with contextlib.suppress(psutil.Error):
             process.kill()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(server.process.pid, signal.SIGKILL)  # the group that it was started as
     server.process.wait()
