@@ -30,6 +30,9 @@ def page(results: Path = RESULTS) -> str:
     fields = {
         name: make(found[name]) if name in found else NOT_YET for name, make in SECTIONS.items()
     }
+    for name, (source, alternative, _) in PLOTTED.items():
+        link = f"![{alternative}](images/performance/{name}.svg)"
+        fields[f"{name}_plot"] = link if source in found else ""
     template = Template(TEMPLATE.read_text())
     return template.substitute(fields, targets=_targets(found), machine=_machine(found))
 
@@ -39,7 +42,7 @@ def plots(results: Path = RESULTS) -> dict[str, str]:
     found = _read_all(results)
     return {
         f"{name}.svg": draw(found[source])
-        for name, (source, draw) in PLOTTED.items()
+        for name, (source, _, draw) in PLOTTED.items()
         if source in found
     }
 
@@ -413,11 +416,12 @@ def _plot_pixels(result: Result) -> str:
     return charts.lines("One image, alone", {"seconds": points}, "megapixels", "seconds")
 
 
-PLOTTED: dict[str, tuple[str, Callable[[Result], str]]] = {
-    "peers": ("peer_throughput", _plot_peers),
-    "http": ("http_overhead", _plot_http),
-    "stages": ("stages", _plot_stages),
-    "pixels": ("growth", _plot_pixels),
+# name → result, what a screen reader says, how it is drawn
+PLOTTED: dict[str, tuple[str, str, Callable[[Result], str]]] = {
+    "peers": ("peer_throughput", "Images a second of each server", _plot_peers),
+    "http": ("http_overhead", "Images a second with HTTP and without, by callers", _plot_http),
+    "stages": ("stages", "Share of each stage in a request, by size", _plot_stages),
+    "pixels": ("growth", "Seconds of one image by its pixels", _plot_pixels),
 }
 
 
