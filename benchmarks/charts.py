@@ -80,6 +80,8 @@ def lines(
         ]
     bottom = TOP + PLOT_HEIGHT
     parts.append(_text((LEFT + WIDTH) / 2, bottom + 36, x_label, "middle"))
+    if len(series) == 1:
+        return _svg(title, bottom + 46, parts, f"{title}: {y_label}")
     legend = _legend(list(series), bottom + 50)
     return _svg(title, bottom + 72, [*parts, *legend], f"{title}: {y_label}")
 
@@ -108,7 +110,7 @@ def _ticks(least: float, largest: float) -> list[float]:
 
 
 def _legend(names: Sequence[str], y: float) -> list[str]:
-    parts, x = [], float(LEFT)
+    parts, x = [], 8.0
     for name, color in zip(names, COLORS, strict=False):
         parts += [_rectangle(x, y, 12, color, name, 12), _text(x + 18, y + 11, name)]
         x += 40 + 7.5 * len(name)
