@@ -271,7 +271,17 @@ def _stages(result: Result) -> str:
         for name, seconds in engines.items()
     ]
     by_batch = _table(f"| engine, an image in a batch of | {' | '.join(batches)} |", rows)
-    return f"{stages}\n\n{by_batch}"
+    return f"{stages}\n\n{by_batch}\n\n{_shares(result['share_of_a_request'])}"
+
+
+def _shares(result: Result) -> str:
+    rows = []
+    for size, seconds in result["seconds"].items():
+        total = seconds["total"]
+        shares = [f"{value / total:.1%}" for stage, value in seconds.items() if stage != "total"]
+        rows.append(f"| {size} | {_ms(total)} | {' | '.join(shares)} |")
+    stages = [stage for stage in next(iter(result["seconds"].values())) if stage != "total"]
+    return _table(f"| a request, {result['engine']} | in all | {' | '.join(stages)} |", rows)
 
 
 def _ms(seconds: float) -> str:

@@ -13,12 +13,11 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
 
 import psutil
 
 from benchmarks.load import PATIENCE_SECONDS, Reply, fetch, get_request, request_of
-from service.settings import Settings
+from models.contract import read_contract
 
 ROOT = Path(__file__).parents[1]
 PEERS = Path(__file__).parent / "peers"
@@ -139,9 +138,9 @@ def segserve(name: str, *flags: str, store: Path | None = None) -> Candidate:
 
 
 def engines() -> dict[str, tuple[str, ...]]:
-    """The flags for each engine and precision to measure; `default` is what the server takes by itself."""
+    """The flags for each engine to measure that the bundled model has files for; `default` is what the server takes by itself."""
     found: dict[str, tuple[str, ...]] = {"default": (), "tensorflow": ("--engine", "tensorflow")}
-    if "openvino" in get_args(Settings.model_fields["engine"].annotation):
+    if "assets.extra/openvino/fp32.xml" in read_contract(STREET).files:
         found["openvino fp32"] = ("--engine", "openvino", "--precision", "fp32")
     return found
 

@@ -42,13 +42,12 @@ def main() -> None:
     """Measure, print, and keep the result."""
     run = begin(__doc__)
     sizes = SIZES[: 1 if run.quick else None]
-    offered = {name: flags for name, flags in engines().items() if name != "default"}
-    offered.update(_with_streams(offered))
     engine_seconds = {}
-    for name, flags in tqdm(offered.items(), unit="engine"):
+    for flags in tqdm([*engines().values(), *_with_streams()], unit="engine"):
         # in a process of its own: TensorFlow's threads are set once a process
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-            engine_seconds[name] = process.submit(_engine_seconds, run, flags).result()
+            name, seconds = process.submit(_engine_seconds, run, flags).result()
+            engine_seconds[name] = seconds
     shares, class_map = _shares(run, sizes)
     run.write(
         "stages",
@@ -61,27 +60,23 @@ def main() -> None:
     )
 
 
-def _with_streams(offered: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """Engines that can run images beside each other, with a stream a core."""
+def _with_streams() -> list[tuple[str, ...]]:
+    """The default engine with a stream a core, where it is one that can run images beside each other."""
     if "streams" not in Settings.model_fields:
-        return {}
-    cores = str(len(os.sched_getaffinity(0)))
-    return {
-        f"{name}, {cores} streams": (*flags, "--streams", cores)
-        for name, flags in offered.items()
-        if name.startswith("openvino")
-    }
+        return []
+    return [("--streams", str(len(os.sched_getaffinity(0))))]
 
 
-def _engine_seconds(run: Run, flags: tuple[str, ...]) -> dict[str, float]:
-    """Seconds an image by the batch's size, 480×360."""
+def _engine_seconds(run: Run, flags: tuple[str, ...]) -> tuple[str, dict[str, float]]:
+    """The engine's name, and seconds an image by the batch's size, 480×360."""
 
-    async def measure() -> dict[str, float]:
+    async def measure() -> tuple[str, dict[str, float]]:
         async with loaded(flags) as segmenter:
-            contract = segmenter.model.contract
+            contract, engine = segmenter.model.contract, segmenter.engine
             image = fit(decode(photographs(1)[0], contract.channels, 10**9), contract.stride)
-            return {
-                str(batch): _seconds_an_image(run, segmenter.engine.class_map, image, batch)
+            streams = f", {flags[-1]} streams" if "--streams" in flags else ""
+            return f"{engine.name} {engine.precision}{streams}", {
+                str(batch): _seconds_an_image(run, engine.class_map, image, batch)
                 for batch in BATCHES[: 2 if run.quick else None]
             }
 
