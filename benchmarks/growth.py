@@ -7,6 +7,7 @@ Pixels from 0.1 to 100 megapixels, models from 1 to 8, callers from 1 to 256; wi
 
 import itertools
 import shutil
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -68,7 +69,7 @@ def _pixels(run: Run) -> list[dict[str, Any]]:
             measured.append(
                 {
                     "megapixels": megapixels,
-                    "seconds": min(seconds),
+                    "seconds": statistics.median(seconds),
                     "peak_above_idle_megabytes": (max(seen) - idle) / 1e6,
                     "server_timing": reply.headers["server-timing"],
                 }
