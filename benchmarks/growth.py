@@ -1,6 +1,6 @@
 """Question: how do time and memory grow with the work?
 
-    .venv/bin/python -m benchmarks.growth                 (7 minutes)
+    .venv/bin/python -m benchmarks.growth                 (5 minutes)
 
 Pixels from 0.1 to 100 megapixels, models from 1 to 8, callers from 1 to 256; with the engine that the server takes by itself.
 """

@@ -1,6 +1,6 @@
 """Question: what does HTTP cost beside the bare pipeline?
 
-    .venv/bin/python -m benchmarks.http_overhead          (6 minutes)
+    .venv/bin/python -m benchmarks.http_overhead          (5 minutes)
 
 480×360 JPEG to PNG at concurrency 1, 2, 8 and 32 through the server, through its pipeline in a process without HTTP, and through the
 pipeline's functions called by hand, in turn, each engine for itself. The ratio is HTTP over the better of the two without.
@@ -20,7 +20,7 @@ from benchmarks.servers import Running, engines, running, segserve
 ENGINES = ("default", "tensorflow")
 CONCURRENCIES = (1, 2, 8, 32)
 ROUNDS = 3
-SECONDS = 4.0
+SECONDS = 3.5
 RAMP_SECONDS = 0.7
 
 

@@ -1,6 +1,6 @@
 """Question: how near is the engine to what the CPU can compute at all?
 
-    .venv/bin/python -m benchmarks.limit                  (2 minutes)
+    .venv/bin/python -m benchmarks.limit                  (1 minute)
 
 The model's multiply-adds are counted from its graph: every convolution and matrix product with the shapes it has on a 480×360 image.
 The CPU's peak is what matrix products of 2048² reach here, the fastest of the libraries at hand, on the same cores, in fp32 and, where

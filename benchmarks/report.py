@@ -103,8 +103,10 @@ def _http_at_saturation(result: Result) -> tuple[str, bool]:
 
 
 def _bare_rate(found: Result) -> float:
-    ways = found["images_a_second"]
-    return max(ways["functions"]["median"], ways["pipeline"]["median"])
+    rates: list[float] = [
+        found["images_a_second"][way]["median"] for way in ("functions", "pipeline")
+    ]
+    return max(rates)
 
 
 def _http_alone(result: Result) -> tuple[str, bool]:

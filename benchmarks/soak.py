@@ -1,6 +1,6 @@
 """Question: does memory stay flat while requests of ever other sizes go through?
 
-    .venv/bin/python -m benchmarks.soak                   (4 minutes)
+    .venv/bin/python -m benchmarks.soak                   (3 minutes)
 
 A server with the bundled model, 4 callers, images of random sizes from 16×16 to 640×480 in turn through four formats. Resident
 memory is read every 250 requests; said is how much it grew over the second half, when everything has been seen.
@@ -17,7 +17,7 @@ from benchmarks.measuring import begin
 from benchmarks.pictures import photographs
 from benchmarks.servers import running, segserve
 
-REQUESTS = 5000
+REQUESTS = 3000
 QUICK_REQUESTS = 100
 SIZES = 400
 CALLERS = 4

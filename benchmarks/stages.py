@@ -1,6 +1,6 @@
 """Question: which stage of a request takes how long?
 
-    .venv/bin/python -m benchmarks.stages                 (5 minutes)
+    .venv/bin/python -m benchmarks.stages                 (4 minutes)
 
 Each stage alone at 480×360, 1024² and 4096²: decode a JPEG, mirror-pad to the stride, encode each format; the engines by batch, and
 by streams where they have them. Then whole requests through the server, and each stage's share as their Server-Timing header tells.
