@@ -208,6 +208,5 @@ def _time(cut: _Cut, images: int, side: int, channels: int) -> float:
 @cache  # one line a process and way to run, not one a model
 def _say_once(threads: int, streams: int, precision: str) -> None:
     count = "1 thread" if threads == 1 else f"{threads} threads"
-    logger.info(
-        "OpenVINO computes in %s with %s, %d images beside each other", precision, count, streams
-    )
+    beside = f", {streams} images of a batch beside each other" if streams > 1 else ""
+    logger.info("OpenVINO computes on CPU with %s, in %s%s", count, precision, beside)
