@@ -4,15 +4,23 @@ import argparse
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from models.commands.command import Commands
-from models.contract import read_contract
+from models.contract import ContractError, StoredPrecision, openvino_path, read_contract
 from models.training.recipe import RecipeError
 
 if TYPE_CHECKING:
     from models.data.dataset import Dataset
+    from models.training.evaluation import Predict
     from models.training.run import Run
+
+# The file that is run, and what is computed where it is not int8.
+OPENVINO_ENGINES: dict[str, tuple[StoredPrecision, Literal["fp32", "bf16"]]] = {
+    "openvino-fp32": ("fp32", "fp32"),
+    "openvino-bf16": ("fp32", "bf16"),
+    "openvino-int8": ("int8", "fp32"),
+}
 
 
 def add_command(commands: Commands) -> None:
@@ -21,12 +29,18 @@ def add_command(commands: Commands) -> None:
     evaluate.add_argument("model", type=Path, help="a run folder, or <store>/<name>/<version>")
     evaluate.add_argument("--data", type=Path, help="the dataset folder (default: the run's)")
     evaluate.add_argument("--split", default="val", help="default: val")
+    evaluate.add_argument(
+        "--engine",
+        choices=("tensorflow", *OPENVINO_ENGINES),
+        default="tensorflow",
+        help="what runs an exported model (default: tensorflow)",
+    )
     evaluate.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:
     from models.data.reading import read_dataset
-    from models.training.evaluation import evaluate, network_predict, saved_model_predict
+    from models.training.evaluation import evaluate, network_predict
     from models.training.run import BEST, Run, is_run, load_network
 
     run = Run.open(parsed.model) if is_run(parsed.model) else None
@@ -40,13 +54,15 @@ def _evaluate(parsed: argparse.Namespace) -> None:
         dataset = read_dataset(parsed.data)
     else:
         dataset = read_dataset(run.recipe.data, run.recipe.split, run.recipe.layout)
+    if run is not None and parsed.engine != "tensorflow":
+        raise RecipeError(f"{parsed.model} is a run; {parsed.engine} scores exported models")
+    classes = dataset.class_list.classes
+    require_same_task(run, parsed.model, dataset)
     predict = (
         network_predict(load_network(run.folder / BEST))
         if run
-        else saved_model_predict(parsed.model)
+        else _artefact_predict(parsed.model, parsed.engine)
     )
-    classes = dataset.class_list.classes
-    _require_same_task(run, parsed.model, dataset)
     scores = evaluate(
         predict,
         dataset.split(parsed.split),
@@ -67,7 +83,22 @@ def _evaluate(parsed: argparse.Namespace) -> None:
         print(f"  IoU {name:20} {iou:.4f}")
 
 
-def _require_same_task(run: "Run | None", artefact: Path, dataset: "Dataset") -> None:
+def _artefact_predict(artefact: Path, engine: str) -> "Predict":
+    """Raise ContractError where the artefact holds no files for `engine`."""
+    from models.training.evaluation import openvino_predict, saved_model_predict
+
+    if engine == "tensorflow":
+        return saved_model_predict(artefact)
+    stored, computed = OPENVINO_ENGINES[engine]
+    held = read_contract(artefact).openvino_precisions
+    if stored not in held:
+        raise ContractError(
+            f"{artefact} holds no OpenVINO files of {stored}; it holds {', '.join(held) or 'none'}"
+        )
+    return openvino_predict(artefact / openvino_path(stored), computed)
+
+
+def require_same_task(run: "Run | None", artefact: Path, dataset: "Dataset") -> None:
     """Raise RecipeError where the model has other classes or channels than the dataset."""
     from models.data.reading import read_dataset
 

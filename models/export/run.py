@@ -13,7 +13,9 @@ from models.training.recipe import Recipe
 from models.training.run import BEST, Run, is_run, load_network
 
 
-def export_run(folder: Path, store: Path, version: int | None) -> Path:
+def export_run(
+    folder: Path, store: Path, version: int | None, *, with_openvino: bool | None = False
+) -> Path:
     """Export a run's best model; the card shows the splits that `segtrain evaluate` has scored.
 
     Raises ExportError, DatasetError and RecipeError.
@@ -57,7 +59,7 @@ def export_run(folder: Path, store: Path, version: int | None) -> Path:
         _recipe_text(recipe),
         _start(recipe),
     )
-    return export_network(network, facts, card, store, version)
+    return export_network(network, facts, card, store, version, with_openvino=with_openvino)
 
 
 def _architecture(recipe: Recipe) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from models.contract import OPENVINO_OUTPUTS
 from models.data.dataset import Sample
 from models.data.parallel import read_ahead
 from models.training.metrics import ConfusionMatrix
@@ -56,4 +58,20 @@ def saved_model_predict(artefact: Path) -> Predict:
         return np.asarray(signature(images=tf.constant(image[np.newaxis]))["class_map"][0])
 
     class_map.loaded = loaded  # type: ignore[attr-defined]  # variables live as long as their module
+    return class_map
+
+
+def openvino_predict(model: Path, precision: Literal["fp32", "bf16"]) -> Predict:
+    """`Predict` by an artefact's OpenVINO file, with what is not int8 in it computed in `precision`."""
+    import openvino
+
+    hints = {"INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision]}
+    compiled = openvino.Core().compile_model(model, "CPU", hints)
+    request = compiled.create_infer_request()
+    place = OPENVINO_OUTPUTS.index("class_map")
+
+    def class_map(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        request.infer([image[np.newaxis]])
+        return np.array(request.get_output_tensor(place).data[0])
+
     return class_map
