@@ -347,7 +347,7 @@ def _limit(result: Result) -> str:
     return "\n\n".join(
         [
             operations,
-            _table("| product of 2048² matrices | 10⁹ operations/s |", peaks),
+            _table("| what the CPU reaches | 10⁹ operations/s |", peaks),
             _table("| engine | an image | 10⁹ operations/s | share of the peak |", engines),
         ]
     )
