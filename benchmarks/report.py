@@ -196,7 +196,11 @@ def _tune_peers(result: Result) -> str:
     rows = []
     for name, peer in result["peers"].items():
         tried = sorted(peer["tried"], key=lambda one: -one["images_a_second"])
-        texts = [f"{_settings(one['settings'])}: {one['images_a_second']:.1f}" for one in tried]
+        texts = [
+            f"{_settings(one['settings'])}: "
+            + ("did not start" if "fault" in one else f"{one['images_a_second']:.1f}")
+            for one in tried
+        ]
         rows.append(f"| {name} | {'; '.join(texts)} |")
     return _table("| peer | settings tried, images/s, best first |", rows)
 
