@@ -196,7 +196,11 @@ def _tune_peers(result: Result) -> str:
     rows = []
     for name, peer in result["peers"].items():
         tried = sorted(peer["tried"], key=lambda one: -one["images_a_second"])
-        texts = [f"{_settings(one['settings'])}: {one['images_a_second']:.1f}" for one in tried]
+        texts = [
+            f"{_settings(one['settings'])}: "
+            + ("did not start" if "fault" in one else f"{one['images_a_second']:.1f}")
+            for one in tried
+        ]
         rows.append(f"| {name} | {'; '.join(texts)} |")
     return _table("| peer | settings tried, images/s, best first |", rows)
 
@@ -347,7 +351,7 @@ def _limit(result: Result) -> str:
     return "\n\n".join(
         [
             operations,
-            _table("| product of 2048² matrices | 10⁹ operations/s |", peaks),
+            _table("| what the CPU reaches | 10⁹ operations/s |", peaks),
             _table("| engine | an image | 10⁹ operations/s | share of the peak |", engines),
         ]
     )

@@ -33,7 +33,14 @@ if __name__ == "__main__":
     ended = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: ended.set())
-    ray.init(include_dashboard=False, log_to_driver=False, num_cpus=2)
+    # "local": a cluster of another program on the machine is none of ours
+    ray.init(
+        address="local",
+        _node_ip_address="127.0.0.1",
+        include_dashboard=False,
+        log_to_driver=False,
+        num_cpus=2,
+    )
     serve.start(http_options={"host": "127.0.0.1", "port": number("PORT")})
     serve.run(Street.bind(), route_prefix="/segment")
     ended.wait()
