@@ -36,6 +36,7 @@ _SMALL_SIDE, _TYPICAL_SIDE = 64, 256  # pixels, of the pictures that are timed a
 _TIMED_RUNS = 3
 _TIMED_SECONDS = 0.3  # a large network is run once, and not again
 _BATCH_OVERHEAD_SHARE = 0.1  # a batch is large enough when what each call costs is this part of it
+_MOST_KEPT_PIXELS = 1024 * 1024  # 180 MB in int8
 _MOST_IMAGES, _MOST_PIXELS = 16, 1024 * 1024
 
 CLASS_MAP, PROBABILITIES = map(OPENVINO_OUTPUTS.index, ("class_map", "probabilities"))
@@ -69,6 +70,7 @@ class OpenVinoEngine:
         self._class_map = _Cut(core, model, CLASS_MAP, precision, options.threads)
         self._probabilities = _Cut(core, model, PROBABILITIES, precision, options.threads)
         self._streamed: _Cut | None = None
+        self._ran_last = self._class_map
         self.best_batch, self.best_batch_pixels = self._measure_batch(contract.channels)
         streams = options.streams or _streams_worth_measuring(options.threads)
         if streams > 1:
@@ -81,16 +83,23 @@ class OpenVinoEngine:
     def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         result = np.empty(images.shape[:3], np.uint8)
         streamed = self._streamed if len(images) > 1 else None
-        (streamed or self._class_map).run(images, result)
+        self._run(streamed or self._class_map, images, result)
         return result
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         result = np.empty((*images.shape[:3], self._classes), np.float32)
-        self._probabilities.run(images, result)
+        self._run(self._probabilities, images, result)
         return result
 
     def close(self) -> None:
-        del self._class_map, self._probabilities, self._streamed
+        del self._class_map, self._probabilities, self._streamed, self._ran_last
+
+    def _run(self, cut: "_Cut", images: NDArray[np.uint8], result: NDArray[Any]) -> None:
+        """Each model keeps room for the largest batch it ran; of large rooms there is never more than one."""
+        if self._ran_last is not cut and self._ran_last.most_pixels > _MOST_KEPT_PIXELS:
+            self._ran_last.give_back_memory()
+        self._ran_last = cut
+        cut.run(images, result)
 
     def _measure_batch(self, channels: int) -> tuple[int, int]:
         """The most images and pixels worth one batch, from what a call costs and what a pixel costs."""
@@ -132,11 +141,14 @@ class _Cut:
             # Pinned threads of two processes share the same cores while others idle, and wait for what else runs there.
             "ENABLE_CPU_PINNING": False,
         }
-        compiled = core.compile_model(cut, _DEVICE, settings)
-        self._requests = [compiled.create_infer_request() for _ in range(streams)]
+        self._compiled = core.compile_model(cut, _DEVICE, settings)
+        self._requests = [self._compiled.create_infer_request() for _ in range(streams)]
+        self.most_pixels = 0
 
     def run(self, images: NDArray[np.uint8], result: NDArray[Any]) -> None:
         """Run images (N, H, W, C) into `result`, without a copy of either."""
+        images = np.ascontiguousarray(images)  # its memory must outlast the requests
+        self.most_pixels = max(self.most_pixels, math.prod(images.shape[:3]))
         if len(self._requests) == 1:
             _start(self._requests[0], images, result).wait()
             return
@@ -149,11 +161,15 @@ class _Cut:
             for request in started:
                 request.wait()
 
+    def give_back_memory(self) -> None:
+        self._compiled.release_memory()
+        self.most_pixels = 0
+
 
 def _start(
     request: openvino.InferRequest, images: NDArray[np.uint8], result: NDArray[Any]
 ) -> openvino.InferRequest:
-    request.set_input_tensor(openvino.Tensor(np.ascontiguousarray(images), shared_memory=True))
+    request.set_input_tensor(openvino.Tensor(images, shared_memory=True))
     request.set_output_tensor(openvino.Tensor(result, shared_memory=True))
     request.start_async()
     return request
