@@ -30,7 +30,8 @@ class Engine(Protocol):
 
     `reason` says why this engine and precision. `device` is the field's word for where it runs ("CPU", "GPU:0"),
     `device_reason` says why there, and `precision` is the arithmetic ("fp32", "int8"). Beyond `best_batch` images, or
-    `best_batch_pixels` in all of them, a larger batch gains nothing on that device.
+    `best_batch_pixels` in all of them, a larger batch gains nothing on that device; but `streams` images run beside each
+    other whatever their size.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Engine(Protocol):
     precision: str
     best_batch: int
     best_batch_pixels: int
+    streams: int
 
     def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Map images (N, H, W, C) to class ids (N, H, W)."""

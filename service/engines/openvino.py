@@ -6,9 +6,9 @@ Measured on 2 cores with a U-Net on MobileNetV2 (int8, pictures of 480 × 384):
   and 20 MB. The dynamic one takes a new shape within the time of about two more pictures. Its only growth is the cache of
   kernels, 5 MB a shape without end at OpenVINO's own limit; with the limit below memory stays flat over any shapes, and
   coming back to a shape costs nothing that can be measured.
-- Two pictures on one core each took 15.9 ms a picture, one after the other on both cores 16.6 ms, four in one batch
-  14.9 ms: with few cores nothing to gain, and a picture that is alone would wait twice as long. From
-  `_THREADS_WORTH_STREAMS` on it is measured at load.
+- Two pictures beside each other, each on one core, take 20 ms of CPU a picture, one after the other on both cores 23 ms:
+  threads wait for each other after each layer. Under load through HTTP it was 23 against 28 ms. A picture that is alone
+  would wait longer, so it gets all threads. Other machines differ: it is measured at load.
 """
 
 import logging
@@ -29,13 +29,14 @@ from service.engines.gpu import why_openvino_on_cpu
 logger = logging.getLogger(__name__)
 
 _CACHED_KERNELS = 64
-_THREADS_WORTH_STREAMS = 4
-_STREAMS_MUST_WIN = 1.1  # times as many pictures a second: a second compiled model takes memory
+_THREADS_A_STREAM = 2  # with four threads and more
+_STREAMS_MUST_WIN = 1.05  # times as many pictures a second: a second compiled model takes memory
 
 _SMALL_SIDE, _TYPICAL_SIDE = 64, 256  # pixels, of the pictures that are timed at load
 _TIMED_RUNS = 3
 _TIMED_SECONDS = 0.3  # a large network is run once, and not again
 _BATCH_OVERHEAD_SHARE = 0.1  # a batch is large enough when what each call costs is this part of it
+_MOST_KEPT_PIXELS = 1024 * 1024  # 180 MB in int8
 _MOST_IMAGES, _MOST_PIXELS = 16, 1024 * 1024
 
 CLASS_MAP, PROBABILITIES = map(OPENVINO_OUTPUTS.index, ("class_map", "probabilities"))
@@ -53,6 +54,7 @@ class OpenVinoEngine:
 
     name = "openvino"
     device = _DEVICE
+    streams = 1
 
     def __init__(
         self, artefact: Path, contract: Contract, options: EngineOptions, *, reason: str
@@ -68,30 +70,36 @@ class OpenVinoEngine:
         self._class_map = _Cut(core, model, CLASS_MAP, precision, options.threads)
         self._probabilities = _Cut(core, model, PROBABILITIES, precision, options.threads)
         self._streamed: _Cut | None = None
+        self._ran_last = self._class_map
         self.best_batch, self.best_batch_pixels = self._measure_batch(contract.channels)
         streams = options.streams or _streams_worth_measuring(options.threads)
         if streams > 1:
             streamed = _Cut(core, model, CLASS_MAP, precision, options.threads, streams)
             if options.streams or self._are_beaten_by(streamed, streams, contract.channels):
-                self._streamed = streamed
-                # tiles are the largest pictures: as many of them as there are streams
-                self.best_batch_pixels = max(self.best_batch_pixels, streams * _MOST_PIXELS)
+                self._streamed, self.streams = streamed, streams
                 self.best_batch = max(self.best_batch, streams)
-        _say_once(options.threads, streams if self._streamed else 1, precision)
+        _say_once(options.threads, self.streams, precision)
 
     def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         result = np.empty(images.shape[:3], np.uint8)
         streamed = self._streamed if len(images) > 1 else None
-        (streamed or self._class_map).run(images, result)
+        self._run(streamed or self._class_map, images, result)
         return result
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         result = np.empty((*images.shape[:3], self._classes), np.float32)
-        self._probabilities.run(images, result)
+        self._run(self._probabilities, images, result)
         return result
 
     def close(self) -> None:
-        del self._class_map, self._probabilities, self._streamed
+        del self._class_map, self._probabilities, self._streamed, self._ran_last
+
+    def _run(self, cut: "_Cut", images: NDArray[np.uint8], result: NDArray[Any]) -> None:
+        """Each model keeps room for the largest batch it ran; of large rooms there is never more than one."""
+        if self._ran_last is not cut and self._ran_last.most_pixels > _MOST_KEPT_PIXELS:
+            self._ran_last.give_back_memory()
+        self._ran_last = cut
+        cut.run(images, result)
 
     def _measure_batch(self, channels: int) -> tuple[int, int]:
         """The most images and pixels worth one batch, from what a call costs and what a pixel costs."""
@@ -130,12 +138,17 @@ class _Cut:
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": streams,
             "CPU_RUNTIME_CACHE_CAPACITY": _CACHED_KERNELS,
+            # Pinned threads of two processes share the same cores while others idle, and wait for what else runs there.
+            "ENABLE_CPU_PINNING": False,
         }
-        compiled = core.compile_model(cut, _DEVICE, settings)
-        self._requests = [compiled.create_infer_request() for _ in range(streams)]
+        self._compiled = core.compile_model(cut, _DEVICE, settings)
+        self._requests = [self._compiled.create_infer_request() for _ in range(streams)]
+        self.most_pixels = 0
 
     def run(self, images: NDArray[np.uint8], result: NDArray[Any]) -> None:
         """Run images (N, H, W, C) into `result`, without a copy of either."""
+        images = np.ascontiguousarray(images)  # its memory must outlast the requests
+        self.most_pixels = max(self.most_pixels, math.prod(images.shape[:3]))
         if len(self._requests) == 1:
             _start(self._requests[0], images, result).wait()
             return
@@ -148,18 +161,22 @@ class _Cut:
             for request in started:
                 request.wait()
 
+    def give_back_memory(self) -> None:
+        self._compiled.release_memory()
+        self.most_pixels = 0
+
 
 def _start(
     request: openvino.InferRequest, images: NDArray[np.uint8], result: NDArray[Any]
 ) -> openvino.InferRequest:
-    request.set_input_tensor(openvino.Tensor(np.ascontiguousarray(images), shared_memory=True))
+    request.set_input_tensor(openvino.Tensor(images, shared_memory=True))
     request.set_output_tensor(openvino.Tensor(result, shared_memory=True))
     request.start_async()
     return request
 
 
 def _streams_worth_measuring(threads: int) -> int:
-    return threads // 2 if threads >= _THREADS_WORTH_STREAMS else 1
+    return max(min(threads, 2), threads // _THREADS_A_STREAM)
 
 
 def _choose(

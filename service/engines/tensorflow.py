@@ -30,6 +30,7 @@ class TensorFlowEngine:
 
     name = "tensorflow"
     precision = "fp32"
+    streams = 1
 
     def __init__(self, artefact: Path, contract: Contract, *, threads: int, reason: str) -> None:
         self.reason = reason

@@ -58,7 +58,8 @@ class _Job:
 class Batcher:
     """Feeds one engine from its own thread. Used on the event loop only.
 
-    A batch has at most `max_images` images and `max_pixels` pixels, but always one image. `turns`
+    A batch has at most `max_images` images and `max_pixels` pixels, but always one image; and no more than are worth
+    it, by `worth_pixels` or by what the engine runs beside each other. `turns`
     is shared by all models of the machine: who holds it runs one batch, and it goes round in the
     order of asking.
     """
@@ -68,6 +69,7 @@ class Batcher:
     turns: asyncio.Lock
     max_images: int
     max_pixels: int
+    worth_pixels: int
     observer: Observer = SILENT
     _buckets: dict[_Bucket, deque[_Job]] = field(default_factory=dict)
     _arrivals: Iterator[int] = field(default_factory=count)
@@ -93,7 +95,9 @@ class Batcher:
 
     def capacity(self, shape: tuple[int, int]) -> int:
         """The most images of this padded shape that go into one batch."""
-        return max(1, min(self.max_images, self.max_pixels // (shape[0] * shape[1])))
+        pixels = shape[0] * shape[1]
+        worth = max(self.engine.streams, self.worth_pixels // pixels)
+        return max(1, min(self.max_images, self.max_pixels // pixels, worth))
 
     async def run(
         self,

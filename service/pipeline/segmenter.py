@@ -89,9 +89,8 @@ class Segmenter:
             engine=engine,
             turns=turns or asyncio.Lock(),
             max_images=limits.max_batch_images or engine.best_batch,
-            max_pixels=most_pixels
-            if limits.max_batch_images
-            else min(most_pixels, engine.best_batch_pixels),
+            max_pixels=most_pixels,
+            worth_pixels=most_pixels if limits.max_batch_images else engine.best_batch_pixels,
             observer=observer,
         )
         self._draining = False

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from models.contract import CONTRACT_PATH, file_digests, read_contract, write_contract
+from service.engines.engine import EngineOptions
 from service.pipeline.errors import DeadlineExceededError, ModelUnavailableError
 from service.pipeline.formats import FORMATS
 from service.pipeline.limits import PipelineLimits
@@ -357,3 +358,11 @@ async def test_hot_swaps_under_load_fail_no_request(own_store: Path) -> None:
 def _error(registry: Registry, model_id: str) -> str | None:
     state = state_of(registry, model_id)
     return state.error if state is not None else None
+
+
+async def test_a_model_that_the_wanted_engine_cannot_run_says_so(own_store: Path) -> None:
+    async with running(own_store, engine=EngineOptions(precision="int8")) as registry:
+        (state,) = registry.states()
+    assert state.state == "failed"
+    assert state.error is not None
+    assert "`segtrain quantize` makes them" in state.error

@@ -69,6 +69,17 @@ def test_a_batch_it_cannot_run_is_refused_and_the_engine_goes_on(engine: Engine)
     assert engine.class_map(np.zeros((1, 8, 8, 3), np.uint8)).shape == (1, 8, 8)
 
 
+def test_answers_are_right_after_memory_was_given_back(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.engines.openvino._MOST_KEPT_PIXELS", 0)
+    images = np.random.default_rng(2).integers(0, 256, (2, 24, 40, 3), np.uint8)
+    for batch in (images, images[:1], images[:, ::2], images):
+        expected = batch.argmax(axis=-1)
+        np.testing.assert_array_equal(engine.class_map(batch), expected)
+        np.testing.assert_array_equal(engine.probabilities(batch).argmax(axis=-1), expected)
+
+
 def test_closing_gives_the_graph_back(solvable_store: Path) -> None:
     artefact = solvable_store / "gray" / "1"
     options = EngineOptions("tensorflow", threads=2)

@@ -25,6 +25,7 @@ class HeldEngine:
     precision = "fp32"
     best_batch = 4
     best_batch_pixels = 2**40
+    streams = 1
 
     def __init__(self) -> None:
         self.batches: list[tuple[int, ...]] = []

@@ -70,6 +70,7 @@ def make_batcher(
         turns or asyncio.Lock(),
         max_images=4,
         max_pixels=64 * 64,
+        worth_pixels=64 * 64,
         observer=notebook,
     )
 
@@ -345,3 +346,12 @@ async def test_every_caller_gets_its_own_map_or_its_own_failure(
     await batcher.close()
     assert batcher.stuck_seconds == 0
     assert all(batch[0] <= 4 for batch in engine.batches)
+
+
+async def test_a_batch_holds_what_is_worth_it_or_runs_beside_each_other_and_fits(
+    engine: HeldEngine, batcher: Batcher
+) -> None:
+    batcher.worth_pixels = 16 * 16
+    assert [batcher.capacity((side, side)) for side in (8, 16, 32, 64)] == [4, 1, 1, 1]
+    engine.streams = 2
+    assert [batcher.capacity((side, side)) for side in (8, 16, 32, 64)] == [4, 2, 2, 1]
