@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print(
-            "\nsegtrain: stopped; the same command goes on from the last whole epoch",
+            "\nsegtrain: stopped; the same command goes on where it stopped",
             file=sys.stderr,
         )
         return 130
@@ -48,6 +48,7 @@ def _user_errors() -> tuple[type[Exception], ...]:
         ("models.architectures.backbones", "BackboneWeightsError"),
         ("models.data.dataset", "DatasetError"),
         ("models.export.saved_model", "ExportError"),
+        ("models.training.train", "TrainingError"),
     )
     loaded = [getattr(sys.modules[module], name) for module, name in named if module in sys.modules]
     return (RecipeError, ContractError, *loaded)

@@ -31,6 +31,12 @@ class BatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]
             is_training=learning,
         )
         if learning:
+            replica = tf.distribute.get_replica_context()
+            if replica is not None and replica.num_replicas_in_sync > 1:
+                # Each device would keep the statistics of its own share of the batch.
+                batch_mean, batch_variance = replica.all_reduce(
+                    tf.distribute.ReduceOp.MEAN, [batch_mean, batch_variance]
+                )
             keep = self.momentum
             self.moving_mean.assign(mean * keep + batch_mean * (1 - keep))
             self.moving_variance.assign(variance * keep + batch_variance * (1 - keep))

@@ -19,6 +19,9 @@ CUSTOM_OBJECTS = {
 }
 
 
+# How the layers of every encoder begin: those of MobileNetV2 and VGG16 keep Keras' names, the plain ones go down.
+ENCODER_LAYERS = ("Conv1", "bn_Conv1", "expanded_conv", "block", "down")
+
 NETWORKS: dict[str, Callable[[int, int, NetworkOptions], keras.Model]] = {
     "unet": lambda classes, channels, options: build_unet(
         classes,
@@ -38,3 +41,8 @@ def build_network(classes: int, channels: int, options: NetworkOptions) -> keras
     Raises BackboneWeightsError.
     """
     return NETWORKS[options.name](classes, channels, options)
+
+
+def is_encoder_layer(layer: keras.layers.Layer) -> bool:
+    """Whether a network's layer belongs to its contracting path."""
+    return bool(layer.name.startswith(ENCODER_LAYERS))

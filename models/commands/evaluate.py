@@ -21,13 +21,33 @@ def add_command(commands: Commands) -> None:
     evaluate.add_argument("model", type=Path, help="a run folder, or <store>/<name>/<version>")
     evaluate.add_argument("--data", type=Path, help="the dataset folder (default: the run's)")
     evaluate.add_argument("--split", default="val", help="default: val")
+    evaluate.add_argument(
+        "--flip", action="store_true", help="average each image with its mirror image"
+    )
+    evaluate.add_argument(
+        "--window", type=_window, metavar="H,W", help="slide a window of this size over each image"
+    )
     evaluate.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+
+
+def _window(text: str) -> tuple[int, int]:
+    height, width = (int(side) for side in text.split(","))
+    if min(height, width) < 1:
+        raise ValueError
+    return height, width
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:
     from models.data.dataset import read_dataset
-    from models.training.evaluation import evaluate, network_predict, saved_model_predict
-    from models.training.run import BEST, Run, is_run, load_network
+    from models.training.checkpoint import load_network
+    from models.training.evaluation import (
+        evaluate,
+        flipped,
+        network_predictor,
+        saved_model_predictor,
+        windowed,
+    )
+    from models.training.run import BEST, Run, is_run
 
     run = Run.open(parsed.model) if is_run(parsed.model) else None
     if run is None and not (parsed.model / "saved_model.pb").is_file():
@@ -37,22 +57,21 @@ def _evaluate(parsed: argparse.Namespace) -> None:
     if run is not None and not (run.folder / BEST).is_file():
         raise RecipeError(f"{run.folder} has no whole epoch yet; `segtrain train` goes on with it")
     dataset = read_dataset(parsed.data or run.recipe.data)  # type: ignore[union-attr]
-    predict = (
-        network_predict(load_network(run.folder / BEST))
-        if run
-        else saved_model_predict(parsed.model)
-    )
-    classes = dataset.class_list.classes
     _require_same_task(run, parsed.model, dataset)
-    scores = evaluate(
-        predict,
-        dataset.split(parsed.split),
-        classes=len(classes),
-        channels=dataset.channels,
-        title=parsed.split,
-    ).scores()
+    predictor = (
+        network_predictor(load_network(run.folder / BEST))
+        if run
+        else saved_model_predictor(parsed.model)
+    )
+    if parsed.window:
+        predictor = windowed(predictor, parsed.window)
+    if parsed.flip:
+        predictor = flipped(predictor)
+    classes = dataset.class_list.classes
+    scores = evaluate(predictor, dataset, parsed.split, batch_size=4).scores()
     by_class = dict(zip((c.name for c in classes), scores.class_iou.tolist(), strict=True))
-    if run and parsed.data is None:  # scores on other data are not this model's card's
+    as_it_is = not (parsed.flip or parsed.window)
+    if run and parsed.data is None and as_it_is:  # scores on other data are not this model's card's
         run.save_scores(parsed.split, scores.summary(), by_class)
     if parsed.json:
         by_class = {name: None if math.isnan(iou) else iou for name, iou in by_class.items()}

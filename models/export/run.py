@@ -9,8 +9,9 @@ from models.contract import Training
 from models.data.dataset import read_dataset
 from models.export.model_card import model_card
 from models.export.saved_model import ExportError, ModelFacts, export_network
+from models.training.checkpoint import load_network
 from models.training.recipe import Recipe
-from models.training.run import BEST, Run, is_run, load_network
+from models.training.run import BEST, Run, is_run
 
 
 def export_run(folder: Path, store: Path, version: int | None) -> Path:

@@ -2,35 +2,18 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.architectures.options import NetworkOptions
 from models.contract import Name
 from models.data.options import AugmentationOptions
-
-ClassWeighting = Literal["none", "inverse_log", "median_frequency"]
-Decay = Literal["cosine", "poly", "constant"]
+from models.training.options import ClassWeighting, LossOptions, OptimizerOptions, Precision
 
 
 class RecipeError(Exception):
     """The recipe cannot be read, or a field is wrong. The text names the field and the limit."""
-
-
-class OptimizerOptions(BaseModel):
-    """The [optimizer] table: AdamW (Loshchilov and Hutter 2019)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    learning_rate: Annotated[float, Field(gt=0, description="the highest learning rate")] = 1e-3
-    weight_decay: Annotated[
-        float, Field(ge=0, description="decoupled; not on biases and BatchNorm")
-    ] = 0.01
-    decay: Annotated[Decay, Field(description="how the learning rate falls after warm-up")] = (
-        "cosine"
-    )
-    warm_up_steps: Annotated[int, Field(ge=0, description="steps to the highest rate")] = 100
 
 
 class Recipe(BaseModel):
@@ -46,8 +29,29 @@ class Recipe(BaseModel):
     class_weights: Annotated[
         ClassWeighting, Field(description="how rare classes are weighted in the loss")
     ] = "none"
+    precision: Annotated[
+        Precision, Field(description="of the arithmetic; weights and artefact stay float32")
+    ] = "float32"
+    average: Annotated[
+        float,
+        Field(ge=0, lt=1, description="decay of the weights' running average, kept and scored"),
+    ] = 0.0
+    frozen_encoder_epochs: Annotated[
+        int, Field(ge=0, description="first epochs in which the encoder does not learn")
+    ] = 0
+    deep_supervision: Annotated[
+        bool, Field(description="losses on the decoder's coarser levels too")
+    ] = False
+    patience: Annotated[
+        int,
+        Field(ge=0, description="stop after so many epochs without a better val mIoU; 0: never"),
+    ] = 0
+    deterministic: Annotated[
+        bool, Field(description="the same run again gives the same weights")
+    ] = True
     network: NetworkOptions = NetworkOptions()
     augmentation: AugmentationOptions = AugmentationOptions()
+    loss: LossOptions = LossOptions()
     optimizer: OptimizerOptions = OptimizerOptions()
 
 
