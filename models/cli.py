@@ -4,11 +4,11 @@ import argparse
 import os
 import sys
 
-from models.commands import evaluate, export, train
+from models.commands import adopt, check, evaluate, export, train
 from models.contract import ContractError
 from models.training.recipe import RecipeError
 
-COMMANDS = (train, evaluate, export)
+COMMANDS = (check, train, evaluate, export, adopt)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,10 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"segtrain: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(
-            "\nsegtrain: stopped; the same command goes on where it stopped",
-            file=sys.stderr,
-        )
+        print(f"\nsegtrain: {getattr(parsed, 'stopped', 'stopped')}", file=sys.stderr)
         return 130
     return 0
 
@@ -47,6 +44,7 @@ def _user_errors() -> tuple[type[Exception], ...]:
     named = (
         ("models.architectures.backbones", "BackboneWeightsError"),
         ("models.data.dataset", "DatasetError"),
+        ("models.export.foreign", "AdoptionError"),
         ("models.export.saved_model", "ExportError"),
         ("models.training.train", "TrainingError"),
     )

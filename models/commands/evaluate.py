@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,11 @@ from models.training.recipe import RecipeError
 
 if TYPE_CHECKING:
     from models.data.dataset import Dataset
+    from models.training.evaluation import Predictor
     from models.training.run import Run
+
+BATCH_SIZE = 4
+AS_IT_IS = "as it is"
 
 
 def add_command(commands: Commands) -> None:
@@ -27,6 +30,7 @@ def add_command(commands: Commands) -> None:
     evaluate.add_argument(
         "--window", type=_window, metavar="H,W", help="slide a window of this size over each image"
     )
+    evaluate.add_argument("--report", type=Path, help="write a page to look at, and its numbers")
     evaluate.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 
 
@@ -38,57 +42,80 @@ def _window(text: str) -> tuple[int, int]:
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:
-    from models.data.dataset import read_dataset
+    from models.training.assessment import assess
+    from models.training.report import write_report
+    from models.training.run import Run, is_run
+
+    run = Run.open(parsed.model) if is_run(parsed.model) else None
+    dataset = _dataset(parsed, run)
+    _require_same_task(run, parsed.model, dataset)
+    predictor, way = _predictor(parsed, run)
+    assessment = assess(predictor, dataset, parsed.split, batch_size=BATCH_SIZE, way=way)
+    # Scores on other data, or by another way, are not this model's card's.
+    if run and parsed.data is None and way == AS_IT_IS:
+        ious = {name: values["iou"] for name, values in assessment.by_class().items()}
+        run.save_scores(parsed.split, assessment.summary(), ious)
+    if parsed.report:
+        name = run.recipe.name if run else read_contract(parsed.model).name
+        write_report(parsed.report, assessment, predictor, name, run)
+    if parsed.json:
+        print(json.dumps(assessment.document()))
+        return
+    for name, value in assessment.summary().items():
+        print(f"{name.replace('_', ' '):24} {value:.4f}")
+    for name, values in assessment.by_class().items():
+        print(f"  IoU {name:20} {values['iou']:.4f}   Dice {values['dice']:.4f}")
+
+
+def _dataset(parsed: argparse.Namespace, run: "Run | None") -> "Dataset":
+    from models.data.reading import read_dataset
+    from models.training.run import BEST
+
+    if run is None:
+        if not (parsed.model / "saved_model.pb").is_file():
+            raise RecipeError(f"{parsed.model} is neither a run folder nor an exported model")
+        if parsed.data is None:
+            raise RecipeError(
+                "an exported model does not know its dataset's folder; say --data FOLDER"
+            )
+        return read_dataset(parsed.data)
+    if not (run.folder / BEST).is_file():
+        raise RecipeError(f"{run.folder} has no whole epoch yet; `segtrain train` goes on with it")
+    return read_dataset(parsed.data or run.recipe.data, run.recipe.split, run.recipe.layout)
+
+
+def _predictor(parsed: argparse.Namespace, run: "Run | None") -> "tuple[Predictor, str]":
+    """What predicts, and in words how images are shown to it."""
     from models.training.checkpoint import load_network
     from models.training.evaluation import (
-        evaluate,
         flipped,
         network_predictor,
         saved_model_predictor,
         windowed,
     )
-    from models.training.run import BEST, Run, is_run
+    from models.training.run import BEST
 
-    run = Run.open(parsed.model) if is_run(parsed.model) else None
-    if run is None and not (parsed.model / "saved_model.pb").is_file():
-        raise RecipeError(f"{parsed.model} is neither a run folder nor an exported model")
-    if run is None and parsed.data is None:
-        raise RecipeError("an exported model does not know its dataset's folder; say --data FOLDER")
-    if run is not None and not (run.folder / BEST).is_file():
-        raise RecipeError(f"{run.folder} has no whole epoch yet; `segtrain train` goes on with it")
-    dataset = read_dataset(parsed.data or run.recipe.data)  # type: ignore[union-attr]
-    _require_same_task(run, parsed.model, dataset)
     predictor = (
         network_predictor(load_network(run.folder / BEST))
         if run
         else saved_model_predictor(parsed.model)
     )
+    ways = []
     if parsed.window:
         predictor = windowed(predictor, parsed.window)
+        ways.append("in windows of {}×{}".format(*parsed.window))
     if parsed.flip:
         predictor = flipped(predictor)
-    classes = dataset.class_list.classes
-    scores = evaluate(predictor, dataset, parsed.split, batch_size=4).scores()
-    by_class = dict(zip((c.name for c in classes), scores.class_iou.tolist(), strict=True))
-    as_it_is = not (parsed.flip or parsed.window)
-    if run and parsed.data is None and as_it_is:  # scores on other data are not this model's card's
-        run.save_scores(parsed.split, scores.summary(), by_class)
-    if parsed.json:
-        by_class = {name: None if math.isnan(iou) else iou for name, iou in by_class.items()}
-        print(json.dumps({"split": parsed.split, **scores.summary(), "class_iou": by_class}))
-        return
-    for name, value in scores.summary().items():
-        print(f"{name.replace('_', ' '):24} {value:.4f}")
-    for name, iou in by_class.items():
-        print(f"  IoU {name:20} {iou:.4f}")
+        ways.append("together with its mirror image")
+    return predictor, ", ".join(ways) or AS_IT_IS
 
 
 def _require_same_task(run: "Run | None", artefact: Path, dataset: "Dataset") -> None:
     """Raise RecipeError where the model has other classes or channels than the dataset."""
-    from models.data.dataset import read_dataset
+    from models.data.reading import read_dataset
 
     if run is not None:
-        trained_on = read_dataset(run.recipe.data)
+        trained_on = read_dataset(run.recipe.data, run.recipe.split, run.recipe.layout)
         model = trained_on.class_list.classes, trained_on.channels
     else:
         contract = read_contract(artefact)

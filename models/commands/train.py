@@ -16,7 +16,10 @@ from models.training.recipe import Recipe, read_recipe
 
 def add_command(commands: Commands) -> None:
     train = commands.add_parser("train", help="train by a recipe; the same command again resumes")
-    train.set_defaults(run_command=_train)
+    train.set_defaults(
+        run_command=_train,
+        stopped="stopped; the same command goes on where it stopped",
+    )
     train.add_argument(
         "recipe", type=Path, help="a TOML recipe; those of the project: models/recipes"
     )

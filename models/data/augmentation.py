@@ -8,9 +8,9 @@ import math
 
 import tensorflow as tf
 
+from models.data.dataset import VOID
 from models.data.options import AugmentationOptions
 
-VOID = 255  # in masks: no class, nothing to learn; datasets hold at most 255 classes
 MIDDLE_GRAY = 127.5
 ELASTIC_GRID = 3  # Ronneberger et al. 2015, section 3.1
 # ITU-R BT.601: luma, and the two axes in whose plane hue is an angle.

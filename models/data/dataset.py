@@ -1,29 +1,47 @@
-"""A dataset folder: `images/<split>/`, `masks/<split>/` (same stem, PNG of class ids) and `classes.json`."""
+"""What a data set is, whatever its layout: classes, samples by split, and what was found wrong on the way.
+
+Nothing here reads a pixel before it is asked for. `models.data.reading` opens a folder, `models.data.examination` reads
+every file once.
+"""
 
 import json
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from tqdm import tqdm
 
 from models.contract import SegmentationClass
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
-
+VOID = 255  # in masks: no class, nothing to learn; data sets hold at most 255 classes
 
 # What Pillow raises for files that are damaged, no images, or far too large.
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+_GRAY_MODES = ("1", "L", "LA", "I", "F")
+_ORIENTATION = 0x0112
 
 
 class DatasetError(Exception):
     """Something is wrong with the data. The text names the file and says what to do."""
+
+
+class ClassListError(DatasetError):
+    """The class list is missing or faulty; the masks may still be readable."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or worth knowing. `kind` gathers findings of one sort; the text is a whole sentence."""
+
+    severity: Literal["error", "warning"]
+    kind: str
+    text: str
 
 
 class ClassList(BaseModel):
@@ -58,131 +76,104 @@ class ClassList(BaseModel):
         return next((c.id for c in self.classes if c.name.lower() == "background"), None)
 
 
+class MaskSource(Protocol):
+    """Where a sample's mask comes from: a file of ids or colours, or shapes to draw."""
+
+    @property
+    def path(self) -> Path:
+        """The file to name when something is wrong."""
+
+    def read(self) -> NDArray[np.uint8]:
+        """The class ids uint8 (H, W). Safe to call from several threads. Raises DatasetError."""
+
+
 @dataclass(frozen=True)
 class Sample:
-    """One image and its mask, as paths."""
+    """One image and where its mask comes from. Samples of one `group` never fall into two splits."""
 
     image: Path
-    mask: Path
+    mask: MaskSource
+    group: str | None = None
+
+    def read(self, channels: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """The image uint8 (H, W, channels) and the mask uint8 (H, W). Raises DatasetError."""
+        return read_image(self.image, channels), self.mask.read()
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset folder, its file names read, its pixels not."""
+    """A data set, its file names read, its pixels not. `layout` is the layout's name in `models.data.reading`."""
 
     folder: Path
     class_list: ClassList
     splits: Mapping[str, tuple[Sample, ...]]
     channels: int
+    layout: str
+    findings: tuple[Finding, ...] = ()
 
     def split(self, name: str) -> tuple[Sample, ...]:
         """The samples of one split. Raises DatasetError where there is none of that name."""
         if not self.splits.get(name):
             raise DatasetError(
                 f"{self.folder.name} has no split {name!r}; its splits are {', '.join(self.splits)}. "
-                f"Put images into images/{name}/ and their masks into masks/{name}/"
+                f"Put images into images/{name}/ and their masks into masks/{name}/, "
+                "or let split.fraction take them from the others"
             )
         return self.splits[name]
 
 
-def read_dataset(folder: Path) -> Dataset:
-    """Read a dataset's classes and file names. Raises DatasetError."""
-    class_list = _read_classes(folder / "classes.json")
-    splits = {
-        path.name: _pair(path, folder / "masks" / path.name)
-        for path in sorted((folder / "images").glob("*"))
-        if path.is_dir()
-    }
-    if not any(splits.values()):
-        raise DatasetError(
-            f"{folder} has no images; they belong in images/train/, images/val/ and images/test/, "
-            "each with its mask of the same stem in masks/train/ and so on"
-        )
-    first = next(samples[0] for samples in splits.values() if samples)
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image: pixels uint8 (H, W, C), upright; the file's own mode, and whether EXIF turned it."""
+
+    pixels: NDArray[np.uint8]
+    mode: str
+    turned: bool
+
+
+def read_picture(path: Path, channels: int) -> Picture:
+    """Decode an image file, upright by its EXIF orientation. Raises DatasetError."""
     try:
-        with Image.open(first.image) as image:
-            channels = 1 if image.mode in ("1", "L", "I;16", "I", "F") else 3
-    except _UNREADABLE as error:
-        raise _unreadable(first.image, error) from error
-    return Dataset(folder, class_list, splits, channels)
+        with Image.open(path) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
+            upright = ImageOps.exif_transpose(image) if turned else image
+            pixels = np.asarray(_eight_bit(upright).convert("L" if channels == 1 else "RGB"))
+            mode = image.mode
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+    return Picture(pixels.reshape(*pixels.shape[:2], channels), mode, turned)
 
 
 def read_image(path: Path, channels: int) -> NDArray[np.uint8]:
     """Read an image as uint8 (H, W, channels), upright by its EXIF orientation. Raises DatasetError."""
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            pixels = np.asarray(_eight_bit(upright).convert("L" if channels == 1 else "RGB"))
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
-    return pixels.reshape(*pixels.shape[:2], channels)
+    return read_picture(path, channels).pixels
 
 
-def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Read a mask as class ids uint8 (H, W); of a palette image the indices, not the colours. Raises DatasetError."""
-    try:
-        with Image.open(path) as mask:
-            if mask.mode not in ("L", "P", "1"):
-                raise DatasetError(
-                    f"{path} is a {mask.mode} image; a mask has one channel of class ids (mode L or P)"
-                )
-            ids = np.asarray(mask)
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
-    return ids.astype(np.uint8)
+def is_gray(mode: str) -> bool:
+    """Whether an image of this Pillow mode has one channel of brightness."""
+    return mode in _GRAY_MODES or mode.startswith("I;16")
 
 
-def class_pixels(dataset: Dataset, split: str) -> NDArray[np.int64]:
-    """Count the pixels of each class in a split (classes,), and read every image and mask on the way.
-
-    Raises DatasetError at a file that cannot be read, a mask of another size than its image, and a value in it that is
-    neither a class nor ignored.
-    """
-    samples = dataset.split(split)
-    with ThreadPoolExecutor() as pool:
-        counts = tqdm(
-            pool.map(lambda sample: _checked_counts(sample, dataset), samples),
-            desc=f"check {split}",
-            total=len(samples),
-            unit="mask",
-            disable=None,
-        )
-        total: NDArray[np.int64] = np.sum(list(counts), axis=0)
-    return total[: len(dataset.class_list.classes)]
-
-
-def _unreadable(path: Path, error: Exception) -> DatasetError:
+def unreadable(path: Path, error: Exception) -> DatasetError:
+    """The error that says a file is damaged or no image."""
     return DatasetError(f"{path} cannot be read ({error}); replace it or take it out")
 
 
-def _read_classes(path: Path) -> ClassList:
+def read_classes(path: Path) -> ClassList:
+    """Read classes.json. Raises ClassListError."""
     try:
         return ClassList.model_validate(json.loads(path.read_text()))
     except FileNotFoundError:
-        raise DatasetError(
+        raise ClassListError(
             f'{path} is missing; it lists the classes: {{"name": "…", "ignore": null, '
             '"classes": [{"id": 0, "name": "background", "color": "#000000"}, …]}'
         ) from None
-    except json.JSONDecodeError as error:
-        raise DatasetError(f"{path} is not JSON: {error}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ClassListError(f"{path} is not JSON: {error}") from error
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in fault["loc"])
-        raise DatasetError(f"{path}: {place}: {fault['msg']}") from error
-
-
-def _pair(images: Path, masks: Path) -> tuple[Sample, ...]:
-    samples = []
-    for image in sorted(images.iterdir()):
-        if image.suffix.lower() not in IMAGE_SUFFIXES:
-            continue
-        mask = masks / f"{image.stem}.png"
-        if not mask.is_file():
-            raise DatasetError(
-                f"{image} has no mask; expected {mask}. Add the mask or take the image out"
-            )
-        samples.append(Sample(image, mask))
-    return tuple(samples)
+        raise ClassListError(f"{path}: {place}: {fault['msg']}") from error
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
@@ -190,23 +181,3 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return image
-
-
-def _checked_counts(sample: Sample, dataset: Dataset) -> NDArray[np.int64]:
-    mask = read_mask(sample.mask)
-    height, width, _ = read_image(sample.image, dataset.channels).shape
-    if mask.shape != (height, width):
-        raise DatasetError(
-            f"{sample.mask} is {mask.shape[1]}×{mask.shape[0]} pixels and its image {width}×{height}; "
-            "make the mask again at the image's size"
-        )
-    counts = np.bincount(mask.ravel(), minlength=256)
-    classes = len(dataset.class_list.classes)
-    allowed = {*range(classes), dataset.class_list.ignore}
-    stray = [int(value) for value in np.flatnonzero(counts) if value not in allowed]
-    if stray:
-        raise DatasetError(
-            f"{sample.mask} holds the value {stray[0]} in {counts[stray[0]]} pixels, which is no class of classes.json "
-            f"(ids 0 to {classes - 1}, ignore {dataset.class_list.ignore}); add the class, set ignore, or mend the mask"
-        )
-    return counts

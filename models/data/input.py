@@ -7,7 +7,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.data.augmentation import Augmentation
-from models.data.dataset import Sample, read_image, read_mask
+from models.data.dataset import Sample
 
 MEMORY_FOR_IMAGES_BYTES = 4 << 30
 
@@ -34,9 +34,8 @@ class SampleReader:
         kept = self._kept.get(int(index))
         if kept is not None:
             return kept
-        sample = self._samples[index]
-        mask = read_mask(sample.mask)
-        parts: tuple[NDArray[np.generic], ...] = read_image(sample.image, self._channels), mask
+        image, mask = self._samples[index].read(self._channels)
+        parts: tuple[NDArray[np.generic], ...] = image, mask
         if self._weights:
             parts = (*parts, self._weights(mask))
         size = sum(part.nbytes for part in parts)

@@ -1,10 +1,13 @@
-"""What a recipe can say about augmentation. Knows nothing of Keras, so that a command line can be read without it."""
+"""What a recipe can say about data and augmentation. Knows nothing of Keras, so that a command line can be read without it."""
 
+import re
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+LayoutName = Literal["folders", "csv", "voc", "coco", "labelme"]
 
 
 class AugmentationOptions(BaseModel):
@@ -48,3 +51,51 @@ class AugmentationOptions(BaseModel):
                 f"scale is [smallest, largest] between 0.25 and 4; got [{low}, {high}]"
             )
         return self
+
+
+class SplitOptions(BaseModel):
+    """The [split] table: how samples are divided where the data set's folders do not say it.
+
+    Each group of samples falls by the hash of its name and the seed, so that files added later move none of the old.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fraction: Annotated[
+        float, Field(ge=0, lt=1, description="share of val, where the data has no val split")
+    ] = 0.1
+    test: Annotated[
+        float, Field(ge=0, lt=1, description="share of test, where the data has no test split")
+    ] = 0.0
+    seed: Annotated[int, Field(ge=0, description="another seed, another division")] = 1
+    group: Annotated[
+        str | None,
+        Field(description="regular expression on image names; what it matches stays together"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Self:
+        if self.fraction + self.test >= 1:
+            raise ValueError("fraction and test leave nothing to train on; together below 1")
+        if self.group is not None:
+            try:
+                re.compile(self.group)
+            except re.error as error:
+                raise ValueError(
+                    f"group {self.group!r} is no regular expression: {error}"
+                ) from None
+        return self
+
+
+class LayoutOptions(BaseModel):
+    """The [layout] table: what the files alone do not tell."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[
+        LayoutName | None, Field(description="the data's layout; found by its files if not set")
+    ] = None
+    palette: Annotated[
+        Path | None,
+        Field(description="file of class names and colours, where colour masks bring none"),
+    ] = None

@@ -6,7 +6,7 @@ from pathlib import Path
 import tomli_w
 
 from models.contract import Training
-from models.data.dataset import read_dataset
+from models.data.reading import read_dataset
 from models.export.model_card import model_card
 from models.export.saved_model import ExportError, ModelFacts, export_network
 from models.training.checkpoint import load_network
@@ -24,10 +24,10 @@ def export_run(folder: Path, store: Path, version: int | None) -> Path:
     run = Run.open(folder)
     if not (folder / BEST).exists():
         raise ExportError(f"{folder} has no whole epoch yet; `segtrain train` goes on with it")
-    dataset = read_dataset(run.recipe.data)
+    state, recipe = run.state, run.recipe
+    dataset = read_dataset(recipe.data, recipe.split, recipe.layout)
     class_list = dataset.class_list
     scored = run.scores()
-    state, recipe = run.state, run.recipe
     training = Training(
         dataset=class_list.name,
         licence=class_list.licence,
@@ -85,4 +85,6 @@ def _recipe_text(recipe: Recipe) -> str:
     document["data"] = recipe.data.name
     if recipe.network.weights is not None:
         document["network"]["weights"] = Path(recipe.network.weights).name
+    if recipe.layout.palette is not None:
+        document["layout"]["palette"] = recipe.layout.palette.name
     return tomli_w.dumps(document)

@@ -8,6 +8,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -26,6 +27,9 @@ from models.contract import (
     versions,
     write_contract,
 )
+from models.export.foreign import ForeignNetwork
+
+Network: TypeAlias = "keras.Model | ForeignNetwork"
 
 REQUIRED_AGREEMENT = 0.9999  # of pixels; other kernels may round a tie of two classes the other way
 VERIFIED_SIZES = ((1, 1), (1, 37), (31, 47), (96, 64), (131, 257))  # H, W
@@ -49,7 +53,7 @@ class ModelFacts:
 
 
 def export_network(
-    network: keras.Model, facts: ModelFacts, card: str, store: Path, version: int | None = None
+    network: Network, facts: ModelFacts, card: str, store: Path, version: int | None = None
 ) -> Path:
     """Write `<store>/<name>/<version>` and give its path; without a version, the next one.
 
@@ -75,7 +79,7 @@ def export_network(
     return target
 
 
-def _write_saved_model(network: keras.Model, folder: Path) -> None:
+def _write_saved_model(network: Network, folder: Path) -> None:
     channels = network.input_shape[-1]
     images = tf.TensorSpec((None, None, None, channels), tf.uint8, name="images")
     # TensorFlow Serving's REST interface takes names that end in _bytes as base64.
@@ -104,15 +108,16 @@ def _write_saved_model(network: keras.Model, folder: Path) -> None:
     tf.saved_model.save(module, str(folder), signatures=signatures)
 
 
-def _contract(network: keras.Model, facts: ModelFacts, folder: Path) -> Contract:
+def _contract(network: Network, facts: ModelFacts, folder: Path) -> Contract:
+    stride, radius = _geometry(network)
     return Contract(
         name=facts.name,
         classes=facts.classes,
         background=facts.background,
         ignore=facts.ignore,
         channels=network.input_shape[-1],
-        stride=next(layer.stride for layer in network.layers if isinstance(layer, MirrorPad)),
-        receptive_field_radius=receptive_field_radius(network),
+        stride=stride,
+        receptive_field_radius=radius,
         architecture=facts.architecture,
         upsampling=facts.upsampling,
         parameters=network.count_params(),
@@ -121,7 +126,15 @@ def _contract(network: keras.Model, facts: ModelFacts, folder: Path) -> Contract
     )
 
 
-def _verify(network: keras.Model, folder: Path) -> None:
+def _geometry(network: Network) -> tuple[int, int | None]:
+    """Stride and receptive-field radius: a foreign network is told its own, one of ours is looked through."""
+    if isinstance(network, ForeignNetwork):
+        return network.stride, network.receptive_field_radius
+    stride = next(layer.stride for layer in network.layers if isinstance(layer, MirrorPad))
+    return stride, receptive_field_radius(network)
+
+
+def _verify(network: Network, folder: Path) -> None:
     """Compare all three signatures with the network on images of odd sizes. Raises ExportError."""
     signatures = tf.saved_model.load(str(folder)).signatures
     draw = np.random.default_rng(0)

@@ -2,8 +2,8 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -12,7 +12,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.data.dataset import Dataset, Sample, read_image, read_mask
+from models.data.dataset import Dataset, Sample
+from models.data.parallel import read_ahead
 from models.training.metrics import ConfusionMatrix
 
 Images = NDArray[np.uint8]
@@ -63,7 +64,7 @@ def shown_batches(dataset: Dataset, split: str, batch_size: int) -> Iterator[Sho
     samples = dataset.split(split)
     with tqdm(desc=split, total=len(samples), unit="image", leave=False, disable=None) as progress:
         waiting: list[tuple[Sample, Images, NDArray[np.uint8]]] = []
-        for item in _read_ahead(samples, dataset.channels):
+        for item in read_ahead(partial(_read, channels=dataset.channels), samples):
             if waiting and (len(waiting) == batch_size or waiting[0][1].shape != item[1].shape):
                 yield _together(waiting)
                 progress.update(len(waiting))
@@ -162,21 +163,10 @@ def _origins(size: int, window: int) -> list[int]:
     return [*range(0, last, max(window // 2, 1)), last]
 
 
+def _read(sample: Sample, channels: int) -> tuple[Sample, Images, NDArray[np.uint8]]:
+    return sample, *sample.read(channels)
+
+
 def _together(items: Sequence[tuple[Sample, Images, NDArray[np.uint8]]]) -> Shown:
     samples, images, masks = zip(*items, strict=True)
     return Shown(samples, np.stack(images), np.stack(masks))
-
-
-def _read_ahead(
-    samples: Sequence[Sample], channels: int
-) -> Iterator[tuple[Sample, Images, NDArray[np.uint8]]]:
-    def read(sample: Sample) -> tuple[Sample, Images, NDArray[np.uint8]]:
-        return sample, read_image(sample.image, channels), read_mask(sample.mask)
-
-    with ThreadPoolExecutor(2) as pool:
-        ahead = [pool.submit(read, sample) for sample in samples[:4]]
-        for sample in samples[4:]:
-            yield ahead.pop(0).result()
-            ahead.append(pool.submit(read, sample))
-        while ahead:
-            yield ahead.pop(0).result()

@@ -13,7 +13,7 @@ from models.architectures.networks import build_network, is_encoder_layer
 from models.training.checkpoint import OBJECTS_OF_FILES, load_checkpoint
 from models.training.deep_supervision import level_losses, level_strides, with_auxiliary_logits
 from models.training.losses import SegmentationLoss
-from models.training.options import OptimizerOptions, Precision
+from models.training.options import Precision
 from models.training.recipe import Recipe
 from models.training.schedules import WarmUpDecay
 
@@ -159,29 +159,29 @@ def begun_learner(
             network = build_network(len(class_weights), channels, recipe.network)
             if recipe.deep_supervision:
                 network = with_auxiliary_logits(network)
-        optimizer = _optimizer(recipe.optimizer, steps)
-        if recipe.precision == "float16":
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        network.compile(optimizer)
+        optimizer = _optimizer(recipe, steps)
         optimizer.build(network.trainable_variables)
-        return Learner(
-            network, optimizer, recipe, SegmentationLoss(recipe.loss, class_weights), strategy
-        )
+        network.compile(optimizer)
+        loss = SegmentationLoss(recipe.loss, class_weights)
+        return Learner(network, optimizer, recipe, loss, strategy)
 
 
-def resumed_learner(path: Path, recipe: Recipe, class_weights: Sequence[float]) -> Learner:
+def resumed_learner(
+    path: Path, recipe: Recipe, class_weights: Sequence[float], steps: int
+) -> Learner:
     """A learner as a checkpoint left it."""
     strategy = available_strategy()
     with strategy.scope():
         checkpoint = load_checkpoint(path)
         network = checkpoint.network
-        learner = Learner(
-            network,
-            network.optimizer,
-            recipe,
-            SegmentationLoss(recipe.loss, class_weights),
-            strategy,
-        )
+        # Keras forgets which variables the optimizer was told to leave out of weight decay.
+        optimizer = _optimizer(recipe, steps)
+        optimizer.build(network.trainable_variables)
+        for variable, kept in zip(optimizer.variables, network.optimizer.variables, strict=True):
+            variable.assign(kept)
+        network.compile(optimizer)
+        loss = SegmentationLoss(recipe.loss, class_weights)
+        learner = Learner(network, optimizer, recipe, loss, strategy)
         learner.restore(checkpoint.arrays)
     return learner
 
@@ -212,7 +212,8 @@ def available_strategy() -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
 
 
-def _optimizer(options: OptimizerOptions, steps: int) -> keras.optimizers.Optimizer:
+def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+    options = recipe.optimizer
     rate = WarmUpDecay(options.learning_rate, steps, options.warm_up_steps, options.decay)
     if options.name == "sgd":
         optimizer = keras.optimizers.SGD(
@@ -221,6 +222,8 @@ def _optimizer(options: OptimizerOptions, steps: int) -> keras.optimizers.Optimi
     else:
         optimizer = keras.optimizers.AdamW(rate, weight_decay=options.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    if recipe.precision == "float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.architectures.options import NetworkOptions
 from models.contract import Name
-from models.data.options import AugmentationOptions
+from models.data.options import AugmentationOptions, LayoutOptions, SplitOptions
 from models.training.options import ClassWeighting, LossOptions, OptimizerOptions, Precision
 
 
@@ -49,6 +49,8 @@ class Recipe(BaseModel):
     deterministic: Annotated[
         bool, Field(description="the same run again gives the same weights")
     ] = True
+    split: SplitOptions = SplitOptions()
+    layout: LayoutOptions = LayoutOptions()
     network: NetworkOptions = NetworkOptions()
     augmentation: AugmentationOptions = AugmentationOptions()
     loss: LossOptions = LossOptions()

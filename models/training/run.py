@@ -133,11 +133,14 @@ class Run:
     def save_scores(
         self, split: str, summary: dict[str, float], class_iou: dict[str, float]
     ) -> None:
-        """Keep what was scored on one split, for the model card."""
+        """Keep what was scored on one split, for the model card. A score that is NaN is left out, an IoU is None."""
         path = self.folder / "scores" / f"{split}.json"
         path.parent.mkdir(exist_ok=True)
-        ious = {name: None if math.isnan(iou) else iou for name, iou in class_iou.items()}
-        _replace(path, json.dumps({"summary": summary, "class_iou": ious}, indent=2) + "\n")
+        document = {
+            "summary": {name: value for name, value in summary.items() if math.isfinite(value)},
+            "class_iou": {n: None if math.isnan(iou) else iou for n, iou in class_iou.items()},
+        }
+        _replace(path, json.dumps(document, indent=2) + "\n")
 
     def scores(self) -> dict[str, SplitScores]:
         """The scores kept so far, by split."""

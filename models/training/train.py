@@ -15,13 +15,18 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from models.data.augmentation import Augmentation
-from models.data.dataset import Dataset, class_pixels, read_dataset
+from models.data.dataset import Dataset
+from models.data.examination import examine
 from models.data.input import PixelWeights, TrainingOrder, training_batches
+from models.data.reading import read_dataset
+from models.training.assessment import assess
+from models.training.checkpoint import load_network
 from models.training.evaluation import EvaluationStoppedError, evaluate, network_predictor
 from models.training.learner import Learner, begun_learner, devices, resumed_learner
 from models.training.losses import class_weights
 from models.training.recipe import Recipe, RecipeError
-from models.training.run import LAST, Run, RunState
+from models.training.report import write_report
+from models.training.run import BEST, LAST, Run, RunState
 from models.training.tensorboard import ScalarWriter
 
 
@@ -38,9 +43,11 @@ def train(recipe: Recipe, folder: Path) -> RunState:
     run = Run.begin(folder, recipe)
     if _is_over(recipe, run.state):
         return run.state
-    dataset = read_dataset(recipe.data)
-    pixels = class_pixels(dataset, "train")
-    class_pixels(dataset, "val")  # a fault there would show only after the first epoch
+    dataset = read_dataset(recipe.data, recipe.split, recipe.layout)
+    examination = examine(
+        dataset, ("train", "val")
+    )  # a fault in val would show only after an epoch
+    examination.require_sound()
     if recipe.batch_size % len(devices()):
         raise RecipeError(
             f"batch_size {recipe.batch_size} cannot be shared by {len(devices())} devices; take a multiple"
@@ -49,14 +56,17 @@ def train(recipe: Recipe, folder: Path) -> RunState:
     if recipe.deterministic:
         tf.config.experimental.enable_op_determinism()
     order = TrainingOrder(len(dataset.split("train")), recipe.batch_size, recipe.seed)
-    weights = class_weights(recipe.class_weights, pixels)
+    weights = class_weights(recipe.class_weights, examination.class_pixels("train"))
+    steps = recipe.epochs * order.steps_per_epoch
     if run.state.has_begun:
-        learner = resumed_learner(run.folder / LAST, recipe, weights)
+        learner = resumed_learner(run.folder / LAST, recipe, weights, steps)
     else:
-        steps = recipe.epochs * order.steps_per_epoch
         learner = begun_learner(recipe, dataset.channels, weights, steps)
     with _asked_to_stop() as stop:
         Training(run, dataset, learner, order, stop).go_on()
+    predictor = network_predictor(load_network(run.folder / BEST))
+    assessment = assess(predictor, dataset, "val", batch_size=recipe.batch_size)
+    write_report(run.folder / "report.html", assessment, predictor, recipe.name, run)
     return run.state
 
 

@@ -14,8 +14,8 @@ from PIL import Image
 
 from models.cli import main
 from models.contract import MODEL_CARD_PATH, read_contract, verify_files
-from models.data.dataset import read_dataset
 from models.data.input import TrainingOrder
+from models.data.reading import read_dataset
 from models.training.checkpoint import load_checkpoint, load_network
 from models.training.learner import Learner
 from models.training.recipe import read_recipe
@@ -140,7 +140,7 @@ def test_a_wrong_folder_is_one_sentence(
 ) -> None:
     command = ["train", str(recipe_file), "--data", str(tmp_path), "--run", str(tmp_path / "run")]
     assert main(command) == 1
-    assert "classes.json is missing" in capsys.readouterr().err
+    assert "in no layout that segtrain reads" in capsys.readouterr().err
 
 
 def test_a_damaged_image_of_any_split_stops_the_training_before_it_begins(

@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.data.dataset import DatasetError, class_pixels, read_dataset, read_image, read_mask
+from models.data.dataset import DatasetError, read_image
+from models.data.examination import examine
+from models.data.masks import FileMask
+from models.data.options import SplitOptions
+from models.data.reading import read_dataset
 from tests.models.conftest import IGNORE, write_dataset
 
 
@@ -18,7 +22,7 @@ def test_a_folder_is_read_split_by_split(dataset_folder: Path) -> None:
     }
     assert dataset.channels == 3
     assert dataset.class_list.background == 0
-    assert all(sample.image.stem == sample.mask.stem for sample in dataset.split("train"))
+    assert all(sample.image.stem == sample.mask.path.stem for sample in dataset.split("train"))
 
 
 def test_gray_pictures_make_a_gray_dataset(tmp_path: Path) -> None:
@@ -27,13 +31,13 @@ def test_gray_pictures_make_a_gray_dataset(tmp_path: Path) -> None:
 
 def test_class_pixels_are_those_of_the_masks(dataset_folder: Path) -> None:
     dataset = read_dataset(dataset_folder)
-    masks = [np.asarray(Image.open(sample.mask)) for sample in dataset.split("train")]
+    masks = [np.asarray(Image.open(sample.mask.path)) for sample in dataset.split("train")]
     expected = [sum(int((mask == class_id).sum()) for mask in masks) for class_id in range(3)]
-    assert class_pixels(dataset, "train").tolist() == expected
+    assert examine(dataset, ("train",)).class_pixels("train").tolist() == expected
 
 
 def test_an_unknown_split_says_which_there_are(dataset_folder: Path) -> None:
-    with pytest.raises(DatasetError, match="no split 'holdout'; its splits are test, train, val"):
+    with pytest.raises(DatasetError, match="no split 'holdout'; its splits are train, val, test"):
         read_dataset(dataset_folder).split("holdout")
 
 
@@ -83,14 +87,14 @@ def test_a_stray_value_is_named_with_its_pixels(own_dataset_folder: Path) -> Non
     mask[0, :5] = 77
     Image.fromarray(mask).save(path)
     with pytest.raises(DatasetError, match=r"0\.png holds the value 77 in 5 pixels"):
-        class_pixels(read_dataset(own_dataset_folder), "train")
+        examine(read_dataset(own_dataset_folder), ("train",)).require_sound()
 
 
 def test_a_mask_of_another_size_is_named(own_dataset_folder: Path) -> None:
     path = own_dataset_folder / "masks" / "train" / "0.png"
     Image.fromarray(np.zeros((10, 20), np.uint8)).save(path)
     with pytest.raises(DatasetError, match=r"0\.png is 20×10 pixels and its image 56×40"):
-        class_pixels(read_dataset(own_dataset_folder), "train")
+        examine(read_dataset(own_dataset_folder), ("train",)).require_sound()
 
 
 def test_a_truncated_image_is_named(own_dataset_folder: Path) -> None:
@@ -103,8 +107,8 @@ def test_a_truncated_image_is_named(own_dataset_folder: Path) -> None:
 def test_a_colour_picture_is_no_mask(tmp_path: Path) -> None:
     path = tmp_path / "mask.png"
     Image.new("RGB", (4, 4)).save(path)
-    with pytest.raises(DatasetError, match="one channel of class ids"):
-        read_mask(path)
+    with pytest.raises(DatasetError, match="no palette says what its colours mean"):
+        FileMask(path).read()
 
 
 def test_a_palette_mask_is_read_by_index(tmp_path: Path) -> None:
@@ -113,7 +117,7 @@ def test_a_palette_mask_is_read_by_index(tmp_path: Path) -> None:
     palette = mask.copy()
     palette.putpalette([7] * 768)
     palette.save(tmp_path / "mask.png")
-    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), ids)
+    np.testing.assert_array_equal(FileMask(tmp_path / "mask.png").read(), ids)
 
 
 def test_sixteen_bit_gray_is_scaled_by_its_depth(tmp_path: Path) -> None:
@@ -132,11 +136,12 @@ def test_an_image_is_turned_upright_by_its_exif(tmp_path: Path) -> None:
 def test_an_empty_split_is_no_split(own_dataset_folder: Path) -> None:
     for path in (own_dataset_folder / "images" / "val").iterdir():
         path.unlink()
+    undivided = SplitOptions(fraction=0)
     with pytest.raises(DatasetError, match="no split 'val'"):
-        read_dataset(own_dataset_folder).split("val")
+        read_dataset(own_dataset_folder, undivided).split("val")
 
 
 def test_a_file_that_is_no_image_is_named(own_dataset_folder: Path) -> None:
     (own_dataset_folder / "images" / "train" / "0.png").write_text("no image")
     with pytest.raises(DatasetError, match=r"0\.png cannot be read"):
-        class_pixels(read_dataset(own_dataset_folder), "train")
+        examine(read_dataset(own_dataset_folder), ("train",)).require_sound()

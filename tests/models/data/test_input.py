@@ -6,10 +6,11 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.data.augmentation import MIDDLE_GRAY, VOID, Augmentation
-from models.data.dataset import read_dataset, read_image
+from models.data.augmentation import MIDDLE_GRAY, Augmentation
+from models.data.dataset import VOID, read_image
 from models.data.input import SampleReader, TrainingOrder, training_batches
 from models.data.options import AugmentationOptions
+from models.data.reading import read_dataset
 from tests.models.conftest import COLOURS, scene
 
 EVERYTHING = AugmentationOptions(

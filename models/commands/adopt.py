@@ -1,0 +1,130 @@
+"""`segtrain adopt`: wrap a model of another trainer into an artefact that segserve serves."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import get_args
+
+from models.commands.command import DEFAULT_STORE, Commands
+from models.export.adopt_options import (
+    AdoptOptions,
+    AxisOrder,
+    ChannelOrder,
+    OutputKind,
+    Scaling,
+)
+
+
+def add_command(commands: Commands) -> None:
+    adopt = commands.add_parser(
+        "adopt", help="wrap a foreign SavedModel or .keras file to serve it"
+    )
+    # argparse takes what begins with - for a flag, but for numbers; "-1..1" is one in its way.
+    adopt._negative_number_matcher = re.compile(r"^-\d")
+    adopt.set_defaults(run_command=_adopt, stopped="stopped; nothing was written")
+    adopt.add_argument("model", type=Path, help="a SavedModel folder, or a .keras or .h5 file")
+    adopt.add_argument("--name", required=True, help="the model's name in URLs")
+    adopt.add_argument(
+        "--classes",
+        required=True,
+        help="a classes.json, or names in the order of the channels: a,b,c",
+    )
+    adopt.add_argument(
+        "--images", type=Path, nargs="+", default=[], help="files or folders to show it on"
+    )
+    adopt.add_argument(
+        "--preview", type=Path, help="the HTML page of that (default: <name>-preview.html here)"
+    )
+    adopt.add_argument("--yes", action="store_true", help="write without asking")
+    adopt.add_argument("--store", type=Path, default=DEFAULT_STORE, help="default: the bundled zoo")
+    adopt.add_argument("--version", type=int, help="default: one more than the newest")
+    adopt.add_argument(
+        "--architecture", default="not known", help="its architecture, for the contract"
+    )
+    model = adopt.add_argument_group("the model", "what is not said is found out, or asked for")
+    flags = {
+        "scaling": {"choices": get_args(Scaling)},
+        "mean": {"type": float, "nargs": "+"},
+        "std": {"type": float, "nargs": "+"},
+        "channel_order": {"choices": get_args(ChannelOrder)},
+        "axes": {"choices": get_args(AxisOrder)},
+        "channels": {"type": int, "choices": (1, 3)},
+        "size": {"type": int, "nargs": 2, "metavar": ("HEIGHT", "WIDTH")},
+        "output": {"choices": get_args(OutputKind)},
+        "threshold": {"type": float},
+        "output_name": {},
+        "signature": {},
+        "receptive_field_radius": {"type": int, "metavar": "PIXELS"},
+    }
+    for name, field in AdoptOptions.model_fields.items():
+        flag = "--" + name.replace("_", "-")
+        model.add_argument(flag, help=field.description, **flags[name])  # type: ignore[arg-type]
+
+
+def _adopt(parsed: argparse.Namespace) -> None:
+    options = _options(parsed)
+
+    from models.export.adopt import (
+        adopted_card,
+        adopted_facts,
+        chosen_images,
+        named_classes,
+        read_images,
+        write_preview,
+    )
+    from models.export.foreign import AdoptionError, ForeignNetwork
+    from models.export.foreign_form import find_form, input_axes
+    from models.export.foreign_loading import load_foreign
+    from models.export.saved_model import export_network
+
+    class_list = named_classes(parsed.classes)
+    facts = adopted_facts(parsed.name, class_list, parsed.architecture)
+    files = chosen_images(parsed.images)
+    model = load_foreign(parsed.model, options)
+    _, channels = input_axes(model, options)
+    images = read_images(files, channels)
+    form = find_form(model, len(class_list.classes), options, images)
+    network = ForeignNetwork(model, form, options)
+    print("\n".join(form.notes))
+    if files:
+        preview = parsed.preview or Path(f"{parsed.name}-preview.html")
+        shown = list(zip(files, images, strict=True))
+        shares = write_preview(preview, network, form, class_list.classes, shown)
+        for segmentation_class, share in zip(class_list.classes, shares, strict=True):
+            print(f"  {segmentation_class.name:20} {share:.2%} of the pixels")
+        print(f"preview: {preview}")
+    elif not parsed.yes:
+        print("no --images were given, so that nothing can be shown")
+    if not parsed.yes and not _confirmed(f"Write {parsed.store / parsed.name}?"):
+        raise AdoptionError(
+            "nothing was written; say --yes, or answer y, where the predictions look right"
+        )
+    card = adopted_card(parsed.name, parsed.model.name, class_list, form, network.count_params())
+    artefact = export_network(network, facts, card, parsed.store, parsed.version)
+    print(f"{artefact}\nNext: segserve serve --model-store {parsed.store}")
+
+
+def _options(parsed: argparse.Namespace) -> AdoptOptions:
+    from pydantic import ValidationError
+
+    from models.export.foreign import AdoptionError
+
+    said = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name in AdoptOptions.model_fields
+        if (value := getattr(parsed, name)) is not None
+    }
+    try:
+        return AdoptOptions.model_validate(said)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place = "-".join(str(part) for part in fault["loc"]).replace("_", "-")
+        raise AdoptionError(f"--{place}: {fault['msg']}") from error
+
+
+def _confirmed(question: str) -> bool:
+    """Ask at a terminal; elsewhere nobody can answer."""
+    if not sys.stdin.isatty():
+        return False
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")

@@ -1,0 +1,72 @@
+"""`segtrain check`: read every file of a data set once and say what is wrong with it."""
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+from models.commands.command import Commands
+from models.data.options import LayoutName, LayoutOptions, SplitOptions
+
+
+def add_command(commands: Commands) -> None:
+    check = commands.add_parser("check", help="read every file once and say what is wrong with it")
+    check.set_defaults(run_command=_check, stopped="stopped; nothing was changed")
+    check.add_argument("data", type=Path, help="the folder of the data set")
+    check.add_argument(
+        "--report", type=Path, help="the HTML report (default: <folder's name>-check.html here)"
+    )
+    check.add_argument(
+        "--fix-to", type=Path, metavar="NEW_FOLDER", help="write a clean copy; never in place"
+    )
+    check.add_argument("--layout", choices=get_args(LayoutName), help="default: found by its files")
+    check.add_argument("--palette", type=Path, help="class names and colours of colour masks")
+    defaults = SplitOptions()
+    check.add_argument(
+        "--split",
+        type=float,
+        default=defaults.fraction,
+        metavar="SHARE",
+        help=f"share of val where the data has none (default: {defaults.fraction})",
+    )
+    check.add_argument(
+        "--seed", type=int, default=defaults.seed, help="another seed, another split"
+    )
+    check.add_argument("--group", help="regular expression; what it matches stays in one split")
+    check.add_argument("--tiles", type=int, default=24, help="pictures on the contact sheet")
+
+
+def _check(parsed: argparse.Namespace) -> None:
+    from pydantic import ValidationError
+
+    from models.data.check_report import text_report, write_report
+    from models.data.dataset import DatasetError
+    from models.data.examination import examine
+    from models.data.reading import find_dataset
+    from models.data.repair import offer, write_repaired
+
+    try:
+        split = SplitOptions(fraction=parsed.split, seed=parsed.seed, group=parsed.group)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        raise DatasetError(f"--split, --seed, --group: {fault['msg']}") from error
+    layout = LayoutOptions(name=parsed.layout, palette=parsed.palette)
+    dataset = find_dataset(parsed.data, split, layout)
+    examination = examine(dataset, tiles=max(1, parsed.tiles))
+    repair = offer(examination)
+    report = parsed.report or Path(f"{parsed.data.resolve().name}-check.html")
+    write_report(report, examination, repair)
+    print(text_report(examination, repair))
+    print(f"\nreport: {report}")
+    if parsed.fix_to is not None:
+        if repair is None:
+            raise DatasetError(
+                "no mapping can be read off these masks; write classes.json, then check again"
+            )
+        written, left_out = write_repaired(examination, repair, parsed.fix_to)
+        print(f"wrote {written} images and masks to {parsed.fix_to}; left out {len(left_out)}")
+        print("".join(f"  {reason}\n" for reason in left_out), end="")
+        print(f"Next: look at {parsed.fix_to}/classes.json, then segtrain check {parsed.fix_to}")
+    elif examination.errors:
+        raise DatasetError(
+            f"{len(examination.errors)} errors and {len(examination.warnings)} warnings in {parsed.data}"
+        )

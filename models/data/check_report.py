@@ -1,0 +1,211 @@
+"""What an examination found, as lines for a terminal and as an HTML page."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from models.data.dataset import Finding
+from models.data.examination import Examination
+from models.data.page import (
+    Block,
+    Cell,
+    Command,
+    Facts,
+    Figure,
+    Gallery,
+    Legend,
+    Remark,
+    Section,
+    Table,
+    Text,
+    write_page,
+)
+from models.data.repair import Repair
+
+_SHOWN_OF_A_KIND = 5
+_SHOWN_SIZES = 12
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def text_report(examination: Examination, repair: Repair | None) -> str:
+    """The report for a terminal."""
+    dataset = examination.dataset
+    splits = ", ".join(f"{len(dataset.splits[name])} {name}" for name in examination.splits)
+    lines = [
+        f"{dataset.folder}: {splits} (layout: {dataset.layout})",
+        f"sizes   {_counted(_size_names(examination))}",
+        f"images  {_counted(examination.modes)}, read as {'gray' if dataset.channels == 1 else 'RGB'}",
+        f"masks   {_counted(examination.mask_modes)}",
+        "",
+        *_aligned([_class_header(examination), *_class_rows(examination)]),
+        "",
+    ]
+    if not examination.findings:
+        lines.append("Nothing is wrong with these files.")
+    for findings in _by_kind(examination.findings):
+        lines += [f"{finding.severity}: {finding.text}" for finding in findings[:_SHOWN_OF_A_KIND]]
+        hidden = len(findings) - _SHOWN_OF_A_KIND
+        if hidden > 0:
+            lines.append(f"{findings[0].severity}: … {hidden} more like it ({findings[0].kind})")
+    if _needs_repair(examination, repair):
+        lines += ["", "--fix-to NEW_FOLDER writes a clean copy with this mapping:"]
+        lines += _aligned([("in the masks", "id", "class"), *_repair_rows(repair)])
+    return "\n".join(lines)
+
+
+def write_report(path: Path, examination: Examination, repair: Repair | None) -> None:
+    """Write the HTML report."""
+    dataset = examination.dataset
+    lead = f"{dataset.folder.resolve()} · layout {dataset.layout} · every file read once"
+    sections = [
+        Section("At a glance", [_facts(examination)]),
+        Section("Findings", list(_remarks(examination))),
+        *_repair_section(examination, repair),
+        Section("Classes", _class_blocks(examination)),
+        Section("Sizes and modes", _size_blocks(examination)),
+        Section("Contact sheet", _contact_sheet(examination)),
+    ]
+    write_page(path, f"{dataset.folder.resolve().name}: check", lead, sections)
+
+
+def _facts(examination: Examination) -> Facts:
+    dataset = examination.dataset
+    counts = [(f"{len(dataset.splits[name]):,}", name) for name in examination.splits]
+    return Facts(
+        [
+            *counts,
+            (str(len(dataset.class_list.classes)), "classes"),
+            (str(len(examination.sizes)), "sizes"),
+            (str(len(examination.errors)), "errors"),
+            (str(len(examination.warnings)), "warnings"),
+        ]
+    )
+
+
+def _remarks(examination: Examination) -> Iterator[Remark]:
+    if not examination.findings:
+        yield Remark("good", "Nothing is wrong with these files.")
+    for findings in _by_kind(examination.findings):
+        more = [finding.text for finding in findings[1:]]
+        yield Remark(findings[0].severity, findings[0].text, more)
+
+
+def _repair_section(examination: Examination, repair: Repair | None) -> Iterator[Section]:
+    if not _needs_repair(examination, repair):
+        return
+    rows = _repair_rows(repair)
+    yield Section(
+        "What can be mended",
+        [
+            Text(
+                "This mapping was read off the masks. It is written into a new folder, never in place:"
+            ),
+            Command(f"segtrain check {examination.dataset.folder} --fix-to NEW_FOLDER"),
+            Table(("in the masks", "id", "class"), rows),
+        ],
+    )
+
+
+def _class_blocks(examination: Examination) -> list[Block]:
+    if not examination.classes_are_known:
+        return [Text("The data set does not say what its classes are.")]
+    colours = [c.color for c in examination.dataset.class_list.classes]
+    rows = _class_rows(examination)
+    return [
+        Table(_class_header(examination), rows, [*colours, *[None] * (len(rows) - len(colours))]),
+        Text(
+            "Share of the pixels that are not ignored, and in brackets the number of masks with the class."
+        ),
+    ]
+
+
+def _size_blocks(examination: Examination) -> list[Block]:
+    sizes = _size_names(examination).most_common()
+    rows: list[tuple[Cell, ...]] = list(sizes[:_SHOWN_SIZES])
+    blocks: list[Block] = [Table(("width × height", "images"), rows)]
+    if len(sizes) > _SHOWN_SIZES:
+        blocks.append(Text(f"… and {len(sizes) - _SHOWN_SIZES} more sizes."))
+    modes = [("images", mode, n) for mode, n in examination.modes.most_common()]
+    modes += [("masks", mode, n) for mode, n in examination.mask_modes.most_common()]
+    return [*blocks, Table(("files", "mode", "number"), modes)]
+
+
+def _contact_sheet(examination: Examination) -> list[Block]:
+    tiles = sorted(examination.tiles, key=lambda tile: tile.fault is None)  # faults first
+    figures = [Figure(tile.uri, tile.name, tile.fault) for tile in tiles]
+    return [
+        Legend(examination.dataset.class_list.classes),
+        Text("Image, mask, and the one over the other. White is ignored, magenta is no class."),
+        Gallery(figures),
+    ]
+
+
+def _class_header(examination: Examination) -> tuple[str, ...]:
+    return ("class", "id", *examination.splits)
+
+
+def _class_rows(examination: Examination) -> list[tuple[Cell, ...]]:
+    """A row a class: share of pixels and number of masks in each split; a row for what is ignored."""
+    if not examination.classes_are_known:
+        return []
+    class_list = examination.dataset.class_list
+    rows: list[tuple[Cell, ...]] = [
+        (c.name, c.id, *(_share(examination, split, c.id) for split in examination.splits))
+        for c in class_list.classes
+    ]
+    ignore = class_list.ignore
+    if ignore is not None and any(examination.pixels[s][ignore] for s in examination.splits):
+        cells = (_share(examination, split, ignore) for split in examination.splits)
+        rows.append(("ignored", ignore, *cells))
+    return rows
+
+
+def _share(examination: Examination, split: str, class_id: int) -> str:
+    """The class's share of the pixels that have a class; of ignored ones, of all."""
+    known = int(examination.class_pixels(split).sum())
+    pixels = int(examination.pixels[split][class_id])
+    if class_id == examination.dataset.class_list.ignore:
+        known = int(examination.pixels[split].sum())
+    files = int(examination.files_with[split][class_id])
+    return f"{pixels / known:.2%} ({files})" if known else "–"
+
+
+def _needs_repair(examination: Examination, repair: Repair | None) -> bool:
+    """Whether a mapping would mend something."""
+    kinds = {finding.kind for finding in examination.errors}
+    return repair is not None and bool(kinds & {"classes", "0/255 mask", "ids in RGB"})
+
+
+def _repair_rows(repair: Repair | None) -> list[tuple[Cell, ...]]:
+    return [] if repair is None else list(repair.lines)
+
+
+def _by_kind(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Findings of one kind together; errors before warnings, else in the order they were found."""
+    kinds: dict[str, list[Finding]] = {}
+    for finding in findings:
+        kinds.setdefault(finding.kind, []).append(finding)
+    return sorted(kinds.values(), key=lambda same: same[0].severity != "error")
+
+
+def _size_names(examination: Examination) -> Counter[str]:
+    return Counter({f"{w}×{h}": count for (w, h), count in examination.sizes.items()})
+
+
+def _counted(counter: Counter[str]) -> str:
+    shown = [f"{key} ({count})" for key, count in counter.most_common(4)]
+    return ", ".join(shown) + (f", … {len(counter)} kinds" if len(counter) > 4 else "") or "none"
+
+
+def _aligned(rows: Sequence[Sequence[Cell]]) -> list[str]:
+    """Rows as text in columns; the first column to the left, the others to the right."""
+    widths = [max(len(str(row[column])) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            str(cell).ljust(width) if column == 0 else str(cell).rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]

@@ -1,0 +1,364 @@
+"""Read every file of a data set once, and say what is wrong with it.
+
+The one reading behind `segtrain check` and behind the first step of `segtrain train`.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from models.data.dataset import (
+    VOID,
+    ClassList,
+    Dataset,
+    DatasetError,
+    Finding,
+    Picture,
+    Sample,
+    is_gray,
+    read_picture,
+)
+from models.data.masks import FileMask, RawMask, UnknownColourError
+from models.data.parallel import read_ahead
+from models.data.tiles import Tile, draw_tile
+
+_TILES_OF_FAULTS = 24
+_COLOURS_KEPT = 256
+
+
+@dataclass(frozen=True)
+class Examined:
+    """One sample, read. What could not be read is None."""
+
+    split: str
+    sample: Sample
+    findings: tuple[Finding, ...]
+    size: tuple[int, int] | None = None  # width, height; upright
+    mode: str | None = None
+    mask_mode: str | None = None
+    turned: bool = False
+    digest: bytes | None = None  # of the decoded pixels
+    pixels_by_id: NDArray[np.int64] | None = None  # (256,)
+    mask_values: frozenset[int] = frozenset()  # what the file holds: ids, or colours 0xrrggbb
+    tile: Tile | None = None
+
+    @property
+    def is_sound(self) -> bool:
+        return not any(finding.severity == "error" for finding in self.findings)
+
+
+@dataclass
+class Examination:
+    """What the files of a data set hold. Grows by `add`; keeps no pixels but those of its tiles."""
+
+    dataset: Dataset
+    splits: tuple[str, ...]
+    findings: list[Finding] = field(default_factory=list)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    modes: Counter[str] = field(default_factory=Counter)
+    mask_modes: Counter[str] = field(default_factory=Counter)
+    mask_values: Counter[tuple[bool, int]] = field(
+        default_factory=Counter
+    )  # (colour?, value): files
+    pixels: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # (256,) a split
+    files_with: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # (256,) a split
+    tiles: list[Tile] = field(default_factory=list)
+    unsound: set[Sample] = field(default_factory=set)
+    copies: set[Sample] = field(default_factory=set)  # of an image that another split has too
+    turned: set[Sample] = field(default_factory=set)
+    _first: dict[bytes, tuple[str, Sample]] = field(default_factory=dict)
+    _fault_tiles: int = 0
+
+    def class_pixels(self, split: str) -> NDArray[np.int64]:
+        """Pixels of each class in a split (classes,)."""
+        return self.pixels[split][: len(self.dataset.class_list.classes)]
+
+    @property
+    def errors(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity == "error"]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity == "warning"]
+
+    @property
+    def classes_are_known(self) -> bool:
+        """Whether the data set says what its classes are; where not, two stand in."""
+        return not any(finding.kind == "classes" for finding in self.dataset.findings)
+
+    def require_sound(self) -> None:
+        """Raise DatasetError with the first error, if there is one."""
+        if self.errors:
+            more = len(self.errors) - 1
+            rest = f" ({more} more: segtrain check {self.dataset.folder})" if more else ""
+            raise DatasetError(self.errors[0].text + rest)
+
+    def add(self, examined: Examined) -> None:
+        self.findings += examined.findings
+        if not examined.is_sound:
+            self.unsound.add(examined.sample)
+        if examined.turned:
+            self.turned.add(examined.sample)
+        if examined.size is not None:
+            self.sizes[examined.size] += 1
+        if examined.mode is not None:
+            self.modes[examined.mode] += 1
+        if examined.mask_mode is not None:
+            self.mask_modes[examined.mask_mode] += 1
+            colour = examined.mask_mode.startswith("RGB")
+            self.mask_values.update((colour, value) for value in examined.mask_values)
+        if examined.pixels_by_id is not None:
+            self.pixels[examined.split] += examined.pixels_by_id
+            self.files_with[examined.split] += examined.pixels_by_id > 0
+        if examined.digest is not None:
+            self._compare(examined.split, examined.sample, examined.digest)
+        if examined.tile is not None:
+            self._keep(examined.tile)
+
+    def _compare(self, split: str, sample: Sample, digest: bytes) -> None:
+        other_split, other = self._first.setdefault(digest, (split, sample))
+        if other is sample:
+            return
+        if other_split != split:
+            self.copies.add(other if other_split == "train" else sample)  # scores keep theirs
+            text = (
+                f"{sample.image} in {split} is the same picture as {other.image} in {other_split}, "
+                "which makes scores too good; take one out"
+            )
+            self.findings.append(Finding("error", "same picture in two splits", text))
+        else:
+            text = f"{sample.image} is the same picture as {other.image}"
+            self.findings.append(Finding("warning", "same picture twice", text))
+
+    def _keep(self, tile: Tile) -> None:
+        if tile.fault is not None:
+            self._fault_tiles += 1
+            if self._fault_tiles > _TILES_OF_FAULTS:
+                return
+        self.tiles.append(tile)
+
+    def finish(self) -> None:
+        """Add what only the whole shows: classes that never occur, images of another kind than the rest."""
+        if self.classes_are_known:
+            self.findings += _absent_classes(self)
+        gray = sum(count for mode, count in self.modes.items() if is_gray(mode))
+        if self.dataset.channels == 3 and gray:
+            text = (
+                f"{gray} of {self.modes.total()} images are gray and the others in colour; all are read as RGB, "
+                "which is right where the model is to see both"
+            )
+            self.findings.append(Finding("warning", "mixed images", text))
+
+
+def examine(dataset: Dataset, splits: Collection[str] | None = None, tiles: int = 0) -> Examination:
+    """Read every image and mask of the splits (default: all) once, in parallel.
+
+    `tiles` samples, evenly spread, and those with faults are drawn for a contact sheet; 0 draws none. Raises
+    DatasetError where a split is not there, and nothing for a fault in a file: it is among the findings.
+    """
+    names = tuple(dataset.splits if splits is None else splits)
+    for name in names:
+        dataset.split(name)
+    examination = Examination(dataset, names, list(dataset.findings))
+    for name in names:
+        examination.pixels[name] = np.zeros(256, np.int64)
+        examination.files_with[name] = np.zeros(256, np.int64)
+    examiner = Examiner(dataset, examination.classes_are_known, tiles > 0)
+    tasks = list(_tasks(dataset, names, tiles))
+    with tqdm(
+        read_ahead(lambda task: examiner(*task), tasks),
+        desc=f"check {dataset.folder.name}",
+        total=len(tasks),
+        unit="image",
+        disable=None,
+    ) as progress:
+        for examined in progress:
+            examination.add(examined)
+    examination.finish()
+    return examination
+
+
+class Examiner:
+    """Reads one sample and compares it with its data set. Safe to call from several threads."""
+
+    def __init__(self, dataset: Dataset, classes_are_known: bool, draws: bool) -> None:
+        self._dataset = dataset
+        self._classes_are_known = classes_are_known
+        self._draws = draws
+
+    def __call__(self, split: str, sample: Sample, chosen: bool) -> Examined:
+        findings: list[Finding] = []
+        try:
+            picture = read_picture(sample.image, self._dataset.channels)
+        except DatasetError as error:
+            picture = None
+            findings.append(Finding("error", "unreadable image", str(error)))
+        raw, ids = self._mask(sample, findings)
+        if ids is not None and self._classes_are_known:
+            findings += _value_faults(sample, ids, self._dataset.class_list)
+        if picture is not None:
+            findings += _shape_faults(sample, picture, raw.pixels if raw else ids)
+        return Examined(
+            split,
+            sample,
+            tuple(findings),
+            size=(picture.pixels.shape[1], picture.pixels.shape[0]) if picture else None,
+            mode=picture.mode if picture else None,
+            mask_mode=raw.mode if raw else ("drawn" if ids is not None else None),
+            turned=picture.turned if picture else False,
+            digest=_digest(picture.pixels) if picture else None,
+            pixels_by_id=None if ids is None else np.bincount(ids.ravel(), minlength=256),
+            mask_values=_values(raw) if raw and not self._classes_are_known else frozenset(),
+            tile=self._tile(split, sample, picture, ids, findings, chosen),
+        )
+
+    def _mask(
+        self, sample: Sample, findings: list[Finding]
+    ) -> tuple[RawMask | None, NDArray[np.uint8] | None]:
+        """The mask as its file has it, and as class ids; None for what cannot be had, and a finding that says why."""
+        raw = None
+        try:
+            if not isinstance(sample.mask, FileMask):
+                return None, sample.mask.read()
+            raw = sample.mask.read_raw()
+            return raw, sample.mask.ids(raw)
+        except UnknownColourError as error:
+            if self._classes_are_known:
+                findings.append(_colour_fault(sample, raw, str(error), self._dataset.class_list))
+        except DatasetError as error:
+            findings.append(Finding("error", "unreadable mask", str(error)))
+        return raw, None
+
+    def _tile(
+        self,
+        split: str,
+        sample: Sample,
+        picture: Picture | None,
+        ids: NDArray[np.uint8] | None,
+        findings: Sequence[Finding],
+        chosen: bool,
+    ) -> Tile | None:
+        if not self._draws or picture is None or not (chosen or findings):
+            return None
+        return draw_tile(
+            f"{split}/{sample.image.name}",
+            picture.pixels,
+            ids,
+            self._dataset.class_list.classes,
+            findings[0].text if findings else None,
+        )
+
+
+def _tasks(
+    dataset: Dataset, splits: Sequence[str], tiles: int
+) -> Iterator[tuple[str, Sample, bool]]:
+    samples = [(split, sample) for split in splits for sample in dataset.splits[split]]
+    shown = {round(place) for place in np.linspace(0, len(samples) - 1, tiles)}
+    for index, (split, sample) in enumerate(samples):
+        yield split, sample, index in shown
+
+
+def _value_faults(
+    sample: Sample, ids: NDArray[np.uint8], class_list: ClassList
+) -> Iterator[Finding]:
+    counts = np.bincount(ids.ravel(), minlength=256)
+    classes = len(class_list.classes)
+    stray = [
+        value for value in np.flatnonzero(counts).tolist() if value not in allowed_ids(class_list)
+    ]
+    if stray == [VOID] and classes == 2 and counts[1] == 0:
+        yield Finding(
+            "error",
+            "0/255 mask",
+            f"{sample.mask.path} is a 0/255 mask: {counts[VOID]} pixels of 255, where class 1 "
+            f"({class_list.classes[1].name}) is to be 1; --fix-to writes it so",
+        )
+    elif stray:
+        several = f" (and {len(stray) - 1} other values)" if len(stray) > 1 else ""
+        yield Finding(
+            "error",
+            "stray value",
+            f"{sample.mask.path} holds the value {stray[0]} in {counts[stray[0]]} pixels{several}, which is no class of "
+            f"classes.json (ids 0 to {classes - 1}, ignore {class_list.ignore}); add the class, set ignore, or mend the mask",
+        )
+
+
+def _shape_faults(
+    sample: Sample, picture: Picture, mask: NDArray[np.integer] | None
+) -> Iterator[Finding]:
+    height, width = picture.pixels.shape[:2]
+    if picture.turned and mask is not None and mask.shape == (width, height) != (height, width):
+        yield Finding(
+            "error",
+            "mask of the unturned picture",
+            f"{sample.image} is turned by its EXIF orientation and {sample.mask.path} fits it unturned; turn the mask, "
+            "or take the orientation out of the image",
+        )
+        return
+    if picture.turned:
+        yield Finding(
+            "warning",
+            "turned by EXIF",
+            f"{sample.image} is turned by its EXIF orientation; its mask has to be of the upright picture",
+        )
+    if mask is not None and mask.shape != (height, width):
+        yield Finding(
+            "error",
+            "other size",
+            f"{sample.mask.path} is {mask.shape[1]}×{mask.shape[0]} pixels and its image {width}×{height}; "
+            "make the mask again at the image's size",
+        )
+
+
+def _colour_fault(sample: Sample, raw: RawMask | None, text: str, class_list: ClassList) -> Finding:
+    if raw is not None and is_gray_in_colour(raw, allowed_ids(class_list)):
+        text = (
+            f"{sample.mask.path} holds class ids three times over, as {raw.mode}; save one channel (mode L), "
+            "as --fix-to does"
+        )
+        return Finding("error", "ids in RGB", text)
+    return Finding("error", "unknown colour", text)
+
+
+def is_gray_in_colour(raw: RawMask, allowed: Collection[int]) -> bool:
+    """Whether a colour mask holds `allowed` ids three times over."""
+    values = _values(raw)
+    return all(value % 0x10101 == 0 and value // 0x10101 in allowed for value in values)
+
+
+def allowed_ids(class_list: ClassList) -> set[int]:
+    """The values that masks may hold: the classes' ids, and what is ignored."""
+    ids = set(range(len(class_list.classes)))
+    return ids if class_list.ignore is None else {*ids, class_list.ignore}
+
+
+def _values(raw: RawMask) -> frozenset[int]:
+    """The values or colours a mask holds; of a picture with very many, some."""
+    values = np.unique(raw.pixels)
+    return frozenset(values[:_COLOURS_KEPT].tolist())
+
+
+def _digest(pixels: NDArray[np.uint8]) -> bytes:
+    shape = repr(pixels.shape).encode()
+    return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16, key=shape).digest()
+
+
+def _absent_classes(examination: Examination) -> Iterator[Finding]:
+    for split in examination.splits:
+        absent = [
+            segmentation_class.name
+            for segmentation_class in examination.dataset.class_list.classes
+            if examination.pixels[split][segmentation_class.id] == 0
+        ]
+        if absent and examination.pixels[split].any():
+            what = "cannot be learned" if split == "train" else "has no score there"
+            yield Finding(
+                "warning",
+                "absent class",
+                f"{', '.join(absent)}: in no mask of {split}, so that it {what}",
+            )

@@ -1,0 +1,70 @@
+"""What every layout module gives: classes and samples by split, with the file names read and no pixel."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from models.contract import SegmentationClass
+from models.data.dataset import IMAGE_SUFFIXES, VOID, ClassList, Finding, Sample
+from models.data.masks import hex_colour, voc_colour
+from models.data.options import LayoutOptions
+
+UNSPLIT = ""  # the split of samples whose folder has no splits
+
+_SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+
+@dataclass
+class Found:
+    """A data set as its layout has it. `samples` maps a split, or UNSPLIT, to its samples."""
+
+    class_list: ClassList
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, split: str, sample: Sample) -> None:
+        self.samples.setdefault(split, []).append(sample)
+
+    def error(self, kind: str, text: str) -> None:
+        self.findings.append(Finding("error", kind, text))
+
+    def warning(self, kind: str, text: str) -> None:
+        self.findings.append(Finding("warning", kind, text))
+
+
+# Gives None where the folder has another layout. Raises DatasetError where it has this one, and nothing can be read of it.
+FindLayout: TypeAlias = Callable[[Path, LayoutOptions], Found | None]
+
+
+def split_name(word: str) -> str | None:
+    """train, val or test for a folder's or file's name that means it, else None."""
+    return _SPLIT_NAMES.get(word.lower())
+
+
+def images_below(folder: Path) -> list[Path]:
+    """The image files in a folder and its subfolders, sorted; hidden ones left out."""
+    return [path for path in _visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def made_classes(name: str, class_names: list[str], source: str) -> ClassList:
+    """A class list for names that came without colours: those of PASCAL VOC's colour map. Raises ValidationError."""
+    classes = tuple(
+        SegmentationClass(id=index, name=class_name, color=hex_colour(voc_colour(index)))
+        for index, class_name in enumerate(class_names)
+    )
+    return ClassList(name=name, classes=classes, ignore=VOID, source=source)
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _visible(path)
+        else:
+            yield path

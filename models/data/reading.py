@@ -1,0 +1,89 @@
+"""Open a folder of any layout as one `Dataset`."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from models.data.dataset import UNREADABLE, Dataset, DatasetError, Sample, is_gray
+from models.data.layouts.coco import find_coco
+from models.data.layouts.folders import find_folders
+from models.data.layouts.labelme import find_labelme
+from models.data.layouts.layout import FindLayout, Found
+from models.data.layouts.table import find_table
+from models.data.layouts.voc import find_voc
+from models.data.options import LayoutName, LayoutOptions, SplitOptions
+from models.data.splits import divided, groups_in_two_splits
+
+# In this order a folder is tried: the more telling the files, the earlier.
+LAYOUTS: dict[LayoutName, FindLayout] = {
+    "csv": find_table,
+    "voc": find_voc,
+    "folders": find_folders,
+    "labelme": find_labelme,
+    "coco": find_coco,
+}
+
+_MADE = "images/ and masks/ with classes.json"
+_SPLIT = SplitOptions()
+_LAYOUT = LayoutOptions()
+
+
+def read_dataset(
+    folder: Path,
+    split: SplitOptions = _SPLIT,
+    layout: LayoutOptions = _LAYOUT,
+) -> Dataset:
+    """Open a data set whose files are all there: samples load as image uint8 (H, W, C) and mask uint8 (H, W).
+
+    Reads file names, class lists and annotations, no pixels. Raises DatasetError with the first error found.
+    """
+    dataset = find_dataset(folder, split, layout)
+    errors = [finding for finding in dataset.findings if finding.severity == "error"]
+    if errors:
+        more = f" ({len(errors) - 1} more: segtrain check {folder})" if len(errors) > 1 else ""
+        raise DatasetError(errors[0].text + more)
+    return dataset
+
+
+def find_dataset(
+    folder: Path,
+    split: SplitOptions = _SPLIT,
+    layout: LayoutOptions = _LAYOUT,
+) -> Dataset:
+    """Open a data set as far as it goes; what is wrong with its file names and classes is in its `findings`.
+
+    Raises DatasetError where the folder is no data set at all.
+    """
+    folder = folder.expanduser()
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is no folder; give the folder of the data set")
+    name, found = _detected(folder, layout)
+    splits = divided(found.samples, folder, split)
+    findings = (*found.findings, *groups_in_two_splits(splits))
+    return Dataset(folder, found.class_list, splits, _channels(splits), name, findings)
+
+
+def _detected(folder: Path, options: LayoutOptions) -> tuple[LayoutName, Found]:
+    names = [options.name] if options.name else list(LAYOUTS)
+    for name in names:
+        found = LAYOUTS[name](folder, options)
+        if found is not None:
+            return name, found
+    held = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    raise DatasetError(
+        f"{folder} is in no layout that segtrain reads ({', '.join(names)}): it holds "
+        f"{', '.join(held[:5]) + (', …' if len(held) > 5 else '') if held else 'nothing'}. "
+        f"The simplest is {_MADE}; docs/train.md shows each"
+    )
+
+
+def _channels(splits: dict[str, tuple[Sample, ...]]) -> int:
+    """1 where the first readable image is gray, else 3. The examination says where others differ."""
+    for samples in splits.values():
+        for sample in samples[:20]:
+            try:
+                with Image.open(sample.image) as image:
+                    return 1 if is_gray(image.mode) else 3
+            except UNREADABLE:
+                continue
+    return 3

@@ -1,0 +1,199 @@
+"""The mapping that mends a data set's masks, and the clean copy it gives. Never in place.
+
+<folder>/images/<split>/  masks/<split>/ (PNG of class ids)  classes.json
+"""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from models.contract import SegmentationClass
+from models.data.dataset import VOID, ClassList, DatasetError, Sample, read_picture
+from models.data.examination import Examination, allowed_ids, is_gray_in_colour
+from models.data.layouts.layout import made_classes
+from models.data.masks import FileMask, Palette, RawMask, class_palette, hex_colour
+from models.data.parallel import read_ahead
+
+_MOST_CLASSES = 64  # more values than these are a picture, not a mask
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What the values and colours of masks become. `lines` says it: (in the file, class id, class)."""
+
+    class_list: ClassList
+    values: dict[int, int]  # for masks that hold no other value
+    palette: Palette | None
+
+    @property
+    def lines(self) -> list[tuple[str, int | str, str]]:
+        names = {c.id: c.name for c in self.class_list.classes}
+        seen = [(str(value), class_id) for value, class_id in sorted(self.values.items())]
+        if self.palette is not None:
+            pairs = zip(self.palette.colours, self.palette.ids, strict=True)
+            seen += [(f"#{colour:06x}", class_id) for colour, class_id in pairs]
+        return [(text, class_id, names.get(class_id, "ignored")) for text, class_id in seen]
+
+    def ids(self, mask: FileMask) -> NDArray[np.uint8]:
+        """The class ids uint8 (H, W) of a mask file, mended where it needs it. Raises DatasetError."""
+        raw = mask.read_raw()
+        if raw.is_colour:
+            return self._ids_of_colours(mask, raw)
+        if raw.pixels.min(initial=0) >= 0 and raw.pixels.max(initial=0) <= VOID:
+            held = np.flatnonzero(np.bincount(raw.pixels.ravel(), minlength=256)).tolist()
+            if self.values.keys() >= set(held):
+                table = np.zeros(256, np.uint8)
+                table[list(self.values)] = list(self.values.values())
+                mended: NDArray[np.uint8] = table[raw.pixels]
+                return mended
+        return mask.ids(raw)
+
+    def _ids_of_colours(self, mask: FileMask, raw: RawMask) -> NDArray[np.uint8]:
+        if is_gray_in_colour(raw, allowed_ids(self.class_list)):
+            return (raw.pixels & 0xFF).astype(np.uint8)
+        return FileMask(mask.path, self.palette or mask.palette).ids(raw)
+
+
+def offer(examination: Examination) -> Repair | None:
+    """The repair that an examination suggests; None where nothing can be guessed."""
+    class_list = examination.dataset.class_list
+    if examination.classes_are_known:
+        binary = len(class_list.classes) == 2 and class_list.ignore != VOID
+        values = {0: 0, VOID: 1} if binary else {}
+        return Repair(class_list, values, class_palette(class_list.classes))
+    name = examination.dataset.folder.resolve().name
+    values_held = sorted(value for colour, value in examination.mask_values if not colour)
+    files = examination.mask_values.most_common()
+    colours = [value for (is_colour, value), _ in files if is_colour]
+    if colours:
+        return _colour_repair(name, colours) if not values_held else None
+    return _value_repair(name, values_held)
+
+
+def _value_repair(name: str, values: Sequence[int]) -> Repair | None:
+    classes = [value for value in values if value != VOID]
+    if classes == list(range(len(classes))) and len(classes) > 1:  # ids already; 255 is void
+        names = [f"class {class_id}" for class_id in classes]
+        identity = {value: value for value in values}
+        return Repair(made_classes(name, names, "not stated"), identity, None)
+    if not 2 <= len(values) <= _MOST_CLASSES or values[-1] > VOID:
+        return None
+    names = ["background", "foreground"] if len(values) == 2 else [f"value {v}" for v in values]
+    class_list = made_classes(name, names, "not stated")
+    return Repair(class_list, {value: class_id for class_id, value in enumerate(values)}, None)
+
+
+def _colour_repair(name: str, colours: Sequence[int]) -> Repair | None:
+    """Black first, as the background; then the colours of the most masks."""
+    if not 2 <= len(colours) <= _MOST_CLASSES:
+        return None
+    ordered = sorted(colours, key=lambda colour: colour != 0)
+    rgb = [(colour >> 16, colour >> 8 & 0xFF, colour & 0xFF) for colour in ordered]
+    classes = tuple(
+        SegmentationClass(
+            id=index,
+            name="background" if colour == (0, 0, 0) else f"colour {hex_colour(colour)}",
+            color=hex_colour(colour),
+        )
+        for index, colour in enumerate(rgb)
+    )
+    palette = Palette.of((colour, index) for index, colour in enumerate(rgb))
+    return Repair(ClassList(name=name, classes=classes, ignore=VOID), {}, palette)
+
+
+def write_repaired(examination: Examination, repair: Repair, target: Path) -> tuple[int, list[str]]:
+    """Write the mended data set as a new folder: the number of images written, and what was left out and why.
+
+    Images are copied as they are, those turned by EXIF written upright as PNG. A picture that two splits hold is left
+    out of train. The folder appears by one rename. Raises DatasetError where it is there already.
+    """
+    if target.exists():
+        raise DatasetError(f"{target} is there already; --fix-to writes a new folder only")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.parent / f".{target.name}.{os.getpid()}.partial"
+    writer = _Writer(examination, repair, beside)
+    try:
+        writer.make_folders()
+        tasks = list(_named(examination))
+        progress = tqdm(
+            read_ahead(lambda task: writer(*task), tasks),
+            desc=f"write {target.name}",
+            total=len(tasks),
+            unit="image",
+            disable=None,
+        )
+        left_out = [reason for reason in progress if reason is not None]
+        if len(left_out) == len(tasks):
+            raise DatasetError(
+                f"nothing could be mended, so {target} was not written: {left_out[0]}"
+            )
+        beside.rename(target)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return len(tasks) - len(left_out), left_out
+
+
+class _Writer:
+    """Writes one sample. Safe to call from several threads."""
+
+    def __init__(self, examination: Examination, repair: Repair, folder: Path) -> None:
+        self._examination = examination
+        self._repair = repair
+        self._folder = folder
+        self._allowed = allowed_ids(repair.class_list)
+
+    def make_folders(self) -> None:
+        for split in self._examination.splits:
+            for part in ("images", "masks"):
+                (self._folder / part / split).mkdir(parents=True)
+        text = self._repair.class_list.model_dump_json(indent=2) + "\n"
+        (self._folder / "classes.json").write_text(text)
+
+    def __call__(self, split: str, sample: Sample, stem: str) -> str | None:
+        """Write the sample; give the reason where it was left out."""
+        if sample in self._examination.copies:
+            return f"{sample.image}: another split keeps the same picture"
+        try:
+            picture = read_picture(sample.image, self._examination.dataset.channels)
+            ids = (
+                self._repair.ids(sample.mask)
+                if isinstance(sample.mask, FileMask)
+                else sample.mask.read()
+            )
+        except DatasetError as error:
+            return str(error)
+        if ids.shape != picture.pixels.shape[:2]:
+            return f"{sample.mask.path} has another size than its image"
+        stray = (
+            set(np.flatnonzero(np.bincount(ids.ravel(), minlength=256)).tolist()) - self._allowed
+        )
+        if stray:
+            return f"{sample.mask.path} holds the value {min(stray)}, which is no class"
+        Image.fromarray(ids).save(self._folder / "masks" / split / f"{stem}.png")
+        if picture.turned:
+            pixels = picture.pixels[..., 0] if picture.pixels.shape[-1] == 1 else picture.pixels
+            Image.fromarray(pixels).save(self._folder / "images" / split / f"{stem}.png")
+        else:
+            name = stem + sample.image.suffix
+            shutil.copyfile(sample.image, self._folder / "images" / split / name)
+        return None
+
+
+def _named(examination: Examination) -> Iterator[tuple[str, Sample, str]]:
+    """Each sample with a stem that no other of its split has."""
+    for split in examination.splits:
+        taken = Counter[str]()
+        for sample in examination.dataset.splits[split]:
+            stem = sample.image.stem
+            taken[stem] += 1
+            if taken[stem] > 1:
+                stem = f"{sample.image.parent.name}_{stem}_{taken[stem]}"
+            yield split, sample, stem

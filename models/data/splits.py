@@ -1,0 +1,124 @@
+"""Dividing samples into train, val and test where the data does not say it: by hash, seed and group."""
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from models.data.dataset import DatasetError, Finding, Sample
+from models.data.layouts.layout import UNSPLIT
+from models.data.options import SplitOptions
+
+
+def grouped(samples: Sequence[Sample], folder: Path, pattern: str | None) -> list[Sample]:
+    """Give each sample its group: what `pattern` matches in its path below the folder (its brackets, if it has any)."""
+    if pattern is None:
+        return list(samples)
+    found = []
+    for sample in samples:
+        match = re.search(pattern, _name(sample, folder))
+        found.append(sample if match is None else replace(sample, group=_matched(match)))
+    if all(sample.group is None for sample in found):
+        raise DatasetError(
+            f"the group pattern {pattern!r} matches no image, such as {_name(samples[0], folder)}; mend split.group"
+        )
+    return found
+
+
+def divided(
+    samples: Mapping[str, Sequence[Sample]], folder: Path, options: SplitOptions
+) -> dict[str, tuple[Sample, ...]]:
+    """The samples by split. Those without one are divided; a val or test that is missing is taken off train. where there are groups enough.
+
+    Raises DatasetError where the group pattern matches nothing.
+    """
+    splits = {
+        name: grouped(entries, folder, options.group)
+        for name, entries in samples.items()
+        if name != UNSPLIT and entries
+    }
+    loose = grouped(
+        samples.get(UNSPLIT, ()), folder, options.group if samples.get(UNSPLIT) else None
+    )
+    pool = [*splits.pop("train", []), *loose]
+    shares = {
+        name: share
+        for name, share in (("val", options.fraction), ("test", options.test))
+        if share and name not in splits
+    }
+    if pool and shares:
+        splits |= _drawn(pool, folder, shares, options.seed)
+    elif pool:
+        splits["train"] = pool
+    return {name: tuple(splits[name]) for name in sorted(splits, key=_place)}
+
+
+def groups_in_two_splits(splits: Mapping[str, Sequence[Sample]]) -> list[Finding]:
+    """An error for each group whose samples the data's own splits tear apart."""
+    seen: dict[str, set[str]] = {}
+    for name, samples in splits.items():
+        for sample in samples:
+            if sample.group is not None:
+                seen.setdefault(sample.group, set()).add(name)
+    return [
+        Finding(
+            "error",
+            "group in two splits",
+            f"the group {group!r} has images in {' and '.join(sorted(names))}; put all of them into one split",
+        )
+        for group, names in sorted(seen.items())
+        if len(names) > 1
+    ]
+
+
+def _drawn(
+    pool: Sequence[Sample], folder: Path, shares: Mapping[str, float], seed: int
+) -> dict[str, list[Sample]]:
+    """Divide by hash: [0, share) is the first split's, and so on; the rest is train.
+
+    A small pool could leave a split empty by chance. Groups of the next higher hashes then fill it to half its share.
+    """
+    groups: dict[str, list[Sample]] = {}
+    for sample in pool:
+        groups.setdefault(sample.group or _name(sample, folder), []).append(sample)
+    if len(groups) <= len(shares):  # nothing can be taken off
+        return {"train": list(pool)}
+    waiting = sorted((_hash(key, seed), key) for key in groups)
+    splits: dict[str, list[Sample]] = {}
+    bound = 0.0
+    for position, (name, share) in enumerate(shares.items()):
+        bound += share
+        least = math.ceil(share * len(pool) / 2)
+        left_after = len(shares) - position  # a group for train, and one for each split to come
+        chosen: list[Sample] = []
+        while len(waiting) > left_after and (waiting[0][0] < bound or len(chosen) < least):
+            chosen += groups[waiting.pop(0)[1]]
+        splits[name] = chosen
+    splits["train"] = [sample for _, key in waiting for sample in groups[key]]
+    return {
+        name: sorted(entries, key=lambda sample: sample.image) for name, entries in splits.items()
+    }
+
+
+def _place(name: str) -> tuple[int, str]:
+    """train, val, test, then what else there is."""
+    order = ("train", "val", "test")
+    return (order.index(name) if name in order else len(order), name)
+
+
+def _hash(key: str, seed: int) -> float:
+    """A number in [0, 1) that depends on the key and the seed alone."""
+    digest = hashlib.sha256(f"{seed}\n{key}".encode()).digest()
+    return int.from_bytes(digest[:8]) / 2**64
+
+
+def _name(sample: Sample, folder: Path) -> str:
+    path = sample.image
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+
+def _matched(match: re.Match[str]) -> str:
+    parts = [part for part in match.groups() if part is not None]
+    return "/".join(parts) if parts else match[0]

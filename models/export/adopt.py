@@ -1,0 +1,136 @@
+"""From a foreign model to an artefact: its classes, a look at what it does, and its card."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from models.contract import Name, SegmentationClass
+from models.data.dataset import ClassList, DatasetError, read_classes, read_image
+from models.data.layouts.layout import images_below, made_classes
+from models.data.page import Figure, Gallery, Legend, Section, Table, Text, write_page
+from models.data.tiles import draw_tile
+from models.export.foreign import AdoptionError, ForeignNetwork, Form
+from models.export.saved_model import ModelFacts
+
+_MOST_IMAGES = 24
+
+
+def named_classes(text: str) -> ClassList:
+    """The classes of a classes.json, or of names with commas between; one name alone gets a background before it.
+
+    Raises AdoptionError.
+    """
+    if text.endswith(".json"):
+        try:
+            return read_classes(Path(text))
+        except DatasetError as error:
+            raise AdoptionError(str(error)) from error
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if len(names) == 1:
+        names.insert(0, "background")
+    try:
+        return made_classes("adopted", names, "not stated").model_copy(update={"ignore": None})
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]["msg"]
+        raise AdoptionError(f"--classes {text}: {fault}") from error
+
+
+def chosen_images(paths: Sequence[Path]) -> list[Path]:
+    """The image files named, or in the folders named, at most 24. Raises AdoptionError where there are none."""
+    files = [file for path in paths for file in (images_below(path) if path.is_dir() else [path])]
+    if paths and not files:
+        raise AdoptionError(f"there are no images in {', '.join(map(str, paths))}")
+    return files[:_MOST_IMAGES]
+
+
+def read_images(paths: Sequence[Path], channels: int) -> list[NDArray[np.uint8]]:
+    """The images uint8 (H, W, channels). Raises AdoptionError."""
+    try:
+        return [read_image(path, channels) for path in paths]
+    except DatasetError as error:
+        raise AdoptionError(str(error)) from error
+
+
+def write_preview(
+    path: Path,
+    network: ForeignNetwork,
+    form: Form,
+    classes: Sequence[SegmentationClass],
+    images: Sequence[tuple[Path, NDArray[np.uint8]]],
+) -> list[float]:
+    """Write an HTML page of what the wrapped model makes of images; gives each class's share of all their pixels."""
+    figures, counts = [], np.zeros(256, np.int64)
+    for file, image in images:
+        logits = network(image[np.newaxis].astype(np.float32))
+        class_map = np.asarray(logits)[0].argmax(axis=-1).astype(np.uint8)
+        counts += np.bincount(class_map.ravel(), minlength=256)
+        figures.append(Figure(draw_tile(file.name, image, class_map, classes).uri, file.name))
+    shares: list[float] = (counts[: len(classes)] / counts.sum()).tolist()
+    rows = [(c.name, c.id, f"{share:.2%}") for c, share in zip(classes, shares, strict=True)]
+    sections = [
+        Section("What it takes and gives", [Text(note) for note in form.notes]),
+        Section(
+            "What it makes of the images",
+            [
+                Text(
+                    "Image, class map, and the one over the other. Nonsense, or one class everywhere, often means the "
+                    "wrong scaling, mean and std, or channel order."
+                ),
+                Legend(classes),
+                Gallery(figures),
+                Table(("class", "id", "share of pixels"), rows, [c.color for c in classes]),
+            ],
+        ),
+    ]
+    write_page(path, "A model to adopt", "Nothing has been written yet.", sections)
+    return shares
+
+
+def adopted_facts(name: str, class_list: ClassList, architecture: str) -> ModelFacts:
+    """What the contract says of an adopted model. Raises AdoptionError where the name cannot stand in a URL."""
+    try:
+        TypeAdapter(Name).validate_python(name)
+    except ValidationError as error:
+        raise AdoptionError(
+            f"the name {name!r} cannot stand in a URL; take letters, digits, dots, - and _, 64 at most"
+        ) from error
+    return ModelFacts(
+        name=name,
+        classes=class_list.classes,
+        background=class_list.background,
+        ignore=class_list.ignore,
+        architecture=architecture,
+        upsampling="not known",
+        training=None,
+    )
+
+
+def adopted_card(name: str, file: str, class_list: ClassList, form: Form, parameters: int) -> str:
+    """The model card of an adopted model, as Markdown."""
+    notes = "\n".join(f"- {note}" for note in form.notes)
+    classes = "\n".join(f"| {c.id} | {c.name} | {c.color} |" for c in class_list.classes)
+    return f"""# {name}
+
+Adopted from {json.dumps(file)}, {parameters:,} parameters. It was trained elsewhere: its data, their licence and its scores are not
+known here. `segtrain evaluate STORE/{name}/VERSION --data FOLDER` scores it on a data set.
+
+## How it is wrapped
+
+{notes}
+
+All of this is part of the graph: the artefact takes pixel values 0–255 of any size.
+
+## Classes
+
+| id | class | colour |
+|---|---|---|
+{classes}
+
+## Limits
+
+The model knows the classes above and gives every pixel one of them, whatever the picture shows. Not for decisions about safety.
+"""

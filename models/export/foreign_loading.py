@@ -1,0 +1,102 @@
+"""Load a model of another trainer: a SavedModel folder, or a Keras file."""
+
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from models.export.adopt_options import AdoptOptions
+from models.export.foreign import AdoptionError, ForeignModel, first_line
+
+
+def load_foreign(path: Path, options: AdoptOptions) -> ForeignModel:
+    """Load a SavedModel folder, or a `.keras` or `.h5` file. Raises AdoptionError."""
+    if (path / "saved_model.pb").is_file():
+        return _load_saved_model(path, options)
+    if path.is_file() and path.suffix in (".keras", ".h5", ".hdf5"):
+        return _load_keras(path, options)
+    if not path.exists():
+        raise AdoptionError(f"{path} is not there")
+    raise AdoptionError(
+        f"{path} is neither a SavedModel folder (with saved_model.pb) nor a .keras or .h5 file"
+    )
+
+
+def _load_saved_model(path: Path, options: AdoptOptions) -> ForeignModel:
+    try:
+        loaded = tf.saved_model.load(str(path))
+    except Exception as error:  # TensorFlow raises what it likes for a damaged graph
+        raise AdoptionError(f"{path} cannot be loaded: {first_line(error)}") from error
+    signatures = dict(loaded.signatures)
+    name = options.signature or (
+        "serving_default" if len(signatures) != 1 else next(iter(signatures))
+    )
+    if name not in signatures:
+        raise AdoptionError(
+            f"{path} has no signature {name!r}; it has {', '.join(signatures) or 'none'}. "
+            "Say --signature, or save the model with one"
+        )
+    function = signatures[name]
+    inputs = function.structured_input_signature[1]
+    if len(inputs) != 1:
+        raise AdoptionError(
+            f"signature {name} takes {len(inputs)} inputs ({', '.join(inputs)}); segtrain adopts models of one image input"
+        )
+    (key, spec), outputs = next(iter(inputs.items())), list(function.structured_outputs)
+    output = _chosen(outputs, options)
+
+    def run(images: tf.Tensor) -> tf.Tensor:
+        return function(**{key: images})[output]
+
+    run.loaded = loaded  # type: ignore[attr-defined]  # variables live as long as their module
+    shape = _rank_four(spec.shape.as_list() if spec.shape.rank is not None else None)
+    return ForeignModel(
+        run, list(function.variables), shape, spec.dtype, f"SavedModel, signature {name}", False
+    )
+
+
+def _load_keras(path: Path, options: AdoptOptions) -> ForeignModel:
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras raises what it likes for layers it does not know
+        raise AdoptionError(
+            f"{path} cannot be loaded: {first_line(error)}. If it has layers of its own, load it where they are known and "
+            "save it with model.export(FOLDER) as a SavedModel"
+        ) from error
+    if len(model.inputs) != 1:
+        raise AdoptionError(
+            f"{path} takes {len(model.inputs)} inputs; segtrain adopts models of one image input"
+        )
+    names = list(model.output_names)
+    index = names.index(_chosen(names, options))
+
+    def run(images: tf.Tensor) -> tf.Tensor:
+        outputs = model(images, training=False)
+        flat = tf.nest.flatten(outputs)
+        return flat[index]
+
+    dtype = tf.as_dtype(model.inputs[0].dtype)
+    rescales = any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers)
+    variables = [weight.value for weight in model.weights]
+    shape = _rank_four(list(model.inputs[0].shape))
+    return ForeignModel(run, variables, shape, dtype, f"Keras model {model.name}", rescales)
+
+
+def _chosen(outputs: list[str], options: AdoptOptions) -> str:
+    if options.output_name is not None and options.output_name not in outputs:
+        raise AdoptionError(
+            f"the model has no output {options.output_name!r}; it has {', '.join(outputs)}"
+        )
+    if options.output_name is None and len(outputs) > 1:
+        raise AdoptionError(
+            f"the model has {len(outputs)} outputs ({', '.join(outputs)}); say --output-name"
+        )
+    return options.output_name or outputs[0]
+
+
+def _rank_four(shape: list[int | None] | None) -> tuple[int | None, ...]:
+    if shape is not None and len(shape) != 4:
+        raise AdoptionError(
+            f"the model's input has the shape {tuple(shape)}; segtrain adopts models of images (N, H, W, C) or (N, C, H, W)"
+        )
+    return tuple(shape) if shape is not None else (None,) * 4

@@ -1,0 +1,196 @@
+"""`segtrain check` as its user sees it: planted faults in, sentences and a report out."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.cli import main
+from models.data.reading import read_dataset
+from tests.models.conftest import CLASSES, scene, write_dataset
+
+TWO_CLASSES = [CLASSES[0], {"id": 1, "name": "thing <b>", "color": "#e53935"}]
+
+
+@pytest.fixture
+def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two classes, no ignored value, 12 train and 3 val; a test may spoil it. The reports land beside it."""
+    monkeypatch.chdir(tmp_path)
+    folder = write_dataset(tmp_path / "cells", {"train": 12, "val": 3})
+    for path in (folder / "masks").rglob("*.png"):
+        Image.fromarray((np.asarray(Image.open(path)) == 1).astype(np.uint8)).save(path)
+    write_classes(folder, ignore=None)
+    return folder
+
+
+def write_classes(folder: Path, ignore: int | None) -> None:
+    document = {"name": "cells", "ignore": ignore, "classes": TWO_CLASSES}
+    (folder / "classes.json").write_text(json.dumps(document))
+
+
+def change_mask(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    Image.fromarray(change(np.array(Image.open(path)))).save(path)
+
+
+def plant_ten_faults(folder: Path) -> dict[str, str]:
+    """Spoil ten files of train; what is said of each, by file name."""
+    images, masks = folder / "images" / "train", folder / "masks" / "train"
+
+    def stray(mask: np.ndarray) -> np.ndarray:
+        mask[0, :5] = 77
+        return mask
+
+    change_mask(masks / "0.png", stray)
+    change_mask(masks / "1.png", lambda mask: mask[:10, :20])
+    (masks / "2.png").unlink()
+    (images / "3.png").unlink()
+    content = (images / "4.png").read_bytes()
+    (images / "4.png").write_bytes(content[: len(content) // 2])
+    (masks / "5.png").write_text("no image")
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    Image.open(images / "6.png").save(images / "6.png", exif=exif)
+    shutil.copy(images / "7.png", folder / "images" / "val" / "0.png")
+    shutil.copy(masks / "7.png", folder / "masks" / "val" / "0.png")
+    change_mask(masks / "8.png", lambda mask: mask * 255)
+    change_mask(masks / "9.png", lambda mask: np.array([[9, 9, 9], [200, 9, 9]], np.uint8)[mask])
+    return {
+        "masks/train/0.png": "holds the value 77 in 5 pixels",
+        "masks/train/1.png": "is 20×10 pixels and its image 56×41",
+        "images/train/2.png": "has no mask",
+        "masks/train/3.png": "has no image",
+        "images/train/4.png": "cannot be read",
+        "masks/train/5.png": "cannot be read",
+        "images/train/6.png": "is turned by its EXIF orientation",
+        "images/val/0.png": "is the same picture as .*images/train/7.png",
+        "masks/train/8.png": "is a 0/255 mask",
+        "masks/train/9.png": "holds 2 colours of no class",
+    }
+
+
+def test_ten_planted_faults_are_ten_sentences(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faults = plant_ten_faults(cells)
+    assert main(["check", str(cells)]) == 1
+    printed = capsys.readouterr()
+    sentences = [line for line in printed.out.splitlines() if re.match("(error|warning): ", line)]
+    assert len(sentences) == 10
+    for name, text in faults.items():
+        assert any(re.search(f"cells/{name} .*{text}|cells/{name} {text}", s) for s in sentences), (
+            name
+        )
+    assert "8 errors and 2 warnings" in printed.err
+    report = (cells.parent / "cells-check.html").read_text()
+    assert all(name in report for name in faults)
+    assert "thing &lt;b&gt;" in report
+    assert "<b>" not in report.split("Contact sheet")[1].replace("<b></b>", "")
+
+
+def test_a_sound_set_is_said_to_be_sound(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(cells), "--report", "own.html"]) == 0
+    printed = capsys.readouterr().out
+    assert "Nothing is wrong" in printed
+    assert re.search(r"background +0 +\d\d\.\d\d% \(12\) +\d\d\.\d\d% \(3\)", printed)
+    assert (cells.parent / "own.html").read_text().count("data:image/jpeg") == 15
+
+
+def test_warnings_alone_are_no_failure(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (cells / "images" / "train" / "3.png").unlink()
+    for path in (cells / "masks" / "val").iterdir():
+        change_mask(path, np.zeros_like)
+    assert main(["check", str(cells)]) == 0
+    printed = capsys.readouterr().out
+    assert "3.png has no image" in printed
+    assert "thing <b>: in no mask of val" in printed
+
+
+def test_the_mended_copy_is_sound_and_the_original_untouched(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plant_ten_faults(cells)
+    change_mask(  # ids three times over
+        cells / "masks" / "train" / "10.png", lambda mask: np.stack([mask] * 3, axis=-1)
+    )
+    before = {path: path.read_bytes() for path in cells.rglob("*") if path.is_file()}
+    assert main(["check", str(cells), "--fix-to", "mended"]) == 0
+    # 0, 1, 4, 5 and 9 cannot be mended, 7 is in val too; 2 and 3 had no partner
+    assert "left out 6" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in cells.rglob("*") if path.is_file()} == before
+    assert main(["check", "mended"]) == 0
+    dataset = read_dataset(Path("mended"))
+    mended = {s.image.stem: s for s in dataset.split("train")}
+    assert set(mended) == {"6", "8", "10", "11"}
+    image, mask = mended["6"].read(3)
+    assert image.shape[:2] == mask.shape
+    original = np.asarray(Image.open(cells / "masks" / "train" / "8.png"))
+    np.testing.assert_array_equal(mended["8"].read(3)[1], original // 255)
+    assert main(["check", str(cells), "--fix-to", "mended"]) == 1
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_masks_of_0_and_255_without_a_class_list_are_offered_one(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (cells / "classes.json").unlink()
+    for path in (cells / "masks").rglob("*.png"):
+        change_mask(path, lambda mask: mask * 255)
+    assert main(["check", str(cells)]) == 1
+    printed = capsys.readouterr()
+    assert "classes.json is missing" in printed.out
+    assert re.search(r"255 +1 +foreground", printed.out)
+    assert "1 errors" in printed.err
+    assert main(["check", str(cells), "--fix-to", "mended"]) == 0
+    assert main(["check", "mended"]) == 0
+    names = [c.name for c in read_dataset(Path("mended")).class_list.classes]
+    assert names == ["background", "foreground"]
+
+
+def test_colours_without_a_palette_are_offered_as_classes(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (cells / "classes.json").unlink()
+    colours = np.array([[0, 0, 0], [255, 128, 0]], np.uint8)
+    for path in (cells / "masks").rglob("*.png"):
+        change_mask(path, lambda mask: colours[mask])
+    assert main(["check", str(cells), "--fix-to", "mended"]) == 0
+    assert "#ff8000" in capsys.readouterr().out
+    dataset = read_dataset(Path("mended"))
+    assert [c.color for c in dataset.class_list.classes] == ["#000000", "#ff8000"]
+    sample = dataset.split("train")[0]
+    original = np.asarray(Image.open(cells / "masks" / "train" / sample.mask.path.name))
+    np.testing.assert_array_equal(sample.mask.read(), original[..., 0] // 255)
+
+
+def test_the_same_picture_saved_in_another_format_is_found(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, _ = scene(0, 40, 56)
+    Image.fromarray(image).save(cells / "images" / "val" / "0.png")
+    Image.fromarray(image).save(cells / "images" / "train" / "0.tif")
+    (cells / "images" / "train" / "0.png").unlink()
+    assert main(["check", str(cells)]) == 1
+    assert "0.png in val is the same picture as" in capsys.readouterr().out
+
+
+def test_many_faults_of_one_kind_are_told_shortly(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (cells / "masks" / "train").iterdir():
+        path.unlink()
+    assert main(["check", str(cells)]) == 1
+    printed = capsys.readouterr().out
+    assert printed.count("has no mask") == 5
+    assert "7 more like it" in printed
+
+
+def test_a_wrong_option_is_one_sentence(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(cells), "--group", "("]) == 1
+    assert "is no regular expression" in capsys.readouterr().err
+    assert main(["check", str(cells / "gone")]) == 1
+    assert "is no folder" in capsys.readouterr().err

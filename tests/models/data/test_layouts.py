@@ -1,0 +1,287 @@
+"""Each layout with a picture of a few pixels whose mask one can write down."""
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from models.data.dataset import DatasetError
+from models.data.layouts.voc import VOC_CLASSES
+from models.data.masks import voc_colour
+from models.data.options import LayoutOptions, SplitOptions
+from models.data.reading import find_dataset, read_dataset
+
+WHOLE = SplitOptions(fraction=0)
+
+
+def picture(path: Path, size: tuple[int, int] = (8, 6), shade: int = 90) -> Path:
+    """Save an image of `size` (width, height)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (shade, 40, 200 - shade)).save(path)
+    return path
+
+
+def save_ids(path: Path, ids: NDArray[np.uint8], mode: str = "L") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(ids)
+    if mode == "P":
+        image.putpalette([channel for index in range(256) for channel in voc_colour(index)])
+    image.save(path)
+
+
+def class_names(folder: Path) -> list[str]:
+    return [c.name for c in read_dataset(folder, WHOLE).class_list.classes]
+
+
+def mask_of(folder: Path, split: str = "train", index: int = 0) -> NDArray[np.uint8]:
+    image, mask = read_dataset(folder, WHOLE).split(split)[index].read(3)
+    assert image.dtype == mask.dtype == np.uint8
+    return mask
+
+
+IDS = np.zeros((6, 8), np.uint8)
+IDS[1:4, 2:6] = 1
+CLASSES = {
+    "name": "two",
+    "classes": [
+        {"id": 0, "name": "ground", "color": "#102030"},
+        {"id": 1, "name": "thing", "color": "#ff8000"},
+    ],
+}
+
+
+def test_folders_without_splits_and_with_endings_are_paired(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "a.jpg")
+    picture(tmp_path / "images" / "camera1" / "b.jpg")
+    save_ids(tmp_path / "masks" / "a_mask.png", IDS)
+    save_ids(tmp_path / "masks" / "camera1" / "b.bmp", IDS)
+    (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
+    dataset = read_dataset(tmp_path, WHOLE)
+    assert dataset.layout == "folders"
+    assert [s.mask.path.name for s in dataset.split("train")] == ["a_mask.png", "b.bmp"]
+    np.testing.assert_array_equal(mask_of(tmp_path), IDS)
+
+
+def test_names_of_split_folders_are_understood(tmp_path: Path) -> None:
+    for split in ("training", "valid"):
+        picture(tmp_path / "images" / split / "a.png")
+        save_ids(tmp_path / "masks" / split / "a.png", IDS)
+    (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
+    assert sorted(read_dataset(tmp_path).splits) == ["train", "val"]
+
+
+def test_colour_masks_go_through_the_classes_colours(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "train" / "a.png")
+    colours = np.array([[0x10, 0x20, 0x30], [0xFF, 0x80, 0x00]], np.uint8)[IDS]
+    save_ids(tmp_path / "masks" / "train" / "a.png", colours)
+    (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
+    np.testing.assert_array_equal(mask_of(tmp_path), IDS)
+    colours[0, :3] = 9
+    save_ids(tmp_path / "masks" / "train" / "a.png", colours)
+    with pytest.raises(DatasetError, match=r"a\.png holds 1 colours of no class in 3 pixels"):
+        mask_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("label_colors.txt", "16 32 48\tground\n255 128 0\t\tthing\n1 1 1 Void\n"),
+        ("class_dict.csv", "name,r,g,b\nground,16,32,48\nthing, 255, 128, 0\nvoid,1,1,1\n"),
+        ("labelmap.txt", "# label:color\nground:16,32,48::\nthing:255,128,0::\nignore:1,1,1::\n"),
+    ],
+)
+def test_palettes_of_other_tools_name_the_classes(tmp_path: Path, name: str, text: str) -> None:
+    picture(tmp_path / "images" / "train" / "a.png")
+    colours = np.array([[16, 32, 48], [255, 128, 0]], np.uint8)[IDS]
+    colours[0, 0] = 1
+    save_ids(tmp_path / "masks" / "train" / "a.png", colours)
+    (tmp_path / name).write_text(text)
+    assert class_names(tmp_path) == ["ground", "thing"]
+    expected = IDS.copy()
+    expected[0, 0] = 255
+    np.testing.assert_array_equal(mask_of(tmp_path), expected)
+
+
+def test_a_palette_may_lie_elsewhere(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    picture(data / "images" / "a.png")
+    save_ids(data / "masks" / "a.png", IDS)
+    (tmp_path / "colours.txt").write_text("1 2 3 sea\n4 5 6 land\n")
+    layout = LayoutOptions(palette=tmp_path / "colours.txt")
+    dataset = read_dataset(data, WHOLE, layout)
+    assert [c.name for c in dataset.class_list.classes] == ["sea", "land"]
+
+
+def test_a_table_names_images_masks_splits_and_groups(tmp_path: Path) -> None:
+    for number in range(3):
+        picture(tmp_path / "all" / f"{number}.jpg")
+        save_ids(tmp_path / "all" / f"m{number}.png", IDS)
+    (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
+    rows = "all/0.jpg,all/m0.png,train,p1\nall/1.jpg,all/m1.png,validation,p2\nall/2.jpg,all/gone.png,train,p1\n"
+    (tmp_path / "index.csv").write_text(f"Image,Mask,split,group\n{rows}")
+    dataset = find_dataset(tmp_path)
+    assert dataset.layout == "csv"
+    assert [s.group for s in dataset.split("train")] == ["p1"]
+    assert [s.mask.path.name for s in dataset.split("val")] == ["m1.png"]
+    (finding,) = dataset.findings
+    assert "line 4: the mask" in finding.text
+    assert "gone.png is not there" in finding.text
+
+
+def test_voc_reads_its_lists_and_palette_indices(tmp_path: Path) -> None:
+    root = tmp_path / "VOCdevkit" / "VOC2012"
+    ids = IDS * 15
+    ids[0] = 255
+    for name in ("a", "b"):
+        picture(root / "JPEGImages" / f"{name}.jpg")
+        save_ids(root / "SegmentationClass" / f"{name}.png", ids, "P")
+    lists = root / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("a\n")
+    (lists / "val.txt").write_text("b\n")
+    (lists / "trainval.txt").write_text("a\nb\n")
+    dataset = read_dataset(tmp_path)
+    assert dataset.layout == "voc"
+    assert {name: len(samples) for name, samples in dataset.splits.items()} == {
+        "train": 1,
+        "val": 1,
+    }
+    assert (dataset.class_list.classes[15].name, dataset.class_list.ignore) == ("person", 255)
+    assert dataset.class_list.classes[15].color == "#c08080"
+    np.testing.assert_array_equal(mask_of(tmp_path), ids)
+    # the same masks drawn in colour, border included
+    colours = np.array([*map(voc_colour, range(len(VOC_CLASSES))), (224, 224, 192)], np.uint8)
+    save_ids(root / "SegmentationClass" / "a.png", colours[np.where(ids == 255, 21, ids)])
+    np.testing.assert_array_equal(mask_of(tmp_path), ids)
+
+
+def coco_document(annotations: list[dict[str, Any]]) -> str:
+    document = {
+        "images": [{"id": 7, "file_name": "a.jpg", "width": 8, "height": 6}],
+        "categories": [{"id": 18, "name": "dog"}, {"id": 3, "name": "car"}],
+        "annotations": [{"id": n, "image_id": 7, **a} for n, a in enumerate(annotations)],
+    }
+    return json.dumps(document)
+
+
+def rectangle(left: int, top: int, right: int, bottom: int) -> list[float]:
+    return [left, top, right, top, right, bottom, left, bottom]
+
+
+def test_coco_draws_polygons_and_both_run_lengths(tmp_path: Path) -> None:
+    stamp = np.zeros((6, 8), np.uint8)
+    stamp[5, 6:] = 1
+    compressed = coco_mask.encode(np.asfortranarray(stamp))
+    compressed["counts"] = compressed["counts"].decode()
+    annotations = [
+        {"category_id": 18, "segmentation": [rectangle(2, 1, 6, 4)], "iscrowd": 0},
+        # column-major: the first column, then nothing
+        {"category_id": 3, "segmentation": {"size": [6, 8], "counts": [0, 6, 42]}, "iscrowd": 1},
+        {"category_id": 3, "segmentation": compressed, "iscrowd": 0},
+        {"category_id": 3, "segmentation": [], "bbox": [0, 0, 3, 3]},
+    ]
+    picture(tmp_path / "train2017" / "a.jpg")
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "instances_train2017.json").write_text(coco_document(annotations))
+    (tmp_path / "annotations" / "captions_train2017.json").write_text("not read")
+    expected = IDS * 2
+    expected[:, 0] = 1
+    expected[5, 6:] = 1
+    assert class_names(tmp_path) == ["background", "car", "dog"]
+    np.testing.assert_array_equal(mask_of(tmp_path), expected)
+    (finding,) = find_dataset(tmp_path, WHOLE).findings
+    assert "annotation 3 of image 7 has no region" in finding.text
+
+
+def test_where_coco_regions_overlap_the_smaller_is_on_top(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg")
+    small = {"category_id": 3, "segmentation": [rectangle(2, 1, 6, 4)], "area": 12}
+    large = {"category_id": 18, "segmentation": [rectangle(0, 0, 8, 6)], "area": 48}
+    (tmp_path / "annotations.json").write_text(coco_document([small, large]))
+    assert read_dataset(tmp_path, WHOLE).layout == "coco"
+    np.testing.assert_array_equal(mask_of(tmp_path), 2 - IDS)
+
+
+def test_coco_in_splits_of_roboflow(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        picture(tmp_path / split / "a.jpg")
+        (tmp_path / split / "_annotations.coco.json").write_text(coco_document([]))
+    assert sorted(read_dataset(tmp_path).splits) == ["train", "val"]
+
+
+def test_a_run_length_of_another_size_is_named(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg")
+    wrong = {"category_id": 3, "segmentation": {"size": [6, 8], "counts": [0, 6]}}
+    (tmp_path / "x.json").write_text(coco_document([wrong]))
+    with pytest.raises(DatasetError, match=r"x\.json: a segmentation of a\.jpg is no polygon"):
+        mask_of(tmp_path)
+
+
+def labelme(shapes: list[dict[str, Any]]) -> str:
+    return json.dumps(
+        {
+            "shapes": shapes,
+            "imagePath": "a.jpg",
+            "imageWidth": 40,
+            "imageHeight": 30,
+            "imageData": None,
+        }
+    )
+
+
+def shape(label: str, kind: str, points: list[tuple[float, float]], **more: Any) -> dict[str, Any]:
+    return {"label": label, "shape_type": kind, "points": points, **more}
+
+
+def test_labelme_draws_every_kind_of_shape_in_order(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg", (40, 30))
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((2, 3), 255, np.uint8)).save(buffer, "png")
+    png = base64.b64encode(buffer.getvalue()).decode()
+    shapes = [
+        shape("road", "polygon", [(0, 20), (39, 20), (39, 29), (0, 29)]),
+        shape("car", "rectangle", [(9, 27), (4, 22)]),  # over the road; corners in any order
+        shape("sign", "circle", [(30, 6), (33, 6)]),
+        shape("sign", "mask", [(10, 3), (13, 5)], mask=png),
+        shape("__ignore__", "point", [(20, 8)]),
+    ]
+    (tmp_path / "a.json").write_text(labelme(shapes))
+    assert class_names(tmp_path) == ["background", "car", "road", "sign"]
+    mask = mask_of(tmp_path)
+    expected = np.zeros((30, 40), np.uint8)
+    expected[20:] = 2
+    expected[22:28, 4:10] = 1
+    expected[3:5, 10:13] = 3
+    rim = np.zeros(expected.shape, bool)
+    for (x, y), radius, class_id in (((30, 6), 3, 3), ((20, 8), 5, 255)):
+        far = np.hypot(*(np.mgrid[:30, :40] - np.array([y, x])[:, None, None]))
+        expected[far <= radius] = class_id
+        rim |= np.abs(far - radius) < 1  # how a circle's edge falls on pixels is Pillow's affair
+    np.testing.assert_array_equal(mask[~rim], expected[~rim])
+
+
+def test_labelme_lines_are_as_wide_as_labelme_draws_them(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg", (40, 30))
+    (tmp_path / "a.json").write_text(labelme([shape("crack", "line", [(0, 15), (39, 15)])]))
+    assert np.sum(mask_of(tmp_path)[:, 20]) == 10
+
+
+def test_a_label_that_classes_json_does_not_list_is_named(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg", (40, 30))
+    (tmp_path / "a.json").write_text(labelme([shape("tree", "rectangle", [(0, 0), (4, 4)])]))
+    (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
+    with pytest.raises(DatasetError, match=r"a\.json has the label 'tree'"):
+        read_dataset(tmp_path)
+
+
+def test_a_folder_of_no_layout_says_what_it_holds(tmp_path: Path) -> None:
+    picture(tmp_path / "holiday.jpg")
+    with pytest.raises(DatasetError, match=r"no layout that segtrain reads .*holds holiday\.jpg"):
+        read_dataset(tmp_path)

@@ -1,0 +1,237 @@
+"""Models as strangers make them, wrapped, against what they say themselves."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.cli import main
+from models.contract import MODEL_CARD_PATH, read_contract, verify_files
+from tests.service.serving import PATIENCE_SECONDS, ServerProcess, class_map_of, png_bytes
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def small_unet(
+    size: int | None, channels: int, last: Callable[[keras.KerasTensor], keras.KerasTensor]
+) -> keras.Model:
+    """A U-Net of one level, with weights strong enough for every class to occur."""
+    keras.utils.set_random_seed(1)
+    strong = {"kernel_initializer": keras.initializers.RandomNormal(stddev=1.0), "padding": "same"}
+    x = inputs = keras.Input((size, size, channels))
+    skip = keras.layers.Conv2D(6, 3, activation="relu", **strong)(x)
+    x = keras.layers.MaxPooling2D()(skip)
+    x = keras.layers.Conv2D(8, 3, activation="relu", **strong)(x)
+    x = keras.layers.Conv2DTranspose(6, 2, strides=2)(x)
+    x = keras.layers.Concatenate()([x, skip])
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(6, 3, **strong)(x))
+    return keras.Model(inputs, last(x), name="their_unet")
+
+
+def head(filters: int, activation: str | None) -> Callable[[keras.KerasTensor], keras.KerasTensor]:
+    def convolution(x: keras.KerasTensor) -> keras.KerasTensor:
+        layer = keras.layers.Conv2D(
+            filters, 1, activation=activation, kernel_initializer="he_normal"
+        )
+        return layer(x)
+
+    return convolution
+
+
+def blobs(height: int, width: int, channels: int = 3, seed: int = 0) -> NDArray[np.uint8]:
+    draw = np.random.default_rng(seed)
+    coarse = draw.integers(0, 256, (-(-height // 8), -(-width // 8), channels), np.uint8)
+    return coarse.repeat(8, axis=0).repeat(8, axis=1)[:height, :width]
+
+
+def answers(
+    artefact: Path, image: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The class map (H, W) and the probabilities (H, W, classes) of an artefact's signatures."""
+    signatures = tf.saved_model.load(str(artefact)).signatures
+    batch = tf.constant(image[np.newaxis])
+    probabilities = signatures["probabilities"](images=batch)["probabilities"]
+    class_map = signatures["serving_default"](images=batch)["class_map"]
+    return np.asarray(class_map)[0], np.asarray(probabilities)[0]
+
+
+@pytest.fixture(scope="module")
+def keras_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Float input 0..1, fixed 128×128, softmax over three classes."""
+    path = tmp_path_factory.mktemp("theirs") / "their_unet.keras"
+    small_unet(128, 3, head(3, "softmax")).save(path)
+    return path
+
+
+def test_a_keras_unet_of_fixed_size_is_adopted_and_served(
+    keras_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed in range(2):
+        Image.fromarray(blobs(90, 140, seed=seed)).save(tmp_path / f"{seed}.png")
+    command = [
+        *("adopt", str(keras_file), "--name", "theirs", "--classes", "ground,tree,roof"),
+        *("--scaling", "0..1", "--images", "0.png", "1.png", "--store", "store"),
+    ]
+    assert main(command) == 1  # nobody is there to answer
+    printed = capsys.readouterr()
+    assert "say --yes" in printed.err
+    assert not (tmp_path / "store").exists()
+    assert (tmp_path / "theirs-preview.html").read_text().count("data:image/jpeg") == 2
+    assert "output: probabilities, NHWC, 3 channels" in printed.out
+    assert main([*command, "--yes"]) == 0
+    artefact = tmp_path / "store" / "theirs" / "1"
+    contract = read_contract(artefact)
+    verify_files(artefact, contract)
+    assert (contract.channels, contract.stride, contract.receptive_field_radius) == (3, 1, None)
+    assert contract.parameters == keras.models.load_model(keras_file).count_params()
+    assert "resized to it" in (artefact / MODEL_CARD_PATH).read_text()
+
+    image = blobs(128, 128, seed=5)
+    theirs = keras.models.load_model(keras_file)
+    expected = np.asarray(theirs(image[np.newaxis] / 255.0))[0]
+    class_map, probabilities = answers(artefact, image)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-4)
+    top = np.sort(expected, axis=-1)
+    clear = top[..., -1] - top[..., -2] > 1e-3
+    np.testing.assert_array_equal(class_map[clear], expected.argmax(axis=-1)[clear])
+    assert clear.mean() > 0.99
+    assert len(np.unique(class_map)) == 3
+
+    server = ServerProcess(["--model-store", "store"], tmp_path / "log")
+    try:
+        url = server.wait_until_ready()
+        for shown in (image, blobs(57, 83)):
+            files = {"image": png_bytes(shown)}
+            response = httpx.post(f"{url}/segment", files=files, timeout=PATIENCE_SECONDS)
+            np.testing.assert_array_equal(class_map_of(response), answers(artefact, shown)[0])
+    finally:
+        server.close()
+
+
+def test_a_sigmoid_of_any_size_is_padded_and_cut_at_its_threshold(tmp_path: Path) -> None:
+    theirs = small_unet(None, 1, head(1, "sigmoid"))
+    theirs.export(str(tmp_path / "saved"), verbose=False)
+    command = [
+        *("adopt", str(tmp_path / "saved"), "--name", "cracks", "--classes", "crack", "--yes"),
+        *("--scaling", "-1..1", "--threshold", "0.7", "--receptive-field-radius", "9"),
+    ]
+    assert main([*command, "--store", str(tmp_path / "store")]) == 0
+    artefact = tmp_path / "store" / "cracks" / "1"
+    contract = read_contract(artefact)
+    assert [c.name for c in contract.classes] == ["background", "crack"]
+    assert (contract.background, contract.stride, contract.receptive_field_radius) == (0, 2, 9)
+    image = blobs(33, 46, 1)
+    padded = np.pad(image, ((0, 1), (0, 0), (0, 0)), mode="reflect")
+    crack = np.asarray(theirs(padded[np.newaxis] / 127.5 - 1.0))[0, :33, :, 0]
+    class_map, probabilities = answers(artefact, image)
+    clear = np.abs(crack - 0.7) > 1e-4
+    np.testing.assert_array_equal(class_map[clear], crack[clear] > 0.7)
+    assert 0 < class_map.mean() < 1
+    crack = crack.clip(1e-7, 1 - 1e-7)
+    odds = crack / (1 - crack) * 0.3 / 0.7  # at the threshold both classes are as probable
+    np.testing.assert_allclose(probabilities[..., 1], odds / (1 + odds), atol=1e-4)
+
+
+class ChannelFirst(tf.Module):  # type: ignore[misc]
+    """BGR (1, 3, H, W) less a mean to logits (1, 4, H/4, W/4): a batch of one, as converters write them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = tf.Variable(tf.random.stateless_normal((4, 4, 3, 4), (1, 2)))
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 3, None, None), tf.float32, name="x")])  # type: ignore[untyped-decorator]
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        size = tf.shape(x)[2:]
+        tf.debugging.assert_equal(size % 4, tf.zeros_like(size))
+        y = tf.nn.conv2d(tf.transpose(x, (0, 2, 3, 1)), self.kernel, 4, "VALID")
+        return tf.transpose(y, (0, 3, 1, 2))
+
+
+def test_a_channel_first_model_of_a_quarter_size_is_adopted(tmp_path: Path) -> None:
+    theirs = ChannelFirst()
+    tf.saved_model.save(theirs, str(tmp_path / "saved"))
+    command = [
+        *("adopt", str(tmp_path / "saved"), "--name", "theirs", "--classes", "a,b,c,d", "--yes"),
+        *("--scaling", "0..1", "--channel-order", "bgr", "--store", str(tmp_path / "store")),
+        *("--mean", *map(str, IMAGENET_MEAN), "--std", *map(str, IMAGENET_STD)),
+    ]
+    assert main(command) == 0
+    artefact = tmp_path / "store" / "theirs" / "1"
+    assert read_contract(artefact).stride == 4
+    image = blobs(32, 44)
+    normalised = (image[..., ::-1] / 255.0 - IMAGENET_MEAN) / IMAGENET_STD
+    quarter = theirs(tf.constant(normalised.transpose(2, 0, 1)[np.newaxis], tf.float32))
+    logits = tf.image.resize(tf.transpose(quarter, (0, 2, 3, 1)), (32, 44))
+    class_map, probabilities = answers(artefact, image)
+    np.testing.assert_allclose(probabilities, tf.nn.softmax(logits)[0], atol=1e-4)
+    assert len(np.unique(class_map)) == 4
+    # Two images in one batch, though the model takes one at a time
+    batch = tf.constant(np.stack([image, image[::-1]]))
+    both = tf.saved_model.load(str(artefact)).signatures["serving_default"](images=batch)
+    np.testing.assert_array_equal(both["class_map"][0], class_map)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--classes", "a,b,c"], "what range of pixel values"),
+        (["--classes", "a,b", "--scaling", "0..1"], "which is not 2 classes"),
+        (["--classes", "a,a,b", "--scaling", "0..1"], "class names must differ"),
+        (["--classes", "a,b,c", "--scaling", "0..1", "--size", "64", "64"], "128×128 pixels alone"),
+        (
+            ["--classes", "a,b,c", "--scaling", "0..1", "--mean", "1", "2"],
+            "one value, or one a channel",
+        ),
+        (["--classes", "a,b,c", "--scaling", "0..1", "--output-name", "x"], "no output 'x'"),
+        (
+            ["--classes", "a,b,c", "--scaling", "0..1", "--axes", "NCHW"],
+            "as NCHW it has 128 channels",
+        ),
+        (["--classes", "gone.json"], "gone.json is missing"),
+        (["--classes", "a,b,c", "--name", "a/b"], "cannot stand in a URL"),
+    ],
+)
+def test_what_cannot_be_found_out_or_is_wrong_is_one_sentence(
+    keras_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    command = [
+        "adopt",
+        str(keras_file),
+        "--name",
+        "x",
+        "--yes",
+        "--store",
+        str(tmp_path),
+        *arguments,
+    ]
+    assert main(command) == 1
+    assert sentence in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_no_model_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.keras").write_text("no model")
+    (tmp_path / "x.onnx").write_text("no model")
+    for name, sentence in {
+        "x.keras": "cannot be loaded",
+        "x.onnx": "neither a SavedModel folder",
+        "gone": "is not there",
+    }.items():
+        assert main(["adopt", str(tmp_path / name), "--name", "x", "--classes", "a,b"]) == 1
+        assert sentence in capsys.readouterr().err
