@@ -21,7 +21,16 @@ def add_command(commands: Commands) -> None:
         stopped="stopped; the same command goes on where it stopped",
     )
     train.add_argument(
-        "recipe", type=Path, help="a TOML recipe; those of the project: models/recipes"
+        "recipe",
+        type=Path,
+        metavar="RECIPE|DATA",
+        help="a TOML recipe (those of the project: models/recipes), or a data set's folder to choose one for",
+    )
+    train.add_argument(
+        "--minutes",
+        type=float,
+        default=30,
+        help="with DATA: how long to train, about (default: 30)",
     )
     train.add_argument("--run", type=Path, help="the run folder (default: runs/<name>)")
     fields = train.add_argument_group("recipe", "every field of the recipe can be set here too")
@@ -36,17 +45,39 @@ def add_command(commands: Commands) -> None:
 
 
 def _train(parsed: argparse.Namespace) -> None:
-    recipe = read_recipe(parsed.recipe, _changes(parsed))
+    changes = _changes(parsed)
+    if parsed.recipe.is_dir():
+        recipe, notes = _recipe_for_data(parsed, changes)
+    else:
+        recipe, notes = read_recipe(parsed.recipe, changes), []
 
     from models.training.train import train
 
     folder = parsed.run or Path("runs") / recipe.name
-    state = train(recipe, folder)
+    state = train(recipe, folder, notes)
     print(
         f"{folder}: {state.epochs_done} epochs in {state.seconds / 60:.0f} minutes; "
         f"best val mIoU {state.best_mean_iou:.4f} in epoch {state.best_epoch}.\n"
         f"Next: segtrain evaluate {folder}, then segtrain export {folder}"
     )
+
+
+def _recipe_for_data(
+    parsed: argparse.Namespace, changes: dict[str, Any]
+) -> tuple[Recipe, list[str]]:
+    """The recipe that an earlier call chose for this data, or a new one and the reasons for it."""
+    from models.training.choice import chosen_recipe, run_name
+    from models.training.run import RECIPE, Run, is_run
+
+    folder = parsed.run or Path("runs") / changes.get("name", run_name(parsed.recipe))
+    if is_run(folder) and Run.open(folder).state.has_begun:
+        print(f"{folder} has begun; going on with its recipe")
+        return read_recipe(folder / RECIPE, changes), []
+    recipe, choices = chosen_recipe(parsed.recipe, parsed.minutes, changes)
+    lines = [f"{choice.field} = {_shown(choice.value)}: {choice.reason}" for choice in choices]
+    print("\n".join(lines))
+    print(f"Written to {folder / RECIPE}, to run again or to change.")
+    return recipe, [f"Chosen by segtrain train {parsed.recipe.name}", *lines]
 
 
 def _recipe_fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:

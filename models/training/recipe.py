@@ -1,6 +1,7 @@
 """A training as a TOML file; every field can be set on the command line too."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,16 +69,24 @@ def read_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not TOML: {error}") from error
     try:
-        return Recipe.model_validate(_merged(document, changes or {}))
+        return recipe_of(document, changes or {})
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
+
+
+def recipe_of(document: Mapping[str, Any], changes: Mapping[str, Any]) -> Recipe:
+    """A recipe from nested tables, `changes` laid over `document`. Raises RecipeError that names the field."""
+    try:
+        return Recipe.model_validate(_merged(document, changes))
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in fault["loc"])
-        raise RecipeError(f"{path}: {place}: {fault['msg']}") from error
+        raise RecipeError(f"{place}: {fault['msg']}") from error
 
 
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
-        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = _merged(merged[key], value) if nested else value
     return merged

@@ -10,7 +10,7 @@ import csv
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -66,8 +66,11 @@ class Run:
         self.recipe = recipe
 
     @classmethod
-    def begin(cls, folder: Path, recipe: Recipe) -> Self:
-        """Make the folder, or go on with the one that is there. Raises RecipeError where its recipe is another."""
+    def begin(cls, folder: Path, recipe: Recipe, notes: Sequence[str] = ()) -> Self:
+        """Make the folder, or go on with the one that is there. Raises RecipeError where its recipe is another.
+
+        `notes` become comments above the recipe that is written.
+        """
         if is_run(folder) and cls.open(folder).state.has_begun:
             kept = cls.open(folder).recipe
             changed = [key for key, value in recipe if getattr(kept, key) != value]
@@ -79,7 +82,8 @@ class Run:
         else:
             folder.mkdir(parents=True, exist_ok=True)
             document = recipe.model_dump(mode="json", exclude_none=True)
-            _replace(folder / RECIPE, tomli_w.dumps(document))
+            comments = "".join(f"# {note}\n" for note in notes)
+            _replace(folder / RECIPE, comments + tomli_w.dumps(document))
         return cls(folder, recipe)
 
     @classmethod

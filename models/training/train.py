@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -34,13 +34,14 @@ class TrainingError(Exception):
     """The training cannot go on. The text says why, and what to do."""
 
 
-def train(recipe: Recipe, folder: Path) -> RunState:
+def train(recipe: Recipe, folder: Path, notes: Sequence[str] = ()) -> RunState:
     """Train by the recipe into a run folder, going on where that folder's run stopped, at the very step.
 
+    `notes` are kept as comments above the run's recipe.
     The network of the epoch with the highest val mIoU is kept beside the last. Raises DatasetError, RecipeError,
     BackboneWeightsError and TrainingError; KeyboardInterrupt after Ctrl-C or SIGTERM, once a checkpoint is kept.
     """
-    run = Run.begin(folder, recipe)
+    run = Run.begin(folder, recipe, notes)
     if _is_over(recipe, run.state):
         return run.state
     dataset = read_dataset(recipe.data, recipe.split, recipe.layout)
