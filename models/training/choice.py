@@ -76,11 +76,7 @@ def chosen_recipe(
     found = fingerprint(dataset, examination)
     given = _fields(changes)
     weights = given.get("network.weights")
-    choices = [
-        choice
-        for choice in (*_network(found, weights), *_views(found), *_loss(found))
-        if choice.field not in given
-    ]
+    choices = [choice for choice in chosen_by_data(found, weights) if choice.field not in given]
     document = {"name": run_name(folder), "data": str(folder)}
     recipe = recipe_of(_nested(document, choices), changes)
     if "batch_size" not in given:
@@ -128,7 +124,12 @@ def fingerprint(dataset: Dataset, examination: Examination) -> Fingerprint:
 # ---- choices
 
 
-def _network(found: Fingerprint, weights: Any) -> list[Choice]:
+def chosen_by_data(found: Fingerprint, weights: str | None) -> list[Choice]:
+    """What the data decides, before anything is timed; `weights` are those of an encoder, if some were given."""
+    return [*_network(found, weights), *_views(found), *_loss(found)]
+
+
+def _network(found: Fingerprint, weights: str | None) -> list[Choice]:
     if weights is not None:
         return [
             Choice("network.encoder", "mobilenet_v2", "weights for it were given"),

@@ -243,6 +243,44 @@ def test_run_and_artefact_score_the_same(
     assert json.loads(capsys.readouterr().out) == of_run
 
 
+def test_a_run_and_a_saved_model_get_a_report_to_look_at(
+    run_folder: Path, artefact: Path, dataset_folder: Path, tmp_path: Path
+) -> None:
+    of_run = (run_folder / "report.html").read_text()  # written at the end of the training
+    for heading in ("Scores", "Training", "Classes", "Confusion", "Calibration", "Predictions"):
+        assert f"<h2>{heading}</h2>" in of_run
+    assert of_run.count("data:image/jpeg;base64,") == 9  # three best, median and worst
+    assert "worst: " in of_run
+    page = tmp_path / "flipped.html"
+    command = ["evaluate", str(artefact), "--data", str(dataset_folder), "--split", "val"]
+    assert main([*command, "--flip", "--window", "32,32", "--report", str(page)]) == 0
+    assert "in windows of 32×32, together with its mirror image" in page.read_text()
+    plain = json.loads((run_folder / "report.json").read_text())
+    other = json.loads(page.with_suffix(".json").read_text())
+    assert plain["calibration"] != other["calibration"]
+    assert np.sum(plain["confusion"]) == np.sum(other["confusion"])
+    assert set(plain["images"]) == {"0.png", "1.png", "2.png"}
+
+
+def test_a_folder_of_data_is_trained_by_a_recipe_that_is_chosen_for_it(
+    dataset_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "chosen"
+    command = ["train", str(dataset_folder), "--run", str(folder), "--network.width", "2"]
+    assert main([*command, "--minutes", "0.001"]) == 0
+    said = capsys.readouterr().out
+    recipe = read_recipe(folder / "recipe.toml")
+    assert recipe.network.width == 2  # what is given is not chosen
+    assert "network.width = " not in said
+    assert recipe.augmentation.crop == (32, 64)
+    assert "augmentation.crop = [32, 64]: images of 40×56" in said
+    assert recipe.epochs == 3  # the fewest
+    assert "s a step were measured" in said
+    assert "# class_weights = " in (folder / "recipe.toml").read_text()
+    assert main(command) == 0
+    assert "going on with its recipe" in capsys.readouterr().out
+
+
 def test_an_exported_model_needs_a_data_folder(
     artefact: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
