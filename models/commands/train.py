@@ -34,8 +34,8 @@ def add_command(commands: Commands) -> None:
     )
     train.add_argument("--run", type=Path, help="the run folder (default: runs/<name>)")
     fields = train.add_argument_group("recipe", "every field of the recipe can be set here too")
-    for name, field in _recipe_fields(Recipe):
-        default = "" if field.is_required() else f" (default: {_shown(field.default)})"
+    for name, field in recipe_fields(Recipe):
+        default = "" if field.is_required() else f" (default: {shown(field.default)})"
         fields.add_argument(
             f"--{name}",
             dest=f"recipe.{name}",
@@ -74,16 +74,17 @@ def _recipe_for_data(
         print(f"{folder} has begun; going on with its recipe")
         return read_recipe(folder / RECIPE, changes), []
     recipe, choices = chosen_recipe(parsed.recipe, parsed.minutes, changes)
-    lines = [f"{choice.field} = {_shown(choice.value)}: {choice.reason}" for choice in choices]
+    lines = [f"{choice.field} = {shown(choice.value)}: {choice.reason}" for choice in choices]
     print("\n".join(lines))
     print(f"Written to {folder / RECIPE}, to run again or to change.")
     return recipe, [f"Chosen by segtrain train {parsed.recipe.name}", *lines]
 
 
-def _recipe_fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+def recipe_fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every field of the recipe as "table.field", with what pydantic knows of it."""
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _recipe_fields(field.annotation, f"{prefix}{name}.")
+            yield from recipe_fields(field.annotation, f"{prefix}{name}.")
         else:
             yield prefix + name, field
 
@@ -110,5 +111,12 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def _shown(default: Any) -> str:
-    return "none" if default is None else json.dumps(default, default=str)
+def shown(value: Any) -> str:
+    """A field's value as TOML would have it, or near enough to read."""
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(shown(entry) for entry in value) + "]"
+    if isinstance(value, BaseModel):
+        value = value.model_dump(exclude_defaults=True)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {shown(entry)}" for key, entry in value.items()) + "}"
+    return "none" if value is None else json.dumps(value, default=str)

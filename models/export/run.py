@@ -57,6 +57,7 @@ def export_run(folder: Path, store: Path, version: int | None) -> Path:
         {split: entry.class_iou for split, entry in scored.items()},
         _recipe_text(recipe),
         _start(recipe),
+        _how(recipe),
     )
     return export_network(network, facts, card, store, version)
 
@@ -77,6 +78,25 @@ def _start(recipe: Recipe) -> str:
         else f"the weights in {Path(weights).name}"
     )
     return f"The encoder started from {origin}, the rest at random."
+
+
+def _how(recipe: Recipe) -> str:
+    loss = " + ".join(
+        f"{term.weight:g} {term.name}" if term.weight != 1 else term.name
+        for term in recipe.loss.terms
+    )
+    parts = [
+        f"Loss: {loss.replace('_', ' ')}, class weights {recipe.class_weights.replace('_', ' ')}"
+    ]
+    if recipe.loss.border_weight:
+        parts.append(f"U-Net border weights of {recipe.loss.border_weight:g}")
+    parts.append(
+        f"the running average of the weights, decay {recipe.average:g}"
+        if recipe.average
+        else "the weights of one epoch, not averaged"
+    )
+    parts.append(f"arithmetic in {recipe.precision}, kept in float32")
+    return "; ".join(parts) + "."
 
 
 def _recipe_text(recipe: Recipe) -> str:

@@ -54,6 +54,15 @@ def line_chart(
     return Markup("".join(parts) + "</svg>")
 
 
+def beside_each_other(*charts: Markup) -> Markup:
+    """Charts in a row, as many as fit."""
+    cells = Markup("").join(
+        Markup('<div style="flex:1 1 340px;max-width:520px">{}</div>').format(chart)
+        for chart in charts
+    )
+    return Markup('<div style="display:flex;flex-wrap:wrap;gap:12px 24px">{}</div>').format(cells)
+
+
 @dataclass(frozen=True)
 class _Frame:
     """Where values lie on the drawing."""

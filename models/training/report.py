@@ -22,7 +22,7 @@ from models.data.page import (
 )
 from models.data.tiles import beside, coloured_mask, jpeg_uri, small
 from models.training.assessment import Assessment, Judged
-from models.training.charts import Line, line_chart
+from models.training.charts import Line, beside_each_other, line_chart
 from models.training.evaluation import Predictor
 from models.training.run import Run
 
@@ -65,7 +65,7 @@ _PREDICTIONS = "By each image's own mean IoU: image, truth, prediction, and in r
 
 def _facts(assessment: Assessment) -> list[tuple[str, str]]:
     named = [
-        (_fraction(value), name.replace("_", " ").replace("iou", "IoU"))
+        (_fraction(value), name.replace("_", " ").replace("iou", "IoU").replace("f1", "F1"))
         for name, value in assessment.summary().items()
     ]
     rate = len(assessment.images) / max(assessment.seconds, 1e-9)
@@ -87,9 +87,14 @@ def _curves(run: Run) -> list[Block]:
     val = [line("mean IoU", "val_mean_iou"), line("pixel accuracy", "val_pixel_accuracy")]
     return [
         Facts(facts),
-        Drawing(line_chart([line("loss", "loss")], "epoch"), "Training loss"),
-        Drawing(line_chart(val, "epoch"), "Scores on val"),
-        Drawing(line_chart([line("learning rate", "learning_rate")], "epoch"), "Learning rate"),
+        Drawing(
+            beside_each_other(
+                line_chart([line("training loss", "loss")], "epoch"),
+                line_chart(val, "epoch"),
+                line_chart([line("learning rate", "learning_rate")], "epoch"),
+            ),
+            "Loss on the augmented views of train; scores on val; the learning rate at each epoch's end.",
+        ),
     ]
 
 
