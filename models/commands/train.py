@@ -21,6 +21,12 @@ def add_command(commands: Commands) -> None:
         "recipe", type=Path, help="a TOML recipe; those of the project: models/recipes"
     )
     train.add_argument("--run", type=Path, help="the run folder (default: runs/<name>)")
+    train.add_argument(
+        "--initialise-from",
+        dest="recipe.network.initialise_from",
+        metavar="RUN",
+        help="the run of the coarser FCN that fcn16s or fcn8s starts from",
+    )
     fields = train.add_argument_group("recipe", "every field of the recipe can be set here too")
     for name, field in _recipe_fields(Recipe):
         default = "" if field.is_required() else f" (default: {_shown(field.default)})"

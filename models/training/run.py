@@ -137,6 +137,15 @@ def load_network(path: Path) -> keras.Model:
     return keras.models.load_model(path, custom_objects=_CUSTOM_OBJECTS)
 
 
+def load_best(folder: Path) -> keras.Model:
+    """Load a run's best network, for another training to start from. Raises RecipeError."""
+    if not (folder / BEST).is_file():
+        raise RecipeError(
+            f"{folder} is no run with a whole epoch to start from; `segtrain train` makes one"
+        )
+    return load_network(folder / BEST)
+
+
 def _save(model: keras.Model, path: Path) -> None:
     beside = path.with_name(f"partial_{path.name}")  # Keras goes by the suffix
     model.save(beside)

@@ -10,14 +10,15 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from models.architectures.networks import build_network
+from models.architectures.fcn import initialise_from
+from models.architectures.networks import build_by_options
 from models.data.augmentation import Augmentation
 from models.data.dataset import Dataset, class_pixels, read_dataset
 from models.data.input import steps_per_epoch, training_batches
 from models.training.evaluation import evaluate, network_predict
 from models.training.losses import WeightedCrossEntropy, class_weights
 from models.training.recipe import Recipe
-from models.training.run import LAST, Run, RunState
+from models.training.run import LAST, Run, RunState, load_best
 from models.training.schedules import WarmUpDecay
 
 
@@ -106,7 +107,9 @@ class EpochRecorder(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _compiled(recipe: Recipe, dataset: Dataset, weights: list[float]) -> keras.Model:
-    model = build_network(len(weights), dataset.channels, recipe.network)
+    model = build_by_options(len(weights), dataset.channels, recipe.network)
+    if recipe.network.initialise_from is not None:
+        initialise_from(model, load_best(recipe.network.initialise_from))
     options = recipe.optimizer
     steps = recipe.epochs * steps_per_epoch(len(dataset.split("train")), recipe.batch_size)
     optimizer = keras.optimizers.AdamW(
