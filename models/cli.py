@@ -4,11 +4,11 @@ import argparse
 import os
 import sys
 
-from models.commands import evaluate, export, train
+from models.commands import evaluate, export, networks, train
 from models.contract import ContractError
 from models.training.recipe import RecipeError
 
-COMMANDS = (train, evaluate, export)
+COMMANDS = (networks, train, evaluate, export)
 
 
 def main(arguments: list[str] | None = None) -> int:
