@@ -18,7 +18,6 @@ import numpy as np
 from benchmarks.serving import write_result
 from models.architectures.blocks import BatchNorm
 from models.architectures.networks import build_network
-from models.architectures.options import NetworkOptions
 
 ROUNDS = 5
 STEPS = 3
@@ -49,8 +48,9 @@ def _step(network: keras.Model) -> Callable[[], float]:
 
 def main() -> None:
     """Measure, print, and keep the result."""
-    options = NetworkOptions(encoder="mobilenet_v2", upsampling="bilinear")
-    network = build_network(11, 3, options)
+    network = build_network(
+        "unet", classes=11, channels=3, encoder="mobilenet_v2", upsampling="bilinear"
+    )
     theirs = keras.models.clone_model(network, clone_function=_keras_own)
     variants = {"fused": _step(network), "keras": _step(theirs)}
     seconds: dict[str, list[float]] = {name: [] for name in variants}

@@ -33,6 +33,12 @@ def add_command(commands: Commands) -> None:
         help="with DATA: how long to train, about (default: 30)",
     )
     train.add_argument("--run", type=Path, help="the run folder (default: runs/<name>)")
+    train.add_argument(
+        "--initialise-from",
+        dest="recipe.network.initialise_from",
+        metavar="RUN",
+        help="the run of the coarser FCN that fcn16s or fcn8s starts from",
+    )
     fields = train.add_argument_group("recipe", "every field of the recipe can be set here too")
     for name, field in recipe_fields(Recipe):
         default = "" if field.is_required() else f" (default: {shown(field.default)})"

@@ -64,12 +64,22 @@ def export_run(folder: Path, store: Path, version: int | None) -> Path:
 
 def _architecture(recipe: Recipe) -> str:
     network = recipe.network
-    detail = f"width {network.width}" if network.encoder == "plain" else network.encoder
-    return f"{network.name} ({detail})"
+    details = [
+        detail
+        for detail, told in (
+            (network.encoder, network.encoder != "plain"),
+            (f"width {network.width}", network.encoder != "mobilenet_v2"),
+            ("valid convolutions", network.padding == "valid"),
+        )
+        if told
+    ]
+    return f"{network.name} ({', '.join(details)})"
 
 
 def _start(recipe: Recipe) -> str:
-    weights = recipe.network.weights
+    weights, coarser = recipe.network.weights, recipe.network.initialise_from
+    if coarser is not None:
+        return f"The weights started from those of the run {coarser.name}."
     if weights is None:
         return "All weights started at random."
     origin = (
@@ -107,4 +117,6 @@ def _recipe_text(recipe: Recipe) -> str:
         document["network"]["weights"] = Path(recipe.network.weights).name
     if recipe.layout.palette is not None:
         document["layout"]["palette"] = recipe.layout.palette.name
+    if recipe.network.initialise_from is not None:
+        document["network"]["initialise_from"] = recipe.network.initialise_from.name
     return tomli_w.dumps(document)

@@ -76,7 +76,12 @@ def chosen_recipe(
     found = fingerprint(dataset, examination)
     given = _fields(changes)
     weights = given.get("network.weights")
-    choices = [choice for choice in chosen_by_data(found, weights) if choice.field not in given]
+    choices = [
+        choice
+        for choice in chosen_by_data(found, weights)
+        if choice.field not in given
+        and not ("network.name" in given and choice.field.startswith("network."))
+    ]
     document = {"name": run_name(folder), "data": str(folder)}
     recipe = recipe_of(_nested(document, choices), changes)
     if "batch_size" not in given:

@@ -9,12 +9,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.architectures.networks import build_network, is_encoder_layer
+from models.architectures.fcn import initialise_from
+from models.architectures.networks import build_by_options, is_encoder_layer
 from models.training.checkpoint import OBJECTS_OF_FILES, load_checkpoint
 from models.training.deep_supervision import level_losses, level_strides, with_auxiliary_logits
 from models.training.losses import SegmentationLoss
 from models.training.options import Precision
 from models.training.recipe import Recipe
+from models.training.run import load_best
 from models.training.schedules import WarmUpDecay
 
 _POLICIES: dict[Precision, str] = {
@@ -156,7 +158,9 @@ def begun_learner(
     strategy = available_strategy()
     with strategy.scope():
         with _Policy(recipe.precision):
-            network = build_network(len(class_weights), channels, recipe.network)
+            network = build_by_options(len(class_weights), channels, recipe.network)
+            if recipe.network.initialise_from is not None:
+                initialise_from(network, load_best(recipe.network.initialise_from))
             if recipe.deep_supervision:
                 network = with_auxiliary_logits(network)
         optimizer = _optimizer(recipe, steps)

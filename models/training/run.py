@@ -20,7 +20,7 @@ import numpy as np
 import tomli_w
 from numpy.typing import NDArray
 
-from models.training.checkpoint import read_state, save_checkpoint, save_network
+from models.training.checkpoint import load_network, read_state, save_checkpoint, save_network
 from models.training.recipe import Recipe, RecipeError, read_recipe
 
 RECIPE = "recipe.toml"
@@ -155,6 +155,15 @@ class Run:
 def is_run(folder: Path) -> bool:
     """Whether `segtrain train` has begun a run there."""
     return (folder / RECIPE).is_file()
+
+
+def load_best(folder: Path) -> keras.Model:
+    """Load a run's best network, for another training to start from. Raises RecipeError."""
+    if not (folder / BEST).is_file():
+        raise RecipeError(
+            f"{folder} is no run with a whole epoch to start from; `segtrain train` makes one"
+        )
+    return load_network(folder / BEST)
 
 
 def _replace(path: Path, text: str) -> None:
