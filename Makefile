@@ -7,11 +7,15 @@ BIN    := $(VENV)/bin
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-strip-extras --no-header --no-annotate pyproject.toml
 
+# The more important first; tune_peers, peer_throughput, mixed_sizes and overload build on each other.
+BENCHMARKS = tune_peers peer_throughput http_overhead mixed_sizes overload limit stages start growth hot_swap soak batch_norm input_pipeline
+PEERS      = fastapi_plain litserve bentoml mlserver ray_serve
+
 .DEFAULT_GOAL := help
-.PHONY: help serve trainer test coverage lint format lock bench openapi clean
+.PHONY: help serve trainer test coverage lint format lock bench bench-lock openapi clean
 
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 serve: $(VENV)/.serve  ## serve the bundled model on http://127.0.0.1:$(PORT) (PORT=…)
 	$(BIN)/segserve serve --port $(PORT)
@@ -43,8 +47,14 @@ lock: $(VENV)/.dev  ## compile requirements/ from pyproject.toml, newest version
 openapi: $(VENV)/.dev  ## write openapi.json from the code
 	$(BIN)/segserve openapi > openapi.json
 
-bench: $(VENV)/.dev  ## run the benchmarks
-	@for name in batch_norm hot_swap large_image soak report; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
+bench: $(VENV)/.dev  ## run the benchmarks and write docs/performance.md (QUICK=1 for short rounds)
+	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name $(if $(QUICK),--quick) || exit 1; done
+	$(BIN)/python -m benchmarks.report
+
+bench-lock: $(VENV)/.dev  ## compile the other servers' requirements in benchmarks/peers/
+	@for name in $(PEERS); do cd $(CURDIR)/benchmarks/peers/$$name && \
+	  $(CURDIR)/$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform linux --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate --upgrade requirements.in -o requirements.txt || exit 1; done
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

@@ -1,16 +1,15 @@
 """Question: does tf.data keep both cores busy, and does the network ever wait for images?
 
-    .venv/bin/python -m benchmarks.input_pipeline [--data FOLDER] [--recipe FILE]
+    .venv/bin/python -m benchmarks.input_pipeline         (3 minutes)
 
 Images a second of the training input alone, decoded for every view (what a data set beyond the memory costs) and kept decoded;
-of training steps on one batch again and again; and of training steps fed by the input. Medians of the rounds, with the share of the
-cores that each kept busy.
+of training steps on one batch again and again; and of training steps fed by the input. Each with the cores it kept busy. The street
+recipe's network, views and batch; JPEG photographs of 480×360 made up for it.
 """
 
-import argparse
 import json
 import os
-import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,8 +17,11 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import numpy as np
 import tensorflow as tf
+from PIL import Image
 
+from benchmarks.measuring import alternate, begin, ratio, summary
 from models.data import input as training_input
 from models.data.augmentation import Augmentation
 from models.data.dataset import Dataset
@@ -27,57 +29,65 @@ from models.data.reading import read_dataset
 from models.training.learner import begun_learner
 from models.training.recipe import Recipe, read_recipe
 
-ROOT = Path(__file__).parents[1]
-RESULT = Path(__file__).parent / "results" / "input_pipeline.json"
+RECIPE = Path(__file__).parents[1] / "models" / "recipes" / "street.toml"
+CLASSES = 11
+IMAGES = 64
 ROUNDS = 3
-INPUT_BATCHES = 20
-STEPS = 6
+INPUT_BATCHES = 16
+STEPS = 4
 
 
 def main() -> None:
     """Measure, print, and keep the result."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "camvid")
-    parser.add_argument("--recipe", type=Path, default=ROOT / "models" / "recipes" / "street.toml")
-    given = parser.parse_args()
-    recipe = read_recipe(given.recipe, {"data": str(given.data), "network": {"weights": None}})
-    dataset = read_dataset(recipe.data, recipe.split, recipe.layout)
-    step = _step(recipe, dataset)
-    kept = _batches(recipe, dataset)
-    one = next(kept)
-    for _ in range(-(-len(dataset.split("train")) // recipe.batch_size)):
-        next(kept)  # from here on all its samples are in memory
-    training_input.MEMORY_FOR_IMAGES_BYTES = 0  # and none of the next one's
-    decoded = _batches(recipe, dataset)
-    next(decoded)
-    variants: dict[str, Callable[[], float]] = {
-        "input_decoding": lambda: _images_per_second(recipe, lambda: next(decoded), INPUT_BATCHES),
-        "input_kept": lambda: _images_per_second(recipe, lambda: next(kept), INPUT_BATCHES),
-        "model_alone": lambda: _images_per_second(recipe, lambda: step(one), STEPS),
-        "model_with_input": lambda: _images_per_second(recipe, lambda: step(next(kept)), STEPS),
-    }
-    rates: dict[str, list[float]] = {name: [] for name in variants}
-    busy: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(ROUNDS):
-        for name, run in variants.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            rates[name].append(run())
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            busy[name].append(cpu / wall)
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    _write(
+    run = begin(__doc__)
+    with tempfile.TemporaryDirectory() as folder:
+        _write_photographs(Path(folder))
+        recipe = read_recipe(RECIPE, {"data": folder})
+        dataset = read_dataset(recipe.data)
+        step = _step(recipe)
+        kept = _batches(recipe, dataset)
+        one = next(kept)
+        for _ in range(IMAGES // recipe.batch_size):
+            next(kept)  # from here on all its samples are in memory
+        training_input.MEMORY_FOR_IMAGES_BYTES = 0  # and none of the next one's
+        decoded = _batches(recipe, dataset)
+        next(decoded)
+        candidates = {
+            "input_decoding": lambda: _measured(recipe, lambda: next(decoded), INPUT_BATCHES),
+            "input_kept": lambda: _measured(recipe, lambda: next(kept), INPUT_BATCHES),
+            "model_alone": lambda: _measured(recipe, lambda: step(one), STEPS),
+            "model_with_decoding": lambda: _measured(recipe, lambda: step(next(decoded)), STEPS),
+        }
+        outcomes = alternate(candidates, run.rounds(ROUNDS), "images")
+    rates = {name: [rate for rate, _ in rounds] for name, rounds in outcomes.items()}
+    run.write(
+        "input_pipeline",
         {
-            "data": dataset.folder.name,
             "crop": list(recipe.augmentation.crop),
             "batch_size": recipe.batch_size,
-            "images_a_second": {name: round(value, 2) for name, value in medians.items()},
-            "cores_busy": {name: round(statistics.median(v), 2) for name, v in busy.items()},
-            "input_over_model": round(medians["input_decoding"] / medians["model_alone"], 1),
-            "rounds": ROUNDS,
-            "cores": len(os.sched_getaffinity(0)),
-            "date": time.strftime("%Y-%m-%d"),
-        }
+            "images_a_second": {name: summary(values) for name, values in rates.items()},
+            "cores_busy": {
+                name: summary([cores for _, cores in rounds]) for name, rounds in outcomes.items()
+            },
+            "decoding_over_model": ratio(rates["input_decoding"], rates["model_alone"]),
+            "with_input_over_model": ratio(rates["model_with_decoding"], rates["model_alone"]),
+        },
     )
+
+
+def _write_photographs(folder: Path) -> None:
+    """Blobs with noise, as large in JPEG as photographs are, and masks of blobs."""
+    draw = np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (folder / part / "train").mkdir(parents=True)
+    for number in range(IMAGES):
+        coarse = draw.integers(0, 256, (18, 24, 3)).repeat(20, axis=0).repeat(20, axis=1)
+        image = np.clip(coarse + draw.integers(-12, 13, coarse.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(image).save(folder / "images" / "train" / f"{number}.jpg", quality=95)
+        mask = draw.integers(0, CLASSES, (18, 24), np.uint8).repeat(20, axis=0).repeat(20, axis=1)
+        Image.fromarray(mask).save(folder / "masks" / "train" / f"{number}.png")
+    classes = [{"id": n, "name": str(n), "color": f"#{n:06x}"} for n in range(CLASSES)]
+    (folder / "classes.json").write_text(json.dumps({"name": "blobs", "classes": classes}))
 
 
 def _batches(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[tf.Tensor, ...]]:
@@ -95,29 +105,23 @@ def _batches(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[tf.Tensor, ...]
     )
 
 
-def _step(recipe: Recipe, dataset: Dataset) -> Callable[[tuple[tf.Tensor, ...]], Any]:
-    """A training step of the recipe, traced and run once."""
-    classes = len(dataset.class_list.classes)
-    learner = begun_learner(recipe, dataset.channels, [1.0] * classes, steps=1000)
+def _step(recipe: Recipe) -> Callable[[tuple[tf.Tensor, ...]], Any]:
+    """A training step of the recipe's network from random weights, traced and run once."""
+    network = recipe.network.model_copy(update={"weights": None})
+    random = recipe.model_copy(update={"network": network})
+    learner = begun_learner(random, 3, [1.0] * CLASSES, steps=1000)
     shape = (recipe.batch_size, *recipe.augmentation.crop)
-    learner.step((tf.zeros((*shape, dataset.channels)), tf.zeros(shape, tf.uint8)))
+    learner.step((tf.zeros((*shape, 3)), tf.zeros(shape, tf.uint8)))
     return learner.step
 
 
-def _write(result: dict[str, Any]) -> None:
-    """Print the result and keep it, whole or not at all."""
-    text = json.dumps(result, indent=2) + "\n"
-    beside = RESULT.with_suffix(".partial")
-    beside.write_text(text)
-    beside.replace(RESULT)
-    print(text)
-
-
-def _images_per_second(recipe: Recipe, run: Callable[[], Any], times: int) -> float:
-    began = time.perf_counter()
+def _measured(recipe: Recipe, work: Callable[[], Any], times: int) -> tuple[float, float]:
+    """Images a second, and the cores this process kept busy."""
+    began, busy = time.perf_counter(), time.process_time()
     for _ in range(times):
-        run()
-    return times * recipe.batch_size / (time.perf_counter() - began)
+        work()
+    seconds = time.perf_counter() - began
+    return times * recipe.batch_size / seconds, (time.process_time() - busy) / seconds
 
 
 if __name__ == "__main__":

@@ -1,71 +1,63 @@
 """Question: does memory stay flat while requests of ever other sizes go through?
 
-    .venv/bin/python -m benchmarks.soak [REQUESTS]
+    .venv/bin/python -m benchmarks.soak                   (3 minutes)
 
-A server with the bundled model, 4 callers, images of random sizes from 16×16 to 480×640 in turn through four formats. Resident
+A server with the bundled model, 4 callers, images of random sizes from 16×16 to 640×480 in turn through four formats. Resident
 memory is read every 250 requests; said is how much it grew over the second half, when everything has been seen.
 """
 
-import io
 import itertools
-import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
+from statistics import mean
 
 import numpy as np
-from PIL import Image
+from tqdm import tqdm
 
-from benchmarks.serving import measured_server, post, write_result
+from benchmarks.load import closed_loop, request_of
+from benchmarks.measuring import begin
+from benchmarks.pictures import photographs
+from benchmarks.servers import running, segserve
 
-REQUESTS = 5000
+REQUESTS = 3000
+QUICK_REQUESTS = 100
+SIZES = 400
 CALLERS = 4
-READ_EVERY = 250
+READINGS = 20
 FORMATS = ("png", "rle", "polygons", "coco")
-
-
-def _photographs(count: int) -> list[bytes]:
-    draw = np.random.default_rng(0)
-    bodies = []
-    for _ in range(count):
-        height, width = int(draw.integers(16, 481)), int(draw.integers(16, 641))
-        coarse = draw.integers(0, 256, (-(-height // 24), -(-width // 24), 3), np.uint8)
-        image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR)
-        buffer = io.BytesIO()
-        image.save(buffer, "jpeg", quality=90)
-        bodies.append(buffer.getvalue())
-    return bodies
 
 
 def main() -> None:
     """Measure, print, and keep the result."""
-    requests = int(sys.argv[1]) if len(sys.argv) > 1 else REQUESTS
-    bodies = _photographs(400)
-    work = list(itertools.islice(zip(itertools.cycle(bodies), itertools.cycle(FORMATS)), requests))
-    resident: list[int] = []
-    with measured_server() as server, ThreadPoolExecutor(CALLERS) as callers:
-        idle = server.resident_bytes()
-        began = time.perf_counter()
-
-        def ask(job: tuple[bytes, str]) -> int:
-            body, format_name = job
-            return len(post(f"{server.url}/segment?format={format_name}", body))
-
-        for done, size in enumerate(callers.map(ask, work), start=1):
-            assert size > 0
-            if done % READ_EVERY == 0:
-                resident.append(server.resident_bytes())
-        seconds = time.perf_counter() - began
-    half = len(resident) // 2
-    early, late = float(np.median(resident[half : half + 3])), float(np.median(resident[-3:]))
-    write_result(
+    run = begin(__doc__)
+    total = QUICK_REQUESTS if run.quick else REQUESTS
+    draw = np.random.default_rng(0)
+    sizes = [(int(draw.integers(16, 641)), int(draw.integers(16, 481))) for _ in range(SIZES)]
+    photos = [photographs(1, size)[0] for size in sizes]
+    # 401 and 4 have no common divisor, so each image comes in each format
+    requests = (
+        request_of(photo, f"/segment?format={name}")
+        for photo, name in zip(
+            itertools.cycle([*photos, photos[0]]), itertools.cycle(FORMATS), strict=False
+        )
+    )
+    resident, rates, statuses = [], [], set()
+    with running(segserve("ours"), photos[0]) as server:
+        idle = server.resident_bytes() / 1e6
+        for _ in tqdm(range(READINGS), unit=f"{total // READINGS} requests"):
+            part = itertools.islice(requests, total // READINGS)
+            load = closed_loop(server.port, part, CALLERS)
+            resident.append(server.resident_bytes() / 1e6)
+            rates.append(load.rate)
+            statuses |= set(load.statuses)
+    run.write(
         "soak",
         {
-            "requests": requests,
-            "sizes": len(bodies),
-            "requests_a_second": requests / seconds,
-            "idle_megabytes": idle / 1e6,
-            "resident_megabytes": [round(value / 1e6, 1) for value in resident],
-            "growth_in_second_half_megabytes": (late - early) / 1e6,
+            "requests": total,
+            "sizes": SIZES,
+            "statuses": sorted(statuses),
+            "requests_a_second": mean(rates),
+            "idle_megabytes": idle,
+            "resident_megabytes": resident,
+            "growth_in_second_half_megabytes": resident[-1] - resident[READINGS // 2 - 1],
         },
     )
 

@@ -4,11 +4,11 @@ import argparse
 import os
 import sys
 
-from models.commands import adopt, check, evaluate, export, networks, train
+from models.commands import adopt, check, evaluate, export, networks, quantize, train
 from models.contract import ContractError
 from models.training.recipe import RecipeError
 
-COMMANDS = (check, networks, train, evaluate, export, adopt)
+COMMANDS = (check, networks, train, evaluate, export, quantize, adopt)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -25,6 +25,12 @@ ClassId = Annotated[int, Field(ge=0, le=255)]
 Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
+StoredPrecision = Literal["fp32", "int8"]
+STORED_PRECISIONS: Final[tuple[StoredPrecision, ...]] = ("fp32", "int8")
+
+# The outputs of an OpenVINO file, in this order: class ids uint8 (N, H, W), softmax float32 (N, H, W, classes).
+OPENVINO_OUTPUTS: Final = ("class_map", "probabilities")
+
 
 class ContractError(Exception):
     """The folder is no artefact, or not the one its contract describes. The text says which file, and what to do."""
@@ -60,6 +66,18 @@ class Training(_Frozen):
     scores: dict[str, dict[str, float]]
 
 
+class Quantization(_Frozen):
+    """How the int8 files were made, and what they score beside the floating-point ones on the same split.
+
+    Both maps go from split to scores, each a fraction in [0, 1]. `kept_float` names the layers left in floating point.
+    """
+
+    calibration_images: Annotated[int, Field(ge=1)]
+    kept_float: tuple[str, ...]
+    scores: dict[str, dict[str, float]]
+    float_scores: dict[str, dict[str, float]]
+
+
 class Contract(_Frozen):
     """The facts of one artefact, `assets.extra/contract.json`.
 
@@ -79,6 +97,7 @@ class Contract(_Frozen):
     upsampling: str
     parameters: Annotated[int, Field(ge=0)]
     training: Training | None = None
+    quantization: Quantization | None = None
     files: dict[str, str]
 
     @model_validator(mode="after")
@@ -102,10 +121,28 @@ class Contract(_Frozen):
         return self
 
     @property
+    def openvino_precisions(self) -> tuple[StoredPrecision, ...]:
+        """The precisions that the artefact holds OpenVINO files of."""
+        return tuple(
+            precision
+            for precision in STORED_PRECISIONS
+            if {openvino_path(precision).as_posix(), _weights_of(precision)} <= self.files.keys()
+        )
+
+    @property
     def digest(self) -> str:
         """One SHA-256 over the artefact's files, so that two artefacts can be told apart at a glance."""
         lines = "".join(f"{digest}  {path}\n" for path, digest in sorted(self.files.items()))
         return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def openvino_path(precision: StoredPrecision) -> Path:
+    """Where an artefact keeps its OpenVINO model; its weights lie beside it as .bin."""
+    return OPENVINO_PATH / f"{precision}.xml"
+
+
+def _weights_of(precision: StoredPrecision) -> str:
+    return openvino_path(precision).with_suffix(".bin").as_posix()
 
 
 def file_digests(artefact: Path) -> dict[str, str]:

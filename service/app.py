@@ -23,6 +23,7 @@ from service.api.metrics import Metrics
 from service.api.parts import Parts
 from service.api.request_log import RequestLogMiddleware
 from service.api.tracing import Tracing, TracingUnavailableError, open_tracing
+from service.engines.engine import EngineOptions
 from service.engines.threads import available_cores
 from service.pipeline.limits import PipelineLimits
 from service.registry import Registry, RegistryOptions
@@ -75,6 +76,8 @@ def create_app(settings: Settings) -> FastAPI:
         version=version("segserve"),
         docs_url=None,
         redoc_url=None,
+        # ours count and trace every request already
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
         generate_unique_id_function=_operation_id,
         middleware=_middleware(settings, parts, held),
         lifespan=lambda _app: _lifespan(parts, workers),
@@ -185,8 +188,12 @@ def registry_options(settings: Settings) -> RegistryOptions:
         default_model=_selector(settings, "default_model", settings.default_model)
         if settings.default_model
         else None,
-        engine=settings.engine,
-        threads=settings.threads or available_cores(),
+        engine=EngineOptions(
+            name=settings.engine,
+            precision=settings.precision,
+            threads=settings.threads or available_cores(),
+            streams=settings.streams,
+        ),
         lazy=settings.lazy_loading,
         max_model_bytes=settings.max_model_bytes or None,
         watch=settings.watch_models,

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from typing import Any, Literal
 import watchfiles
 
 from models.contract import ContractError
+from service.engines.engine import Engine, EngineOptions, EngineUnavailableError
 from service.engines.loading import load_engine
 from service.pipeline.errors import DeadlineExceededError, ModelUnavailableError, PipelineError
 from service.pipeline.limits import PipelineLimits
@@ -55,8 +56,7 @@ class RegistryOptions:
 
     selection: tuple[Selector, ...] = ()
     default_model: Selector | None = None
-    engine: str = "auto"
-    threads: int = 1
+    engine: EngineOptions = field(default_factory=EngineOptions)
     lazy: bool = False
     max_model_bytes: int | None = None
     watch: bool = True
@@ -66,10 +66,15 @@ class RegistryOptions:
 @dataclass(frozen=True)
 class EngineFacts:
     name: str
+    reason: str
     device: str
     device_reason: str
     precision: str
     best_batch: int
+
+    @classmethod
+    def of(cls, engine: Engine) -> "EngineFacts":
+        return cls(**{fact.name: getattr(engine, fact.name) for fact in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -408,7 +413,15 @@ class Registry:
                 return False
             before, slot.loaded = slot.loaded, loaded
             slot.model, slot.card, slot.state, slot.error = model, card, "ready", None
-            log.info("%s is ready on %s (%s)", artefact.id, loaded.facts.device, loaded.facts.name)
+            facts = loaded.facts
+            log.info(
+                "%s is ready on %s (%s, %s: %s)",
+                artefact.id,
+                facts.device,
+                facts.name,
+                facts.precision,
+                facts.reason,
+            )
             if before is not None:
                 self._spawn(self._close(before))
             return True
@@ -417,14 +430,9 @@ class Registry:
         log.info("loading %s", artefact.id)
         contract, card = await asyncio.to_thread(read_verified, artefact)
         await self._make_room(artefact)
-        options = self._options
-        engine = await asyncio.to_thread(
-            load_engine, options.engine, artefact.path, contract, options.threads
-        )
+        engine = await asyncio.to_thread(load_engine, artefact.path, contract, self._options.engine)
         model = Model(contract, artefact.version)
-        facts = EngineFacts(
-            engine.name, engine.device, engine.device_reason, engine.precision, engine.best_batch
-        )
+        facts = EngineFacts.of(engine)
         segmenter = Segmenter(
             model, engine, self._limits, self._workers, self._observer, turns=self._engine_turns
         )
@@ -438,7 +446,9 @@ class Registry:
         return model, card, _Loaded(segmenter, facts)
 
     def _note_failure(self, slot: _Slot, error: Exception) -> None:
-        known = isinstance(error, ContractError | PipelineError | _TooLargeError)
+        known = isinstance(
+            error, ContractError | EngineUnavailableError | PipelineError | _TooLargeError
+        )
         slot.error = (
             str(error)
             if known

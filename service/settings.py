@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, CliApp, NoDecode, SettingsConfigDict, SettingsError
 
 from models import contract
+from service.engines.engine import EngineName, Precision
 
 PREFIX = "SEGSERVE_"
 BUNDLED_MODELS = Path(contract.__file__).parent / "zoo"
@@ -84,12 +85,27 @@ class Settings(BaseSettings):
     default_model: str | None = Field(
         None, description="Model for requests that name none; the first of the models if not set."
     )
-    engine: Literal["auto", "tensorflow"] = Field("auto", description="What runs the models.")
+    engine: EngineName = Field(
+        "auto",
+        description="What runs the models: tensorflow, openvino, or auto for the fastest that each model holds files "
+        "for and the machine can run.",
+    )
+    precision: Precision = Field(
+        "auto",
+        description="Arithmetic of the models: fp32, bf16, int8, or auto for the fastest whose accuracy was checked.",
+    )
     threads: int = Field(
         0,
         ge=0,
         le=1024,
         description="Threads an engine computes with; 0 for as many as there are CPUs in the quota.",
+    )
+    streams: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Images of a batch that OpenVINO runs beside each other, the threads shared among them; 0 to "
+        "measure at load.",
     )
     image_workers: int = Field(
         0,

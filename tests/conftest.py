@@ -28,3 +28,11 @@ def solvable_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_solvable_model(store)
     save_solvable_model(store, "gray", channels=1)
     return store
+
+
+@pytest.fixture(scope="session")
+def openvino_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with `solvable/1` and its OpenVINO files of fp32. Read only."""
+    store = tmp_path_factory.mktemp("openvino-store")
+    save_solvable_model(store, with_openvino=True)
+    return store

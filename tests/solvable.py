@@ -12,6 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.contract import Contract, SegmentationClass, file_digests, write_contract
+from models.export.openvino import convert_to_openvino, write_openvino
 
 RGB_CLASSES = (
     SegmentationClass(id=0, name="red", color="#e53935"),
@@ -66,6 +67,7 @@ def save_solvable_model(
     receptive_field_radius: int | None = 5,
     background: int | None = None,
     ignore: int | None = 255,
+    with_openvino: bool = False,
 ) -> Path:
     """Write the artefact `<store>/<name>/<version>` and give its path."""
     artefact = store / name / str(version)
@@ -81,7 +83,9 @@ def save_solvable_model(
             "serve_bytes": tf.function(module.serve_bytes, input_signature=[image_bytes]),
         },
     )
-    (artefact / "assets.extra").mkdir()
+    if with_openvino:
+        write_openvino(convert_to_openvino(artefact), artefact, "fp32")
+    (artefact / "assets.extra").mkdir(exist_ok=True)
     (artefact / "assets.extra" / "model_card.md").write_text(
         f"# {name}\n\nThe class is the strongest channel.\n"
     )

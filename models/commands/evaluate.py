@@ -3,10 +3,10 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from models.commands.command import Commands
-from models.contract import read_contract
+from models.contract import ContractError, StoredPrecision, openvino_path, read_contract
 from models.training.recipe import RecipeError
 
 if TYPE_CHECKING:
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 BATCH_SIZE = 4
 AS_IT_IS = "as it is"
 
+# The file that is run, and what is computed where it is not int8.
+OPENVINO_ENGINES: dict[str, tuple[StoredPrecision, Literal["fp32", "bf16"]]] = {
+    "openvino-fp32": ("fp32", "fp32"),
+    "openvino-bf16": ("fp32", "bf16"),
+    "openvino-int8": ("int8", "fp32"),
+}
+
 
 def add_command(commands: Commands) -> None:
     evaluate = commands.add_parser("evaluate", help="score a run's best model, or an exported one")
@@ -24,6 +31,12 @@ def add_command(commands: Commands) -> None:
     evaluate.add_argument("model", type=Path, help="a run folder, or <store>/<name>/<version>")
     evaluate.add_argument("--data", type=Path, help="the dataset folder (default: the run's)")
     evaluate.add_argument("--split", default="val", help="default: val")
+    evaluate.add_argument(
+        "--engine",
+        choices=("tensorflow", *OPENVINO_ENGINES),
+        default="tensorflow",
+        help="what runs an exported model (default: tensorflow)",
+    )
     evaluate.add_argument(
         "--flip", action="store_true", help="average each image with its mirror image"
     )
@@ -48,7 +61,7 @@ def _evaluate(parsed: argparse.Namespace) -> None:
 
     run = Run.open(parsed.model) if is_run(parsed.model) else None
     dataset = _dataset(parsed, run)
-    _require_same_task(run, parsed.model, dataset)
+    require_same_task(run, parsed.model, dataset)
     predictor, way = _predictor(parsed, run)
     assessment = assess(predictor, dataset, parsed.split, batch_size=BATCH_SIZE, way=way)
     # Scores on other data, or by another way, are not this model's card's.
@@ -81,24 +94,23 @@ def _dataset(parsed: argparse.Namespace, run: "Run | None") -> "Dataset":
         return read_dataset(parsed.data)
     if not (run.folder / BEST).is_file():
         raise RecipeError(f"{run.folder} has no whole epoch yet; `segtrain train` goes on with it")
-    return read_dataset(parsed.data or run.recipe.data, run.recipe.split, run.recipe.layout)
+    if parsed.engine != "tensorflow":
+        raise RecipeError(f"{parsed.model} is a run; {parsed.engine} scores exported models")
+    if parsed.data is not None:
+        return read_dataset(parsed.data)
+    return read_dataset(run.recipe.data, run.recipe.split, run.recipe.layout)
 
 
 def _predictor(parsed: argparse.Namespace, run: "Run | None") -> "tuple[Predictor, str]":
     """What predicts, and in words how images are shown to it."""
     from models.training.checkpoint import load_network
-    from models.training.evaluation import (
-        flipped,
-        network_predictor,
-        saved_model_predictor,
-        windowed,
-    )
+    from models.training.evaluation import flipped, network_predictor, windowed
     from models.training.run import BEST
 
     predictor = (
         network_predictor(load_network(run.folder / BEST))
         if run
-        else saved_model_predictor(parsed.model)
+        else _artefact_predictor(parsed.model, parsed.engine)
     )
     ways = []
     if parsed.window:
@@ -110,7 +122,22 @@ def _predictor(parsed: argparse.Namespace, run: "Run | None") -> "tuple[Predicto
     return predictor, ", ".join(ways) or AS_IT_IS
 
 
-def _require_same_task(run: "Run | None", artefact: Path, dataset: "Dataset") -> None:
+def _artefact_predictor(artefact: Path, engine: str) -> "Predictor":
+    """Raise ContractError where the artefact holds no files for `engine`."""
+    from models.training.evaluation import openvino_predictor, saved_model_predictor
+
+    if engine == "tensorflow":
+        return saved_model_predictor(artefact)
+    stored, computed = OPENVINO_ENGINES[engine]
+    held = read_contract(artefact).openvino_precisions
+    if stored not in held:
+        raise ContractError(
+            f"{artefact} holds no OpenVINO files of {stored}; it holds {', '.join(held) or 'none'}"
+        )
+    return openvino_predictor(artefact / openvino_path(stored), computed)
+
+
+def require_same_task(run: "Run | None", artefact: Path, dataset: "Dataset") -> None:
     """Raise RecipeError where the model has other classes or channels than the dataset."""
     from models.data.reading import read_dataset
 

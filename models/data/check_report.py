@@ -175,7 +175,9 @@ def _share(examination: Examination, split: str, class_id: int) -> str:
 def _needs_repair(examination: Examination, repair: Repair | None) -> bool:
     """Whether a mapping would mend something."""
     kinds = {finding.kind for finding in examination.errors}
-    return repair is not None and bool(kinds & {"classes", "0/255 mask", "ids in RGB"})
+    return repair is not None and bool(
+        kinds & {"classes", "0/255 mask", "ids in RGB", "lossy mask"}
+    )
 
 
 def _repair_rows(repair: Repair | None) -> list[tuple[Cell, ...]]:

@@ -3,6 +3,7 @@
 The one reading behind `segtrain check` and behind the first step of `segtrain train`.
 """
 
+import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -23,7 +24,7 @@ from models.data.dataset import (
     is_gray,
     read_picture,
 )
-from models.data.masks import FileMask, RawMask, UnknownColourError
+from models.data.masks import FileMask, LossyMaskError, RawMask, UnknownColourError
 from models.data.parallel import read_ahead
 from models.data.tiles import Tile, draw_tile
 
@@ -110,8 +111,8 @@ class Examination:
             self.modes[examined.mode] += 1
         if examined.mask_mode is not None:
             self.mask_modes[examined.mask_mode] += 1
-            colour = examined.mask_mode.startswith("RGB")
-            self.mask_values.update((colour, value) for value in examined.mask_values)
+        colour = (examined.mask_mode or "").startswith("RGB")
+        self.mask_values.update((colour, value) for value in examined.mask_values)
         if examined.pixels_by_id is not None:
             self.pixels[examined.split] += examined.pixels_by_id
             self.files_with[examined.split] += examined.pixels_by_id > 0
@@ -143,7 +144,11 @@ class Examination:
         self.tiles.append(tile)
 
     def finish(self) -> None:
-        """Add what only the whole shows: classes that never occur, images of another kind than the rest."""
+        """Add what only the whole shows: splits and classes that are missing, images of another kind than the rest."""
+        missing = [split for split in ("train", "val") if not self.dataset.splits.get(split)]
+        if missing:
+            text = f"{self.dataset.folder} has no {' and no '.join(missing)} split, which training needs"
+            self.findings.append(Finding("warning", "no split", text))
         if self.classes_are_known:
             self.findings += _absent_classes(self)
         gray = sum(count for mode, count in self.modes.items() if is_gray(mode))
@@ -172,7 +177,7 @@ def examine(dataset: Dataset, splits: Collection[str] | None = None, tiles: int 
     tasks = list(_tasks(dataset, names, tiles))
     with tqdm(
         read_ahead(lambda task: examiner(*task), tasks),
-        desc=f"check {dataset.folder.name}",
+        desc=f"check {dataset.folder.resolve().name}",
         total=len(tasks),
         unit="image",
         disable=None,
@@ -213,7 +218,7 @@ class Examiner:
             turned=picture.turned if picture else False,
             digest=_digest(picture.pixels) if picture else None,
             pixels_by_id=None if ids is None else np.bincount(ids.ravel(), minlength=256),
-            mask_values=_values(raw) if raw and not self._classes_are_known else frozenset(),
+            mask_values=frozenset() if self._classes_are_known else _held(sample, raw),
             tile=self._tile(split, sample, picture, ids, findings, chosen),
         )
 
@@ -227,6 +232,8 @@ class Examiner:
                 return None, sample.mask.read()
             raw = sample.mask.read_raw()
             return raw, sample.mask.ids(raw)
+        except LossyMaskError as error:
+            findings.append(Finding("error", "lossy mask", str(error)))
         except UnknownColourError as error:
             if self._classes_are_known:
                 findings.append(_colour_fault(sample, raw, str(error), self._dataset.class_list))
@@ -276,7 +283,7 @@ def _value_faults(
             "error",
             "0/255 mask",
             f"{sample.mask.path} is a 0/255 mask: {counts[VOID]} pixels of 255, where class 1 "
-            f"({class_list.classes[1].name}) is to be 1; --fix-to writes it so",
+            f"({class_list.classes[1].name}) is to be 1; segtrain check --fix-to writes it so",
         )
     elif stray:
         several = f" (and {len(stray) - 1} other values)" if len(stray) > 1 else ""
@@ -284,7 +291,7 @@ def _value_faults(
             "error",
             "stray value",
             f"{sample.mask.path} holds the value {stray[0]} in {counts[stray[0]]} pixels{several}, which is no class of "
-            f"classes.json (ids 0 to {classes - 1}, ignore {class_list.ignore}); add the class, set ignore, or mend the mask",
+            f"classes.json (ids 0 to {classes - 1}, {_ignored(class_list)}); add the class, set ignore, or mend the mask",
         )
 
 
@@ -319,7 +326,7 @@ def _colour_fault(sample: Sample, raw: RawMask | None, text: str, class_list: Cl
     if raw is not None and is_gray_in_colour(raw, allowed_ids(class_list)):
         text = (
             f"{sample.mask.path} holds class ids three times over, as {raw.mode}; save one channel (mode L), "
-            "as --fix-to does"
+            "as segtrain check --fix-to does"
         )
         return Finding("error", "ids in RGB", text)
     return Finding("error", "unknown colour", text)
@@ -335,6 +342,21 @@ def allowed_ids(class_list: ClassList) -> set[int]:
     """The values that masks may hold: the classes' ids, and what is ignored."""
     ids = set(range(len(class_list.classes)))
     return ids if class_list.ignore is None else {*ids, class_list.ignore}
+
+
+def _ignored(class_list: ClassList) -> str:
+    return "nothing ignored" if class_list.ignore is None else f"{class_list.ignore} ignored"
+
+
+def _held(sample: Sample, raw: RawMask | None) -> frozenset[int]:
+    """The values a mask holds; of a lossy one those it was saved from, where that can be told."""
+    if raw is not None:
+        return _values(raw)
+    if isinstance(sample.mask, FileMask) and sample.mask.is_lossy:
+        with contextlib.suppress(DatasetError):
+            if sample.mask.read_black_and_white() is not None:
+                return frozenset((0, VOID))
+    return frozenset()
 
 
 def _values(raw: RawMask) -> frozenset[int]:

@@ -13,10 +13,17 @@ from models.data.dataset import UNREADABLE, VOID, DatasetError, unreadable
 
 _ID_MODES = ("L", "P", "1", "I", "I;16")
 _COLOUR_MODES = ("RGB", "RGBA")
+LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})
+_NEAR = 48  # how far from black or white JPEG leaves the pixels of a mask of two classes
+_MOST_IN_BETWEEN = 0.02  # share of pixels, all at edges
 
 
 class UnknownColourError(DatasetError):
     """A colour mask holds a colour that stands for no class."""
+
+
+class LossyMaskError(DatasetError):
+    """A mask is stored in a way that changes its values."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +94,18 @@ class FileMask:
         """The class ids uint8 (H, W). Raises DatasetError."""
         return self.ids(self.read_raw())
 
+    @property
+    def is_lossy(self) -> bool:
+        """Whether its format changes values, as JPEG does."""
+        return self.path.suffix.lower() in LOSSY_SUFFIXES
+
     def read_raw(self) -> RawMask:
         """The file's own values. Raises DatasetError where it is damaged or no mask."""
+        if self.is_lossy:
+            raise LossyMaskError(
+                f"{self.path} is stored lossily, which changes class ids; save masks as PNG "
+                "(segtrain check --fix-to does, where they are black and white)"
+            )
         try:
             with Image.open(self.path) as mask:
                 if mask.mode not in (*_ID_MODES, *_COLOUR_MODES):
@@ -103,6 +120,19 @@ class FileMask:
             return RawMask(pixels.astype(np.uint8) if pixels.dtype == bool else pixels, mode)
         wide = pixels[..., :3].astype(np.uint32)
         return RawMask(wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2], mode)
+
+    def read_black_and_white(self) -> NDArray[np.uint8] | None:
+        """A lossy mask cut at half brightness: 0 and 1 uint8 (H, W); None where too much of it is in between.
+
+        Raises DatasetError where it is damaged.
+        """
+        try:
+            with Image.open(self.path) as mask:
+                gray = np.asarray(mask.convert("L"))
+        except UNREADABLE as error:
+            raise unreadable(self.path, error) from error
+        between = np.mean((gray >= _NEAR) & (gray <= 255 - _NEAR))
+        return None if between > _MOST_IN_BETWEEN else (gray >= 128).astype(np.uint8)
 
     def ids(self, raw: RawMask) -> NDArray[np.uint8]:
         """The class ids uint8 (H, W) of what `read_raw` gave. Raises DatasetError."""

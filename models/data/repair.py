@@ -44,6 +44,10 @@ class Repair:
 
     def ids(self, mask: FileMask) -> NDArray[np.uint8]:
         """The class ids uint8 (H, W) of a mask file, mended where it needs it. Raises DatasetError."""
+        if mask.is_lossy and self.values == {0: 0, VOID: 1}:
+            cut = mask.read_black_and_white()
+            if cut is not None:
+                return cut
         raw = mask.read_raw()
         if raw.is_colour:
             return self._ids_of_colours(mask, raw)

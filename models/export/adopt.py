@@ -71,8 +71,9 @@ def write_preview(
         figures.append(Figure(draw_tile(file.name, image, class_map, classes).uri, file.name))
     shares: list[float] = (counts[: len(classes)] / counts.sum()).tolist()
     rows = [(c.name, c.id, f"{share:.2%}") for c, share in zip(classes, shares, strict=True)]
+    notes = [note.split(": ", 1) for note in form.notes]
     sections = [
-        Section("What it takes and gives", [Text(note) for note in form.notes]),
+        Section("What it takes and gives", [Table(("", ""), notes)]),
         Section(
             "What it makes of the images",
             [

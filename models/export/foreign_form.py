@@ -95,7 +95,7 @@ def _require_scaling(model: ForeignModel, options: AdoptOptions, channels: int) 
 def _notes(model: ForeignModel, form: Form, options: AdoptOptions) -> tuple[str, ...]:
     """What was found out and what was said, for the user and the model card."""
     if form.size is None:
-        size = f"any; images are padded to a multiple of {form.stride}"
+        size = f"any, padded to a multiple of {form.stride}" if form.stride > 1 else "any"
     else:
         size = f"{form.size[0]}×{form.size[1]}; images are resized to it and class scores back, both bilinearly"
     each = f", each for {form.reduction}×{form.reduction} pixels" if form.reduction > 1 else ""

@@ -63,22 +63,26 @@ def _load_keras(path: Path, options: AdoptOptions) -> ForeignModel:
             f"{path} cannot be loaded: {first_line(error)}. If it has layers of its own, load it where they are known and "
             "save it with model.export(FOLDER) as a SavedModel"
         ) from error
-    if len(model.inputs) != 1:
+    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    if not inputs or not outputs:
         raise AdoptionError(
-            f"{path} takes {len(model.inputs)} inputs; segtrain adopts models of one image input"
+            f"{path} does not say its input's shape, as a subclassed model; call it once and save it with model.export(FOLDER) "
+            "as a SavedModel"
         )
-    names = list(model.output_names)
+    if len(inputs) != 1:
+        raise AdoptionError(
+            f"{path} takes {len(inputs)} inputs; segtrain adopts models of one image input"
+        )
+    names = list(getattr(model, "output_names", [tensor.name for tensor in outputs]))
     index = names.index(_chosen(names, options))
 
     def run(images: tf.Tensor) -> tf.Tensor:
-        outputs = model(images, training=False)
-        flat = tf.nest.flatten(outputs)
-        return flat[index]
+        return tf.nest.flatten(model(images, training=False))[index]
 
-    dtype = tf.as_dtype(model.inputs[0].dtype)
+    dtype = tf.as_dtype(inputs[0].dtype)
     rescales = any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers)
     variables = [weight.value for weight in model.weights]
-    shape = _rank_four(list(model.inputs[0].shape))
+    shape = _rank_four(list(inputs[0].shape))
     return ForeignModel(run, variables, shape, dtype, f"Keras model {model.name}", rescales)
 
 

@@ -1,8 +1,9 @@
 """The model card that travels with an artefact (Mitchell et al. 2019, "Model Cards for Model Reporting")."""
 
 import math
+import re
 
-from models.contract import SegmentationClass, Training
+from models.contract import Quantization, SegmentationClass, Training
 
 
 def model_card(
@@ -56,6 +57,35 @@ To train it again, save the recipe below as {name}.toml, name your own folders i
 
 The model knows the classes above and gives every pixel one of them, whatever the picture shows. Expect the scores only on
 pictures like those it was trained on; look at the IoU of a class before relying on it. Not for decisions about safety.
+"""
+
+
+def with_int8_section(card: str, quantization: Quantization) -> str:
+    """The card with what int8 files score, in front of the section on training or at the end. Replaces an older one."""
+    rest = re.sub(r"^## int8\n.*?(?=^## |\Z)", "", card, flags=re.DOTALL | re.MULTILINE)
+    head, heading, tail = rest.partition("## Training\n")
+    return f"{head.rstrip()}\n\n{_int8_section(quantization)}\n{heading}{tail}"
+
+
+def _int8_section(quantization: Quantization) -> str:
+    both = {
+        f"{split}, {name}": scores[split]
+        for split in quantization.scores
+        for name, scores in (
+            ("fp32", quantization.float_scores),
+            ("int8", quantization.scores),
+        )
+    }
+    kept = ", ".join(quantization.kept_float)
+    return f"""## int8
+
+The OpenVINO files of int8 were calibrated with {
+        quantization.calibration_images
+    } images of the train split. {
+        f"Kept in floating point: {kept}." if kept else "No layer was kept in floating point."
+    }
+
+{_score_table(both)}
 """
 
 

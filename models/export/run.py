@@ -14,7 +14,9 @@ from models.training.recipe import Recipe
 from models.training.run import BEST, Run, is_run
 
 
-def export_run(folder: Path, store: Path, version: int | None) -> Path:
+def export_run(
+    folder: Path, store: Path, version: int | None, *, with_openvino: bool | None = False
+) -> Path:
     """Export a run's best model; the card shows the splits that `segtrain evaluate` has scored.
 
     Raises ExportError, DatasetError and RecipeError.
@@ -59,7 +61,7 @@ def export_run(folder: Path, store: Path, version: int | None) -> Path:
         _start(recipe),
         _how(recipe),
     )
-    return export_network(network, facts, card, store, version)
+    return export_network(network, facts, card, store, version, with_openvino=with_openvino)
 
 
 def _architecture(recipe: Recipe) -> str:

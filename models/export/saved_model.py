@@ -4,8 +4,11 @@ The folder is built beside its place, verified against the network, and renamed:
 """
 
 import io
+import logging
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -28,6 +31,10 @@ from models.contract import (
     write_contract,
 )
 from models.export.foreign import ForeignNetwork
+from models.export.openvino import convert_to_openvino, openvino_is_installed, write_openvino
+from models.training.evaluation import openvino_predictor
+
+logger = logging.getLogger(__name__)
 
 Network: TypeAlias = "keras.Model | ForeignNetwork"
 
@@ -53,11 +60,17 @@ class ModelFacts:
 
 
 def export_network(
-    network: Network, facts: ModelFacts, card: str, store: Path, version: int | None = None
+    network: Network,
+    facts: ModelFacts,
+    card: str,
+    store: Path,
+    version: int | None = None,
+    *,
+    with_openvino: bool | None = False,
 ) -> Path:
     """Write `<store>/<name>/<version>` and give its path; without a version, the next one.
 
-    `network` maps pixel values 0–255 (N, H, W, C) to logits (N, H, W, classes). Raises ExportError.
+    `with_openvino` writes OpenVINO's fp32 files beside the SavedModel, None where it can convert the network. `network` maps pixel values 0–255 (N, H, W, C) to logits (N, H, W, classes). Raises ExportError.
     """
     model_folder = store / facts.name
     model_folder.mkdir(parents=True, exist_ok=True)
@@ -66,17 +79,25 @@ def export_network(
     target = model_folder / str(version)
     if target.exists():
         raise ExportError(f"{target} is there already; choose another --version or remove it")
-    beside = model_folder / f".{version}.{os.getpid()}.partial"
-    try:
-        _write_saved_model(network, beside)
-        _verify(network, beside)
-        (beside / MODEL_CARD_PATH).parent.mkdir(exist_ok=True)
-        (beside / MODEL_CARD_PATH).write_text(card)
-        write_contract(beside, _contract(network, facts, beside))
-        beside.rename(target)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with beside(model_folder, str(version)) as folder:
+        _write_saved_model(network, folder)
+        openvino_file = None if with_openvino is False else _write_openvino(folder, with_openvino)
+        _verify(network, folder, openvino_file)
+        (folder / MODEL_CARD_PATH).parent.mkdir(exist_ok=True)
+        (folder / MODEL_CARD_PATH).write_text(card)
+        write_contract(folder, _contract(network, facts, folder))
+        folder.rename(target)
     return target
+
+
+@contextmanager
+def beside(model_folder: Path, version: str) -> Iterator[Path]:
+    """Where a version is made before it is renamed into its place. Whatever is left there in the end is removed."""
+    folder = model_folder / f".{version}.{os.getpid()}.partial"
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_saved_model(network: Network, folder: Path) -> None:
@@ -108,6 +129,23 @@ def _write_saved_model(network: Network, folder: Path) -> None:
     tf.saved_model.save(module, str(folder), signatures=signatures)
 
 
+def _write_openvino(folder: Path, required: bool | None) -> Path | None:
+    """OpenVINO's fp32 file, or None where it is not required and OpenVINO is absent or cannot convert the network."""
+    if not openvino_is_installed():
+        if required:
+            raise ExportError("openvino is not installed; the cpu extra brings it")
+        return None
+    try:
+        model = convert_to_openvino(folder)
+    except Exception as error:
+        cause = str(error).strip().splitlines()[-1]
+        if required:
+            raise ExportError(f"OpenVINO cannot convert this network: {cause}") from error
+        logger.warning("OpenVINO cannot convert this network, TensorFlow will run it: %s", cause)
+        return None
+    return write_openvino(model, folder, "fp32")
+
+
 def _contract(network: Network, facts: ModelFacts, folder: Path) -> Contract:
     stride, radius = _geometry(network)
     return Contract(
@@ -134,8 +172,9 @@ def _geometry(network: Network) -> tuple[int, int | None]:
     return stride, receptive_field_radius(network)
 
 
-def _verify(network: Network, folder: Path) -> None:
-    """Compare all three signatures with the network on images of odd sizes. Raises ExportError."""
+def _verify(network: Network, folder: Path, openvino_file: Path | None) -> None:
+    """Compare all three signatures, and OpenVINO's file, with the network on images of odd sizes. Raises ExportError."""
+    by_openvino = None if openvino_file is None else openvino_predictor(openvino_file, "fp32")
     signatures = tf.saved_model.load(str(folder)).signatures
     draw = np.random.default_rng(0)
     for height, width in VERIFIED_SIZES:
@@ -146,6 +185,11 @@ def _verify(network: Network, folder: Path) -> None:
         probabilities = np.asarray(signatures["probabilities"](images=batch)["probabilities"])
         encoded = tf.constant([_png(image)])
         answers = {
+            **(
+                {}
+                if by_openvino is None
+                else {"class_map of OpenVINO": by_openvino.class_maps(image[np.newaxis])}
+            ),
             "serving_default": signatures["serving_default"](images=batch)["class_map"],
             "probabilities": probabilities.argmax(axis=-1),
             "serve_bytes": signatures["serve_bytes"](image_bytes=encoded)["class_map"],

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from models.contract import OPENVINO_OUTPUTS
 from models.data.dataset import Dataset, Sample
 from models.data.parallel import read_ahead
 from models.training.metrics import ConfusionMatrix
@@ -104,6 +106,24 @@ def saved_model_predictor(artefact: Path) -> Predictor:
     return Predictor(
         lambda images: answer("serving_default", "class_map", images),  # type: ignore[arg-type, return-value]
         lambda images: answer("probabilities", "probabilities", images),  # type: ignore[arg-type, return-value]
+    )
+
+
+def openvino_predictor(model: Path, precision: Literal["fp32", "bf16"]) -> Predictor:
+    """Predict by an artefact's OpenVINO file, with what is not int8 in it computed in `precision`."""
+    import openvino
+
+    hints = {"INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision]}
+    compiled = openvino.Core().compile_model(model, "CPU", hints)
+    request = compiled.create_infer_request()
+
+    def answer(name: str, images: Images) -> NDArray[np.generic]:
+        request.infer([images])
+        return np.array(request.get_output_tensor(OPENVINO_OUTPUTS.index(name)).data)
+
+    return Predictor(
+        lambda images: answer("class_map", images),  # type: ignore[arg-type, return-value]
+        lambda images: answer("probabilities", images),  # type: ignore[arg-type, return-value]
     )
 
 

@@ -1,11 +1,12 @@
 """GET /models and GET /models/{name}."""
 
+from dataclasses import asdict
 from typing import Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from models.contract import SegmentationClass, Training
+from models.contract import Quantization, SegmentationClass, Training
 from service.api import docs
 from service.api.auth import require_key
 from service.api.parts import parts_of
@@ -17,13 +18,19 @@ router = APIRouter(tags=["models"], dependencies=[Depends(require_key)])
 class EngineInfo(BaseModel):
     """What runs the model."""
 
-    name: str = Field(examples=["tensorflow"])
+    name: str = Field(examples=["openvino"])
+    reason: str = Field(
+        description="Why this engine and precision.",
+        examples=[
+            "on a CPU OpenVINO is the fastest; int8 is the fastest that the artefact holds",
+        ],
+    )
     device: str = Field(examples=["CPU"])
     device_reason: str = Field(
         description="Why it runs there.",
         examples=["neither machine nor container runtime shows a GPU"],
     )
-    precision: str = Field(examples=["fp32"])
+    precision: str = Field(description="The arithmetic.", examples=["int8"])
     best_batch: int = Field(
         description="Images beyond which a larger batch gains nothing.", examples=[4]
     )
@@ -50,6 +57,9 @@ class ContractInfo(BaseModel):
     upsampling: str
     parameters: int
     training: Training | None
+    quantization: Quantization | None = Field(
+        description="How int8 files were made and what they score beside fp32; null where there are none."
+    )
     digest: str = Field(description="SHA-256 over the model's files.")
 
 
@@ -124,15 +134,7 @@ def _info_of(state: ModelState) -> ModelInfo:
         state=state.state,
         error=state.error,
         size_bytes=state.size_bytes,
-        engine=None
-        if engine is None
-        else EngineInfo(
-            name=engine.name,
-            device=engine.device,
-            device_reason=engine.device_reason,
-            precision=engine.precision,
-            best_batch=engine.best_batch,
-        ),
+        engine=None if engine is None else EngineInfo(**asdict(engine)),
         contract=None
         if model is None
         else ContractInfo(

@@ -1,20 +1,40 @@
-"""What the pipeline asks of anything that can run a SavedModel."""
+"""What the pipeline asks of anything that can run an artefact."""
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+EngineName = Literal["auto", "tensorflow", "openvino"]
+Precision = Literal["auto", "fp32", "bf16", "int8"]
+
+
+class EngineUnavailableError(Exception):
+    """The engine or precision that is asked for cannot run this model here. The text says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What an operator may choose. `threads` is what one batch computes with; `streams` how many images of a batch
+    run beside each other, 0 for what measures fastest."""
+
+    name: EngineName = "auto"
+    precision: Precision = "auto"
+    threads: int = 1
+    streams: int = 0
 
 
 class Engine(Protocol):
     """One loaded model on one device. Calls block and may come from any one thread at a time.
 
-    `device` is the field's word for where it runs ("CPU", "GPU:0"), `device_reason` says why there,
-    and `precision` is the arithmetic ("fp32", "int8"). Beyond `best_batch` images, or `best_batch_pixels` in all of them, a larger
-    batch gains nothing on that device.
+    `reason` says why this engine and precision. `device` is the field's word for where it runs ("CPU", "GPU:0"),
+    `device_reason` says why there, and `precision` is the arithmetic ("fp32", "int8"). Beyond `best_batch` images, or
+    `best_batch_pixels` in all of them, a larger batch gains nothing on that device.
     """
 
     name: str
+    reason: str
     device: str
     device_reason: str
     precision: str

@@ -31,7 +31,8 @@ class TensorFlowEngine:
     name = "tensorflow"
     precision = "fp32"
 
-    def __init__(self, artefact: Path, contract: Contract, *, threads: int) -> None:
+    def __init__(self, artefact: Path, contract: Contract, *, threads: int, reason: str) -> None:
+        self.reason = reason
         _configure_runtime(threads)
         loaded = tf.saved_model.load(str(artefact))
         self._class_map = _freeze(loaded.signatures["serving_default"])

@@ -221,15 +221,23 @@ class Batcher:
 
 
 def _infer(engine: Engine, bucket: _Bucket, images: list[NDArray[np.uint8]]) -> list[Result]:
-    batch = np.empty((len(images), bucket.height, bucket.width, images[0].shape[-1]), np.uint8)
-    for padded, image in zip(batch, images, strict=True):
-        fit_into(padded, image)
+    batch = _fit_together(images, bucket.height, bucket.width)
     results: Result = (
         engine.class_map(batch) if bucket.signature == "class_map" else engine.probabilities(batch)
     )
     if results.shape[:3] != batch.shape[:3]:
         raise ValueError(f"the engine gave {results.shape} for images {batch.shape}")
     return list(results)
+
+
+def _fit_together(images: list[NDArray[np.uint8]], height: int, width: int) -> NDArray[np.uint8]:
+    """One batch (N, height, width, C); an image that is alone and has that size is not copied."""
+    if len(images) == 1 and images[0].shape[:2] == (height, width):
+        return images[0][np.newaxis]
+    batch = np.empty((len(images), height, width, images[0].shape[-1]), np.uint8)
+    for padded, image in zip(batch, images, strict=True):
+        fit_into(padded, image)
+    return batch
 
 
 def _fail(job: _Job, error: Exception) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from pillow_heif import HeifImageFile
@@ -33,6 +34,9 @@ _BAND_PIXELS = 2**20
 _MAX_JPEG_SCANS = (
     100  # a progressive camera JPEG has about 10; each scan is a pass over the whole picture
 )
+_SMALL_FILE_BYTES = 2**18
+_JPEG_CHANNELS = {"RGB": 3, "L": 1}
+_JPEG_COLORS = {3: "RGB", 1: "GRAY"}
 _TIFF_TILE_WIDTH, _TIFF_TILE_LENGTH, _TIFF_BITS = 322, 323, 258
 _EIGHT_BIT_MODES = frozenset(
     {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
@@ -50,6 +54,7 @@ class OpenImage:
 
     type: str
     image: Image.Image
+    data: bytes
 
     @property
     def pixels(self) -> int:
@@ -64,6 +69,11 @@ def decode(
     Raises UnsupportedImageTypeError, ImageTooLargeError (before decoding) or UnreadableImageError.
     """
     return read_pixels(open_image(body, max_pixels), channels)
+
+
+def has_cheap_header(body: bytes | bytearray | memoryview) -> bool:
+    """Whether `open_image` takes a tenth of a millisecond and no more: it copies and searches the file."""
+    return len(body) <= _SMALL_FILE_BYTES and _sniff(bytes(body[:64])) == "JPEG"
 
 
 def open_image(body: bytes | bytearray | memoryview, max_pixels: int) -> OpenImage:
@@ -86,14 +96,17 @@ def open_image(body: bytes | bytearray | memoryview, max_pixels: int) -> OpenIma
     except Exception as error:  # damaged headers make Pillow raise nearly anything
         raise UnreadableImageError(_open_failure(image_type, error)) from error
     _refuse_large(image, max_pixels)
-    return OpenImage(image_type, image)
+    return OpenImage(image_type, image, data)
 
 
 def read_pixels(opened: OpenImage, channels: int) -> NDArray[np.uint8]:
     """Decode the pixels (H, W, `channels`) uint8, upright. Memory beside the result: Pillow's 4
-    bytes a pixel.
+    bytes a pixel; none for an upright JPEG.
     """
     image = opened.image
+    stored = _decode_jpeg(opened, channels)
+    if stored is not None:
+        return _turn_upright(stored, _orientation(image))
     try:
         image.load()
     except Exception as error:  # as above, for damaged pixels
@@ -110,6 +123,33 @@ def read_pixels(opened: OpenImage, channels: int) -> NDArray[np.uint8]:
         band = convert(image.crop((0, top, width, bottom)))
         as_stored[top:bottom] = band.reshape(bottom - top, width, channels)
     return pixels
+
+
+def _decode_jpeg(opened: OpenImage, channels: int) -> NDArray[np.uint8] | None:
+    """The pixels of a JPEG as stored, or None where Pillow is to decode it.
+
+    libjpeg-turbo straight into our array. Pillow has the same library and the same pixels, and
+    takes 1.6 times as long for 480 × 360 and 5 times for 1280 × 960, most of it for copies. What
+    is damaged in any way is left to Pillow, which decides whether to show it; so is CMYK.
+    """
+    if opened.type != "JPEG" or _JPEG_CHANNELS.get(opened.image.mode, 0) != channels:
+        return None
+    pixels = np.empty((opened.image.height, opened.image.width, channels), np.uint8)
+    try:
+        # the buffer bounds what is written, should the two readers find different sizes
+        simplejpeg.decode_jpeg(opened.data, _JPEG_COLORS[channels], buffer=pixels)
+    except ValueError:
+        return None
+    return pixels
+
+
+def _turn_upright(stored: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    if orientation == 1:
+        return stored
+    height, width, channels = stored.shape
+    upright = np.empty((width, height, channels) if orientation >= 5 else stored.shape, np.uint8)
+    _as_stored(upright, orientation)[...] = stored
+    return upright
 
 
 def _sniff(start: bytes) -> str | None:

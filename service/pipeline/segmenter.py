@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from service.engines.engine import Engine
 from service.pipeline.admission import Admission, Place
-from service.pipeline.batching import Batcher, Ran, Signature
-from service.pipeline.decode import OpenImage, open_image, read_pixels
+from service.pipeline.batching import Batcher, Ran, Result, Signature
+from service.pipeline.decode import OpenImage, has_cheap_header, open_image, read_pixels
 from service.pipeline.errors import (
     AnswerTooLargeError,
     DeadlineExceededError,
@@ -177,7 +177,10 @@ class Segmenter:
         place: Place,
         watch: "_Stopwatch",
     ) -> Answer:
-        opened = await watch.run("decode", open_image, body, self._limits.max_image_pixels)
+        if has_cheap_header(body):
+            opened = watch.run_here("decode", open_image, body, self._limits.max_image_pixels)
+        else:
+            opened = await watch.run("decode", open_image, body, self._limits.max_image_pixels)
         place.hold(self._size_of_work(opened, options.need))
         image = await watch.run("decode", read_pixels, opened, self.model.contract.channels)
         height, width = image.shape[:2]
@@ -188,12 +191,16 @@ class Segmenter:
             self.model.contract.receptive_field_radius,
             self._limits.tile_size,
         )
-        canvas = await self._infer(image, plan, options.need, deadline, watch)
+        canvas = make_canvas(plan, options.need, len(self.model.contract.classes))
+        last = await self._infer(image, plan, options.need, canvas, deadline, watch)
         shown = image if format.needs_image else None
         del image  # a third of a large picture's memory
-        encoded = await watch.run(
-            "encode", self._encode, canvas, plan, shown, kept, format, options
-        )
+
+        def finish() -> Encoded:
+            canvas.put(*last)
+            return self._encode(canvas, plan, shown, kept, format, options)
+
+        encoded = await watch.run("encode", finish)
         return Answer(encoded, watch.timings(), len(plan), plan.blended, width, height)
 
     async def _infer(
@@ -201,38 +208,39 @@ class Segmenter:
         image: NDArray[np.uint8],
         plan: TilePlan,
         need: Need,
+        canvas: Canvas,
         deadline: float,
         watch: "_Stopwatch",
-    ) -> Canvas:
+    ) -> tuple[Tile, Result]:
         """Run the tiles a few at a time, so that other images come between.
 
-        One batch of them runs while the next waits.
+        One batch of them runs while the next waits. All but the last, which most pictures have
+        alone, are put on the canvas: whoever encodes puts that one, and a way to a worker is saved.
         """
-        canvas = make_canvas(plan, need, len(self.model.contract.classes))
         signature: Signature = "probabilities" if needs_probabilities(plan, need) else "class_map"
         running: deque[tuple[Tile, asyncio.Task[Ran]]] = deque()
 
-        async def stitch_next() -> None:
+        async def next_result() -> tuple[Tile, Result]:
             tile, task = running[0]
             ran = await task
             running.popleft()
             watch.ran(ran)
-            await watch.run("infer", canvas.put, tile, ran.result)
+            return tile, ran.result
 
         try:
             for tile in plan:
                 run = self._batcher.run(signature, plan.cut(image, tile), plan.tile_shape, deadline)
                 running.append((tile, asyncio.create_task(run)))
                 if len(running) == 2 * self._batcher.capacity(plan.tile_shape):
-                    await stitch_next()
-            while running:
-                await stitch_next()
+                    await watch.run("infer", canvas.put, *await next_result())
+            while len(running) > 1:
+                await watch.run("infer", canvas.put, *await next_result())
+            return await next_result()
         finally:
             tasks = [task for _, task in running]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        return canvas
 
     def _encode(
         self,
@@ -319,6 +327,13 @@ class _Stopwatch:
 
         result, seconds = await asyncio.get_running_loop().run_in_executor(self.workers, timed)
         self._add(stage, seconds)
+        return result
+
+    def run_here(self, stage: Stage, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `run`, on the event loop: for what takes less time than the way to a worker and back."""
+        started = time.monotonic()
+        result = work(*args, **kwargs)
+        self._add(stage, time.monotonic() - started)
         return result
 
     def ran(self, ran: Ran) -> None:

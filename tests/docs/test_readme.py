@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -151,11 +152,16 @@ def test_predicting_a_folder_as_the_readme_does(photographs: Path) -> None:
 def test_from_a_folder_to_a_listed_model_as_the_docs_do(tmp_path: Path, page: Path) -> None:
     """Every line of training in the order of the page, with a network and epochs that suit a test."""
     write_dataset(tmp_path / "my_folder", {"train": 4, "val": 2, "test": 1})
-    small = ["--epochs", "1", "--network.width", "2", "--augmentation.crop", "[32, 32]"]
+    theirs = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(3, 3, padding="same")])
+    theirs.save(tmp_path / "their_unet.keras")
+    more = {
+        "train": ["--epochs", "1", "--network.width", "2", "--augmentation.crop", "[32, 32]"],
+        "quantize": ["--max-drop", "100"],  # one epoch is no network whose scores mean anything
+    }
     lines = [line for line in shell_lines(page.read_text()) if line.startswith("segtrain ")]
-    assert [line.split()[1] for line in lines[:2]] == ["train", "evaluate"]
+    assert {"check", "train", "evaluate", "export"} <= {line.split()[1] for line in lines}
     for line in lines:
-        shown = run_command(line, tmp_path, *(small if " train " in line else []))
+        shown = run_command(line, tmp_path, *more.get(line.split()[1], []))
         assert "mean iou" in shown or " evaluate " not in line
     assert "mine/1" in run_command("segserve models --model-store my_models", tmp_path)
 

@@ -282,7 +282,7 @@ def test_a_folder_of_data_is_trained_by_a_recipe_that_is_chosen_for_it(
     assert recipe.network.width == 2  # what is given is not chosen
     assert "network.width = " not in said
     assert recipe.augmentation.crop == (32, 64)
-    assert "augmentation.crop = [32, 64]: images of 40×56" in said
+    assert "augmentation.crop = [32, 64]: images of 41×56" in said
     assert recipe.epochs == 3  # the fewest
     assert "s a step were measured" in said
     assert "# class_weights = " in (folder / "recipe.toml").read_text()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.contract import read_contract, verify_files
+from service.engines.engine import EngineName, EngineOptions
 from service.engines.loading import load_engine
 from service.settings import BUNDLED_MODELS
 from service.store import scan
@@ -19,6 +20,7 @@ REQUIRED_AGREEMENT = 0.9999
 MAX_ARTEFACT_BYTES = 12_000_000
 MAX_ZOO_BYTES = 30_000_000
 NAMES = sorted(scan(BUNDLED_MODELS))
+ENGINES: tuple[EngineName, ...] = ("tensorflow", "openvino")
 
 
 def drawn(height: int, width: int, seed: int, channels: int = 3) -> NDArray[np.uint8]:
@@ -51,10 +53,26 @@ def test_all_bundled_models_together_are_small() -> None:
     assert sum(sizes) <= MAX_ZOO_BYTES
 
 
+@pytest.fixture(scope="module", params=ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> EngineName:
+    return request.param  # type: ignore[no-any-return]
+
+
 @pytest.fixture(scope="module")
-def untiled() -> Iterator[ServerThread]:
-    with serving(BUNDLED_MODELS, max_batch_images=8, tile_side_pixels=4096) as server:
+def untiled(engine_name: EngineName) -> Iterator[ServerThread]:
+    with serving(
+        BUNDLED_MODELS, engine=engine_name, max_batch_images=8, tile_side_pixels=4096
+    ) as server:
         yield server
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bundled_model_is_served_on_a_cpu_in_int8_that_scores_nearly_as_fp32(name: str) -> None:
+    for artefact in scan(BUNDLED_MODELS)[name].values():
+        quantization = read_contract(artefact.path).quantization
+        assert quantization is not None
+        drop = quantization.float_scores["val"]["mean_iou"] - quantization.scores["val"]["mean_iou"]
+        assert drop <= 0.005
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,26 +102,30 @@ def test_a_picture_gets_the_same_map_alone_and_among_others(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_picture_gets_the_same_map_whole_and_in_tiles(untiled: ServerThread, name: str) -> None:
+def test_a_picture_gets_the_same_map_whole_and_in_tiles(
+    untiled: ServerThread, engine_name: EngineName, name: str
+) -> None:
     picture = drawn(1100, 1730, seed=7)
     whole = untiled.segment(picture, model=name)
-    with serving(BUNDLED_MODELS, models=(name,), tile_side_pixels=1024) as server:
+    with serving(
+        BUNDLED_MODELS, models=(name,), engine=engine_name, tile_side_pixels=1024
+    ) as server:
         tiled = server.segment(picture, model=name)
     assert int(tiled.headers["X-Tiles"]) > 1
     assert agreement(class_map_of(whole), class_map_of(tiled)) >= REQUIRED_AGREEMENT
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("size", [(1, 1), (1, 50), (33, 31), (64, 96)])
-def test_both_signatures_agree_at_odd_sizes(name: str, size: tuple[int, int]) -> None:
+def test_both_signatures_agree_at_odd_sizes(engine_name: EngineName, name: str) -> None:
     (artefact,) = scan(BUNDLED_MODELS)[name].values()
     contract = read_contract(artefact.path)
-    engine = load_engine("tensorflow", artefact.path, contract, threads=2)
-    image = drawn(*size, seed=3, channels=contract.channels)
-    probabilities = engine.probabilities(image[np.newaxis])
-    assert probabilities.shape == (1, *size, len(contract.classes))
-    np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-5)
-    np.testing.assert_array_equal(
-        engine.class_map(image[np.newaxis]), probabilities.argmax(axis=-1)
-    )
+    engine = load_engine(artefact.path, contract, EngineOptions(engine_name, threads=2))
+    for size in [(1, 1), (1, 50), (33, 31), (64, 96)]:
+        image = drawn(*size, seed=3, channels=contract.channels)
+        probabilities = engine.probabilities(image[np.newaxis])
+        assert probabilities.shape == (1, *size, len(contract.classes))
+        np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-5)
+        np.testing.assert_array_equal(
+            engine.class_map(image[np.newaxis]), probabilities.argmax(axis=-1)
+        )
     engine.close()

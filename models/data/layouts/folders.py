@@ -3,14 +3,13 @@
 from collections import Counter
 from pathlib import Path
 
-from models.data.dataset import DatasetError, Sample
+from models.data.dataset import IMAGE_SUFFIXES, DatasetError, Sample
 from models.data.layouts.class_files import folder_classes
 from models.data.layouts.layout import UNSPLIT, Found, images_below, split_name
-from models.data.masks import FileMask
+from models.data.masks import LOSSY_SUFFIXES, FileMask
 from models.data.options import LayoutOptions
 
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".gif"})
-LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})
 # What other tools append to the image's name.
 MASK_ENDINGS = ("", "_mask", "_label", "_labels", "_seg", "_gt", "_L")
 
@@ -22,7 +21,14 @@ def find_folders(folder: Path, options: LayoutOptions) -> Found | None:
         return None
     classes = folder_classes(folder, options.palette)
     found = Found(classes.class_list, findings=list(classes.findings))
-    for split, place in _split_folders(images):
+    places = _split_folders(images)
+    loose = [path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    if loose and places[0][0] != UNSPLIT:
+        found.warning(
+            "loose images",
+            f"{len(loose)} images, such as {min(loose)}, lie beside the split folders and are left out",
+        )
+    for split, place in places:
         masks = folder / "masks" / place.relative_to(images)
         for image, mask in _pairs(place, masks, found):
             found.add(split, Sample(image, FileMask(mask, classes.palette)))
@@ -60,12 +66,6 @@ def _pairs(images: Path, masks: Path, found: Found) -> list[tuple[Path, Path]]:
                 "no mask",
                 f"{image} has no mask; expected {expected}. Add the mask or take the image out",
             )
-        elif mask.suffix.lower() in LOSSY_SUFFIXES:
-            found.error(
-                "lossy mask",
-                f"{mask} is stored lossily, which changes class ids; save masks as PNG",
-            )
-            used[mask] += 1
         else:
             pairs.append((image, mask))
             used[mask] += 1

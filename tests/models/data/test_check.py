@@ -89,6 +89,7 @@ def test_ten_planted_faults_are_ten_sentences(
     report = (cells.parent / "cells-check.html").read_text()
     assert all(name in report for name in faults)
     assert "thing &lt;b&gt;" in report
+    assert re.findall(r'(?:src|href)="(?!data:)', report) == []  # one file, nothing to fetch
     assert "<b>" not in report.split("Contact sheet")[1].replace("<b></b>", "")
 
 
@@ -167,6 +168,30 @@ def test_colours_without_a_palette_are_offered_as_classes(
     np.testing.assert_array_equal(sample.mask.read(), original[..., 0] // 255)
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_black_and_white_masks_saved_as_jpeg_are_mended(
+    cells: Path, capsys: pytest.CaptureFixture[str], mode: str
+) -> None:
+    (cells / "classes.json").unlink()
+    truth = {}
+    for path in (cells / "masks" / "train").glob("*.png"):
+        ids = np.array(Image.open(path)).repeat(4, axis=0).repeat(4, axis=1)
+        truth[path.stem] = ids
+        Image.fromarray(ids * 255).convert(mode).save(path.with_suffix(".jpg"))
+        path.unlink()
+        image = cells / "images" / "train" / path.name
+        picture = Image.open(image)
+        picture.resize((picture.width * 4, picture.height * 4)).save(image)
+    shutil.rmtree(cells / "images" / "val")
+    assert main(["check", str(cells)]) == 1
+    assert "is stored lossily" in capsys.readouterr().out
+    assert main(["check", str(cells), "--fix-to", "mended"]) == 0
+    dataset = read_dataset(Path("mended"))
+    assert sum(map(len, dataset.splits.values())) == 12
+    for sample in (*dataset.split("train"), *dataset.split("val")):
+        np.testing.assert_array_equal(sample.mask.read(), truth[sample.image.stem])
+
+
 def test_the_same_picture_saved_in_another_format_is_found(
     cells: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -187,6 +212,18 @@ def test_many_faults_of_one_kind_are_told_shortly(
     printed = capsys.readouterr().out
     assert printed.count("has no mask") == 5
     assert "7 more like it" in printed
+
+
+def test_what_a_training_would_miss_is_said(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(cells / "images" / "train" / "0.png", cells / "images" / "lost.png")
+    (cells / "images" / "train").rename(cells / "images" / "holdout")
+    (cells / "masks" / "train").rename(cells / "masks" / "holdout")
+    assert main(["check", str(cells)]) == 0
+    printed = capsys.readouterr().out
+    assert "has no train split" in printed
+    assert "1 images, such as" in printed
 
 
 def test_a_wrong_option_is_one_sentence(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,7 +107,9 @@ def test_a_keras_unet_of_fixed_size_is_adopted_and_served(
     assert clear.mean() > 0.99
     assert len(np.unique(class_map)) == 3
 
-    server = ServerProcess(["--model-store", "store"], tmp_path / "log")
+    server = ServerProcess(
+        ["--model-store", "store", "--shutdown-delay-seconds", "0"], tmp_path / "log"
+    )
     try:
         url = server.wait_until_ready()
         for shown in (image, blobs(57, 83)):

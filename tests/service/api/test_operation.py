@@ -19,6 +19,7 @@ def test_models_tell_what_they_can_tell_apart(server: ServerThread) -> None:
     assert solvable["state"] == "ready"
     assert solvable["error"] is None
     assert solvable["engine"]["name"] == "tensorflow"
+    assert "no OpenVINO files" in solvable["engine"]["reason"]
     assert [c["name"] for c in solvable["contract"]["classes"]] == ["red", "green", "blue"]
     assert by_name["gray"]["contract"]["channels"] == 1
 

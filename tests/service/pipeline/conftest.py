@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.contract import read_contract
-from service.engines.engine import Engine
+from service.engines.engine import Engine, EngineOptions
 from service.engines.loading import load_engine
 from service.pipeline.model import Model
 from tests.service.pipeline.conv_network import save_conv_network
@@ -49,6 +49,6 @@ def global_engine(conv_store: Path) -> Iterator[Engine]:
 
 
 def _engine(artefact: Path) -> Iterator[Engine]:
-    engine = load_engine("auto", artefact, read_contract(artefact), threads=2)
+    engine = load_engine(artefact, read_contract(artefact), EngineOptions(threads=2))
     yield engine
     engine.close()

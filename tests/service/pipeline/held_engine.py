@@ -19,6 +19,7 @@ class HeldEngine:
     """
 
     name = "held"
+    reason = "it is a test"
     device = "CPU"
     device_reason = "it is a test"
     precision = "fp32"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile
 
+from service.pipeline import decode as decode_module
 from service.pipeline.decode import decode, open_image
 from service.pipeline.errors import (
     ImageTooLargeError,
@@ -390,3 +391,60 @@ def test_damaged_files_raise_nothing_but_errors_a_caller_may_read(
         return
     assert pixels.dtype == np.uint8
     assert pixels.shape[2] == 3
+
+
+def by_pillow(body: bytes, channels: int) -> NDArray[np.uint8]:
+    """As `decode`, with JPEG left to Pillow as all else is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decode_module, "_decode_jpeg", lambda *_: None)
+        return decode(body, channels, LIMIT)
+
+
+def noise_over_blocks(height: int, width: int) -> Image.Image:
+    noise = np.random.default_rng(7).integers(-60, 60, (height, width, 3))
+    return Image.fromarray(np.clip(blocks(height, width) + noise, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"subsampling": "4:4:4"},
+        {"subsampling": "4:2:2", "quality": 30},
+        {"subsampling": "4:2:0", "quality": 98},
+        {"subsampling": "4:1:1", "optimize": True},
+        {"progressive": True},
+        {"restart_marker_rows": 1},
+        {"keep_rgb": True},
+    ],
+    ids=str,
+)
+def test_jpeg_gives_the_pixels_that_pillow_gives(
+    options: dict[str, Any], mode: str, channels: int
+) -> None:
+    for size in [(1, 1), (7, 9), (16, 16), (53, 71)]:
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = size[1] % 8 + 1
+        body = save(noise_over_blocks(*size).convert(mode), "JPEG", exif=exif, **options)
+        np.testing.assert_array_equal(decode(body, channels, LIMIT), by_pillow(body, channels))
+
+
+@settings(max_examples=150)
+@given(place=st.integers(2, 1500), value=st.integers(0, 255), cut=st.integers(0, 400))
+def test_a_damaged_jpeg_is_shown_or_refused_as_pillow_does(
+    place: int, value: int, cut: int
+) -> None:
+    body = bytearray(save(noise_over_blocks(40, 56), "JPEG", quality=40))
+    body[place % len(body)] = value
+    if cut < 100:
+        del body[len(body) - cut :]
+
+    def outcome(read: Callable[[], NDArray[np.uint8]]) -> object:
+        try:
+            return read().tolist()
+        except PipelineError as error:
+            return str(error)
+
+    expected = outcome(lambda: by_pillow(bytes(body), 3))
+    assert outcome(lambda: decode(bytes(body), 3, LIMIT)) == expected

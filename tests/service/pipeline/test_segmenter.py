@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.contract import read_contract
-from service.engines.engine import Engine
+from service.engines.engine import Engine, EngineOptions
 from service.pipeline.errors import (
     AnswerTooLargeError,
     DeadlineExceededError,
@@ -130,7 +130,10 @@ async def test_a_gray_model_gets_gray_images(
     artefact = solvable_store / "gray" / "1"
     contract = read_contract(artefact)
     segmenter = Segmenter(
-        Model(contract, 1), load_engine("auto", artefact, contract, 2), LIMITS, workers
+        Model(contract, 1),
+        load_engine(artefact, contract, EngineOptions(threads=2)),
+        LIMITS,
+        workers,
     )
     await segmenter.warm()
     gray = picture(0, 30, 90)[..., :1]

@@ -1,3 +1,5 @@
+"""What holds for every engine, on the model that one can solve in one's head."""
+
 import gc
 import weakref
 from collections.abc import Iterator
@@ -7,15 +9,21 @@ import numpy as np
 import pytest
 
 from models.contract import read_contract
-from service.engines.engine import Engine
+from service.engines.engine import Engine, EngineOptions
 from service.engines.loading import load_engine
 from tests.solvable import solve
 
+WAYS = {
+    "tensorflow": EngineOptions("tensorflow", threads=2),
+    "openvino": EngineOptions("openvino", threads=2),
+    "openvino, images beside each other": EngineOptions("openvino", threads=2, streams=2),
+}
 
-@pytest.fixture(scope="module")
-def engine(solvable_store: Path) -> Iterator[Engine]:
-    artefact = solvable_store / "solvable" / "1"
-    engine = load_engine("auto", artefact, read_contract(artefact), threads=2)
+
+@pytest.fixture(scope="module", params=list(WAYS.values()), ids=list(WAYS))
+def engine(openvino_store: Path, request: pytest.FixtureRequest) -> Iterator[Engine]:
+    artefact = openvino_store / "solvable" / "1"
+    engine = load_engine(artefact, read_contract(artefact), request.param)
     yield engine
     engine.close()
 
@@ -28,6 +36,15 @@ def test_class_maps_have_the_images_size(engine: Engine, shape: tuple[int, int, 
     np.testing.assert_array_equal(class_maps, np.stack([solve(image) for image in images]))
 
 
+def test_an_answer_stays_as_it_was_when_the_next_one_comes(engine: Engine) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (2, 3, 16, 16, 3), np.uint8)
+    first = engine.class_map(images[0]), engine.probabilities(images[0])
+    engine.class_map(images[1])
+    engine.probabilities(images[1])
+    np.testing.assert_array_equal(first[0], images[0].argmax(axis=-1))
+    np.testing.assert_array_equal(first[1].argmax(axis=-1), first[0])
+
+
 def test_probabilities_add_up_to_one_and_agree_with_the_class_map(engine: Engine) -> None:
     images = np.random.default_rng(1).integers(0, 256, (2, 9, 17, 3), np.uint8)
     probabilities = engine.probabilities(images)
@@ -38,29 +55,25 @@ def test_probabilities_add_up_to_one_and_agree_with_the_class_map(engine: Engine
 
 
 def test_it_says_where_and_how_it_runs(engine: Engine) -> None:
-    assert engine.name == "tensorflow"
     assert engine.device == "CPU" or engine.device.startswith("GPU:")
     assert engine.precision == "fp32"
+    assert f"SEGSERVE_ENGINE says {engine.name}" in engine.reason
     assert engine.device_reason
     assert engine.best_batch >= 1
+    assert engine.best_batch_pixels >= 1
 
 
 def test_a_batch_it_cannot_run_is_refused_and_the_engine_goes_on(engine: Engine) -> None:
-    with pytest.raises(Exception, match="uint8"):
+    with pytest.raises(Exception, match=r"uint8|u8"):
         engine.class_map(np.zeros((1, 8, 8, 3), np.float32))
     assert engine.class_map(np.zeros((1, 8, 8, 3), np.uint8)).shape == (1, 8, 8)
 
 
 def test_closing_gives_the_graph_back(solvable_store: Path) -> None:
     artefact = solvable_store / "gray" / "1"
-    engine = load_engine("tensorflow", artefact, read_contract(artefact), threads=2)
+    options = EngineOptions("tensorflow", threads=2)
+    engine = load_engine(artefact, read_contract(artefact), options)
     graph = weakref.ref(engine._class_map.graph)  # type: ignore[attr-defined]
     engine.close()
     gc.collect()
     assert graph() is None
-
-
-def test_an_unknown_engine_is_refused_with_the_names_there_are(solvable_store: Path) -> None:
-    artefact = solvable_store / "solvable" / "1"
-    with pytest.raises(ValueError, match="no engine is called 'caffe'; there are auto, tensorflow"):
-        load_engine("caffe", artefact, read_contract(artefact), threads=1)

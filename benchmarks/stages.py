@@ -1,0 +1,147 @@
+"""Question: which stage of a request takes how long?
+
+    .venv/bin/python -m benchmarks.stages                 (4 minutes)
+
+Each stage alone at 480×360, 1024² and 4096²: decode a JPEG, mirror-pad to the stride, encode each format; the engines by batch, and
+by streams where they have them. Then whole requests through the server, and each stage's share as their Server-Timing header tells.
+"""
+
+import asyncio
+import io
+import multiprocessing
+import os
+import re
+import statistics
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from benchmarks.bare import loaded
+from benchmarks.measuring import Run, begin, seconds_of
+from benchmarks.pictures import USUAL, photographs, source
+from benchmarks.servers import STREET, engines, running, segserve
+from models.contract import read_contract
+from service.pipeline.decode import decode
+from service.pipeline.fit import fit
+from service.pipeline.formats import FORMATS, Segmentation
+from service.pipeline.model import Model
+from service.settings import Settings
+
+SIZES = (USUAL, (1024, 1024), (4096, 4096))
+BATCHES = (1, 2, 4, 8, 16)
+LEAST_SECONDS = 1.0
+REQUESTS = 10
+
+
+def main() -> None:
+    """Measure, print, and keep the result."""
+    run = begin(__doc__)
+    sizes = SIZES[: 1 if run.quick else None]
+    engine_seconds = {}
+    for flags in tqdm([*engines().values(), *_with_streams()], unit="engine"):
+        # in a process of its own: TensorFlow's threads are set once a process
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+            name, seconds = process.submit(_engine_seconds, run, flags).result()
+            engine_seconds[name] = seconds
+    shares, class_map = _shares(run, sizes)
+    run.write(
+        "stages",
+        {
+            "images": source(),
+            "alone": {f"{w}×{h}": _alone(run, (w, h), class_map) for w, h in sizes},
+            "engine_seconds_by_batch": engine_seconds,
+            "share_of_a_request": shares,
+        },
+    )
+
+
+def _with_streams() -> list[tuple[str, ...]]:
+    """The default engine with a stream a core, where it is one that can run images beside each other."""
+    if "streams" not in Settings.model_fields:
+        return []
+    return [("--streams", str(len(os.sched_getaffinity(0))))]
+
+
+def _engine_seconds(run: Run, flags: tuple[str, ...]) -> tuple[str, dict[str, float]]:
+    """The engine's name, and seconds an image by the batch's size, 480×360."""
+
+    async def measure() -> tuple[str, dict[str, float]]:
+        async with loaded(flags) as segmenter:
+            contract, engine = segmenter.model.contract, segmenter.engine
+            image = fit(decode(photographs(1)[0], contract.channels, 10**9), contract.stride)
+            streams = f", {flags[-1]} streams" if "--streams" in flags else ""
+            return f"{engine.name} {engine.precision}{streams}", {
+                str(batch): _seconds_an_image(run, engine.class_map, image, batch)
+                for batch in BATCHES[: 2 if run.quick else None]
+            }
+
+    return asyncio.run(measure())
+
+
+def _seconds_an_image(
+    run: Run,
+    class_map: Callable[[NDArray[np.uint8]], object],
+    image: NDArray[np.uint8],
+    batch: int,
+) -> float:
+    images = np.repeat(image[None], batch, axis=0)
+    return seconds_of(lambda: class_map(images), run.seconds(LEAST_SECONDS)) / batch
+
+
+def _alone(run: Run, size: tuple[int, int], small_map: NDArray[np.uint8]) -> dict[str, Any]:
+    """Milliseconds of each stage but the engine."""
+    contract = read_contract(STREET)
+    photo = photographs(1, size)[0]
+    image = decode(photo, contract.channels, 10**9)
+    class_map = np.asarray(Image.fromarray(small_map).resize(size, Image.Resampling.NEAREST))
+    confidence = image[..., 0]  # as uneven as a photograph: an upper bound
+    segmentation = Segmentation(Model(contract, 1), class_map, confidence=confidence, image=image)
+    seconds = run.seconds(LEAST_SECONDS)
+    encode = {
+        name: seconds_of(lambda: format.encode(segmentation, format.options()), seconds)  # noqa: B023 - called at once
+        for name, format in FORMATS.items()
+    }
+    return {
+        "decode": seconds_of(lambda: decode(photo, contract.channels, 10**9), seconds),
+        "fit": seconds_of(lambda: fit(image, contract.stride), seconds),
+        "encode": encode,
+    }
+
+
+def _shares(
+    run: Run, sizes: tuple[tuple[int, int], ...]
+) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+    """Median seconds of each stage in whole requests, and the class map of one of the usual size."""
+    shares: dict[str, Any] = {}
+    with running(segserve("ours", "--request-timeout-seconds", "600"), photographs(1)[0]) as server:
+        reply = server.fetch(photographs(1)[0])
+        class_map = np.asarray(Image.open(io.BytesIO(reply.body)))
+        for width, height in sizes:
+            photo = photographs(1, (width, height))[0]
+            count = 1 if width == max(SIZES)[0] else run.rounds(REQUESTS)
+            timings = [
+                server_timing(server.fetch(photo, 600.0).headers["server-timing"])
+                for _ in range(count)
+            ]
+            shares[f"{width}×{height}"] = {
+                stage: statistics.median(one[stage] for one in timings) for stage in timings[0]
+            }
+        shares = {"engine": server.engine(), "seconds": shares}
+    return shares, class_map
+
+
+def server_timing(header: str) -> dict[str, float]:
+    """Seconds by stage of a Server-Timing header."""
+    return {
+        stage: float(milliseconds) / 1000
+        for stage, milliseconds in re.findall(r"(\w+);dur=([\d.]+)", header)
+    }
+
+
+if __name__ == "__main__":
+    main()

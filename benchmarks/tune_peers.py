@@ -1,0 +1,79 @@
+"""Question: with which of their settings are the other servers fastest here?
+
+    .venv/bin/python -m benchmarks.tune_peers             (5 minutes, and 5 more at first for their environments)
+
+Each peer with each of the settings its documentation names for such work, 8 callers, 480×360. The best of each goes into the
+comparisons. `THREADS` is the cores an inference uses; what else a setting means is in the peer's own file.
+"""
+
+import os
+from typing import Any
+
+from tqdm import tqdm
+
+from benchmarks.load import closed_loop
+from benchmarks.measuring import Run, begin
+from benchmarks.pictures import photographs
+from benchmarks.servers import install_peer, peer, running
+
+CALLERS = 8
+SECONDS = 4.0
+
+Settings = dict[str, str]
+
+
+def tried(cores: int) -> dict[str, list[Settings]]:
+    """Settings a peer: one inference on all cores, an inference a core in threads or in processes, and what is its own.
+
+    Left out is what cannot answer an image file with a PNG: MLServer's parallel workers and adaptive batching serve the V2 protocol
+    alone (an image as base64 in JSON), and BentoML's batches answer with JSON lists.
+    """
+    whole, each = {"THREADS": str(cores)}, {"THREADS": "1"}
+    high_throughput = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+    in_threads, in_processes = {**each, "POOL": str(cores)}, {**each, "WORKERS": str(cores)}
+    return {
+        "fastapi_plain": [whole, {**whole, "INFERENCES": "2"}, {**each, "INFERENCES": str(cores)}],
+        "litserve": [
+            whole,
+            in_processes,
+            {**in_processes, "FAST_QUEUE": "1"},
+            {**whole, "BATCH": "4", "WAIT_MS": "5"},
+        ],
+        "bentoml": [whole, in_threads, in_processes],
+        "mlserver": [whole, in_threads],
+        "ray_serve": [whole, in_threads, in_processes, {**in_threads, **high_throughput}],
+    }
+
+
+def main() -> None:
+    """Measure, print, and keep the result."""
+    run = begin(__doc__)
+    outcomes: dict[str, Any] = {}
+    for name, settings in tqdm(tried(len(os.sched_getaffinity(0))).items(), unit="peer"):
+        install_peer(name)
+        rated = [
+            {"settings": one, **_rate(run, name, one)}
+            for one in settings[: 2 if run.quick else None]
+        ]
+        best = max(rated, key=lambda one: one["images_a_second"])
+        outcomes[name] = {"best": best["settings"], "tried": rated}
+    run.write("tune_peers", {"peers": outcomes})
+
+
+def _rate(run: Run, name: str, settings: Settings) -> dict[str, Any]:
+    """A setting with which the server does not start is slower than any other; why goes into the result."""
+    photos = photographs(8)
+    candidate = peer(name, settings)
+    requests = [candidate.request(photo) for photo in photos]
+    try:
+        with running(candidate, photos[0]) as server:
+            load = closed_loop(
+                server.port, requests, CALLERS, run.seconds(SECONDS), ramp_seconds=1.0
+            )
+            return {"images_a_second": load.rate, "ready_seconds": server.ready_seconds}
+    except SystemExit as fault:
+        return {"images_a_second": 0.0, "fault": str(fault)[-500:]}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""`segtrain quantize`: an exported model with int8 files for OpenVINO."""
+
+import argparse
+from pathlib import Path
+
+from models.commands.command import Commands
+from models.commands.evaluate import require_same_task
+
+
+def add_command(commands: Commands) -> None:
+    quantize = commands.add_parser(
+        "quantize", help="add int8 files, calibrated on train and checked on val"
+    )
+    quantize.set_defaults(run_command=_quantize)
+    quantize.add_argument("artefact", type=Path, help="<store>/<name>/<version>")
+    quantize.add_argument("--data", type=Path, required=True, help="the dataset folder")
+    quantize.add_argument(
+        "--images", type=_positive, default=300, help="images to calibrate with (default: 300)"
+    )
+    quantize.add_argument(
+        "--max-drop",
+        type=float,
+        default=0.5,
+        metavar="POINTS",
+        help="write nothing where val mIoU falls by more, in points of 100 (default: 0.5)",
+    )
+    quantize.add_argument(
+        "--keep-float",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PATTERN",
+        help="leave layers whose name this regular expression finds in floating point; one that finds none lists them",
+    )
+    quantize.add_argument(
+        "--drop-fp32", action="store_true", help="leave OpenVINO's fp32 files out of the result"
+    )
+    quantize.add_argument(
+        "--replace",
+        action="store_true",
+        help="take the artefact's own place instead of the next version; not while a server reads it",
+    )
+
+
+def _quantize(parsed: argparse.Namespace) -> None:
+    from models.data.reading import read_dataset
+    from models.export.quantize import QuantizeOptions, quantize
+
+    dataset = read_dataset(parsed.data)
+    require_same_task(None, parsed.artefact, dataset)
+    options = QuantizeOptions(
+        images=parsed.images,
+        max_drop_points=parsed.max_drop,
+        keep_float=tuple(parsed.keep_float),
+        keep_fp32=not parsed.drop_fp32,
+    )
+    done = quantize(parsed.artefact, dataset, options, replace=parsed.replace)
+    print(
+        f"{done.artefact}: val mIoU {done.float_scores.mean_iou:.4f} in fp32, "
+        f"{done.int8_scores.mean_iou:.4f} in int8\n"
+        f"Next: segserve serve --model-store {done.artefact.parents[1]}"
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number

@@ -1,0 +1,193 @@
+"""int8 files for OpenVINO by NNCF: post-training quantisation with a calibration set (Kozlov et al. 2020, "Neural
+Network Compression Framework for fast model inference"), and the check that they still answer well."""
+
+import logging
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.contract import (
+    MODEL_CARD_PATH,
+    OPENVINO_PATH,
+    Contract,
+    Quantization,
+    file_digests,
+    openvino_path,
+    read_contract,
+    verify_files,
+    versions,
+    write_contract,
+)
+from models.data.dataset import Dataset, Sample, read_image
+from models.export.model_card import with_int8_section
+from models.export.openvino import convert_to_openvino, layer_names, write_openvino
+from models.export.saved_model import ExportError, beside
+from models.training.evaluation import evaluate, openvino_predictor
+from models.training.metrics import Scores
+
+if TYPE_CHECKING:
+    import openvino
+
+CALIBRATION_SPLIT, CHECKED_SPLIT = "train", "val"
+DEFAULT_IMAGES = 300  # NNCF's own number
+DEFAULT_MAX_DROP_POINTS = 0.5
+
+
+@dataclass(frozen=True)
+class QuantizeOptions:
+    """`max_drop_points` is the most that val mIoU may fall, in points of 100. `keep_float` are regular expressions for
+    names of layers. Without `keep_fp32` the new artefact has int8 files alone."""
+
+    images: int = DEFAULT_IMAGES
+    max_drop_points: float = DEFAULT_MAX_DROP_POINTS
+    keep_float: tuple[str, ...] = ()
+    keep_fp32: bool = True
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """Where the artefact is, and both scores on the val split."""
+
+    artefact: Path
+    float_scores: Scores
+    int8_scores: Scores
+
+
+def quantize(
+    artefact: Path, dataset: Dataset, options: QuantizeOptions, *, replace: bool
+) -> Quantized:
+    """Write `artefact` with int8 files as the next version, or in its own place.
+
+    A new version appears by one rename. In its own place there are two, and between them a moment without the folder:
+    a server that watches the store goes on with what it has loaded and looks again.
+    Raises ExportError, ContractError and DatasetError; nothing is left behind then.
+    """
+    contract = read_contract(artefact)
+    verify_files(artefact, contract)
+    model = _float_model(artefact, contract)
+    kept = _kept_layers(model, options.keep_float)
+    samples = _spread(dataset.split(CALIBRATION_SPLIT), options.images)
+    int8 = _calibrate(model, samples, contract.channels, kept)
+    version = artefact.name if replace else str(max(versions(artefact.parent), default=0) + 1)
+    with beside(artefact.parent, version) as folder:
+        shutil.copytree(artefact, folder)
+        fp32_path = write_openvino(model, folder, "fp32")
+        int8_path = write_openvino(int8, folder, "int8")
+        before = _score(fp32_path, dataset)
+        after = _score(int8_path, dataset)
+        _refuse_large_drop(before, after, options.max_drop_points, layer_names(model))
+        if not options.keep_fp32:
+            for path in (folder / OPENVINO_PATH).glob(f"{openvino_path('fp32').stem}.*"):
+                path.unlink()
+        _describe(folder, contract, before, after, len(samples), kept)
+        target = artefact.parent / version
+        if replace:
+            _swap(folder, target)
+        else:
+            folder.rename(target)
+    return Quantized(target, before, after)
+
+
+def _float_model(artefact: Path, contract: Contract) -> "openvino.Model":
+    if "fp32" not in contract.openvino_precisions:
+        return convert_to_openvino(artefact)
+    import openvino
+
+    return openvino.Core().read_model(artefact / openvino_path("fp32"))
+
+
+def _kept_layers(model: "openvino.Model", patterns: Sequence[str]) -> tuple[str, ...]:
+    """The layers that a pattern finds. Raises ExportError for a pattern that is none or finds none."""
+    names = layer_names(model)
+    kept: set[str] = set()
+    for pattern in patterns:
+        try:
+            found = {name for name in names if re.search(pattern, name)}
+        except re.error as error:
+            raise ExportError(
+                f"--keep-float {pattern!r} is no regular expression: {error}"
+            ) from None
+        if not found:
+            raise ExportError(
+                f"--keep-float {pattern!r} finds no layer; there are {', '.join(names)}"
+            )
+        kept |= found
+    return tuple(name for name in names if name in kept)
+
+
+def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """`count` samples evenly from the whole list: neighbours in a split are often one video's."""
+    if not samples:
+        raise ExportError(f"the {CALIBRATION_SPLIT} split is empty, and int8 is calibrated on it")
+    places = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int)
+    return [samples[place] for place in places]
+
+
+def _calibrate(
+    model: "openvino.Model", samples: Sequence[Sample], channels: int, kept: Sequence[str]
+) -> "openvino.Model":
+    import nncf
+
+    logging.getLogger("nncf").setLevel(logging.WARNING)
+    images = nncf.Dataset(samples, lambda sample: read_image(sample.image, channels)[np.newaxis])
+    return nncf.quantize(
+        model,
+        images,
+        subset_size=len(samples),
+        preset=nncf.QuantizationPreset.MIXED,  # not every network's activations begin at zero
+        ignored_scope=nncf.IgnoredScope(names=list(kept)),
+    )
+
+
+def _score(path: Path, dataset: Dataset) -> Scores:
+    return evaluate(openvino_predictor(path, "fp32"), dataset, CHECKED_SPLIT, batch_size=1).scores()
+
+
+def _refuse_large_drop(
+    before: Scores, after: Scores, most_points: float, layers: Sequence[str]
+) -> None:
+    points = 100 * (before.mean_iou - after.mean_iou)
+    if not points <= most_points:  # NaN is refused too
+        raise ExportError(
+            f"int8 loses {points:.2f} points of val mIoU ({before.mean_iou:.4f} to {after.mean_iou:.4f}) and --max-drop "
+            f"is {most_points:g}; nothing was written. Calibrate with more --images, or keep the first and last layers "
+            f"in floating point: --keep-float '^{layers[0]}$' '^{layers[-1]}$'"
+        )
+
+
+def _describe(
+    folder: Path,
+    contract: Contract,
+    before: Scores,
+    after: Scores,
+    images: int,
+    kept: tuple[str, ...],
+) -> None:
+    """Card, then contract, which is written last."""
+    quantization = Quantization(
+        calibration_images=images,
+        kept_float=kept,
+        scores={CHECKED_SPLIT: after.summary()},
+        float_scores={CHECKED_SPLIT: before.summary()},
+    )
+    card = folder / MODEL_CARD_PATH
+    if card.is_file():
+        card.write_text(with_int8_section(card.read_text(), quantization))
+    changed = {"quantization": quantization, "files": file_digests(folder)}
+    write_contract(folder, contract.model_copy(update=changed))
+
+
+def _swap(folder: Path, target: Path) -> None:
+    old = target.with_name(f"{folder.name}.old")
+    target.rename(old)
+    try:
+        folder.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    shutil.rmtree(old)

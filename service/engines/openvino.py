@@ -1,0 +1,212 @@
+"""Run an artefact's OpenVINO files on the CPU.
+
+Measured on 2 cores with a U-Net on MobileNetV2 (int8, pictures of 480 × 384):
+
+- A model compiled for one shape is a tenth faster than the dynamic one used here, but each new shape costs half a second
+  and 20 MB. The dynamic one takes a new shape within the time of about two more pictures. Its only growth is the cache of
+  kernels, 5 MB a shape without end at OpenVINO's own limit; with the limit below memory stays flat over any shapes, and
+  coming back to a shape costs nothing that can be measured.
+- Two pictures on one core each took 15.9 ms a picture, one after the other on both cores 16.6 ms, four in one batch
+  14.9 ms: with few cores nothing to gain, and a picture that is alone would wait twice as long. From
+  `_THREADS_WORTH_STREAMS` on it is measured at load.
+"""
+
+import logging
+import math
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from models.contract import OPENVINO_OUTPUTS, Contract, StoredPrecision, openvino_path
+from service.engines.engine import EngineOptions, EngineUnavailableError, Precision
+from service.engines.gpu import why_openvino_on_cpu
+
+logger = logging.getLogger(__name__)
+
+_CACHED_KERNELS = 64
+_THREADS_WORTH_STREAMS = 4
+_STREAMS_MUST_WIN = 1.1  # times as many pictures a second: a second compiled model takes memory
+
+_SMALL_SIDE, _TYPICAL_SIDE = 64, 256  # pixels, of the pictures that are timed at load
+_TIMED_RUNS = 3
+_TIMED_SECONDS = 0.3  # a large network is run once, and not again
+_BATCH_OVERHEAD_SHARE = 0.1  # a batch is large enough when what each call costs is this part of it
+_MOST_IMAGES, _MOST_PIXELS = 16, 1024 * 1024
+
+CLASS_MAP, PROBABILITIES = map(OPENVINO_OUTPUTS.index, ("class_map", "probabilities"))
+
+_DEVICE = "CPU"
+_HINTS = {
+    "fp32": "f32",
+    "bf16": "bf16",
+    "int8": "f32",
+}  # int8: of the layers kept in floating point
+
+
+class OpenVinoEngine:
+    """Both outputs of one file, each as a model of its own that computes no more than it needs."""
+
+    name = "openvino"
+    device = _DEVICE
+
+    def __init__(
+        self, artefact: Path, contract: Contract, options: EngineOptions, *, reason: str
+    ) -> None:
+        core = openvino.Core()
+        capabilities = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+        precision, why = _choose(options.precision, contract, capabilities)
+        self.precision: str = precision
+        self.reason = f"{reason}; {why}"
+        self.device_reason = why_openvino_on_cpu()
+        model = core.read_model(artefact / openvino_path(_stored(precision)))
+        self._classes = len(contract.classes)
+        self._class_map = _Cut(core, model, CLASS_MAP, precision, options.threads)
+        self._probabilities = _Cut(core, model, PROBABILITIES, precision, options.threads)
+        self._streamed: _Cut | None = None
+        self.best_batch, self.best_batch_pixels = self._measure_batch(contract.channels)
+        streams = options.streams or _streams_worth_measuring(options.threads)
+        if streams > 1:
+            streamed = _Cut(core, model, CLASS_MAP, precision, options.threads, streams)
+            if options.streams or self._are_beaten_by(streamed, streams, contract.channels):
+                self._streamed = streamed
+                # tiles are the largest pictures: as many of them as there are streams
+                self.best_batch_pixels = max(self.best_batch_pixels, streams * _MOST_PIXELS)
+                self.best_batch = max(self.best_batch, streams)
+        _say_once(options.threads, streams if self._streamed else 1, precision)
+
+    def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        result = np.empty(images.shape[:3], np.uint8)
+        streamed = self._streamed if len(images) > 1 else None
+        (streamed or self._class_map).run(images, result)
+        return result
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        result = np.empty((*images.shape[:3], self._classes), np.float32)
+        self._probabilities.run(images, result)
+        return result
+
+    def close(self) -> None:
+        del self._class_map, self._probabilities, self._streamed
+
+    def _measure_batch(self, channels: int) -> tuple[int, int]:
+        """The most images and pixels worth one batch, from what a call costs and what a pixel costs."""
+        small = _time(self._class_map, 1, _SMALL_SIDE, channels)
+        typical = _time(self._class_map, 1, _TYPICAL_SIDE, channels)
+        pixel_seconds = max((typical - small) / (_TYPICAL_SIDE**2 - _SMALL_SIDE**2), 1e-12)
+        call_seconds = max(small - pixel_seconds * _SMALL_SIDE**2, 0.0)
+        pixels = call_seconds / (_BATCH_OVERHEAD_SHARE * pixel_seconds)
+        return _MOST_IMAGES, int(min(max(pixels, _SMALL_SIDE**2), _MOST_PIXELS))
+
+    def _are_beaten_by(self, streamed: "_Cut", streams: int, channels: int) -> bool:
+        """Whether images run beside each other are done sooner than one after the other on all threads."""
+        alone = _time(self._class_map, 1, _TYPICAL_SIDE, channels)
+        beside = _time(streamed, streams, _TYPICAL_SIDE, channels) / streams
+        return alone > _STREAMS_MUST_WIN * beside
+
+
+class _Cut:
+    """One output of a model, compiled without what the other needs. With `streams`, images of a batch run beside each
+    other on `threads` / `streams` threads each; without, a batch is one call on all threads."""
+
+    def __init__(
+        self,
+        core: openvino.Core,
+        model: openvino.Model,
+        output: int,
+        precision: Precision,
+        threads: int,
+        streams: int = 1,
+    ) -> None:
+        cut = openvino.Model(
+            [model.output(output)], model.get_parameters(), OPENVINO_OUTPUTS[output]
+        )
+        settings = {
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": streams,
+            "CPU_RUNTIME_CACHE_CAPACITY": _CACHED_KERNELS,
+        }
+        compiled = core.compile_model(cut, _DEVICE, settings)
+        self._requests = [compiled.create_infer_request() for _ in range(streams)]
+
+    def run(self, images: NDArray[np.uint8], result: NDArray[Any]) -> None:
+        """Run images (N, H, W, C) into `result`, without a copy of either."""
+        if len(self._requests) == 1:
+            _start(self._requests[0], images, result).wait()
+            return
+        for first in range(0, len(images), len(self._requests)):
+            last = min(first + len(self._requests), len(images))
+            started = [
+                _start(request, images[i : i + 1], result[i : i + 1])
+                for i, request in zip(range(first, last), self._requests, strict=False)
+            ]
+            for request in started:
+                request.wait()
+
+
+def _start(
+    request: openvino.InferRequest, images: NDArray[np.uint8], result: NDArray[Any]
+) -> openvino.InferRequest:
+    request.set_input_tensor(openvino.Tensor(np.ascontiguousarray(images), shared_memory=True))
+    request.set_output_tensor(openvino.Tensor(result, shared_memory=True))
+    request.start_async()
+    return request
+
+
+def _streams_worth_measuring(threads: int) -> int:
+    return threads // 2 if threads >= _THREADS_WORTH_STREAMS else 1
+
+
+def _choose(
+    wanted: Precision, contract: Contract, capabilities: list[str]
+) -> tuple[Precision, str]:
+    """The precision to compute in, and why. Raises EngineUnavailableError."""
+    held = contract.openvino_precisions
+    if wanted == "auto":
+        if "int8" in held and ("INT8" in capabilities or "fp32" not in held):
+            return "int8", "int8 is the fastest that the artefact holds"
+        if "fp32" in held:
+            return "fp32", "the artefact holds no int8 files that this CPU is faster with"
+    elif wanted == "bf16" and "BF16" not in capabilities:
+        raise EngineUnavailableError(
+            "this CPU does not compute in bf16; set SEGSERVE_PRECISION to auto, fp32 or int8"
+        )
+    elif _stored(wanted) in held:
+        return wanted, f"SEGSERVE_PRECISION says {wanted}"
+    missing = "int8" if wanted == "int8" else "fp32"
+    command = "segtrain quantize" if missing == "int8" else "segtrain export"
+    raise EngineUnavailableError(
+        f"the artefact holds no OpenVINO files of {missing}; `{command}` makes them, or set SEGSERVE_ENGINE to auto"
+    )
+
+
+def _stored(precision: Precision) -> StoredPrecision:
+    """Which file a precision is computed from."""
+    return "int8" if precision == "int8" else "fp32"
+
+
+def _time(cut: _Cut, images: int, side: int, channels: int) -> float:
+    """Least seconds of a few runs over gray images, after one that is not counted."""
+    batch = np.full((images, side, side, channels), 127, np.uint8)
+    result = np.empty(batch.shape[:3], np.uint8)
+    cut.run(batch, result)
+    least, begun = math.inf, time.perf_counter()
+    for _ in range(_TIMED_RUNS):
+        started = time.perf_counter()
+        cut.run(batch, result)
+        least = min(least, time.perf_counter() - started)
+        if time.perf_counter() - begun > _TIMED_SECONDS:
+            break
+    return least
+
+
+@cache  # one line a process and way to run, not one a model
+def _say_once(threads: int, streams: int, precision: str) -> None:
+    count = "1 thread" if threads == 1 else f"{threads} threads"
+    beside = f", {streams} images of a batch beside each other" if streams > 1 else ""
+    logger.info("OpenVINO computes on CPU with %s, in %s%s", count, precision, beside)

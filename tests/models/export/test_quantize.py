@@ -1,0 +1,139 @@
+"""int8 files as the user of `segtrain quantize` sees them, on a small network of random weights."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from models.architectures.networks import build_network
+from models.cli import main
+from models.contract import (
+    MODEL_CARD_PATH,
+    OPENVINO_PATH,
+    SegmentationClass,
+    openvino_path,
+    read_contract,
+    verify_files,
+)
+from models.export.saved_model import ModelFacts, export_network
+from models.training.evaluation import openvino_predictor, saved_model_predictor
+from tests.models.conftest import CLASSES, IGNORE, scene
+
+CARD = "# small\n\n## Data\n\nRectangles.\n\n## Training\n\nNone.\n"
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`small/1` with OpenVINO's fp32 files. Tests add versions beside it, and leave it as it is."""
+    keras.utils.set_random_seed(3)
+    facts = ModelFacts(
+        name="small",
+        classes=tuple(SegmentationClass.model_validate(c) for c in CLASSES),
+        background=0,
+        ignore=IGNORE,
+        architecture="unet (width 4)",
+        upsampling="bilinear",
+        training=None,
+    )
+    network = build_network(
+        "unet", classes=len(CLASSES), channels=3, width=4, upsampling="bilinear"
+    )
+    store = tmp_path_factory.mktemp("store")
+    return export_network(network, facts, CARD, store, with_openvino=True)
+
+
+@pytest.fixture(scope="module")
+def quantized(artefact: Path, dataset_folder: Path) -> Path:
+    """`small/2`: int8 beside fp32, the last layer kept in floating point."""
+    command = ["quantize", str(artefact), "--data", str(dataset_folder), "--images", "4"]
+    assert main([*command, "--max-drop", "100", "--keep-float", "_3$"]) == 0
+    return artefact.parent / "2"
+
+
+def test_the_exported_file_answers_as_the_signature_does(artefact: Path) -> None:
+    by_openvino = openvino_predictor(artefact / openvino_path("fp32"), "fp32")
+    by_tensorflow = saved_model_predictor(artefact)
+    images = scene(5, 61, 83)[0][np.newaxis]
+    assert np.mean(by_openvino.class_maps(images) == by_tensorflow.class_maps(images)) >= 0.9999
+    np.testing.assert_allclose(
+        by_openvino.probabilities(images), by_tensorflow.probabilities(images), atol=1e-3
+    )
+
+
+def test_the_new_version_is_whole_and_says_what_both_precisions_score(quantized: Path) -> None:
+    contract = read_contract(quantized)
+    verify_files(quantized, contract)
+    assert contract.openvino_precisions == ("fp32", "int8")
+    facts = contract.quantization
+    assert facts is not None
+    assert facts.calibration_images == 4
+    assert len(facts.kept_float) == 1
+    assert facts.scores["val"].keys() == facts.float_scores["val"].keys()
+    card = (quantized / MODEL_CARD_PATH).read_text()
+    assert card.index("## Data") < card.index("## int8") < card.index("## Training")
+    assert f"| val, int8 | {facts.scores['val']['pixel_accuracy']:.4f} |" in card
+    assert not list(quantized.parent.glob(".*"))
+
+
+def test_int8_files_hold_int8_weights_and_answer_much_like_fp32(quantized: Path) -> None:
+    model = (quantized / openvino_path("int8")).read_text()
+    assert 'element_type="i8"' in model
+    images = scene(6, 64, 96)[0][np.newaxis]
+    maps = [
+        openvino_predictor(quantized / openvino_path(precision), "fp32").class_maps(images)
+        for precision in ("fp32", "int8")
+    ]
+    assert np.mean(maps[0] == maps[1]) > 0.8
+
+
+def test_evaluate_scores_the_files_that_are_there(
+    artefact: Path, quantized: Path, dataset_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", str(quantized), "--data", str(dataset_folder), "--engine"]
+    assert main([*command, "openvino-int8"]) == 0
+    contract = read_contract(quantized)
+    assert contract.quantization is not None
+    score = contract.quantization.scores["val"]["mean_iou"]
+    assert f"mean iou                 {score:.4f}" in capsys.readouterr().out
+    command[1] = str(artefact)
+    assert main([*command, "openvino-int8"]) == 1
+    assert "holds no OpenVINO files of int8; it holds fp32" in capsys.readouterr().err
+
+
+def test_nothing_is_written_where_int8_loses_more_than_it_may(
+    artefact: Path, quantized: Path, dataset_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A drop of less than −100 points is more than any int8 can reach."""
+    before = sorted(artefact.parent.iterdir())
+    assert quantized in before
+    command = ["quantize", str(artefact), "--data", str(dataset_folder), "--images", "2"]
+    assert main([*command, "--max-drop", "-101"]) == 1
+    said = capsys.readouterr().err
+    assert "points of val mIoU" in said
+    assert "nothing was written" in said
+    assert sorted(artefact.parent.iterdir()) == before
+
+
+def test_a_pattern_that_finds_no_layer_lists_those_there_are(
+    artefact: Path, dataset_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["quantize", str(artefact), "--data", str(dataset_folder), "--keep-float", "logits"]
+    assert main(command) == 1
+    assert "finds no layer; there are conv00_3x3_4, conv01_3x3_4" in capsys.readouterr().err
+
+
+def test_in_its_own_place_and_int8_alone(quantized: Path, dataset_folder: Path) -> None:
+    """Last, for it changes `small/2`: a second run replaces the card's section and the scores."""
+    command = ["quantize", str(quantized), "--data", str(dataset_folder), "--images", "3"]
+    assert main([*command, "--max-drop", "100", "--replace", "--drop-fp32"]) == 0
+    contract = read_contract(quantized)
+    verify_files(quantized, contract)
+    assert contract.openvino_precisions == ("int8",)
+    assert contract.quantization is not None
+    assert contract.quantization.calibration_images == 3
+    assert contract.quantization.kept_float == ()
+    assert (quantized / MODEL_CARD_PATH).read_text().count("## int8") == 1
+    files = sorted(path.name for path in (quantized / OPENVINO_PATH).iterdir())
+    assert files == ["int8.bin", "int8.xml"]
+    assert not list(quantized.parent.glob(".*"))
