@@ -48,10 +48,12 @@ def add_command(commands: Commands) -> None:
 
 
 def _window(text: str) -> tuple[int, int]:
-    height, width = (int(side) for side in text.split(","))
-    if min(height, width) < 1:
-        raise ValueError
-    return height, width
+    sides = text.split(",")
+    if len(sides) != 2 or not all(side.strip().isdecimal() and int(side) for side in sides):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no height and width in pixels, such as 512,512"
+        )
+    return int(sides[0]), int(sides[1])
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:
