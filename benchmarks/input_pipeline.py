@@ -22,12 +22,11 @@ import tensorflow as tf
 from PIL import Image
 
 from benchmarks.measuring import alternate, begin, ratio, summary
-from models.architectures.networks import build_network
 from models.data import input as training_input
 from models.data.augmentation import Augmentation
 from models.data.dataset import Dataset
 from models.data.reading import read_dataset
-from models.training.losses import WeightedCrossEntropy
+from models.training.learner import begun_learner
 from models.training.recipe import Recipe, read_recipe
 
 RECIPE = Path(__file__).parents[1] / "models" / "recipes" / "street.toml"
@@ -100,20 +99,20 @@ def _batches(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[tf.Tensor, ...]
             Augmentation(recipe.augmentation, dataset.channels),
             batch_size=recipe.batch_size,
             seed=recipe.seed,
-            first_epoch=0,
-            epochs=10_000,
+            first_step=0,
+            steps=1_000_000,
         )
     )
 
 
 def _step(recipe: Recipe) -> Callable[[tuple[tf.Tensor, ...]], Any]:
-    """A training step of the recipe's network from random weights, compiled and run once."""
-    options = recipe.network.model_copy(update={"weights": None})
-    network = build_network(CLASSES, 3, options)
-    network.compile("adam", WeightedCrossEntropy([1.0] * CLASSES))
+    """A training step of the recipe's network from random weights, traced and run once."""
+    network = recipe.network.model_copy(update={"weights": None})
+    random = recipe.model_copy(update={"network": network})
+    learner = begun_learner(random, 3, [1.0] * CLASSES, steps=1000)
     shape = (recipe.batch_size, *recipe.augmentation.crop)
-    network.train_on_batch(tf.zeros((*shape, 3)), tf.zeros(shape, tf.uint8))
-    return lambda batch: network.train_on_batch(*batch)
+    learner.step((tf.zeros((*shape, 3)), tf.zeros(shape, tf.uint8)))
+    return learner.step
 
 
 def _measured(recipe: Recipe, work: Callable[[], Any], times: int) -> tuple[float, float]:

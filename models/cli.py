@@ -4,11 +4,11 @@ import argparse
 import os
 import sys
 
-from models.commands import adopt, check, evaluate, export, quantize, train
+from models.commands import adopt, check, evaluate, export, networks, quantize, train
 from models.contract import ContractError
 from models.training.recipe import RecipeError
 
-COMMANDS = (check, train, evaluate, export, quantize, adopt)
+COMMANDS = (check, networks, train, evaluate, export, quantize, adopt)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,6 +46,7 @@ def _user_errors() -> tuple[type[Exception], ...]:
         ("models.data.dataset", "DatasetError"),
         ("models.export.foreign", "AdoptionError"),
         ("models.export.saved_model", "ExportError"),
+        ("models.training.train", "TrainingError"),
     )
     loaded = [getattr(sys.modules[module], name) for module, name in named if module in sys.modules]
     return (RecipeError, ContractError, *loaded)

@@ -1,14 +1,22 @@
 """Encoders trained on ImageNet, cut into the feature maps a decoder wants."""
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
-from models.architectures.blocks import BATCH_NORM_MOMENTUM, BatchNorm
+from models.architectures.blocks import BATCH_NORM_MOMENTUM, BatchNorm, max_pool
 
 
 class BackboneWeightsError(Exception):
     """The weights are not where they were said to be, or belong to another network."""
+
+
+# ---- MobileNetV2
 
 
 def mobilenet_v2_features(
@@ -24,7 +32,8 @@ def mobilenet_v2_features(
     original = _mobilenet_v2(weights)
     # MobileNetV2 has no width or height of its own, so its layers can be laid over another input.
     trunk = keras.models.clone_model(original, input_tensors=image, clone_function=_own_layer)
-    trunk.set_weights(original.get_weights())
+    if weights is not None:
+        trunk.set_weights(original.get_weights())
     ends = {
         2: "expanded_conv_project_BN",
         4: "block_2_add",
@@ -75,3 +84,150 @@ def _downloaded() -> keras.Model:
         raise BackboneWeightsError(
             f"Keras could not fetch the ImageNet weights ({error}); give the path of a weights file instead"
         ) from error
+
+
+# ---- VGG16
+
+VGG16_CONVOLUTIONS = (2, 2, 3, 3, 3)  # a stage (Simonyan and Zisserman 2015, table 1, column D)
+VGG16_WIDTHS = (1, 2, 4, 8, 8)  # times `width`, which is 64 in the paper
+_IMAGENET_MEAN_RGB = (
+    123.68,
+    116.779,
+    103.939,
+)  # what the published weights expect to be subtracted
+_PIXEL_SCALE = 64.0  # about one standard deviation, so that a random start gets inputs near 1
+
+
+@dataclass(frozen=True)
+class Vgg16Stages:
+    """By stride: each stage's last `features`, what its pooling makes of them, and that pooling's `indices` if wanted."""
+
+    features: dict[int, keras.KerasTensor]
+    pooled: dict[int, keras.KerasTensor]
+    indices: dict[int, keras.KerasTensor]
+
+
+def vgg16_stages(
+    image: keras.KerasTensor, width: int, *, batch_norm: bool = False, with_indices: bool = False
+) -> Vgg16Stages:
+    """The 13 convolutions of VGG16 on pixel values 0–255, random until `load_vgg16`.
+
+    `features` and `indices` are at strides 1 to 16, `pooled` at 2 to 32. `batch_norm` puts one behind each convolution, as
+    SegNet does.
+    """
+    x = image
+    if x.shape[-1] == 1:
+        x = keras.layers.Concatenate(name="gray_to_rgb")([x] * 3)
+    offset = [-mean / _PIXEL_SCALE for mean in _IMAGENET_MEAN_RGB]
+    x = keras.layers.Rescaling(1 / _PIXEL_SCALE, offset=offset, name="scale")(x)
+    stages = Vgg16Stages({}, {}, {})
+    for stage, (convolutions, multiple) in enumerate(
+        zip(VGG16_CONVOLUTIONS, VGG16_WIDTHS, strict=True), start=1
+    ):
+        for number in range(1, convolutions + 1):
+            x = _vgg16_convolution(x, width * multiple, f"block{stage}_conv{number}", batch_norm)
+        stride = 2 ** (stage - 1)
+        stages.features[stride] = x
+        x, indices = max_pool(x, f"block{stage}_pool", with_indices)
+        stages.pooled[2 * stride] = x
+        if indices is not None:
+            stages.indices[stride] = indices
+    return stages
+
+
+def _vgg16_convolution(
+    x: keras.KerasTensor, filters: int, name: str, batch_norm: bool
+) -> keras.KerasTensor:
+    x = keras.layers.Conv2D(filters, 3, padding="same", kernel_initializer="he_normal", name=name)(
+        x
+    )
+    if batch_norm:
+        x = BatchNorm(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+def load_vgg16(network: keras.Model, weights: str) -> None:
+    """Put VGG16's weights into a network that was built on `vgg16_stages`.
+
+    `weights` is a file of `keras.applications.VGG16` (`.weights.h5`, or the older `.h5`), or "imagenet" (Keras downloads
+    it). Where the network has fc6 and fc7 and the file the classifier's fc1 and fc2, these become convolutions (Long et
+    al. 2015, section 3.1). Raises BackboneWeightsError.
+    """
+    wants_classifier = any(layer.name == "fc6" for layer in network.layers)
+    kept = _downloaded_vgg16(wants_classifier) if weights == "imagenet" else read_vgg16(weights)
+    names = {name: name for name in _vgg16_names()}
+    if wants_classifier and "fc1" in kept:
+        names |= {"fc6": "fc1", "fc7": "fc2"}
+    for ours, theirs in names.items():
+        layer = network.get_layer(ours)
+        kernel, bias = kept[theirs]
+        shape = tuple(layer.kernel.shape)
+        if kernel.size != np.prod(shape) or bias.shape != (shape[-1],):
+            raise BackboneWeightsError(
+                f"{theirs} of {weights} has a kernel of {kernel.shape}, the network's {ours} one of {shape}; "
+                "VGG16's published weights fit width = 64"
+            )
+        # A fully connected layer over (7, 7, channels) is a 7×7 convolution: the same numbers in the same order.
+        kernel = kernel.reshape(shape)
+        if ours == "block1_conv1":  # trained on BGR pixels that were not scaled
+            kernel = kernel[:, :, ::-1] * _PIXEL_SCALE
+        layer.set_weights([kernel, bias])
+
+
+def read_vgg16(path: str) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Kernel and bias by layer name, of a VGG16 weights file with or without its classifier.
+
+    Raises BackboneWeightsError.
+    """
+    groups: dict[str, dict[int, NDArray[np.float32]]] = {}
+
+    def collect(name: str, entry: object) -> None:
+        if isinstance(entry, h5py.Dataset) and entry.size:
+            place = name.rpartition("/")[0].removesuffix("/vars")
+            groups.setdefault(place, {})[min(entry.ndim, 2)] = np.asarray(entry)
+
+    try:
+        with h5py.File(path) as file:
+            file.visititems(collect)
+    except OSError as error:
+        raise BackboneWeightsError(
+            f"no VGG16 weights at {path} ({error}); give the path of a weights file of "
+            "keras.applications.VGG16, or 'imagenet' to let Keras fetch them"
+        ) from error
+    # Older files name the layers; newer ones number them by kind: conv2d, conv2d_1, …, dense, dense_1, …
+    ordered = sorted(groups, key=_kind_and_number)
+    kept = {
+        name: (groups[place][2], groups[place][1])
+        for name, place in zip((*_vgg16_names(), "fc1", "fc2"), ordered, strict=False)
+        if set(groups[place]) == {1, 2}
+    }
+    if not kept.keys() >= set(_vgg16_names()):
+        raise BackboneWeightsError(
+            f"{path} does not hold the 13 convolutions of VGG16; give a weights file of keras.applications.VGG16"
+        )
+    return kept
+
+
+def _kind_and_number(place: str) -> list[str | int]:
+    last = place.rpartition("/")[2]
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", last)]
+
+
+def _vgg16_names() -> list[str]:
+    return [
+        f"block{stage}_conv{number}"
+        for stage, convolutions in enumerate(VGG16_CONVOLUTIONS, start=1)
+        for number in range(1, convolutions + 1)
+    ]
+
+
+def _downloaded_vgg16(
+    classifier: bool,
+) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    try:
+        model = keras.applications.VGG16(include_top=classifier)
+    except Exception as error:  # Keras raises nothing narrower where a download fails
+        raise BackboneWeightsError(
+            f"Keras could not fetch the ImageNet weights ({error}); give the path of a weights file instead"
+        ) from error
+    return {layer.name: tuple(layer.get_weights()) for layer in model.layers if layer.weights}

@@ -5,6 +5,9 @@ from typing import Any, cast
 import keras
 import tensorflow as tf
 
+from models.architectures.options import Padding
+from models.architectures.upsampling import MaxPoolWithIndices
+
 BATCH_NORM_MOMENTUM = 0.9  # Keras' 0.99 lags behind in trainings of a few thousand steps
 
 
@@ -31,67 +34,103 @@ class BatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]
             is_training=learning,
         )
         if learning:
+            replica = tf.distribute.get_replica_context()
+            if replica is not None and replica.num_replicas_in_sync > 1:
+                # Each device would keep the statistics of its own share of the batch.
+                batch_mean, batch_variance = replica.all_reduce(
+                    tf.distribute.ReduceOp.MEAN, [batch_mean, batch_variance]
+                )
             keep = self.momentum
             self.moving_mean.assign(mean * keep + batch_mean * (1 - keep))
             self.moving_variance.assign(variance * keep + batch_variance * (1 - keep))
         return y
 
 
-def conv_block(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
-    """3×3 'same' convolution, BatchNorm, ReLU; He initialisation (Ronneberger et al. 2015, section 3)."""
+def conv_block(
+    x: keras.KerasTensor, filters: int, name: str, padding: Padding = "same"
+) -> keras.KerasTensor:
+    """3×3 convolution and ReLU; He initialisation (Ronneberger et al. 2015, section 3).
+
+    'valid' is as in the paper, two pixels less each way and a bias; 'same' has BatchNorm between, as people use it.
+    """
+    paper = padding == "valid"
     x = keras.layers.Conv2D(
         filters,
         3,
-        padding="same",
-        use_bias=False,
+        padding=padding,
+        use_bias=paper,
         kernel_initializer="he_normal",
         name=f"{name}_conv",
     )(x)
-    x = BatchNorm(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
+    if not paper:
+        x = BatchNorm(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
-def double_conv_block(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
+def double_conv_block(
+    x: keras.KerasTensor, filters: int, name: str, padding: Padding = "same"
+) -> keras.KerasTensor:
     """Two `conv_block`s, U-Net's unit."""
-    x = conv_block(x, filters, f"{name}_1")
-    return conv_block(x, filters, f"{name}_2")
+    x = conv_block(x, filters, f"{name}_1", padding)
+    return conv_block(x, filters, f"{name}_2", padding)
+
+
+def max_pool(
+    x: keras.KerasTensor, name: str, with_indices: bool
+) -> tuple[keras.KerasTensor, keras.KerasTensor | None]:
+    """2×2 max-pooling, and the indices of the maxima where a decoder will want them."""
+    if with_indices:
+        pooled, indices = MaxPoolWithIndices(name=name)(x)
+        return pooled, indices
+    return keras.layers.MaxPooling2D(2, name=name)(x), None
 
 
 class MirrorPad(keras.layers.Layer):  # type: ignore[misc]
     """Mirror-pad (N, H, W, C) at the bottom and right until H and W are multiples of `stride`.
 
     The border pixel is not repeated (numpy's "reflect"); where the image is smaller than what it needs, the mirror
-    image is mirrored again, so any H, W ≥ 1 will do.
+    image is mirrored again, so any H, W ≥ 1 will do. For valid convolutions H and W become a multiple of the stride and
+    `remainder` more, and `margin` pixels are mirrored in on every side (Ronneberger et al. 2015, figure 2).
     """
 
-    def __init__(self, stride: int, **layer_options: Any) -> None:
+    def __init__(
+        self, stride: int, margin: int = 0, remainder: int = 0, **layer_options: Any
+    ) -> None:
         super().__init__(**layer_options)
         self.stride = stride
+        self.margin = margin
+        self.remainder = remainder
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
         for axis in (1, 2):
             static = images.shape[axis]
-            if static is None or static % self.stride:
+            if static is None or self._with_margins(static) != static:
                 images = tf.gather(
                     images, self._mirrored_indices(tf.shape(images)[axis]), axis=axis
                 )
         return images
 
     def _mirrored_indices(self, size: tf.Tensor) -> tf.Tensor:
-        padded = -(-size // self.stride) * self.stride
         period = tf.maximum(2 * (size - 1), 1)
-        position = tf.range(padded) % period
+        end = self._with_margins(size) - self.margin
+        position = tf.range(-self.margin, end) % period
         return tf.where(position < size, position, period - position)
+
+    def _with_margins(self, size: Any) -> Any:
+        beyond = -((self.remainder - size) // self.stride) * self.stride
+        return self.remainder + beyond + 2 * self.margin
 
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         batch, height, width, channels = shape
-        return batch, self._padded(height), self._padded(width), channels
-
-    def _padded(self, size: int | None) -> int | None:
-        return size and -(-size // self.stride) * self.stride
+        padded = [size and self._with_margins(size) for size in (height, width)]
+        return batch, *padded, channels
 
     def get_config(self) -> dict[str, Any]:
-        return cast(dict[str, Any], super().get_config()) | {"stride": self.stride}
+        return cast(dict[str, Any], super().get_config()) | {
+            "stride": self.stride,
+            "margin": self.margin,
+            "remainder": self.remainder,
+        }
 
 
 class CropLike(keras.layers.Layer):  # type: ignore[misc]

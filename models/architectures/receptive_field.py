@@ -13,7 +13,7 @@ from fractions import Fraction
 import keras
 
 from models.architectures.blocks import CropLike, MirrorPad
-from models.architectures.upsampling import Resize
+from models.architectures.upsampling import MaxPoolWithIndices, MaxUnpool, Resize, Unpool
 
 
 @dataclass(frozen=True)
@@ -35,29 +35,38 @@ def receptive_field_radius(network: keras.Model) -> int | None:
     Height and width behave alike in the networks here; the larger of the two kernels' sizes counts.
     Raises UnknownReachError for a layer this module knows nothing of.
     """
-    reaches: dict[int, Reach | None] = {}
+    output = reaches(network)[id(network.outputs[0])]
+    return None if output is None else math.ceil(max(output.before, output.after))
+
+
+def reaches(network: keras.Model) -> dict[int, Reach | None]:
+    """The reach of every tensor of a functional network, by the tensor's `id`; None with global context.
+
+    Raises UnknownReachError.
+    """
+    found: dict[int, Reach | None] = {}
     for tensor in network.inputs:
-        reaches[id(tensor)] = Reach(Fraction(1), Fraction(0), Fraction(0))
+        found[id(tensor)] = Reach(Fraction(1), Fraction(0), Fraction(0))
     for depth in sorted(network._nodes_by_depth, reverse=True):
         for node in network._nodes_by_depth[depth]:
             if not node.input_tensors:
                 continue
-            incoming = [reaches[id(tensor)] for tensor in node.input_tensors]
+            incoming = [found[id(tensor)] for tensor in node.input_tensors]
             outgoing = _through(node.operation, incoming)
-            reaches.update({id(tensor): outgoing for tensor in node.outputs})
-    output = reaches[id(network.outputs[0])]
-    return None if output is None else math.ceil(max(output.before, output.after))
+            found.update({id(tensor): outgoing for tensor in node.outputs})
+    return found
 
 
 def _through(layer: keras.layers.Layer, incoming: list[Reach | None]) -> Reach | None:
     known = [reach for reach in incoming if reach is not None]
     if len(known) < len(incoming):
         return None
+    together = _union(known)
     if isinstance(layer, POINTWISE):
-        return _union(known)
+        return together
     for kind, rule in RULES.items():
         if isinstance(layer, kind):
-            return rule(layer, known[0])
+            return rule(layer, together)
     raise UnknownReachError(f"how far a {type(layer).__name__} layer sees is not known; add a rule")
 
 
@@ -111,11 +120,7 @@ def _resize(layer: Resize, reach: Reach) -> Reach:
     """Half-pixel centres: output q lies at (q + 0.5) / factor - 0.5 of the input, between two pixels of it or more."""
     factor = layer.factor
     if layer.interpolation == "nearest":
-        return Reach(
-            reach.step / factor,
-            reach.before + reach.step * Fraction(factor - 1, factor),
-            reach.after,
-        )
+        return _repeated(reach, factor)
     reach_in_pixels = {"bilinear": 1, "bicubic": 2}[layer.interpolation]
     offset = Fraction(factor - 1, 2 * factor)
     return Reach(
@@ -125,9 +130,24 @@ def _resize(layer: Resize, reach: Reach) -> Reach:
     )
 
 
-def _padding_to_stride(_layer: MirrorPad, reach: Reach) -> Reach:
-    """What is mirrored in lies nearer than the pixel it stands for."""
-    return reach
+def _repeated(reach: Reach, factor: int) -> Reach:
+    """Output q depends on input q // factor: nearest interpolation, and every unpooling."""
+    return Reach(
+        reach.step / factor, reach.before + reach.step * Fraction(factor - 1, factor), reach.after
+    )
+
+
+def _shifted(reach: Reach, pixels: int) -> Reach:
+    """Output q depends on input q - pixels."""
+    shift = reach.step * pixels
+    return replace(reach, before=reach.before + shift, after=reach.after - shift)
+
+
+def _cropping(layer: keras.layers.Cropping2D, reach: Reach) -> Reach:
+    (top, _), (left, _) = layer.cropping
+    if top != left:
+        raise UnknownReachError(f"{layer.name} crops height and width by different amounts")
+    return _shifted(reach, -top)
 
 
 POINTWISE = (
@@ -136,6 +156,7 @@ POINTWISE = (
     keras.layers.BatchNormalization,
     keras.layers.Concatenate,
     keras.layers.Dropout,
+    keras.layers.Multiply,
     keras.layers.ReLU,
     keras.layers.Rescaling,
 )
@@ -147,8 +168,13 @@ RULES: dict[type, Callable[[keras.layers.Layer, Reach], Reach | None]] = {
     keras.layers.DepthwiseConv2D: _convolution,
     keras.layers.MaxPooling2D: _pooling,
     keras.layers.ZeroPadding2D: _zero_padding,
+    keras.layers.Cropping2D: _cropping,
     Resize: _resize,
-    MirrorPad: _padding_to_stride,
-    CropLike: _padding_to_stride,
+    Unpool: lambda layer, reach: _repeated(reach, layer.factor),
+    MaxPoolWithIndices: lambda _layer, reach: _sliding(reach, 2, 2, "valid"),
+    MaxUnpool: lambda _layer, reach: _repeated(reach, 2),
+    # What is mirrored in lies nearer than the pixel it stands for.
+    MirrorPad: lambda layer, reach: _shifted(reach, layer.margin),
+    CropLike: lambda _layer, reach: reach,
     keras.layers.GlobalAveragePooling2D: lambda _layer, _reach: None,
 }

@@ -1,45 +1,67 @@
 """U-Net (Ronneberger, Fischer, Brox: "U-Net: Convolutional Networks for Biomedical Image Segmentation", 2015).
 
 A contracting path doubles the features while it halves the resolution; an expanding path goes back up and takes, at each
-resolution, the contracting path's features beside its own. Here with 'same' convolutions and BatchNorm, so that the logits
-have the image's size. The contracting path is the paper's, or a MobileNetV2 (Sandler et al. 2018) with ImageNet weights.
+resolution, the contracting path's features beside its own. padding = "valid" is the paper's network to the last weight, with
+its mirrored surroundings (the overlap-tile strategy) inside the model; padding = "same" has BatchNorm, as people use it. The
+contracting path is the paper's, VGG16's (Simonyan and Zisserman 2015), or MobileNetV2's (Sandler et al. 2018).
 """
-
-from typing import Literal
 
 import keras
 
-from models.architectures.backbones import mobilenet_v2_features
-from models.architectures.blocks import CropLike, MirrorPad, double_conv_block, scaled_input
-from models.architectures.options import Upsampling
-from models.architectures.upsampling import UPSAMPLINGS, Resize, Upsample
+from models.architectures.backbones import load_vgg16, mobilenet_v2_features, vgg16_stages
+from models.architectures.blocks import (
+    CropLike,
+    MirrorPad,
+    double_conv_block,
+    max_pool,
+    scaled_input,
+)
+from models.architectures.options import Encoder, Padding, Upsampling
+from models.architectures.upsampling import UPSAMPLINGS, Resize, Upsample, up_convolution
 
 PLAIN_LEVELS = 5  # five resolutions, four poolings: the paper's figure 1
 MOBILENET_DECODER_FILTERS = {16: 128, 8: 64, 4: 48, 2: 32}
 
+Features = dict[int, keras.KerasTensor]
+
 # ---- blocks
 
 
-def _plain_features(x: keras.KerasTensor, width: int) -> dict[int, keras.KerasTensor]:
-    """The paper's contracting path: stride to features, `width` channels at stride 1 and twice as many each level."""
-    features = {}
+def contracting_path(
+    x: keras.KerasTensor, width: int, *, padding: Padding = "same", with_indices: bool = False
+) -> tuple[Features, Features]:
+    """The paper's: by stride, features (`width` channels at stride 1, twice as many each level) and pooling indices."""
+    features: Features = {}
+    indices_by_stride: Features = {}
     for level in range(PLAIN_LEVELS):
         if level > 0:
-            x = keras.layers.MaxPooling2D(2, name=f"down{level}_pool")(x)
-        x = double_conv_block(x, width * 2**level, f"down{level}")
+            x, indices = max_pool(x, f"down{level}_pool", with_indices)
+            if indices is not None:
+                indices_by_stride[2 ** (level - 1)] = indices
+        x = double_conv_block(x, width * 2**level, f"down{level}", padding)
         features[2**level] = x
-    return features
+    return features, indices_by_stride
 
 
-def _expand(
-    features: dict[int, keras.KerasTensor], filters: dict[int, int], upsample: Upsample
+def _expanding_path(
+    features: Features,
+    indices: Features,
+    filters: dict[int, int],
+    upsample: Upsample,
+    padding: Padding,
 ) -> keras.KerasTensor:
-    """The expanding path: from the coarsest features to stride min(filters), with a skip at each stride."""
+    """From the coarsest features to stride min(filters), with a skip at each stride."""
     x = features[max(features)]
     for stride in sorted(filters, reverse=True):
-        x = upsample(x, filters[stride], 2, f"up{stride}")
-        x = keras.layers.Concatenate(name=f"up{stride}_skip")([features[stride], x])
-        x = double_conv_block(x, filters[stride], f"up{stride}")
+        skip, places = features[stride], indices.get(stride)
+        if padding == "valid":  # the contracting path's features are larger all round
+            skip = keras.layers.Cropping2D(VALID_CROP[stride], name=f"up{stride}_crop")(skip)
+            if places is not None:
+                crop = keras.layers.Cropping2D(VALID_CROP[stride] // 2, name=f"up{stride}_places")
+                places = crop(places)
+        x = upsample(x, filters[stride], 2, f"up{stride}", places)
+        x = keras.layers.Concatenate(name=f"up{stride}_skip")([skip, x])
+        x = double_conv_block(x, filters[stride], f"up{stride}", padding)
     return x
 
 
@@ -50,36 +72,99 @@ def build_unet(
     classes: int,
     channels: int,
     *,
-    encoder: Literal["plain", "mobilenet_v2"] = "plain",
+    encoder: Encoder = "plain",
     width: int = 64,
     upsampling: Upsampling = "transposed",
+    padding: Padding = "same",
     weights: str | None = None,
     dropout: float = 0.0,
 ) -> keras.Model:
     """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W ≥ 1.
 
-    `width` is the plain encoder's number of features at full resolution (64 in the paper). The MobileNetV2 decoder ends
-    at stride 2 and its logits are interpolated: full-resolution convolutions would cost more than all the rest.
+    `width` is the number of features at full resolution (64 in the papers; not of MobileNetV2, whose decoder ends at
+    stride 2 and whose logits are interpolated: full-resolution convolutions would cost more than all the rest).
+    Raises BackboneWeightsError.
     """
     image = keras.Input((None, None, channels), name="image")
-    x = MirrorPad(STRIDE[encoder], name="mirror_pad")(image)
-    if encoder == "plain":
-        features = _plain_features(scaled_input(x, channels), width)
-        filters = {2**level: width * 2**level for level in range(PLAIN_LEVELS - 1)}
+    if padding == "valid":
+        x = MirrorPad(STRIDE[encoder], VALID_MARGIN, VALID_REMAINDER, name="mirror_pad")(image)
     else:
-        features = mobilenet_v2_features(scaled_input(x, 3), weights)
-        filters = MOBILENET_DECODER_FILTERS
+        x = MirrorPad(STRIDE[encoder], name="mirror_pad")(image)
+    x = _logits(x, classes, encoder, width, upsampling, padding, weights, dropout)
+    logits = CropLike(dtype="float32", name="crop")((x, image))
+    network = keras.Model(image, logits, name="unet")
+    if encoder == "vgg16" and weights is not None:
+        load_vgg16(network, weights)
+    return network
+
+
+def build_papers_unet(
+    classes: int, channels: int, width: int = 64, dropout: float = 0.0
+) -> keras.Model:
+    """The bare network of figure 1: (N, H, W, channels) to logits (N, H - 184, W - 184, classes), 572 to 388.
+
+    H and W are 188 and a multiple of 16 more. Its weights are those of `build_unet(padding="valid")`.
+    """
+    image = keras.Input((None, None, channels), name="image")
+    logits = _logits(image, classes, "plain", width, "transposed", "valid", None, dropout)
+    return keras.Model(image, logits, name="unet")
+
+
+def _logits(
+    x: keras.KerasTensor,
+    classes: int,
+    encoder: Encoder,
+    width: int,
+    upsampling: Upsampling,
+    padding: Padding,
+    weights: str | None,
+    dropout: float,
+) -> keras.KerasTensor:
+    features, indices = _encode(x, encoder, width, padding, weights, upsampling == "max_unpool")
+    filters = (
+        MOBILENET_DECODER_FILTERS
+        if encoder == "mobilenet_v2"
+        else {2**level: width * 2**level for level in range(PLAIN_LEVELS - 1)}
+    )
     coarsest = max(features)
     features[coarsest] = keras.layers.Dropout(dropout, name="dropout")(features[coarsest])
-    x = _expand(features, filters, UPSAMPLINGS[upsampling])
+    papers_own = padding == "valid" and upsampling == "transposed"
+    upsample = up_convolution if papers_own else UPSAMPLINGS[upsampling]
+    x = _expanding_path(features, indices, filters, upsample, padding)
     x = keras.layers.Conv2D(classes, 1, dtype="float32", name="logits")(x)
     if min(filters) > 1:
-        x = Resize(min(filters), "bilinear", name="to_full_resolution")(x)
-    logits = CropLike(name="crop")((x, image))
-    return keras.Model(image, logits, name="unet")
+        x = Resize(min(filters), "bilinear", dtype="float32", name="to_full_resolution")(x)
+    return x
+
+
+def _encode(
+    x: keras.KerasTensor,
+    encoder: Encoder,
+    width: int,
+    padding: Padding,
+    weights: str | None,
+    with_indices: bool,
+) -> tuple[Features, Features]:
+    if encoder == "mobilenet_v2":
+        return mobilenet_v2_features(scaled_input(x, 3), weights), {}
+    if encoder == "vgg16":
+        stages = vgg16_stages(x, width, with_indices=with_indices)
+        return stages.features, stages.indices
+    x = scaled_input(x, x.shape[-1])
+    return contracting_path(x, width, padding=padding, with_indices=with_indices)
 
 
 # ---- its facts
 
 # The coarsest stride, of which padded H and W are multiples.
-STRIDE = {"plain": 2 ** (PLAIN_LEVELS - 1), "mobilenet_v2": 32}
+STRIDE: dict[Encoder, int] = {
+    "plain": 2 ** (PLAIN_LEVELS - 1),
+    "mobilenet_v2": 32,
+    "vgg16": 2 ** (PLAIN_LEVELS - 1),
+}
+
+# Valid convolutions, figure 1: what is cropped from each side of the features at a stride; what the whole network takes from
+# each side of the image; and the size that comes out beyond a multiple of 16, so that every pooling finds an even size.
+VALID_CROP = {8: 4, 4: 16, 2: 40, 1: 88}
+VALID_MARGIN = 92
+VALID_REMAINDER = 4

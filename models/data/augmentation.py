@@ -1,101 +1,187 @@
-"""Random views of an image and its mask: Keras' augmentation layers, seeded for each example.
+"""Random views of an image and its mask.
 
-Left alone, a Keras layer inside tf.data draws from one generator that parallel calls share, so that runs differ. Here each
-example brings its own seed, and a view depends on nothing else.
+A view is one map of coordinates (place, scale, rotation, flips, elastic deformation), so that pixels are sampled once, and one
+3×3 matrix of colours. It depends on its key alone, so the same key gives the same view whatever runs beside it.
 """
 
-import keras
+import math
+
 import tensorflow as tf
 
+from models.data.dataset import VOID
 from models.data.options import AugmentationOptions
 
-VOID = 255  # in masks: no class, nothing to learn; datasets hold at most 255 classes
+MIDDLE_GRAY = 127.5
+ELASTIC_GRID = 3  # Ronneberger et al. 2015, section 3.1
+# ITU-R BT.601: luma, and the two axes in whose plane hue is an angle.
+RGB_TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
 
 
-class ExampleSeed(keras.random.SeedGenerator):  # type: ignore[misc]
-    """Gives a Keras layer the seeds that belong to one example: each draw folds its count into the example's key."""
+class Draw:
+    """Uniform and normal numbers that belong to one key: each draw folds its count into the key."""
 
     def __init__(self, key: tf.Tensor) -> None:
-        # The parent's __init__ makes the shared variable that this class is there to avoid.
         self._key = key
-        self._draws = 0
+        self._count = 0
 
-    def next(self, ordered: bool = True) -> tf.Tensor:  # noqa: ARG002
-        self._draws += 1
-        return tf.random.experimental.stateless_fold_in(self._key, self._draws)
+    def _seed(self) -> tf.Tensor:
+        self._count += 1
+        return tf.random.experimental.stateless_fold_in(self._key, self._count)
+
+    def uniform(self, low: float, high: float, shape: tuple[int, ...] = ()) -> tf.Tensor:
+        return tf.random.stateless_uniform(shape, self._seed(), low, high)
+
+    def whole(self, count: int) -> tf.Tensor:
+        """A whole number from 0 to `count` - 1, int32 ()."""
+        return tf.random.stateless_uniform((), self._seed(), 0, count, tf.int32)
+
+    def normal(self, shape: tuple[int, ...]) -> tf.Tensor:
+        return tf.random.stateless_normal(shape, self._seed())
 
 
 class Augmentation:
     """Cuts a random view of `options.crop` out of an image (H, W, C) and its mask (H, W)."""
 
     def __init__(self, options: AugmentationOptions, channels: int) -> None:
-        self._crop = options.crop
-        low, high = options.scale
-        self._smallest_scale = low
-        self._geometry: list[keras.layers.Layer] = []
-        self._colour: list[keras.layers.Layer] = []
-        if options.flip:
-            self._geometry.append(keras.layers.RandomFlip("horizontal"))
-        if (low, high) != (1.0, 1.0):
-            # Keras' factor is that of the field of view: -0.5 halves it, which doubles what is seen.
-            self._geometry.append(
-                keras.layers.RandomZoom((1 / high - 1, 1 / low - 1), fill_mode="reflect")
-            )
-        values = (0, 255)
-        if options.brightness:
-            self._colour.append(keras.layers.RandomBrightness(options.brightness, values))
-        if options.contrast:
-            self._colour.append(keras.layers.RandomContrast(options.contrast, values))
-        if channels == 3 and options.saturation:
-            self._colour.append(
-                keras.layers.RandomSaturation(
-                    (0.5 - options.saturation / 2, 0.5 + options.saturation / 2), values
-                )
-            )
-        if channels == 3 and options.hue:
-            self._colour.append(keras.layers.RandomHue(options.hue, values))
+        self._options = options
+        self._channels = channels
 
     def __call__(
-        self, image: tf.Tensor, mask: tf.Tensor, key: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map uint8 image, uint8 mask and an int32 key (2,) to a float32 (h, w, C) and a uint8 (h, w) of crop size."""
-        seed = ExampleSeed(key)
-        reach = [int(-(-size // self._smallest_scale)) for size in self._crop]
-        image, mask = self._window(image, mask[..., tf.newaxis], reach, seed)
-        # Keras' layers take batches; this is one of one.
-        images = tf.cast(image, tf.float32)[tf.newaxis]
-        masks = tf.cast(mask, tf.float32)[tf.newaxis]
-        for layer in self._geometry:
-            view = layer.get_random_transformation({"images": images}, training=True, seed=seed)
-            images = layer.transform_images(images, view, training=True)
-            masks = layer.transform_segmentation_masks(masks, view, training=True)
-        image, mask = self._padded(images[0], masks[0])
-        image, mask = self._window(image, mask, list(self._crop), seed)
-        images = tf.ensure_shape(image, (*self._crop, image.shape[-1]))[tf.newaxis]
-        for layer in self._colour:
-            view = layer.get_random_transformation({"images": images}, training=True, seed=seed)
-            images = layer.transform_images(images, view, training=True)
-        mask = tf.ensure_shape(mask[..., 0], self._crop)
-        return tf.clip_by_value(images[0], 0.0, 255.0), tf.cast(mask, tf.uint8)
+        self, image: tf.Tensor, mask: tf.Tensor, key: tf.Tensor, border: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, ...]:
+        """Map uint8 image, uint8 mask and an int32 key (2,) to a float32 (h, w, C) and a uint8 (h, w) of crop size.
 
-    def _window(
-        self, image: tf.Tensor, mask: tf.Tensor, size: list[int], seed: ExampleSeed
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Cut a random window of at most `size` out of both. (Keras' RandomCrop resizes a smaller mask bilinearly.)"""
-        available = tf.shape(image)[:2]
-        window = tf.minimum(available, size)
-        share = tf.random.stateless_uniform((2,), seed.next())
-        room = tf.cast(available - window + 1, tf.float32)
-        start = tf.minimum(tf.cast(share * room, tf.int32), available - window)
-        begin, extent = tf.concat([start, [0]], 0), tf.concat([window, [-1]], 0)
-        return tf.slice(image, begin, extent), tf.slice(mask, begin, extent)
+        `border` float32 (H, W) goes the mask's way and is a third float32 (h, w).
+        """
+        draw = Draw(key)
+        size = tf.shape(mask)
+        places, outside = self._mirrored(self._places(size, draw), size)
+        view = tf.where(outside[..., tf.newaxis], MIDDLE_GRAY, _bilinear(image, places))
+        view = self._recoloured(tf.ensure_shape(view, (*self._options.crop, self._channels)), draw)
+        ids = tf.where(outside, tf.constant(VOID, tf.uint8), _nearest(mask, places))
+        parts = (view, tf.ensure_shape(ids, self._options.crop))
+        if border is None:
+            return parts
+        weights = tf.where(outside, 0.0, _nearest(border, places))
+        return (*parts, tf.ensure_shape(weights, self._options.crop))
 
-    def _padded(self, image: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Bring a smaller image up to the crop: middle gray around it, and nothing to learn there."""
-        missing = tf.maximum(self._crop - tf.shape(image)[:2], 0)
-        before = missing // 2
-        padding = tf.pad(tf.stack([before, missing - before], axis=1), [[0, 1], [0, 0]])
-        return (
-            tf.pad(image, padding, constant_values=127.5),
-            tf.pad(mask, padding, constant_values=VOID),
+    # ---- geometry
+
+    def _places(self, size: tf.Tensor, draw: Draw) -> tf.Tensor:
+        """Where in the image each pixel of the view comes from: float32 (h, w, 2), rows and columns."""
+        options = self._options
+        crop = tf.constant(options.crop, tf.float32)
+        rows, columns = (tf.range(n, dtype=tf.float32) + 0.5 for n in options.crop)
+        offsets = tf.stack(tf.meshgrid(rows, columns, indexing="ij"), axis=-1) - crop / 2
+        if options.elastic:
+            shifts = draw.normal((ELASTIC_GRID, ELASTIC_GRID, 2)) * options.elastic
+            offsets += tf.image.resize(shifts, options.crop, "bicubic")
+        low, high = options.scale
+        magnification = tf.exp(draw.uniform(math.log(low), math.log(high)))
+        turn = self._turn(draw) / magnification
+        offsets = tf.reshape(tf.reshape(offsets, (-1, 2)) @ turn, (*options.crop, 2))
+        # The corner is a whole number of pixels, so that at scale 1 nothing is interpolated.
+        extent = crop / magnification
+        room = tf.cast(size, tf.float32) - extent
+        corner = tf.round(draw.uniform(0, 1, (2,)) * room)
+        return offsets + corner + extent / 2 - 0.5
+
+    def _turn(self, draw: Draw) -> tf.Tensor:
+        """The rotation and the flips, float32 (2, 2)."""
+        options = self._options
+        turn = tf.eye(2)
+        if options.rotation:
+            angle = draw.uniform(-1, 1) * math.radians(options.rotation)
+            sine, cosine = tf.sin(angle), tf.cos(angle)
+            turn = tf.stack([tf.stack([cosine, -sine]), tf.stack([sine, cosine])])
+        if options.quarter_turns:
+            quarter = tf.constant([[0.0, -1.0], [1.0, 0.0]])
+            powers = tf.stack([tf.eye(2), quarter, -tf.eye(2), -quarter])
+            turn = tf.gather(powers, draw.whole(4)) @ turn
+        signs = [
+            1.0 - 2.0 * tf.cast(draw.whole(2), tf.float32) if flip else tf.constant(1.0)
+            for flip in (options.vertical_flip, options.flip)
+        ]
+        return turn * tf.stack(signs)
+
+    def _mirrored(self, places: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The places inside the image that show what lies beyond it, and which (h, w) of them stay empty."""
+        size = tf.cast(size, tf.float32)
+        if self._options.outside == "void":
+            outside = tf.reduce_any((places < -0.5) | (places >= size - 0.5), axis=-1)
+        else:
+            outside = tf.zeros(self._options.crop, tf.bool)
+        period = tf.math.floormod(places + 0.5, 2 * size)
+        inside = tf.minimum(period, 2 * size - period) - 0.5
+        return tf.clip_by_value(inside, 0.0, size - 1), outside
+
+    # ---- colour
+
+    def _recoloured(self, view: tf.Tensor, draw: Draw) -> tf.Tensor:
+        options = self._options
+        if options.blur:
+            view = self._blurred(view, draw)
+        if self._channels == 3 and (options.saturation or options.hue):
+            view = tf.reshape(
+                tf.reshape(view, (-1, 3)) @ self._colour_matrix(draw), (*options.crop, 3)
+            )
+        if options.contrast:
+            mean = tf.reduce_mean(view, axis=(0, 1), keepdims=True)
+            view = mean + (view - mean) * (1 + draw.uniform(-1, 1) * options.contrast)
+        if options.brightness:
+            view += draw.uniform(-1, 1) * options.brightness * 255
+        if options.noise:
+            view += draw.normal((*options.crop, self._channels)) * (
+                draw.uniform(0, 1) * options.noise * 255
+            )
+        return tf.clip_by_value(view, 0.0, 255.0)
+
+    def _colour_matrix(self, draw: Draw) -> tf.Tensor:
+        """Saturation and hue, float32 (3, 3) from the right: a scaling and a turn of the plane without luma."""
+        options = self._options
+        to_yiq = tf.transpose(tf.constant(RGB_TO_YIQ))
+        scale = 1 + draw.uniform(-1, 1) * options.saturation
+        angle = draw.uniform(-1, 1) * options.hue * 2 * math.pi
+        sine, cosine = scale * tf.sin(angle), scale * tf.cos(angle)
+        turn = tf.reshape(tf.stack([1.0, 0.0, 0.0, 0.0, cosine, -sine, 0.0, sine, cosine]), (3, 3))
+        return to_yiq @ turn @ tf.linalg.inv(to_yiq)
+
+    def _blurred(self, view: tf.Tensor, draw: Draw) -> tf.Tensor:
+        """A Gaussian of a random width up to `options.blur` pixels, mirrored at the border."""
+        reach = min(math.ceil(3 * self._options.blur), min(self._options.crop) - 1)
+        sigma = tf.maximum(draw.uniform(0, 1) * self._options.blur, 1e-2)
+        kernel = tf.exp(-tf.square(tf.range(-reach, reach + 1, dtype=tf.float32) / sigma) / 2)
+        kernel = tf.tile(
+            (kernel / tf.reduce_sum(kernel))[:, None, None, None], (1, 1, self._channels, 1)
         )
+        padded = tf.pad(view, ((reach, reach), (reach, reach), (0, 0)), "REFLECT")[tf.newaxis]
+        for filters in (kernel, tf.transpose(kernel, (1, 0, 2, 3))):
+            padded = tf.nn.depthwise_conv2d(padded, filters, (1, 1, 1, 1), "VALID")
+        return padded[0]
+
+
+def _bilinear(image: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    """The image uint8 (H, W, C) at places (h, w, 2) inside it, float32 (h, w, C)."""
+    low = tf.floor(places)
+    down, right = tf.split(places - low, 2, axis=-1)
+    # Each pixel beside its right, lower and lower right neighbour, so that one gather fetches all four.
+    wider = tf.concat([image, image[:, -1:]], axis=1)
+    pairs = tf.concat([wider[:, :-1], wider[:, 1:]], axis=-1)
+    fours = tf.concat([pairs, tf.concat([pairs[1:], pairs[-1:]], axis=0)], axis=-1)
+    corners = tf.cast(_at(fours, tf.cast(low, tf.int32)), tf.float32)
+    top_left, top_right, bottom_left, bottom_right = tf.split(corners, 4, axis=-1)
+    top = top_left + (top_right - top_left) * right
+    bottom = bottom_left + (bottom_right - bottom_left) * right
+    return top + (bottom - top) * down
+
+
+def _nearest(mask: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    """The mask (H, W) at places (h, w, 2) inside it, never between two values."""
+    return _at(mask, tf.cast(tf.round(places), tf.int32))
+
+
+def _at(pixels: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    """`pixels` (H, W, …) at whole places (h, w, 2)."""
+    shape = tf.shape(pixels)
+    flat = tf.reshape(pixels, tf.concat([[-1], shape[2:]], 0))
+    return tf.gather(flat, places[..., 0] * shape[1] + places[..., 1])

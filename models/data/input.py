@@ -1,6 +1,6 @@
 """tf.data input: the endless stream of training batches."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -11,29 +11,65 @@ from models.data.dataset import Sample
 
 MEMORY_FOR_IMAGES_BYTES = 4 << 30
 
-Pixels = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+PixelWeights = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 class SampleReader:
     """Reads samples by index, and keeps what it decoded while it fits into memory."""
 
-    def __init__(self, samples: Sequence[Sample], channels: int) -> None:
+    def __init__(
+        self, samples: Sequence[Sample], channels: int, weights: PixelWeights | None = None
+    ) -> None:
         self._samples = samples
         self._channels = channels
-        self._kept: dict[int, Pixels] = {}
+        self._weights = weights
+        self._kept: dict[int, tuple[NDArray[np.generic], ...]] = {}
         self._kept_bytes = 0
 
-    def __call__(self, index: int) -> Pixels:
-        """The image uint8 (H, W, C) and mask uint8 (H, W) of one sample. Raises DatasetError."""
+    def __call__(self, index: int) -> tuple[NDArray[np.generic], ...]:
+        """The image uint8 (H, W, C) and mask uint8 (H, W) of one sample, and its weights float32 (H, W) where there are some.
+
+        Raises DatasetError.
+        """
         kept = self._kept.get(int(index))
         if kept is not None:
             return kept
-        pixels = self._samples[index].read(self._channels)
-        size = pixels[0].nbytes + pixels[1].nbytes
+        image, mask = self._samples[index].read(self._channels)
+        parts: tuple[NDArray[np.generic], ...] = image, mask
+        if self._weights:
+            parts = (*parts, self._weights(mask))
+        size = sum(part.nbytes for part in parts)
         if self._kept_bytes + size <= MEMORY_FOR_IMAGES_BYTES:
-            self._kept[int(index)] = pixels
+            self._kept[int(index)] = parts
             self._kept_bytes += size
-        return pixels
+        return parts
+
+
+class TrainingOrder:
+    """Which samples each batch holds: every epoch all of them, in an order that seed and epoch alone decide.
+
+    An epoch's last batch is filled up with the order's beginning, so that every batch is full.
+    """
+
+    def __init__(self, samples: int, batch_size: int, seed: int) -> None:
+        self._samples = samples
+        self._batch_size = batch_size
+        self._seed = seed
+        self.steps_per_epoch = -(-samples // batch_size)
+
+    def epoch(self, epoch: tf.Tensor) -> tf.Tensor:
+        """The samples' indices int32, `steps_per_epoch` batches of them."""
+        filled = self.steps_per_epoch * self._batch_size
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(self._samples), [self._seed, epoch]
+        )
+        return tf.tile(order, [-(-filled // self._samples)])[:filled]
+
+    def batch(self, step: int) -> list[int]:
+        """The indices in the batch of a step, counted from the first of the training."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        first = place * self._batch_size
+        return [int(i) for i in self.epoch(epoch)[first : first + self._batch_size]]
 
 
 def training_batches(
@@ -43,38 +79,37 @@ def training_batches(
     *,
     batch_size: int,
     seed: int,
-    first_epoch: int,
-    epochs: int,
+    first_step: int,
+    steps: int,
+    weights: PixelWeights | None = None,
 ) -> tf.data.Dataset:
-    """Batches of images float32 (N, h, w, C) and masks uint8 (N, h, w), `steps_per_epoch` an epoch, each sample once.
+    """Batches `first_step` to `steps` of images float32 (N, h, w, C), masks uint8 (N, h, w) and, with `weights`, their map (N, h, w).
 
-    Order and views depend on the seed, the epoch and the sample alone, so a resumed run sees what an unbroken one would.
+    Order and views depend on the seed, the step and the sample alone, so a resumed run sees what an unbroken one would.
     """
-    reader = SampleReader(samples, channels)
-    steps = steps_per_epoch(len(samples), batch_size)
+    order = TrainingOrder(len(samples), batch_size, seed)
+    read = SampleReader(samples, channels, weights)
+    types = (tf.uint8, tf.uint8, tf.float32) if weights else (tf.uint8, tf.uint8)
+    first_epoch, steps_into_it = divmod(first_step, order.steps_per_epoch)
+    places_in_epoch = order.steps_per_epoch * batch_size
 
-    def epoch_order(epoch: tf.Tensor) -> tf.data.Dataset:
-        # An epoch's last batch is filled up with the order's beginning, so that every batch is full.
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(samples)), [seed, epoch])
-        order = tf.tile(order, [-(-steps * batch_size // len(samples))])[: steps * batch_size]
-        places = tf.range(steps * batch_size) + epoch * steps * batch_size
-        return tf.data.Dataset.from_tensor_slices((order, places))
+    def epoch_places(epoch: tf.Tensor) -> tf.data.Dataset:
+        places = tf.range(places_in_epoch) + epoch * places_in_epoch
+        return tf.data.Dataset.from_tensor_slices((order.epoch(epoch), places))
 
-    def view(index: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image, mask = tf.numpy_function(reader, [index], (tf.uint8, tf.uint8), stateful=False)
+    def view(index: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        image, mask, *border = tf.numpy_function(read, [index], types, stateful=False)
         image.set_shape((None, None, channels))
-        mask.set_shape((None, None))
-        return augmentation(image, mask, tf.stack([seed, place]))
+        for part in (mask, *border):
+            part.set_shape((None, None))
+        return augmentation(image, mask, tf.stack([seed, place]), *border)
 
     return (
-        tf.data.Dataset.range(first_epoch, epochs, output_type=tf.int32)
-        .flat_map(epoch_order)
+        tf.data.Dataset.range(first_epoch, -(-steps // order.steps_per_epoch), output_type=tf.int32)
+        .flat_map(epoch_places)
+        .skip(steps_into_it * batch_size)
         .map(view, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch_size, drop_remainder=True)
+        .take(steps - first_step)
         .prefetch(tf.data.AUTOTUNE)
     )
-
-
-def steps_per_epoch(samples: int, batch_size: int) -> int:
-    """Full batches in one epoch, the last one filled up."""
-    return -(-samples // batch_size)

@@ -24,17 +24,31 @@ class AugmentationOptions(BaseModel):
         Field(description="smallest and largest magnification"),
     ] = (1.0, 1.0)
     flip: Annotated[bool, Field(description="mirror left and right")] = True
+    vertical_flip: Annotated[bool, Field(description="mirror up and down")] = False
+    quarter_turns: Annotated[bool, Field(description="turn by 0, 90, 180 or 270 degrees")] = False
+    rotation: Annotated[float, Field(ge=0, le=180, description="largest turn in degrees")] = 0.0
+    elastic: Annotated[
+        float, Field(ge=0, le=100, description="deviation of a 3×3 grid's shifts, in pixels")
+    ] = 0.0
+    outside: Annotated[
+        Literal["mirror", "void"],
+        Field(description="beyond the picture: its mirror image, or gray that teaches nothing"),
+    ] = "mirror"
     brightness: Annotated[Fraction, Field(description="largest shift, of the range 0–255")] = 0.0
     contrast: Annotated[Fraction, Field(description="largest change of contrast")] = 0.0
     saturation: Annotated[Fraction, Field(description="largest change of saturation")] = 0.0
     hue: Annotated[Fraction, Field(description="largest turn of the colour circle")] = 0.0
+    blur: Annotated[float, Field(ge=0, le=10, description="widest Gaussian, sigma in pixels")] = 0.0
+    noise: Annotated[
+        Fraction, Field(description="largest deviation of Gaussian noise, of the range 0–255")
+    ] = 0.0
 
     @model_validator(mode="after")
     def _scale_is_a_range(self) -> Self:
         low, high = self.scale
-        if not 0.5 <= low <= high:  # Keras' RandomZoom goes no farther out
+        if not 0.25 <= low <= high <= 4:
             raise ValueError(
-                f"scale is [smallest, largest] with 0.5 or more first; got [{low}, {high}]"
+                f"scale is [smallest, largest] between 0.25 and 4; got [{low}, {high}]"
             )
         return self
 

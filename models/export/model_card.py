@@ -14,9 +14,10 @@ def model_card(
     class_iou: dict[str, dict[str, float | None]],
     recipe_text: str,
     start: str,
+    how: str,
 ) -> str:
     """Write the card as Markdown. `class_iou` maps split to class name to IoU, None where a class does not
-    occur; `start` says in a sentence what weights the training began with."""
+    occur; `start` says in a sentence what weights the training began with, `how` what it did with them."""
     splits = ", ".join(f"{size} {split}" for split, size in training.split_sizes.items())
     return f"""# {name}
 
@@ -37,11 +38,12 @@ IoU a class:
 
 {_class_table(classes, class_iou)}
 
-Void pixels are left out. The means leave out classes that occur neither in the masks nor in the class maps.
+Each image was shown to the model once, as it is. Void pixels are left out. The means leave out classes that occur neither in the masks nor in the class maps.
 
 ## Training
 
 {training.epochs} epochs in {training.minutes:.0f} minutes, seed {training.seed}, finished {training.finished}. {start}
+{how}
 
 To train it again, save the recipe below as {name}.toml, name your own folders in it, and say
 

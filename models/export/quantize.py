@@ -27,7 +27,7 @@ from models.data.dataset import Dataset, Sample, read_image
 from models.export.model_card import with_int8_section
 from models.export.openvino import convert_to_openvino, layer_names, write_openvino
 from models.export.saved_model import ExportError, beside
-from models.training.evaluation import evaluate, openvino_predict
+from models.training.evaluation import evaluate, openvino_predictor
 from models.training.metrics import Scores
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ def quantize(
         shutil.copytree(artefact, folder)
         fp32_path = write_openvino(model, folder, "fp32")
         int8_path = write_openvino(int8, folder, "int8")
-        before = _score(fp32_path, contract, dataset, "fp32 on val")
-        after = _score(int8_path, contract, dataset, "int8 on val")
+        before = _score(fp32_path, dataset)
+        after = _score(int8_path, dataset)
         _refuse_large_drop(before, after, options.max_drop_points, layer_names(model))
         if not options.keep_fp32:
             for path in (folder / OPENVINO_PATH).glob(f"{openvino_path('fp32').stem}.*"):
@@ -144,14 +144,8 @@ def _calibrate(
     )
 
 
-def _score(path: Path, contract: Contract, dataset: Dataset, title: str) -> Scores:
-    return evaluate(
-        openvino_predict(path, "fp32"),
-        dataset.split(CHECKED_SPLIT),
-        classes=len(contract.classes),
-        channels=contract.channels,
-        title=title,
-    ).scores()
+def _score(path: Path, dataset: Dataset) -> Scores:
+    return evaluate(openvino_predictor(path, "fp32"), dataset, CHECKED_SPLIT, batch_size=1).scores()
 
 
 def _refuse_large_drop(

@@ -9,8 +9,9 @@ from models.contract import Training
 from models.data.reading import read_dataset
 from models.export.model_card import model_card
 from models.export.saved_model import ExportError, ModelFacts, export_network
+from models.training.checkpoint import load_network
 from models.training.recipe import Recipe
-from models.training.run import BEST, Run, is_run, load_network
+from models.training.run import BEST, Run, is_run
 
 
 def export_run(
@@ -58,18 +59,29 @@ def export_run(
         {split: entry.class_iou for split, entry in scored.items()},
         _recipe_text(recipe),
         _start(recipe),
+        _how(recipe),
     )
     return export_network(network, facts, card, store, version, with_openvino=with_openvino)
 
 
 def _architecture(recipe: Recipe) -> str:
     network = recipe.network
-    detail = f"width {network.width}" if network.encoder == "plain" else network.encoder
-    return f"{network.name} ({detail})"
+    details = [
+        detail
+        for detail, told in (
+            (network.encoder, network.encoder != "plain"),
+            (f"width {network.width}", network.encoder != "mobilenet_v2"),
+            ("valid convolutions", network.padding == "valid"),
+        )
+        if told
+    ]
+    return f"{network.name} ({', '.join(details)})"
 
 
 def _start(recipe: Recipe) -> str:
-    weights = recipe.network.weights
+    weights, coarser = recipe.network.weights, recipe.network.initialise_from
+    if coarser is not None:
+        return f"The weights started from those of the run {coarser.name}."
     if weights is None:
         return "All weights started at random."
     origin = (
@@ -80,6 +92,25 @@ def _start(recipe: Recipe) -> str:
     return f"The encoder started from {origin}, the rest at random."
 
 
+def _how(recipe: Recipe) -> str:
+    loss = " + ".join(
+        f"{term.weight:g} {term.name}" if term.weight != 1 else term.name
+        for term in recipe.loss.terms
+    )
+    parts = [
+        f"Loss: {loss.replace('_', ' ')}, class weights {recipe.class_weights.replace('_', ' ')}"
+    ]
+    if recipe.loss.border_weight:
+        parts.append(f"U-Net border weights of {recipe.loss.border_weight:g}")
+    parts.append(
+        f"the running average of the weights, decay {recipe.average:g}"
+        if recipe.average
+        else "the weights of one epoch, not averaged"
+    )
+    parts.append(f"arithmetic in {recipe.precision}, kept in float32")
+    return "; ".join(parts) + "."
+
+
 def _recipe_text(recipe: Recipe) -> str:
     """The recipe as TOML, with file names in place of the paths of one machine."""
     document = recipe.model_dump(mode="json", exclude_none=True)
@@ -88,4 +119,6 @@ def _recipe_text(recipe: Recipe) -> str:
         document["network"]["weights"] = Path(recipe.network.weights).name
     if recipe.layout.palette is not None:
         document["layout"]["palette"] = recipe.layout.palette.name
+    if recipe.network.initialise_from is not None:
+        document["network"]["initialise_from"] = recipe.network.initialise_from.name
     return tomli_w.dumps(document)

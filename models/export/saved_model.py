@@ -32,7 +32,7 @@ from models.contract import (
 )
 from models.export.foreign import ForeignNetwork
 from models.export.openvino import convert_to_openvino, openvino_is_installed, write_openvino
-from models.training.evaluation import openvino_predict
+from models.training.evaluation import openvino_predictor
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ def _geometry(network: Network) -> tuple[int, int | None]:
 
 def _verify(network: Network, folder: Path, openvino_file: Path | None) -> None:
     """Compare all three signatures, and OpenVINO's file, with the network on images of odd sizes. Raises ExportError."""
-    by_openvino = None if openvino_file is None else openvino_predict(openvino_file, "fp32")
+    by_openvino = None if openvino_file is None else openvino_predictor(openvino_file, "fp32")
     signatures = tf.saved_model.load(str(folder)).signatures
     draw = np.random.default_rng(0)
     for height, width in VERIFIED_SIZES:
@@ -185,7 +185,11 @@ def _verify(network: Network, folder: Path, openvino_file: Path | None) -> None:
         probabilities = np.asarray(signatures["probabilities"](images=batch)["probabilities"])
         encoded = tf.constant([_png(image)])
         answers = {
-            **({} if by_openvino is None else {"class_map of OpenVINO": by_openvino(image)}),
+            **(
+                {}
+                if by_openvino is None
+                else {"class_map of OpenVINO": by_openvino.class_maps(image[np.newaxis])}
+            ),
             "serving_default": signatures["serving_default"](images=batch)["class_map"],
             "probabilities": probabilities.argmax(axis=-1),
             "serve_bytes": signatures["serve_bytes"](image_bytes=encoded)["class_map"],

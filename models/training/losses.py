@@ -1,39 +1,144 @@
 """Losses on logits (N, H, W, classes) and masks (N, H, W). Ids that are no class are void: they cost and teach nothing."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.training.recipe import ClassWeighting
+from models.training.options import ClassWeighting, LossOptions, LossTerm
 
 
-class WeightedCrossEntropy(keras.losses.Loss):  # type: ignore[misc]
-    """The mean cross-entropy of all pixels that have a class, each weighted by its class.
+@dataclass(frozen=True)
+class Pixels:
+    """What a term sees of P pixels: `logits` float32 (P, C), `labels` int32 (P,), `valid` and `weights` float32 (P,).
 
-    `class_weights` has one weight a class. The mean is by weight, so the loss keeps its size whatever the weights' size.
+    Of a void pixel the label is 0, and so are `valid` and the weight.
     """
 
-    def __init__(
-        self, class_weights: list[float], name: str = "cross_entropy", **options: Any
-    ) -> None:
-        super().__init__(name=name, reduction="sum", **options)  # call gives one number
-        self.class_weights = class_weights
+    logits: tf.Tensor
+    labels: tf.Tensor
+    valid: tf.Tensor
+    weights: tf.Tensor
 
-    def call(self, masks: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        classes = len(self.class_weights)
-        labels = tf.cast(masks, tf.int32)
+    @property
+    def cross_entropies(self) -> tf.Tensor:
+        """-ln p of the true class (P,)."""
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(self.labels, self.logits)
+
+    @property
+    def probabilities(self) -> tf.Tensor:
+        """The softmax (P, C), zero at void pixels."""
+        return tf.nn.softmax(self.logits) * self.valid[:, tf.newaxis]
+
+    @property
+    def truth(self) -> tf.Tensor:
+        """The labels one-hot (P, C), zero at void pixels."""
+        return tf.one_hot(self.labels, self.logits.shape[-1]) * self.valid[:, tf.newaxis]
+
+
+# ---- terms
+
+
+def cross_entropy(pixels: Pixels, term: LossTerm) -> tf.Tensor:  # noqa: ARG001
+    """-ln p of the true class, the mean by weight, so that the loss keeps its size whatever the weights' size."""
+    return _weighted_mean(pixels.cross_entropies, pixels.weights)
+
+
+def focal(pixels: Pixels, term: LossTerm) -> tf.Tensor:
+    """(1 - p)^gamma of the cross-entropy (Lin et al. 2017, "Focal Loss", equation 5; its alpha is our class weight)."""
+    costs = pixels.cross_entropies
+    # At p = 1 the power's slope would be infinite for a gamma under 1.
+    missing = tf.maximum(1 - tf.exp(-costs), 1e-7)
+    return _weighted_mean(missing**term.gamma * costs, pixels.weights)
+
+
+def dice(pixels: Pixels, term: LossTerm) -> tf.Tensor:  # noqa: ARG001
+    """1 - 2 Σpg / (Σp² + Σg²) a class (Milletari et al. 2016, "V-Net", section 3), the mean over the classes that occur."""
+    p, truth = pixels.probabilities, pixels.truth
+    overlap = 2 * tf.reduce_sum(p * truth, axis=0)
+    sizes = tf.reduce_sum(tf.square(p) + tf.square(truth), axis=0)
+    return _mean_of_present(1 - tf.math.divide_no_nan(overlap, sizes), truth)
+
+
+def tversky(pixels: Pixels, term: LossTerm) -> tf.Tensor:
+    """1 - TP / (TP + alpha FP + beta FN) a class (Salehi et al. 2017, equation 4), the mean over the classes that occur."""
+    p, truth = pixels.probabilities, pixels.truth
+    hits = tf.reduce_sum(p * truth, axis=0)
+    false_positives = tf.reduce_sum(p, axis=0) - hits
+    false_negatives = tf.reduce_sum(truth, axis=0) - hits
+    whole = hits + term.alpha * false_positives + term.beta * false_negatives
+    return _mean_of_present(1 - tf.math.divide_no_nan(hits, whole), truth)
+
+
+def lovasz_softmax(pixels: Pixels, term: LossTerm) -> tf.Tensor:  # noqa: ARG001
+    """The Lovász extension of 1 - IoU a class, the mean over the classes that occur in the batch (Berman et al. 2018, section 3.1).
+
+    Void pixels have no error, so they are sorted behind all that have one and change no other pixel's share.
+    """
+    errors = tf.transpose(tf.abs(pixels.truth - pixels.probabilities))
+    order = tf.argsort(errors, axis=1, direction="DESCENDING")
+    truth = tf.gather(tf.transpose(pixels.truth), order, batch_dims=1)
+    total = tf.reduce_sum(truth, axis=1, keepdims=True)
+    intersection = total - tf.cumsum(truth, axis=1)
+    union = total + tf.cumsum(1 - truth, axis=1)
+    jaccard = 1 - intersection / union
+    shares = tf.concat([jaccard[:, :1], jaccard[:, 1:] - jaccard[:, :-1]], axis=1)
+    sorted_errors = tf.gather(errors, order, batch_dims=1)
+    return _mean_of_present(
+        tf.reduce_sum(sorted_errors * tf.stop_gradient(shares), axis=1), pixels.truth
+    )
+
+
+LOSSES: dict[str, Callable[[Pixels, LossTerm], tf.Tensor]] = {
+    "cross_entropy": cross_entropy,
+    "focal": focal,
+    "dice": dice,
+    "tversky": tversky,
+    "lovasz_softmax": lovasz_softmax,
+}
+
+
+def _weighted_mean(costs: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    return tf.math.divide_no_nan(tf.reduce_sum(costs * weights), tf.reduce_sum(weights))
+
+
+def _mean_of_present(costs: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
+    """The mean of (C,) over the classes with a pixel in `truth` (P, C); 0 where none has one."""
+    return _weighted_mean(costs, tf.cast(tf.reduce_any(truth > 0, axis=0), tf.float32))
+
+
+# ---- the sum
+
+
+class SegmentationLoss:
+    """The weighted sum of a recipe's terms. `class_weights` has one weight a class, for cross-entropy and focal."""
+
+    def __init__(self, options: LossOptions, class_weights: Sequence[float]) -> None:
+        self._terms = options.terms
+        self._class_weights = tf.constant(class_weights, tf.float32)
+
+    def __call__(
+        self, masks: tf.Tensor, logits: tf.Tensor, border: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Map masks uint8 (N, H, W) and logits (N, H, W, C) to one float32; `border` float32 (N, H, W) is added to the weights."""
+        classes = len(self._class_weights)
+        labels = tf.reshape(tf.cast(masks, tf.int32), [-1])
         valid = labels < classes
         labels = tf.where(valid, labels, 0)
-        weights = tf.gather(tf.constant(self.class_weights, tf.float32), labels)
-        weights = tf.where(valid, weights, 0.0)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
-        return tf.math.divide_no_nan(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
-
-    def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "class_weights": self.class_weights}
+        weights = tf.gather(self._class_weights, labels)
+        if border is not None:
+            weights += tf.reshape(border, [-1])
+        known = tf.cast(valid, tf.float32)
+        pixels = Pixels(
+            logits=tf.reshape(tf.cast(logits, tf.float32), [-1, classes]),
+            labels=labels,
+            valid=known,
+            weights=weights * known,
+        )
+        terms = [term.weight * LOSSES[term.name](pixels, term) for term in self._terms]
+        return tf.add_n(terms)
 
 
 def class_weights(weighting: ClassWeighting, pixels: NDArray[np.int64]) -> list[float]:

@@ -15,17 +15,20 @@ class Scores:
     mean_accuracy: float
     mean_iou: float
     frequency_weighted_iou: float
+    mean_dice: float
     class_iou: NDArray[np.float64]
+    class_dice: NDArray[np.float64]
     class_accuracy: NDArray[np.float64]
     class_pixels: NDArray[np.int64]
 
     def summary(self) -> dict[str, float]:
-        """The four scores of the field, by the names they go by."""
+        """The scores of the field, by the names they go by."""
         return {
             "pixel_accuracy": self.pixel_accuracy,
             "mean_accuracy": self.mean_accuracy,
             "mean_iou": self.mean_iou,
             "frequency_weighted_iou": self.frequency_weighted_iou,
+            "mean_dice": self.mean_dice,
         }
 
 
@@ -50,12 +53,17 @@ class ConfusionMatrix:
         total = max(int(truth.sum()), 1)
         accuracy = _ratio(hits, truth)
         iou = _ratio(hits, truth + predicted - hits)
+        dice = _ratio(
+            2 * hits, truth + predicted
+        )  # of two classes, the second one's is the F1 score
         return Scores(
             pixel_accuracy=float(hits.sum() / total),
             mean_accuracy=_mean(accuracy),
             mean_iou=_mean(iou),
             frequency_weighted_iou=float(np.nansum(iou * truth) / total),
+            mean_dice=_mean(dice),
             class_iou=iou,
+            class_dice=dice,
             class_accuracy=accuracy,
             class_pixels=truth,
         )

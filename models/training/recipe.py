@@ -1,36 +1,20 @@
 """A training as a TOML file; every field can be set on the command line too."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.architectures.options import NetworkOptions
 from models.contract import Name
 from models.data.options import AugmentationOptions, LayoutOptions, SplitOptions
-
-ClassWeighting = Literal["none", "inverse_log", "median_frequency"]
-Decay = Literal["cosine", "poly", "constant"]
+from models.training.options import ClassWeighting, LossOptions, OptimizerOptions, Precision
 
 
 class RecipeError(Exception):
     """The recipe cannot be read, or a field is wrong. The text names the field and the limit."""
-
-
-class OptimizerOptions(BaseModel):
-    """The [optimizer] table: AdamW (Loshchilov and Hutter 2019)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    learning_rate: Annotated[float, Field(gt=0, description="the highest learning rate")] = 1e-3
-    weight_decay: Annotated[
-        float, Field(ge=0, description="decoupled; not on biases and BatchNorm")
-    ] = 0.01
-    decay: Annotated[Decay, Field(description="how the learning rate falls after warm-up")] = (
-        "cosine"
-    )
-    warm_up_steps: Annotated[int, Field(ge=0, description="steps to the highest rate")] = 100
 
 
 class Recipe(BaseModel):
@@ -46,10 +30,31 @@ class Recipe(BaseModel):
     class_weights: Annotated[
         ClassWeighting, Field(description="how rare classes are weighted in the loss")
     ] = "none"
+    precision: Annotated[
+        Precision, Field(description="of the arithmetic; weights and artefact stay float32")
+    ] = "float32"
+    average: Annotated[
+        float,
+        Field(ge=0, lt=1, description="decay of the weights' running average, kept and scored"),
+    ] = 0.0
+    frozen_encoder_epochs: Annotated[
+        int, Field(ge=0, description="first epochs in which the encoder does not learn")
+    ] = 0
+    deep_supervision: Annotated[
+        bool, Field(description="losses on the decoder's coarser levels too")
+    ] = False
+    patience: Annotated[
+        int,
+        Field(ge=0, description="stop after so many epochs without a better val mIoU; 0: never"),
+    ] = 0
+    deterministic: Annotated[
+        bool, Field(description="the same run again gives the same weights")
+    ] = True
     split: SplitOptions = SplitOptions()
     layout: LayoutOptions = LayoutOptions()
     network: NetworkOptions = NetworkOptions()
     augmentation: AugmentationOptions = AugmentationOptions()
+    loss: LossOptions = LossOptions()
     optimizer: OptimizerOptions = OptimizerOptions()
 
 
@@ -64,16 +69,24 @@ def read_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not TOML: {error}") from error
     try:
-        return Recipe.model_validate(_merged(document, changes or {}))
+        return recipe_of(document, changes or {})
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
+
+
+def recipe_of(document: Mapping[str, Any], changes: Mapping[str, Any]) -> Recipe:
+    """A recipe from nested tables, `changes` laid over `document`. Raises RecipeError that names the field."""
+    try:
+        return Recipe.model_validate(_merged(document, changes))
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in fault["loc"])
-        raise RecipeError(f"{path}: {place}: {fault['msg']}") from error
+        raise RecipeError(f"{place}: {fault['msg']}") from error
 
 
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
-        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = _merged(merged[key], value) if nested else value
     return merged

@@ -1,45 +1,53 @@
 """A run folder: what a training writes, and what it goes on from.
 
-    recipe.toml  metrics.csv  state.json  last.keras  best.keras  scores/<split>.json
+    recipe.toml  metrics.csv  tensorboard/  last.keras  best.keras  state.json  report.html  report.json  scores/<split>.json
 
-Every file is written beside and renamed, so that a run ended at any moment can be resumed.
+Every file is written beside and renamed, and the state that counts is inside last.keras, so that a run ended at any moment can
+be resumed. state.json is a copy of it to read.
 """
 
 import csv
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
 import keras
+import numpy as np
 import tomli_w
+from numpy.typing import NDArray
 
-from models.architectures.networks import CUSTOM_OBJECTS
-from models.training.losses import WeightedCrossEntropy
+from models.training.checkpoint import load_network, read_state, save_checkpoint, save_network
 from models.training.recipe import Recipe, RecipeError, read_recipe
-from models.training.schedules import WarmUpDecay
 
 RECIPE = "recipe.toml"
 LAST = "last.keras"
 BEST = "best.keras"
-
-_CUSTOM_OBJECTS = CUSTOM_OBJECTS | {
-    "WarmUpDecay": WarmUpDecay,
-    "WeightedCrossEntropy": WeightedCrossEntropy,
-}
+STATE = "state.json"
+METRICS = "metrics.csv"
 
 
 @dataclass(frozen=True)
 class RunState:
-    """How far a run is: whole epochs done, the best val mIoU and its epoch, the seconds spent."""
+    """How far a run is: whole epochs done, the best val mIoU and its epoch, the seconds spent.
+
+    `steps_done` and `loss_sum` belong to the epoch that is running.
+    """
 
     epochs_done: int = 0
     best_mean_iou: float = -1.0
     best_epoch: int = 0
     seconds: float = 0.0
+    steps_done: int = 0
+    loss_sum: float = 0.0
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a checkpoint was kept."""
+        return self.epochs_done > 0 or self.steps_done > 0
 
 
 @dataclass(frozen=True)
@@ -58,9 +66,12 @@ class Run:
         self.recipe = recipe
 
     @classmethod
-    def begin(cls, folder: Path, recipe: Recipe) -> Self:
-        """Make the folder, or go on with the one that is there. Raises RecipeError where its recipe is another."""
-        if is_run(folder) and cls.open(folder).state.epochs_done > 0:
+    def begin(cls, folder: Path, recipe: Recipe, notes: Sequence[str] = ()) -> Self:
+        """Make the folder, or go on with the one that is there. Raises RecipeError where its recipe is another.
+
+        `notes` become comments above the recipe that is written.
+        """
+        if is_run(folder) and cls.open(folder).state.has_begun:
             kept = cls.open(folder).recipe
             changed = [key for key, value in recipe if getattr(kept, key) != value]
             if changed:
@@ -71,7 +82,8 @@ class Run:
         else:
             folder.mkdir(parents=True, exist_ok=True)
             document = recipe.model_dump(mode="json", exclude_none=True)
-            _replace(folder / RECIPE, tomli_w.dumps(document))
+            comments = "".join(f"# {note}\n" for note in notes)
+            _replace(folder / RECIPE, comments + tomli_w.dumps(document))
         return cls(folder, recipe)
 
     @classmethod
@@ -81,44 +93,32 @@ class Run:
 
     @property
     def state(self) -> RunState:
-        path = self.folder / "state.json"
-        return RunState(**json.loads(path.read_text())) if path.exists() else RunState()
+        last, copy = self.folder / LAST, self.folder / STATE
+        inside = read_state(last) if last.exists() else None
+        if inside is None and copy.exists():  # a run of release 0.1
+            inside = json.loads(copy.read_text())
+        return RunState(**(inside or {}))
 
-    def save_epoch(self, model: keras.Model, state: RunState, row: dict[str, float]) -> None:
-        """Keep the model as the last one, and as the best one if it is; add a row to the metrics; then the state."""
-        _save(model, self.folder / LAST)
-        if state.best_epoch == state.epochs_done:
-            _save(model, self.folder / BEST)
-            shutil.rmtree(self.folder / "scores", ignore_errors=True)  # they are an older model's
-        self._append(row)
-        _replace(self.folder / "state.json", json.dumps(asdict(state), indent=2) + "\n")
+    def save_best(self, network: keras.Model) -> None:
+        """Keep a network as the best one so far."""
+        save_network(network, self.folder / BEST)
+        shutil.rmtree(self.folder / "scores", ignore_errors=True)  # they are an older model's
 
-    def load(self, name: str) -> keras.Model:
-        """Load `LAST` or `BEST` with its optimizer's state."""
-        return load_network(self.folder / name)
-
-    def save_scores(
-        self, split: str, summary: dict[str, float], class_iou: dict[str, float]
+    def save_last(
+        self, network: keras.Model, state: RunState, arrays: dict[str, NDArray[np.generic]]
     ) -> None:
-        """Keep what was scored on one split, for the model card."""
-        path = self.folder / "scores" / f"{split}.json"
-        path.parent.mkdir(exist_ok=True)
-        ious = {name: None if math.isnan(iou) else iou for name, iou in class_iou.items()}
-        _replace(path, json.dumps({"summary": summary, "class_iou": ious}, indent=2) + "\n")
+        """Keep what the run goes on from."""
+        document = asdict(state)
+        save_checkpoint(self.folder / LAST, network, document, arrays)
+        _replace(self.folder / STATE, json.dumps(document, indent=2) + "\n")
 
-    def scores(self) -> dict[str, SplitScores]:
-        """The scores kept so far, by split."""
-        paths = sorted((self.folder / "scores").glob("*.json"), reverse=True)  # val before test
-        return {path.stem: SplitScores(**json.loads(path.read_text())) for path in paths}
-
-    def _append(self, row: dict[str, float]) -> None:
-        path = self.folder / "metrics.csv"
-        rows: list[Mapping[str, str | float]] = []
-        if path.exists():
-            with path.open(newline="") as file:
-                # A run killed between this file and the state redoes its epoch.
-                rows.extend(old for old in csv.DictReader(file) if int(old["epoch"]) < row["epoch"])
-        rows.append(dict(row))
+    def append_metrics(self, row: dict[str, float]) -> None:
+        """Add an epoch's row to metrics.csv, in place of those a killed run left of it and of later ones."""
+        path = self.folder / METRICS
+        rows: list[Mapping[str, str | float]] = [
+            old for old in self.metrics() if int(old["epoch"]) < row["epoch"]
+        ]
+        rows.append(row)
         beside = path.with_suffix(".partial")
         with beside.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(row))
@@ -126,21 +126,44 @@ class Run:
             writer.writerows(rows)
         beside.replace(path)
 
+    def metrics(self) -> list[dict[str, str]]:
+        """The rows of metrics.csv, none where there is no such file."""
+        path = self.folder / METRICS
+        if not path.exists():
+            return []
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def save_scores(
+        self, split: str, summary: dict[str, float], class_iou: dict[str, float]
+    ) -> None:
+        """Keep what was scored on one split, for the model card. A score that is NaN is left out, an IoU is None."""
+        path = self.folder / "scores" / f"{split}.json"
+        path.parent.mkdir(exist_ok=True)
+        document = {
+            "summary": {name: value for name, value in summary.items() if math.isfinite(value)},
+            "class_iou": {n: None if math.isnan(iou) else iou for n, iou in class_iou.items()},
+        }
+        _replace(path, json.dumps(document, indent=2) + "\n")
+
+    def scores(self) -> dict[str, SplitScores]:
+        """The scores kept so far, by split."""
+        paths = sorted((self.folder / "scores").glob("*.json"), reverse=True)  # val before test
+        return {path.stem: SplitScores(**json.loads(path.read_text())) for path in paths}
+
 
 def is_run(folder: Path) -> bool:
     """Whether `segtrain train` has begun a run there."""
     return (folder / RECIPE).is_file()
 
 
-def load_network(path: Path) -> keras.Model:
-    """Load a `.keras` file of ours."""
-    return keras.models.load_model(path, custom_objects=_CUSTOM_OBJECTS)
-
-
-def _save(model: keras.Model, path: Path) -> None:
-    beside = path.with_name(f"partial_{path.name}")  # Keras goes by the suffix
-    model.save(beside)
-    beside.replace(path)
+def load_best(folder: Path) -> keras.Model:
+    """Load a run's best network, for another training to start from. Raises RecipeError."""
+    if not (folder / BEST).is_file():
+        raise RecipeError(
+            f"{folder} is no run with a whole epoch to start from; `segtrain train` makes one"
+        )
+    return load_network(folder / BEST)
 
 
 def _replace(path: Path, text: str) -> None:

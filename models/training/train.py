@@ -1,124 +1,247 @@
 """One training: recipe and data in, run folder out."""
 
-import sys
+import math
+import signal
+import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
-import numpy as np
+import tensorflow as tf
 from tqdm import tqdm
 
-from models.architectures.networks import build_network
 from models.data.augmentation import Augmentation
 from models.data.dataset import Dataset
 from models.data.examination import examine
-from models.data.input import steps_per_epoch, training_batches
+from models.data.input import PixelWeights, TrainingOrder, training_batches
 from models.data.reading import read_dataset
-from models.training.evaluation import evaluate, network_predict
-from models.training.losses import WeightedCrossEntropy, class_weights
-from models.training.recipe import Recipe
-from models.training.run import LAST, Run, RunState
-from models.training.schedules import WarmUpDecay
+from models.training.assessment import assess
+from models.training.checkpoint import load_network
+from models.training.evaluation import EvaluationStoppedError, evaluate, network_predictor
+from models.training.learner import Learner, begun_learner, devices, resumed_learner
+from models.training.losses import class_weights
+from models.training.recipe import Recipe, RecipeError
+from models.training.report import write_report
+from models.training.run import BEST, LAST, Run, RunState
+from models.training.tensorboard import ScalarWriter
 
 
-def train(recipe: Recipe, folder: Path) -> RunState:
-    """Train by the recipe into a run folder, going on where that folder's run stopped.
+class TrainingError(Exception):
+    """The training cannot go on. The text says why, and what to do."""
 
-    The model of the epoch with the highest val mIoU is kept beside the last. Raises DatasetError, RecipeError and
-    BackboneWeightsError.
+
+def train(recipe: Recipe, folder: Path, notes: Sequence[str] = ()) -> RunState:
+    """Train by the recipe into a run folder, going on where that folder's run stopped, at the very step.
+
+    `notes` are kept as comments above the run's recipe.
+    The network of the epoch with the highest val mIoU is kept beside the last. Raises DatasetError, RecipeError,
+    BackboneWeightsError and TrainingError; KeyboardInterrupt after Ctrl-C or SIGTERM, once a checkpoint is kept.
     """
-    run = Run.begin(folder, recipe)
-    state = run.state
-    if state.epochs_done >= recipe.epochs:
-        return state
+    run = Run.begin(folder, recipe, notes)
+    if _is_over(recipe, run.state):
+        return run.state
     dataset = read_dataset(recipe.data, recipe.split, recipe.layout)
     examination = examine(
         dataset, ("train", "val")
     )  # a fault in val would show only after an epoch
     examination.require_sound()
-    keras.utils.set_random_seed(recipe.seed)
-    if state.epochs_done:
-        model = run.load(LAST)
-    else:
-        model = _compiled(
-            recipe, dataset, class_weights(recipe.class_weights, examination.class_pixels("train"))
+    if recipe.batch_size % len(devices()):
+        raise RecipeError(
+            f"batch_size {recipe.batch_size} cannot be shared by {len(devices())} devices; take a multiple"
         )
-    samples = dataset.split("train")
-    batches = training_batches(
-        samples,
-        dataset.channels,
-        Augmentation(recipe.augmentation, dataset.channels),
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        first_epoch=state.epochs_done,
-        epochs=recipe.epochs,
-    )
-    recorder = EpochRecorder(run, dataset)
-    model.fit(
-        batches,
-        initial_epoch=state.epochs_done,
-        epochs=recipe.epochs,
-        steps_per_epoch=steps_per_epoch(len(samples), recipe.batch_size),
-        callbacks=[recorder],
-        shuffle=False,  # the stream is shuffled already
-        verbose="auto" if sys.stdout.isatty() else 2,
-    )
+    keras.utils.set_random_seed(recipe.seed)
+    if recipe.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    order = TrainingOrder(len(dataset.split("train")), recipe.batch_size, recipe.seed)
+    weights = class_weights(recipe.class_weights, examination.class_pixels("train"))
+    steps = recipe.epochs * order.steps_per_epoch
+    if run.state.has_begun:
+        learner = resumed_learner(run.folder / LAST, recipe, weights, steps)
+    else:
+        learner = begun_learner(recipe, dataset.channels, weights, steps)
+    with _asked_to_stop() as stop:
+        Training(run, dataset, learner, order, stop).go_on()
+    predictor = network_predictor(load_network(run.folder / BEST))
+    assessment = assess(predictor, dataset, "val", batch_size=recipe.batch_size)
+    write_report(run.folder / "report.html", assessment, predictor, recipe.name, run)
     return run.state
 
 
-class EpochRecorder(keras.callbacks.Callback):  # type: ignore[misc]
-    """After each epoch: scores on val, a row of metrics, checkpoints."""
+class Training:
+    """A run from where it stands to its end."""
 
-    def __init__(self, run: Run, dataset: Dataset) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        run: Run,
+        dataset: Dataset,
+        learner: Learner,
+        order: TrainingOrder,
+        stop: threading.Event,
+    ) -> None:
         self._run = run
+        self._recipe = run.recipe
         self._dataset = dataset
-        self._began = time.monotonic()
+        self._learner = learner
+        self._order = order
+        self._stop = stop
+        self._predictor = network_predictor(learner.kept)
+        self._scalars = ScalarWriter(run.folder / "tensorboard")
+        self._since = time.monotonic()
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        self._predict = network_predict(self.model)
+    def go_on(self) -> None:
+        """Epoch by epoch. Raises TrainingError and KeyboardInterrupt."""
+        state = self._run.state
+        batches = iter(self._learner.distributed(self._batches(state)))
+        while not _is_over(self._recipe, state):
+            self._learner.freeze_encoder(state.epochs_done < self._recipe.frozen_encoder_epochs)
+            state = self._steps(state, batches)
+            state = self._scored(state)
+            self._keep(state)
+            if self._stop.is_set():
+                raise KeyboardInterrupt
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        classes = self._dataset.class_list.classes
-        scores = evaluate(
-            self._predict,
-            self._dataset.split("val"),
-            classes=len(classes),
-            channels=self._dataset.channels,
-            title="val",
-        ).scores()
-        before, now = self._run.state, time.monotonic()
-        state = replace(before, epochs_done=epoch + 1, seconds=before.seconds + now - self._began)
-        self._began = now
-        if scores.mean_iou > state.best_mean_iou:
-            state = replace(state, best_mean_iou=scores.mean_iou, best_epoch=epoch + 1)
+    def _batches(self, state: RunState) -> tf.data.Dataset:
+        recipe, steps_per_epoch = self._recipe, self._order.steps_per_epoch
+        return training_batches(
+            self._dataset.split("train"),
+            self._dataset.channels,
+            Augmentation(recipe.augmentation, self._dataset.channels),
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            first_step=state.epochs_done * steps_per_epoch + state.steps_done,
+            steps=recipe.epochs * steps_per_epoch,
+            weights=_border_weights(recipe, self._dataset),
+        )
+
+    def _steps(self, state: RunState, batches: Iterator[tuple[tf.Tensor, ...]]) -> RunState:
+        """The rest of the epoch."""
+        total = self._order.steps_per_epoch
+        with tqdm(
+            desc=f"epoch {state.epochs_done + 1}/{self._recipe.epochs}",
+            initial=state.steps_done,
+            total=total,
+            unit="step",
+            leave=False,
+            disable=None,
+        ) as progress:
+            while state.steps_done < total:
+                if self._stop.is_set():
+                    self._keep_and_stop(state)
+                loss = self._learner.step(next(batches))
+                if not math.isfinite(loss):
+                    raise TrainingError(self._not_finite(state))
+                state = replace(
+                    state, steps_done=state.steps_done + 1, loss_sum=state.loss_sum + loss
+                )
+                progress.set_postfix(loss=f"{state.loss_sum / state.steps_done:.4f}", refresh=False)
+                progress.update()
+        return state
+
+    def _scored(self, state: RunState) -> RunState:
+        """The epoch's end: scores on val, a row of metrics, the best network."""
+        try:
+            scores = evaluate(
+                self._predictor,
+                self._dataset,
+                "val",
+                batch_size=self._recipe.batch_size,
+                stop=self._stop,
+            ).scores()
+        except EvaluationStoppedError:
+            self._keep_and_stop(state)
+        epoch = state.epochs_done + 1
         row = {
-            "epoch": epoch + 1,
-            "loss": float((logs or {})["loss"]),
-            "learning_rate": float(np.asarray(self.model.optimizer.learning_rate)),
+            "epoch": epoch,
+            "loss": state.loss_sum / state.steps_done,
+            "learning_rate": float(self._learner.optimizer.learning_rate),
             **{f"val_{name}": value for name, value in scores.summary().items()},
             **{
                 f"val_iou_{c.name}": float(iou)
-                for c, iou in zip(classes, scores.class_iou, strict=True)
+                for c, iou in zip(self._dataset.class_list.classes, scores.class_iou, strict=True)
             },
-            "seconds": state.seconds,
         }
-        self._run.save_epoch(self.model, state, row)
+        state = replace(state, epochs_done=epoch, steps_done=0, loss_sum=0.0)
+        if scores.mean_iou > state.best_mean_iou:
+            state = replace(state, best_mean_iou=scores.mean_iou, best_epoch=epoch)
+            self._run.save_best(self._learner.kept)
+        state = self._timed(state)
+        self._run.append_metrics(row | {"seconds": state.seconds})
+        self._scalars.write(row, epoch)
         tqdm.write(
-            f"val mIoU {scores.mean_iou:.4f}, best {state.best_mean_iou:.4f} in epoch {state.best_epoch}"
+            f"epoch {epoch}/{self._recipe.epochs}: loss {row['loss']:.4f}, val mIoU {scores.mean_iou:.4f}, "
+            f"best {state.best_mean_iou:.4f} in epoch {state.best_epoch}; {state.seconds / 60:.1f} minutes"
+        )
+        return state
+
+    def _timed(self, state: RunState) -> RunState:
+        now = time.monotonic()
+        state = replace(state, seconds=state.seconds + now - self._since)
+        self._since = now
+        return state
+
+    def _keep(self, state: RunState) -> None:
+        with self._learner.thawed():
+            self._run.save_last(self._learner.network, state, self._learner.arrays())
+
+    def _keep_and_stop(self, state: RunState) -> None:
+        self._keep(self._timed(state))
+        raise KeyboardInterrupt
+
+    def _not_finite(self, state: RunState) -> str:
+        step = state.epochs_done * self._order.steps_per_epoch + state.steps_done
+        samples = self._dataset.split("train")
+        names = ", ".join(samples[index].image.name for index in self._order.batch(step))
+        return (
+            f"the loss or its gradient is not finite in step {state.steps_done + 1} of epoch {state.epochs_done + 1}, at "
+            f"{names}. Look at these images and masks; lower optimizer.learning_rate or set optimizer.clip_norm"
         )
 
 
-def _compiled(recipe: Recipe, dataset: Dataset, weights: list[float]) -> keras.Model:
-    model = build_network(len(weights), dataset.channels, recipe.network)
-    options = recipe.optimizer
-    steps = recipe.epochs * steps_per_epoch(len(dataset.split("train")), recipe.batch_size)
-    optimizer = keras.optimizers.AdamW(
-        WarmUpDecay(options.learning_rate, steps, options.warm_up_steps, options.decay),
-        weight_decay=options.weight_decay,
+def _is_over(recipe: Recipe, state: RunState) -> bool:
+    waited = state.epochs_done - state.best_epoch
+    return state.epochs_done >= recipe.epochs or 0 < recipe.patience <= waited
+
+
+def _border_weights(recipe: Recipe, dataset: Dataset) -> PixelWeights | None:
+    if not recipe.loss.border_weight:
+        return None
+    from models.data.border import border_weights
+
+    background = dataset.class_list.background
+    if background is None:
+        raise RecipeError("loss.border_weight needs a class called background in classes.json")
+    return partial(
+        border_weights,
+        background=background,
+        void=len(dataset.class_list.classes),
+        peak=recipe.loss.border_weight,
+        sigma=recipe.loss.border_sigma,
     )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    model.compile(optimizer=optimizer, loss=WeightedCrossEntropy(weights))
-    return model
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets. A second one ends the process as ever."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may take signals
+        return
+    before: dict[int, Callable[..., object] | int | None] = {}
+
+    def ask(number: int, frame: object) -> None:  # noqa: ARG001
+        stop.set()
+        tqdm.write("stopping after this step; once more to stop at once")
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for stopping in (signal.SIGINT, signal.SIGTERM):
+        before[stopping] = signal.signal(stopping, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

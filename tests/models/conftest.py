@@ -69,11 +69,13 @@ def recipe_file(tmp_path_factory: pytest.TempPathFactory, dataset_folder: Path) 
         data = "{dataset_folder}"
         epochs = 2
         batch_size = 2
+        average = 0.5
         class_weights = "inverse_log"
         [network]
         name = "unet"
         encoder = "plain"
         width = 4
+        dropout = 0.2
         [augmentation]
         crop = [32, 48]
         scale = [0.8, 1.2]

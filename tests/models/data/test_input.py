@@ -1,12 +1,14 @@
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.data.augmentation import VOID, Augmentation
-from models.data.input import SampleReader, training_batches
+from models.data.augmentation import MIDDLE_GRAY, Augmentation
+from models.data.dataset import VOID, read_image
+from models.data.input import SampleReader, TrainingOrder, training_batches
 from models.data.options import AugmentationOptions
 from models.data.reading import read_dataset
 from tests.models.conftest import COLOURS, scene
@@ -22,7 +24,7 @@ EVERYTHING = AugmentationOptions(
 
 
 def batches(
-    folder: Path, first_epoch: int, epochs: int, seed: int = 1
+    folder: Path, first_step: int, steps: int, seed: int = 1
 ) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
     dataset = read_dataset(folder)
     stream = training_batches(
@@ -31,37 +33,66 @@ def batches(
         Augmentation(EVERYTHING, dataset.channels),
         batch_size=3,
         seed=seed,
-        first_epoch=first_epoch,
-        epochs=epochs,
+        first_step=first_step,
+        steps=steps,
     )
     return [(image.numpy(), mask.numpy()) for image, mask in stream]
 
 
 def test_an_epoch_sees_every_sample_and_fills_its_last_batch(dataset_folder: Path) -> None:
-    assert [image.shape for image, _ in batches(dataset_folder, 0, 2)] == [(3, 32, 48, 3)] * 6
+    assert [image.shape for image, _ in batches(dataset_folder, 0, 6)] == [(3, 32, 48, 3)] * 6
 
 
 def test_a_stream_that_begins_later_goes_on_with_the_same_views(dataset_folder: Path) -> None:
-    whole, resumed = batches(dataset_folder, 0, 3), batches(dataset_folder, 1, 3)
-    for (image, mask), (again, mask_again) in zip(whole[3:], resumed, strict=True):
+    """In the middle of the second of three epochs of three steps."""
+    whole, resumed = batches(dataset_folder, 0, 9), batches(dataset_folder, 4, 9)
+    for (image, mask), (again, mask_again) in zip(whole[4:], resumed, strict=True):
         np.testing.assert_array_equal(image, again)
         np.testing.assert_array_equal(mask, mask_again)
 
 
+def test_the_order_knows_what_each_batch_holds(dataset_folder: Path) -> None:
+    order = TrainingOrder(8, 3, seed=1)
+    assert order.steps_per_epoch == 3
+    epochs = [[i for step in range(3) for i in order.batch(3 * epoch + step)] for epoch in (0, 1)]
+    assert [set(epoch) for epoch in epochs] == [set(range(8))] * 2
+    assert epochs[0] != epochs[1]
+    plain = AugmentationOptions(crop=(44, 56), flip=False, outside="void")
+    samples = read_dataset(dataset_folder).split("train")
+    stream = training_batches(
+        samples, 3, Augmentation(plain, 3), batch_size=3, seed=1, first_step=4, steps=5
+    )
+    images, _ = next(iter(stream))
+    for view, index in zip(images.numpy(), order.batch(4), strict=True):
+        shown = view[(view != MIDDLE_GRAY).any(axis=(1, 2))]  # the rows beyond the picture are gray
+        np.testing.assert_array_equal(shown, read_image(samples[index].image, 3))
+
+
 def test_another_seed_gives_other_views(dataset_folder: Path) -> None:
-    first, second = batches(dataset_folder, 0, 1, seed=1), batches(dataset_folder, 0, 1, seed=2)
+    first, second = batches(dataset_folder, 0, 3, seed=1), batches(dataset_folder, 0, 3, seed=2)
     assert not np.array_equal(first[0][0], second[0][0])
 
 
-def test_masks_move_with_their_images_and_keep_their_values() -> None:
-    """Geometry alone: every pixel deep inside a class still shows that class's colour."""
-    geometry = EVERYTHING.model_copy(
-        update={"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
-    )
-    augment = Augmentation(geometry, 3)
+GEOMETRY = AugmentationOptions(
+    crop=(48, 56),
+    scale=(0.7, 1.6),
+    vertical_flip=True,
+    quarter_turns=True,
+    rotation=30,
+    elastic=3,
+)
+
+
+@pytest.mark.parametrize("outside", ["mirror", "void"])
+def test_masks_move_with_their_images_and_keep_their_values(
+    outside: Literal["mirror", "void"],
+) -> None:
+    """Every pixel deep inside a class still shows that class's colour."""
+    augment = Augmentation(GEOMETRY.model_copy(update={"outside": outside}), 3)
     image, mask = scene(5, 60, 80)
     mask[mask == 255] = 0
     spread = mask * 100  # any mixture of two of these ids is none of them
+    seen_void = False
     for step in range(12):
         view, ids = (
             np.asarray(t)
@@ -69,19 +100,117 @@ def test_masks_move_with_their_images_and_keep_their_values() -> None:
         )
         assert set(np.unique(ids)) <= {0, 100, 200, VOID}
         known = ids != VOID
+        seen_void |= not known.all()
+        assert (view[~known] == MIDDLE_GRAY).all()
         nearest = np.abs(view[..., np.newaxis, :] - COLOURS).sum(axis=-1).argmin(axis=-1)
         assert np.mean(nearest[known] * 100 == ids[known]) > 0.95  # the rest lies on edges
+    assert seen_void == (outside == "void")
+
+
+def test_a_border_map_goes_the_masks_way() -> None:
+    augment = Augmentation(GEOMETRY.model_copy(update={"outside": "void"}), 3)
+    image, mask = scene(5, 60, 80)
+    border = mask.astype(np.float32) * 2
+    _, ids, weights = augment(
+        tf.constant(image), tf.constant(mask), tf.constant([1, 2]), tf.constant(border)
+    )
+    inside = np.asarray(ids) != VOID
+    np.testing.assert_array_equal(np.asarray(weights)[inside], np.asarray(ids)[inside] * 2.0)
+
+
+SQUARE = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
+
+
+def views_of_square(**options: Any) -> list[NDArray[np.float32]]:
+    options = {"crop": (16, 16), "flip": False, "outside": "void"} | options
+    augment = Augmentation(AugmentationOptions(**options), 3)
+    mask = np.zeros((16, 16), np.uint8)
+    return [
+        np.asarray(augment(tf.constant(SQUARE), tf.constant(mask), tf.constant([3, step]))[0])
+        for step in range(24)
+    ]
+
+
+def test_a_view_without_any_change_is_the_picture() -> None:
+    for view in views_of_square():
+        np.testing.assert_array_equal(view, SQUARE)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"flip": True}, [SQUARE, SQUARE[:, ::-1]]),
+        ({"vertical_flip": True}, [SQUARE, SQUARE[::-1]]),
+        ({"quarter_turns": True}, [np.rot90(SQUARE, turns) for turns in range(4)]),
+    ],
+)
+def test_flips_and_quarter_turns_are_exact_and_all_occur(
+    options: dict[str, bool], expected: list[NDArray[np.uint8]]
+) -> None:
+    found = {view.tobytes() for view in views_of_square(**options)}
+    assert found == {turned.astype(np.float32).tobytes() for turned in expected}
+
+
+def test_scale_magnifies_by_as_much_as_it_says() -> None:
+    """A step edge's blurred width tells nothing; the distance between two edges does."""
+    image = np.zeros((64, 64, 1), np.uint8)
+    image[:, 24:40] = 200
+    augment = Augmentation(AugmentationOptions(crop=(64, 64), scale=(2.0, 2.0), flip=False), 1)
+    widths = {
+        int(
+            (
+                np.asarray(augment(tf.constant(image), tf.constant(image[..., 0]), [0, step])[0])[
+                    32
+                ]
+                > 100
+            ).sum()
+        )
+        for step in range(20)
+    }
+    assert max(widths) == 32
+
+
+def test_colours_change_within_their_limits() -> None:
+    gray = views_of_square(saturation=1.0)
+    luma = SQUARE @ np.array([0.299, 0.587, 0.114])
+    for view in gray:
+        inside = ((view > 0) & (view < 255)).all(axis=-1)  # nothing was cut off there
+        found = view @ np.array([0.299, 0.587, 0.114], np.float32)
+        np.testing.assert_allclose(found[inside], luma[inside], atol=0.5)
+    brighter = [np.median(view - SQUARE) for view in views_of_square(brightness=0.1)]
+    assert 15 < np.max(np.abs(brighter)) <= 25.5
+    noisy = [np.std(view - SQUARE) for view in views_of_square(noise=0.1)]
+    assert 10 < max(noisy) <= 26
+    contrasts = [np.std(view) / np.std(SQUARE) for view in views_of_square(contrast=0.4)]
+    assert 0.6 <= min(contrasts) < 0.8
+
+
+def test_blur_spreads_a_point_and_keeps_its_light() -> None:
+    image = np.zeros((33, 33, 1), np.uint8)
+    image[16, 16] = 200
+    augment = Augmentation(AugmentationOptions(crop=(33, 33), blur=2.0, flip=False), 1)
+    for step in range(6):
+        view = np.asarray(augment(tf.constant(image), tf.constant(image[..., 0]), [0, step])[0])
+        assert view.sum() == pytest.approx(200, rel=1e-3)
+        np.testing.assert_allclose(view, view.transpose(1, 0, 2), atol=1e-4)
+        assert view.max() >= 200 / (2 * np.pi * 2.0**2) * 0.9
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20, 200), (31, 47)])
-def test_an_image_smaller_than_the_crop_is_surrounded_by_void(size: tuple[int, int]) -> None:
-    augment = Augmentation(AugmentationOptions(crop=(32, 48), flip=False), 1)
+def test_an_image_smaller_than_the_crop_is_surrounded_by_void_or_its_mirror_image(
+    size: tuple[int, int],
+) -> None:
     image, mask = np.full((*size, 1), 9, np.uint8), np.zeros(size, np.uint8)
-    view, ids = augment(tf.constant(image), tf.constant(mask), tf.constant([0, 0]))
+    options = AugmentationOptions(crop=(32, 48), flip=False, outside="void")
+    view, ids = Augmentation(options, 1)(tf.constant(image), tf.constant(mask), [0, 0])
     assert view.shape == (32, 48, 1)
     seen = np.asarray(ids) != VOID
     assert seen.sum() == min(size[0], 32) * min(size[1], 48)
     assert (np.asarray(view)[seen] == 9).all()
+    mirrored = Augmentation(options.model_copy(update={"outside": "mirror"}), 1)
+    view, ids = mirrored(tf.constant(image), tf.constant(mask), [0, 0])
+    assert (np.asarray(view) == 9).all()
+    assert (np.asarray(ids) == 0).all()
 
 
 def test_a_reader_decodes_each_sample_once(dataset_folder: Path) -> None:

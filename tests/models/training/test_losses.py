@@ -1,32 +1,105 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from models.training.losses import WeightedCrossEntropy, class_weights
+from models.training.losses import LOSSES, SegmentationLoss, class_weights
+from models.training.options import LossOptions, LossTerm
 from models.training.schedules import WarmUpDecay
 
-
-def test_the_loss_is_the_weighted_mean_over_pixels_with_a_class() -> None:
-    logits = np.log(np.array([[[[0.5, 0.5], [0.8, 0.2], [0.1, 0.9]]]], np.float32))
-    masks = np.array([[[0, 1, 255]]], np.uint8)
-    # By hand: pixel 0 costs -ln 0.5 at weight 1, pixel 1 costs -ln 0.2 at weight 3, pixel 2 is void.
-    expected = (-np.log(0.5) * 1 - np.log(0.2) * 3) / 4
-    loss = WeightedCrossEntropy([1.0, 3.0])(masks, logits)
-    assert float(loss) == pytest.approx(expected, rel=1e-5)
+# Three pixels with a class and one void, two classes; p of class 0 and 1.
+PROBABILITIES = np.array([[[[0.5, 0.5], [0.8, 0.2], [0.1, 0.9], [0.3, 0.7]]]], np.float32)
+MASKS = np.array([[[0, 1, 1, 255]]], np.uint8)
 
 
-def test_void_pixels_have_no_gradient() -> None:
-    logits = tf.Variable(np.random.default_rng(0).normal(size=(1, 1, 3, 2)).astype(np.float32))
-    with tf.GradientTape() as tape:
-        loss = WeightedCrossEntropy([1.0, 1.0])(np.array([[[0, 255, 1]]], np.uint8), logits)
-    gradient = np.asarray(tape.gradient(loss, logits))
-    assert (gradient[0, 0, 1] == 0).all()
-    assert (gradient[0, 0, [0, 2]] != 0).all()
+def loss_of(
+    *terms: LossTerm, weights: tuple[float, float] = (1.0, 1.0), border: float | None = None
+) -> float:
+    loss = SegmentationLoss(LossOptions(terms=terms), weights)
+    extra = None if border is None else np.full(MASKS.shape, border, np.float32)
+    return float(loss(MASKS, np.log(PROBABILITIES), extra))
 
 
-def test_a_mask_of_nothing_but_void_costs_nothing() -> None:
-    masks, logits = np.full((1, 2, 2), 255, np.uint8), np.zeros((1, 2, 2, 2), np.float32)
-    assert float(WeightedCrossEntropy([1.0, 1.0])(masks, logits)) == 0.0
+def test_cross_entropy_is_the_weighted_mean_over_pixels_with_a_class() -> None:
+    # The first pixel at weight 1, the next two at weight 3, the last is void.
+    expected = (-np.log(0.5) * 1 - np.log(0.2) * 3 - np.log(0.9) * 3) / 7
+    found = loss_of(LossTerm(name="cross_entropy"), weights=(1.0, 3.0))
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_border_map_is_added_to_the_class_weights() -> None:
+    expected = (-np.log(0.5) * 3 - np.log(0.2) * 5 - np.log(0.9) * 5) / 13
+    found = loss_of(LossTerm(name="cross_entropy"), weights=(1.0, 3.0), border=2.0)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_focal_takes_less_of_what_is_known_already() -> None:
+    expected = -(0.5**2 * np.log(0.5) + 0.8**2 * np.log(0.2) + 0.1**2 * np.log(0.9)) / 3
+    assert loss_of(LossTerm(name="focal", gamma=2.0)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_dice_is_the_mean_over_classes() -> None:
+    first = 1 - 2 * 0.5 / ((0.5**2 + 0.8**2 + 0.1**2) + 1)
+    second = 1 - 2 * (0.2 + 0.9) / ((0.5**2 + 0.2**2 + 0.9**2) + 2)
+    expected = (first + second) / 2
+    assert loss_of(LossTerm(name="dice")) == pytest.approx(expected, rel=1e-5)
+
+
+def test_tversky_weighs_false_positives_and_misses() -> None:
+    first = 1 - 0.5 / (0.5 + 0.3 * (0.8 + 0.1) + 0.7 * 0.5)
+    second = 1 - 1.1 / (1.1 + 0.3 * 0.5 + 0.7 * (0.8 + 0.1))
+    found = loss_of(LossTerm(name="tversky", alpha=0.3, beta=0.7))
+    assert found == pytest.approx((first + second) / 2, rel=1e-5)
+
+
+def test_lovasz_weighs_each_error_by_what_it_costs_in_iou() -> None:
+    """Class 0: errors 0.8, 0.5, 0.1 of pixels 1, 0, 2; the IoU falls from 1 to 1/2, 0, 0.
+    Class 1, of two pixels: the same errors; the IoU falls from 1 to 1/2 (a miss), 1/3 (a false positive), 0 (a miss)."""
+    first = 0.8 * (1 / 2) + 0.5 * (1 / 2)
+    second = 0.8 * (1 / 2) + 0.5 * (1 / 6) + 0.1 * (1 / 3)
+    found = loss_of(LossTerm(name="lovasz_softmax"))
+    assert found == pytest.approx((first + second) / 2, rel=1e-5)
+
+
+def test_terms_are_summed_by_their_weights() -> None:
+    apart = loss_of(LossTerm(name="cross_entropy")), loss_of(LossTerm(name="dice"))
+    found = loss_of(LossTerm(name="cross_entropy"), LossTerm(name="dice", weight=0.5))
+    assert found == pytest.approx(apart[0] + 0.5 * apart[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+class TestEveryLoss:
+    def gradient(self, name: str, masks: NDArray[np.uint8]) -> tuple[float, NDArray[np.float32]]:
+        loss = SegmentationLoss(LossOptions(terms=(LossTerm(name=name),)), [1.0, 2.0, 1.0])
+        draw = np.random.default_rng(0)
+        logits = tf.Variable(draw.normal(size=(*masks.shape, 3)).astype(np.float32))
+        with tf.GradientTape() as tape:
+            value = loss(masks, logits)
+        return float(value), np.asarray(tape.gradient(value, logits))
+
+    def test_void_pixels_cost_and_teach_nothing(self, name: str) -> None:
+        masks = np.array([[[0, 255, 1], [1, 0, 200]]], np.uint8)
+        _, gradient = self.gradient(name, masks)
+        assert (gradient[masks >= 3] == 0).all()
+        assert (np.abs(gradient[masks < 3]).sum(axis=-1) > 0).all()
+        # What the network says at a void pixel changes nothing either.
+        loss = SegmentationLoss(LossOptions(terms=(LossTerm(name=name),)), [1.0, 2.0, 1.0])
+        logits = np.zeros((*masks.shape, 3), np.float32)
+        logits[masks < 3] = np.random.default_rng(1).normal(size=(4, 3))
+        elsewhere = np.where(masks[..., np.newaxis] >= 3, np.float32(7), logits)
+        assert float(loss(masks, logits)) == pytest.approx(float(loss(masks, elsewhere)), rel=1e-6)
+
+    def test_a_mask_of_nothing_but_void_costs_nothing(self, name: str) -> None:
+        value, gradient = self.gradient(name, np.full((1, 2, 2), 255, np.uint8))
+        assert value == 0.0
+        assert (gradient == 0).all()
+
+    def test_a_sure_right_answer_costs_next_to_nothing(self, name: str) -> None:
+        loss = SegmentationLoss(LossOptions(terms=(LossTerm(name=name),)), [1.0, 1.0, 1.0])
+        masks = np.array([[[0, 1, 1, 255]]], np.uint8)  # class 2 does not occur
+        logits = 40 * np.eye(3, dtype=np.float32)[np.minimum(masks, 2)]
+        assert float(loss(masks, logits)) == pytest.approx(0, abs=1e-6)
+        assert float(loss(masks, -logits)) > 0.3
 
 
 def test_inverse_log_weights_are_those_of_the_paper() -> None:

@@ -1,0 +1,148 @@
+"""Write the tables of README.md and docs/networks.md from benchmarks/results/. Not a benchmark itself.
+
+.venv/bin/python -m benchmarks.networks_report
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from models.architectures.options import CHOICES, NetworkName, Upsampling
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+TABLES = {
+    "networks": (ROOT / "README.md", "networks-matrix"),
+    "every network": (ROOT / "docs" / "networks.md", "networks-table"),
+    "SegNet's order": (ROOT / "docs" / "networks.md", "segnet-order"),
+    "unet_mobile": (ROOT / "docs" / "networks.md", "unet-mobile-table"),
+}
+UPSAMPLINGS: tuple[Upsampling, ...] = (
+    "transposed",
+    "nearest",
+    "bilinear",
+    "bicubic",
+    "bed_of_nails",
+    "max_unpool",
+)
+# SegNet's table 1, test mIoU and boundary F1 in percent, and which of ours is built like it.
+SEGNET_TABLE = (
+    ("fixed bilinear", 43.3, 20.8, "segnet bilinear"),
+    ("deconvolution, no skip", 44.1, 32.0, "segnet transposed"),
+    ("deconvolution, score skips", 47.3, 38.1, "fcn8s transposed"),
+    ("max-unpooling", 47.7, 35.8, "segnet max_unpool"),
+    ("full skips", 50.1, 37.4, "unet max_unpool"),
+)
+
+Row = dict[str, float]
+
+
+def matrix(networks: dict[str, Row]) -> str:
+    """One row a network, one column an upsampling: val mIoU / boundary F1 in percent."""
+    head = ["network", *(name.replace("_", " ") for name in UPSAMPLINGS), "parameters", "ms"]
+    rows = [
+        [
+            f"`{name}`",
+            *(_scores(networks, name, way) for way in UPSAMPLINGS),
+            *_size(networks, name),
+        ]
+        for name in CHOICES
+    ]
+    return _markdown(head, rows)
+
+
+def long_table(networks: dict[str, Row]) -> str:
+    """One row a combination, the best mIoU first."""
+    head = ["network", "upsampling", "val mIoU", "boundary F1", "parameters", "ms an image"]
+    ranked = sorted(networks.items(), key=lambda item: -item[1]["val_mean_iou"])
+    rows = [
+        [
+            f"`{title.split()[0]}`",
+            f"`{title.split()[1]}`",
+            f"{100 * row['val_mean_iou']:.1f}",
+            f"{100 * row['val_boundary_f1']:.1f}",
+            f"{row['parameters']:,}",
+            f"{row['milliseconds']:.0f}",
+        ]
+        for title, row in ranked
+    ]
+    return _markdown(head, rows)
+
+
+def segnet_order(networks: dict[str, Row]) -> str:
+    """SegNet's table 1 beside ours, in its order of mIoU."""
+    head = ["SegNet's table 1", "its mIoU / F1", "ours", "our mIoU / F1"]
+    rows = [
+        [text, f"{iou} / {f1}", f"`{ours}`", _scores(networks, *ours.split())]  # type: ignore[arg-type]
+        for text, iou, f1, ours in SEGNET_TABLE
+    ]
+    return _markdown(head, rows)
+
+
+def ideas_table(networks: dict[str, Row]) -> str:
+    """The ablation of unet_mobile, in the order it was done."""
+    head = ["decoder", "val mIoU", "boundary F1", "parameters", "ms an image"]
+    rows = [
+        [
+            title,
+            f"{100 * row['val_mean_iou']:.1f}",
+            f"{100 * row['val_boundary_f1']:.1f}",
+            f"{row['parameters']:,}",
+            f"{row['milliseconds']:.0f}",
+        ]
+        for title, row in networks.items()
+    ]
+    return _markdown(head, rows)
+
+
+def tables() -> dict[tuple[Path, str], str]:
+    """Every table by the page and the mark that it belongs to."""
+    networks, ideas = _read("networks"), _read("unet_mobile")
+    return {
+        TABLES["networks"]: matrix(networks),
+        TABLES["every network"]: long_table(networks),
+        TABLES["SegNet's order"]: segnet_order(networks),
+        TABLES["unet_mobile"]: ideas_table(ideas),
+    }
+
+
+def with_table(page: str, mark: str, table: str) -> str:
+    """The page with the text between `<!-- mark -->` and `<!-- /mark -->` replaced."""
+    pattern = rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)"
+    return re.sub(pattern, lambda match: f"{match[1]}{table}\n{match[2]}", page, flags=re.DOTALL)
+
+
+def _scores(networks: dict[str, Row], name: NetworkName, way: Upsampling) -> str:
+    row = networks.get(f"{name} {way}")
+    if row is None:
+        return "–"
+    return f"{100 * row['val_mean_iou']:.1f} / {100 * row['val_boundary_f1']:.1f}"
+
+
+def _size(networks: dict[str, Row], name: NetworkName) -> tuple[str, str]:
+    own = networks.get(f"{name} {CHOICES[name].upsamplings[0]}")
+    if own is None:
+        return "–", "–"
+    return f"{own['parameters'] / 1e6:.2f} M", f"{own['milliseconds']:.0f}"
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _read(name: str) -> dict[str, Row]:
+    results: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    networks: dict[str, Row] = results["networks"]
+    return networks
+
+
+def main() -> None:
+    """Write the tables into their pages."""
+    for (path, mark), table in tables().items():
+        path.write_text(with_table(path.read_text(), mark, table))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""The facts of a network and the structure of its stages, computed from the built network; no weight is made for it."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import keras
+
+from models.architectures.blocks import CropLike, MirrorPad
+from models.architectures.networks import build_by_options
+from models.architectures.options import CHOICES, NetworkOptions
+from models.architectures.receptive_field import reaches, receptive_field_radius
+from models.architectures.upsampling import MaxUnpool, Resize, Unpool
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """One network as it is built by default. The radius is in pixels, None with global context."""
+
+    name: str
+    paper: str
+    parameters: int
+    stride: int
+    receptive_field_radius: int | None
+    encoders: tuple[str, ...]
+    upsamplings: tuple[str, ...]
+
+
+@dataclass
+class Stage:
+    """The layers between two changes of resolution: at `stride`, after `ups` steps up."""
+
+    stride: int
+    ups: int
+    layers: list[keras.layers.Layer] = field(default_factory=list)
+
+    def convolutions(self) -> list[str]:
+        """Its convolutions in words, in the order they run; equal ones in a row are counted."""
+        names = [name for name in map(_convolution_name, self.layers) if name]
+        runs: list[tuple[str, int]] = []
+        for name in names:
+            if runs and runs[-1][0] == name:
+                runs[-1] = (name, runs[-1][1] + 1)
+            else:
+                runs.append((name, 1))
+        if len(runs) <= MOST_LINES:
+            return [f"{count} × {name}" if count > 1 else name for name, count in runs]
+        kinds = Counter(name.rpartition(", ")[0] for name in names)
+        return [f"{count} × {kind}" for kind, count in kinds.most_common()]
+
+
+@dataclass(frozen=True)
+class Link:
+    """Features that go from one stage to another: `kind` is down, up, skip or indices; `label` says by which layer."""
+
+    start: tuple[int, int]
+    end: tuple[int, int]
+    kind: str
+    label: str
+
+
+MOST_LINES = 4
+
+
+def shapes_only(options: NetworkOptions, classes: int, channels: int) -> keras.Model:
+    """Build a network of any size in no memory: its layers know their shapes, and no weight has a value."""
+    with keras.StatelessScope(initialize_variables=False):
+        return build_by_options(classes, channels, options)
+
+
+def describe(options: NetworkOptions, classes: int, channels: int) -> NetworkFacts:
+    """The facts of a network with these options."""
+    network = shapes_only(options, classes, channels)
+    choices = CHOICES[options.name]
+    return NetworkFacts(
+        name=options.name,
+        paper=choices.paper,
+        parameters=network.count_params(),
+        stride=next(layer.stride for layer in network.layers if isinstance(layer, MirrorPad)),
+        receptive_field_radius=receptive_field_radius(network),
+        encoders=choices.encoders,
+        upsamplings=choices.upsamplings,
+    )
+
+
+def stages(network: keras.Model) -> tuple[list[Stage], list[Link]]:
+    """The stages of a functional network in the order they run, and what goes between them."""
+    reach = reaches(network)
+    found: dict[tuple[int, int], Stage] = {}
+    links: dict[tuple[tuple[int, int], tuple[int, int], str], Link] = {}
+    place_of: dict[int, tuple[int, int]] = {}
+    for depth in sorted(network._nodes_by_depth, reverse=True):
+        for node in network._nodes_by_depth[depth]:
+            layer, incoming = node.operation, node.input_tensors
+            before = [place_of[id(tensor)] for tensor in incoming]
+            output = reach[id(node.outputs[0])]
+            stride = int(output.step) if output else before[0][0]
+            ups = max((ups for _, ups in before), default=0)
+            if before and stride < min(stride for stride, _ in before):
+                ups += 1
+            place = (stride, ups)
+            found.setdefault(place, Stage(*place)).layers.append(layer)
+            place_of.update({id(tensor): place for tensor in node.outputs})
+            if isinstance(layer, CropLike):  # it needs the image for its size alone
+                incoming, before = incoming[:1], before[:1]
+            for tensor, start in zip(incoming, before, strict=True):
+                if start != place:
+                    link = _link(layer, tensor, start, place)
+                    links.setdefault((link.start, link.end, link.kind), link)
+    return list(found.values()), list(links.values())
+
+
+def _link(
+    layer: keras.layers.Layer,
+    tensor: keras.KerasTensor,
+    start: tuple[int, int],
+    end: tuple[int, int],
+) -> Link:
+    if tensor.dtype == "uint8":
+        # From before the pooling, at whose resolution they say where.
+        return Link((end[0], start[1]), end, "indices", "places of the maxima")
+    if start[0] == end[0]:
+        what = {"Concatenate": "concatenate", "Add": "add", "Multiply": "multiply"}
+        verb = what.get(type(layer).__name__, type(layer).__name__)
+        return Link(start, end, "skip", f"{verb} {tensor.shape[-1]}")
+    if start[0] < end[0]:
+        pools = "Pool" in type(layer).__name__
+        return Link(start, end, "down", "max pool" if pools else "stride 2")
+    return Link(start, end, "up", _way_up(layer, start[0] // end[0]))
+
+
+def _way_up(layer: keras.layers.Layer, factor: int) -> str:
+    if isinstance(layer, Resize):
+        return f"{layer.interpolation} ×{factor}"
+    if isinstance(layer, MaxUnpool):
+        return "max unpool"
+    if isinstance(layer, Unpool):
+        return "nearest unpool" if layer.repeat else "bed of nails"
+    return f"transposed ×{factor}"
+
+
+def _convolution_name(layer: keras.layers.Layer) -> str | None:
+    if isinstance(layer, keras.layers.Conv2DTranspose):
+        return None  # it is the link
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        return f"depthwise {layer.kernel_size[0]}×{layer.kernel_size[1]}, {layer.output.shape[-1]}"
+    if isinstance(layer, keras.layers.Conv2D):
+        return f"{layer.kernel_size[0]}×{layer.kernel_size[1]}, {layer.filters}"
+    return None

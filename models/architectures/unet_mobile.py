@@ -1,0 +1,80 @@
+"""The fast one: a U-Net for CPUs, at most 3 M parameters.
+
+MobileNetV2 (Sandler et al. 2018) goes down, and a decoder of depthwise-separable convolutions (Howard et al. 2017, section 3.1)
+goes up to stride 2 with U-Net's skips (Ronneberger et al. 2015). The logits are interpolated.
+"""
+
+import keras
+
+from models.architectures.backbones import mobilenet_v2_features
+from models.architectures.blocks import (
+    BATCH_NORM_MOMENTUM,
+    BatchNorm,
+    CropLike,
+    MirrorPad,
+    scaled_input,
+)
+from models.architectures.options import Upsampling
+from models.architectures.upsampling import UPSAMPLINGS, Resize
+
+# ---- blocks
+
+
+def separable_block(
+    x: keras.KerasTensor, filters: int, name: str, *, dilation: int = 1
+) -> keras.KerasTensor:
+    """Depthwise convolution, then 1×1, each with BatchNorm and ReLU: about an eighth of a 3×3 convolution's work."""
+    x = keras.layers.DepthwiseConv2D(
+        3,
+        padding="same",
+        dilation_rate=dilation,
+        use_bias=False,
+        depthwise_initializer="he_normal",
+        name=f"{name}_depthwise",
+    )(x)
+    x = _norm_relu(x, f"{name}_depthwise")
+    x = keras.layers.Conv2D(
+        filters, 1, use_bias=False, kernel_initializer="he_normal", name=f"{name}_pointwise"
+    )(x)
+    return _norm_relu(x, f"{name}_pointwise")
+
+
+def _norm_relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    x = BatchNorm(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+# ---- the network
+
+
+def build_unet_mobile(
+    classes: int,
+    channels: int,
+    *,
+    upsampling: Upsampling = "bilinear",
+    weights: str | None = None,
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W ≥ 1.
+
+    `weights` are MobileNetV2's, as in `mobilenet_v2_features`. Raises BackboneWeightsError.
+    """
+    image = keras.Input((None, None, channels), name="image")
+    x = scaled_input(MirrorPad(STRIDE, name="mirror_pad")(image), 3)
+    features = mobilenet_v2_features(x, weights)
+    x = keras.layers.Dropout(dropout, name="dropout")(features[STRIDE])
+    for stride, filters in DECODER_FILTERS.items():
+        x = UPSAMPLINGS[upsampling](x, filters, 2, f"up{stride}")
+        x = keras.layers.Concatenate(name=f"up{stride}_skip")([features[stride], x])
+        x = separable_block(x, filters, f"up{stride}_1")
+        x = separable_block(x, filters, f"up{stride}_2")
+    x = keras.layers.Conv2D(classes, 1, dtype="float32", name="logits")(x)
+    x = Resize(2, "bilinear", dtype="float32", name="to_full_resolution")(x)
+    logits = CropLike(dtype="float32", name="crop")((x, image))
+    return keras.Model(image, logits, name="unet_mobile")
+
+
+# ---- its facts
+
+STRIDE = 32  # MobileNetV2's
+DECODER_FILTERS = {16: 128, 8: 64, 4: 48, 2: 32}  # by stride

@@ -1,0 +1,121 @@
+"""Everything that is told of a model on one split: what `segtrain evaluate` prints, and what a report shows."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.data.dataset import Dataset, Sample
+from models.training.boundary import BoundaryF1
+from models.training.calibration import Calibration
+from models.training.evaluation import Predictor, shown_batches
+from models.training.metrics import ConfusionMatrix, Scores
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One image and its own mean IoU, NaN where its mask is all void."""
+
+    sample: Sample
+    mean_iou: float
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The scores of one model on one split, and what they are made of. `seconds` is the time in the model alone."""
+
+    dataset: Dataset
+    split: str
+    confusion: ConfusionMatrix
+    boundary_f1: float
+    calibration: Calibration
+    images: tuple[Judged, ...]
+    seconds: float
+    way: str
+
+    @property
+    def scores(self) -> Scores:
+        return self.confusion.scores()
+
+    def summary(self) -> dict[str, float]:
+        """The scores as fractions in [0, 1], by name."""
+        return {
+            **self.scores.summary(),
+            "boundary_f1": self.boundary_f1,
+            "calibration_error": self.calibration.error,
+        }
+
+    def by_class(self) -> dict[str, dict[str, float]]:
+        """IoU, Dice and accuracy of each class, NaN where there is none."""
+        scores = self.scores
+        return {
+            c.name: {"iou": float(iou), "dice": float(dice), "accuracy": float(accuracy)}
+            for c, iou, dice, accuracy in zip(
+                self.dataset.class_list.classes,
+                scores.class_iou,
+                scores.class_dice,
+                scores.class_accuracy,
+                strict=True,
+            )
+        }
+
+    def document(self) -> dict[str, Any]:
+        """All numbers, for JSON; None in place of NaN."""
+        by_class = self.by_class()
+        document: dict[str, Any] = _without_nan(
+            {
+                "data": self.dataset.class_list.name,
+                "split": self.split,
+                "way": self.way,
+                **self.summary(),
+                "pixel_error": 1 - self.scores.pixel_accuracy,
+                "class_iou": {name: values["iou"] for name, values in by_class.items()},
+                "class_dice": {name: values["dice"] for name, values in by_class.items()},
+                "class_accuracy": {name: values["accuracy"] for name, values in by_class.items()},
+                "confusion": self.confusion.counts.tolist(),
+                "calibration": {
+                    "pixels": self.calibration.pixels.tolist(),
+                    "confidence": self.calibration.confidence.tolist(),
+                    "accuracy": self.calibration.accuracy.tolist(),
+                },
+                "images": {
+                    judged.sample.image.name: judged.mean_iou
+                    for judged in sorted(self.images, key=lambda j: j.sample.image.name)
+                },
+            }
+        )
+        return document
+
+
+def assess(
+    predictor: Predictor, dataset: Dataset, split: str, *, batch_size: int, way: str = "as it is"
+) -> Assessment:
+    """Predict the split once and score it; `way` says how the predictor shows images to the model. Raises DatasetError."""
+    classes = len(dataset.class_list.classes)
+    confusion, calibration = ConfusionMatrix(classes), Calibration()
+    boundary, images, seconds = BoundaryF1(classes), [], 0.0
+    for shown in shown_batches(dataset, split, batch_size):
+        began = time.perf_counter()
+        probabilities = predictor.probabilities(shown.images)
+        seconds += time.perf_counter() - began
+        class_maps = probabilities.argmax(axis=-1).astype(np.uint8)
+        calibration.add(shown.masks, probabilities)
+        for sample, mask, class_map in zip(shown.samples, shown.masks, class_maps, strict=True):
+            own = ConfusionMatrix(classes)
+            own.add(mask, class_map)
+            confusion.counts += own.counts
+            boundary.add(mask, class_map)
+            images.append(Judged(sample, own.scores().mean_iou))
+    return Assessment(
+        dataset, split, confusion, boundary.score(), calibration, tuple(images), seconds, way
+    )
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,316 @@
+"""A recipe chosen from the data and the machine, each choice with its reason.
+
+The rules are few and plain; nnU-Net (Isensee et al. 2021) is the model for deriving crop, batch and network from the data's
+fingerprint. A field that the user sets is never chosen.
+"""
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from models.data.dataset import Dataset, Sample
+from models.data.examination import Examination, examine
+from models.data.input import TrainingOrder
+from models.data.options import LayoutOptions, SplitOptions
+from models.data.parallel import read_ahead
+from models.data.reading import read_dataset
+from models.training.learner import begun_learner, devices
+from models.training.recipe import Recipe, recipe_of
+
+LOOKED_AT = 60  # masks, at most, for object sizes and symmetry
+ORIENTED = 0.08  # classes whose halves differ by more of all pixels have an up or a left
+RARE, VERY_RARE = 10, 100  # times fewer pixels than the most frequent class
+FEW_IMAGES = 60
+MEMORY_SHARE = 0.25
+BYTES_A_FEATURE = (
+    4 * 40
+)  # of a training step, a pixel and feature at full resolution; measured at widths 8 to 32
+TIMED_STEPS = 3
+EPOCHS = (3, 400)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One field as the recipe has it, and why."""
+
+    field: str
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What of the data decides. `size` is the median height and width, `object_side` that of a typical region in pixels;
+    `up_down` and `left_right` are the shares of pixels by which the classes of opposite halves differ."""
+
+    images: int
+    size: tuple[int, int]
+    channels: int
+    class_pixels: NDArray[np.int64]
+    object_side: float
+    up_down: float
+    left_right: float
+
+
+def chosen_recipe(
+    folder: Path, minutes: float, changes: Mapping[str, Any]
+) -> tuple[Recipe, list[Choice]]:
+    """Choose a recipe for the data set in `folder` that trains about `minutes` here; `changes`, nested as a recipe, stay.
+
+    Raises DatasetError, RecipeError and BackboneWeightsError.
+    """
+    split = SplitOptions.model_validate(changes.get("split", {}))
+    layout = LayoutOptions.model_validate(changes.get("layout", {}))
+    dataset = read_dataset(folder, split, layout)
+    examination = examine(dataset, ("train", "val"))
+    examination.require_sound()
+    found = fingerprint(dataset, examination)
+    given = _fields(changes)
+    weights = given.get("network.weights")
+    choices = [
+        choice
+        for choice in chosen_by_data(found, weights)
+        if choice.field not in given
+        and not ("network.name" in given and choice.field.startswith("network."))
+    ]
+    document = {"name": run_name(folder), "data": str(folder)}
+    recipe = recipe_of(_nested(document, choices), changes)
+    if "batch_size" not in given:
+        choices.append(_batch(found, recipe))
+        recipe = recipe_of(_nested(document, choices), changes)
+    if "epochs" not in given:
+        choices += _epochs(found, recipe, len(dataset.split("val")), minutes, given)
+    return recipe_of(_nested(document, choices), changes), choices
+
+
+def run_name(folder: Path) -> str:
+    """A model name out of a folder's."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.resolve().name).strip("-_.")[:64] or "model"
+
+
+def fingerprint(dataset: Dataset, examination: Examination) -> Fingerprint:
+    """Look at the training split: every size and class, and some masks more closely."""
+    samples = dataset.split("train")
+    sizes = np.array([size for size, n in examination.sizes.items() for _ in range(n)])
+    width, height = (int(side) for side in np.median(sizes, axis=0))
+    classes = len(dataset.class_list.classes)
+    background = dataset.class_list.background or 0
+    looked_at = samples[:: -(-len(samples) // LOOKED_AT)]
+    sides: list[float] = []
+    halves = np.zeros((4, classes))
+    for mask in read_ahead(_mask, looked_at):
+        sides += _object_sides(mask, background, classes)
+        middle = np.array(mask.shape) // 2
+        for i, half in enumerate(
+            (mask[: middle[0]], mask[-middle[0] :], mask[:, : middle[1]], mask[:, -middle[1] :])
+        ):
+            halves[i] += np.bincount(half[half < classes], minlength=classes)
+    shares = halves / np.maximum(halves.sum(axis=1, keepdims=True), 1)
+    return Fingerprint(
+        images=len(samples),
+        size=(height, width),
+        channels=dataset.channels,
+        class_pixels=examination.class_pixels("train"),
+        object_side=float(np.median(sides)) if sides else float(min(height, width)),
+        up_down=float(np.abs(shares[0] - shares[1]).sum() / 2),
+        left_right=float(np.abs(shares[2] - shares[3]).sum() / 2),
+    )
+
+
+# ---- choices
+
+
+def chosen_by_data(found: Fingerprint, weights: str | None) -> list[Choice]:
+    """What the data decides, before anything is timed; `weights` are those of an encoder, if some were given."""
+    return [*_network(found, weights), *_views(found), *_loss(found)]
+
+
+def _network(found: Fingerprint, weights: str | None) -> list[Choice]:
+    if weights is not None:
+        return [
+            Choice("network.encoder", "mobilenet_v2", "weights for it were given"),
+            Choice("network.upsampling", "bilinear", "it has no weights to learn"),
+            Choice("network.dropout", 0.1, "the encoder is trained already"),
+        ]
+    if _gpus():
+        width, machine = (32 if found.images < FEW_IMAGES else 64), f"{_gpus()} GPUs"
+    else:
+        width, machine = (16 if _cores() < 8 else 24), f"{_cores()} cores and no GPU"
+    dropout = 0.3 if found.images < FEW_IMAGES else 0.1
+    return [
+        Choice("network.encoder", "plain", "no weights were given (--network.weights FILE)"),
+        Choice("network.width", width, f"{machine}, {found.images} images"),
+        Choice("network.upsampling", "bilinear", "smooth at once, where few images teach it"),
+        Choice("network.dropout", dropout, f"{found.images} images"),
+    ]
+
+
+def _views(found: Fingerprint) -> list[Choice]:
+    limit = 512 if _gpus() else 256
+    crop = [min(limit, max(32, round(side / 32) * 32)) for side in found.size]
+    height, width = found.size
+    choices = [
+        Choice(
+            "augmentation.crop",
+            crop,
+            f"images of {height}×{width} (height×width), regions of about {found.object_side:.0f} pixels; "
+            f"at most {limit} {'on a GPU' if _gpus() else 'on a CPU'}",
+        )
+    ]
+    if found.object_side > min(crop) / 2:
+        scale, reason = [0.5, 1.25], "regions fill the crop: show more around them"
+    else:
+        scale, reason = [0.7, 1.4], "regions fit into the crop"
+    choices.append(Choice("augmentation.scale", scale, reason))
+    flip = found.left_right <= ORIENTED
+    choices.append(
+        Choice("augmentation.flip", flip, f"left and right halves differ by {found.left_right:.0%}")
+    )
+    turning = flip and found.up_down <= ORIENTED
+    difference = f"upper and lower halves differ by {found.up_down:.0%}"
+    choices.append(Choice("augmentation.vertical_flip", turning, difference))
+    choices.append(Choice("augmentation.quarter_turns", turning, difference))
+    if turning and found.images < FEW_IMAGES:
+        reason = f"no up or down, and only {found.images} images"
+        choices += [
+            Choice("augmentation.rotation", 180.0, reason),
+            Choice("augmentation.elastic", round(min(crop) / 32, 1), reason),
+        ]
+    choices += [
+        Choice("augmentation.brightness", 0.15, "light varies"),
+        Choice("augmentation.contrast", 0.2, "light varies"),
+    ]
+    if found.channels == 3:
+        choices.append(Choice("augmentation.saturation", 0.2, "colour images"))
+    return choices
+
+
+def _loss(found: Fingerprint) -> list[Choice]:
+    present = found.class_pixels[found.class_pixels > 0]
+    ratio = float(present.max() / present.min())
+    reason = f"the rarest class has {ratio:.0f} times fewer pixels than the most frequent"
+    weighting = "inverse_log" if ratio > RARE else "none"
+    terms = [{"name": "cross_entropy"}]
+    if ratio > VERY_RARE:
+        terms.append({"name": "dice"})
+    return [Choice("class_weights", weighting, reason), Choice("loss.terms", terms, reason)]
+
+
+def _batch(found: Fingerprint, recipe: Recipe) -> Choice:
+    height, width = recipe.augmentation.crop
+    features = recipe.network.width if recipe.network.encoder == "plain" else 16
+    image_bytes = height * width * features * BYTES_A_FEATURE
+    memory = MEMORY_SHARE * _memory_bytes()
+    fitting = max(int(memory / image_bytes), 1)
+    most = (16 if _gpus() else 8) * max(_gpus(), 1)
+    batch = min(fitting, most, max(found.images // 4, 1))
+    devices_used = len(devices())
+    batch = max(1 << batch.bit_length() - 1, 1)
+    batch = max(batch // devices_used, 1) * devices_used
+    return Choice(
+        "batch_size",
+        batch,
+        f"about {image_bytes / 2**20:.0f} MB an image, {memory / 2**30:.1f} GB of memory to use, {found.images} images",
+    )
+
+
+def _epochs(
+    found: Fingerprint, recipe: Recipe, val_images: int, minutes: float, given: Mapping[str, Any]
+) -> list[Choice]:
+    """Time a few steps, and choose what the time allows."""
+    order = TrainingOrder(found.images, recipe.batch_size, recipe.seed)
+    step = _step_seconds(found, recipe)
+    # A prediction is about a third of a step, by the pixel.
+    crop = recipe.augmentation.crop[0] * recipe.augmentation.crop[1]
+    image = step / recipe.batch_size / 3 * found.size[0] * found.size[1] / crop
+    seconds = order.steps_per_epoch * step + val_images * image
+    epochs = int(np.clip(minutes * 60 / seconds, *EPOCHS))
+    steps = epochs * order.steps_per_epoch
+    choices = [
+        Choice(
+            "epochs",
+            epochs,
+            f"{step:.2f} s a step were measured, {seconds:.0f} s an epoch; {minutes:g} minutes were asked for",
+        ),
+        Choice("optimizer.warm_up_steps", min(100, steps // 10), f"{steps} steps in all"),
+        Choice(
+            "average",
+            0.99 if steps >= 500 else 0.9,
+            "averaged weights are steadier; over about a hundred steps, or ten of a short training",
+        ),
+    ]
+    return [choice for choice in choices if choice.field not in given]
+
+
+def _step_seconds(found: Fingerprint, recipe: Recipe) -> float:
+    classes = len(found.class_pixels)
+    learner = begun_learner(recipe, found.channels, [1.0] * classes, steps=100)
+    shape = (recipe.batch_size, *recipe.augmentation.crop)
+    images, masks = tf.zeros((*shape, found.channels)), tf.zeros(shape, tf.uint8)
+    batch = next(iter(learner.distributed(tf.data.Dataset.from_tensors((images, masks)))))
+    learner.step(batch)  # traces
+    began = time.perf_counter()
+    for _ in range(TIMED_STEPS):
+        learner.step(batch)
+    return (time.perf_counter() - began) / TIMED_STEPS
+
+
+# ---- the data and the machine
+
+
+def _mask(sample: Sample) -> NDArray[np.uint8]:
+    return sample.mask.read()
+
+
+def _object_sides(mask: NDArray[np.uint8], background: int, classes: int) -> list[float]:
+    """The root of each region's area, of those that are more than specks."""
+    sides: list[float] = []
+    for class_id in range(classes):
+        if class_id != background:
+            labels, _ = ndimage.label(mask == class_id)
+            areas = np.bincount(labels.ravel())[1:]
+            sides += np.sqrt(areas[areas >= 16]).tolist()
+    return sides
+
+
+def _gpus() -> int:
+    return len(tf.config.list_logical_devices("GPU"))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _fields(changes: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as {"table.field": value}."""
+    fields: dict[str, Any] = {}
+    for key, value in changes.items():
+        if isinstance(value, Mapping):
+            fields |= _fields(value, f"{prefix}{key}.")
+        else:
+            fields[prefix + key] = value
+    return fields
+
+
+def _nested(document: Mapping[str, Any], choices: list[Choice]) -> dict[str, Any]:
+    nested: dict[str, Any] = dict(document)
+    for choice in choices:
+        *tables, key = choice.field.split(".")
+        place = nested
+        for table in tables:
+            place = place.setdefault(table, {})
+        place[key] = choice.value
+    return nested

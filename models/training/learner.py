@@ -1,0 +1,243 @@
+"""What learns: a network, its optimizer and its loss, on every device that is there; and the network that is kept of it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from models.architectures.fcn import initialise_from
+from models.architectures.networks import build_by_options, is_encoder_layer
+from models.training.checkpoint import OBJECTS_OF_FILES, load_checkpoint
+from models.training.deep_supervision import level_losses, level_strides, with_auxiliary_logits
+from models.training.losses import SegmentationLoss
+from models.training.options import Precision
+from models.training.recipe import Recipe
+from models.training.run import load_best
+from models.training.schedules import WarmUpDecay
+
+_POLICIES: dict[Precision, str] = {
+    "float32": "float32",
+    "bfloat16": "mixed_bfloat16",
+    "float16": "mixed_float16",
+}
+
+
+class Learner:
+    """A network in training.
+
+    `network` learns and may have auxiliary outputs or 16-bit layers; `kept` is what is scored and exported: float32, one output,
+    its weights those of `network` or their running average.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        recipe: Recipe,
+        loss: SegmentationLoss,
+        strategy: tf.distribute.Strategy,
+    ) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self._recipe = recipe
+        self._loss = loss
+        self._strategy = strategy
+        output = network.outputs[0]
+        self._inference = (
+            keras.Model(network.inputs, output, name=network.name)
+            if len(network.outputs) > 1
+            else network
+        )
+        twin = recipe.average > 0 or recipe.precision != "float32"
+        self.kept = _in_float32(self._inference) if twin else self._inference
+        self._frozen = False
+        self._step = self._traced_step()
+
+    def step(self, batch: tuple[tf.Tensor, ...]) -> float:
+        """Learn from one batch of `distributed` data; its loss, NaN where the loss or a gradient is not finite."""
+        return float(self._step(batch))
+
+    def distributed(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        """The batches, each shared by all devices."""
+        if self._strategy.num_replicas_in_sync == 1:
+            return batches
+        return self._strategy.experimental_distribute_dataset(batches)
+
+    def freeze_encoder(self, frozen: bool) -> None:
+        """Let the encoder learn or not, its BatchNorm statistics as its weights."""
+        if frozen != self._frozen:
+            self._frozen = frozen
+            self._set_encoder_trainable(not frozen)
+            self._step = self._traced_step()
+
+    @contextmanager
+    def thawed(self) -> Iterator[None]:
+        """For saving: Keras would load a frozen layer without its optimizer's state."""
+        self._set_encoder_trainable(True)
+        yield
+        self._set_encoder_trainable(not self._frozen)
+
+    def _set_encoder_trainable(self, trainable: bool) -> None:
+        for layer in self.network.layers:
+            if is_encoder_layer(layer):
+                layer.trainable = trainable
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """What a checkpoint has to keep beside the network and its optimizer."""
+        arrays = {f"random_{i}": np.asarray(v) for i, v in enumerate(self._random_states())}
+        if self.kept is not self._inference:
+            arrays |= {f"kept_{i}": w for i, w in enumerate(self.kept.get_weights())}
+        return arrays
+
+    def restore(self, arrays: dict[str, NDArray[np.generic]]) -> None:
+        """Take back what `arrays` gave."""
+        for i, variable in enumerate(self._random_states()):
+            if f"random_{i}" in arrays:
+                variable.assign(arrays[f"random_{i}"])
+        if self.kept is not self._inference and "kept_0" in arrays:
+            self.kept.set_weights([arrays[f"kept_{i}"] for i in range(len(self.kept.weights))])
+
+    def _random_states(self) -> list[keras.Variable]:
+        weights = {id(weight) for weight in self.network.weights}
+        return [v for v in self.network.variables if id(v) not in weights and "seed" in v.path]
+
+    def _traced_step(self) -> Callable[[tuple[tf.Tensor, ...]], tf.Tensor]:
+        replicas = self._strategy.num_replicas_in_sync
+        variables = self.network.trainable_variables
+        clip_norm = self._recipe.optimizer.clip_norm
+        strides = level_strides(self.network)
+
+        def learn(
+            images: tf.Tensor, masks: tf.Tensor, border: tf.Tensor | None = None
+        ) -> tf.Tensor:
+            with tf.GradientTape() as tape:
+                outputs = self.network(images, training=True)
+                levels = [outputs] if len(strides) == 1 else outputs
+                loss = level_losses(self._loss, levels, strides, masks, border)
+                scaled = self.optimizer.scale_loss(loss)
+            gradients = tape.gradient(scaled, [v.value for v in variables])
+            scale = self.optimizer.scale_loss(tf.constant(1.0))
+            if replicas > 1:
+                context = tf.distribute.get_replica_context()
+                gradients = context.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
+            norm = tf.linalg.global_norm(gradients) / scale
+            if clip_norm:
+                gradients, _ = tf.clip_by_global_norm(
+                    gradients, clip_norm * scale, use_norm=norm * scale
+                )
+            # Keras sums what the devices give it, and all of them give the same.
+            self.optimizer.apply([g / replicas for g in gradients], variables)
+            if self._recipe.precision == "float16":
+                return loss  # the optimizer leaves out a step whose scaled gradients overflow
+            return tf.where(tf.math.is_finite(norm), loss, float("nan"))
+
+        def step(batch: tuple[tf.Tensor, ...]) -> tf.Tensor:
+            losses = self._strategy.run(learn, args=batch)
+            if self.kept is not self._inference:
+                self._average()
+            return self._strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)
+
+        return tf.function(step, reduce_retracing=True)  # type: ignore[no-any-return]
+
+    def _average(self) -> None:
+        """Move the kept weights towards the network's; in the first steps faster, while they are mostly their start."""
+        steps = tf.cast(self.optimizer.iterations, tf.float32)
+        decay = tf.minimum(self._recipe.average, (1 + steps) / (10 + steps))
+        for kept, weight in zip(self.kept.weights, self._inference.weights, strict=True):
+            kept.assign(kept * decay + tf.cast(weight, kept.dtype) * (1 - decay))
+
+
+def begun_learner(
+    recipe: Recipe, channels: int, class_weights: Sequence[float], steps: int
+) -> Learner:
+    """A learner at its first step of `steps`. Raises BackboneWeightsError and RecipeError."""
+    strategy = available_strategy()
+    with strategy.scope():
+        with _Policy(recipe.precision):
+            network = build_by_options(len(class_weights), channels, recipe.network)
+            if recipe.network.initialise_from is not None:
+                initialise_from(network, load_best(recipe.network.initialise_from))
+            if recipe.deep_supervision:
+                network = with_auxiliary_logits(network)
+        optimizer = _optimizer(recipe, steps)
+        optimizer.build(network.trainable_variables)
+        network.compile(optimizer)
+        loss = SegmentationLoss(recipe.loss, class_weights)
+        return Learner(network, optimizer, recipe, loss, strategy)
+
+
+def resumed_learner(
+    path: Path, recipe: Recipe, class_weights: Sequence[float], steps: int
+) -> Learner:
+    """A learner as a checkpoint left it."""
+    strategy = available_strategy()
+    with strategy.scope():
+        checkpoint = load_checkpoint(path)
+        network = checkpoint.network
+        # Keras forgets which variables the optimizer was told to leave out of weight decay.
+        optimizer = _optimizer(recipe, steps)
+        optimizer.build(network.trainable_variables)
+        for variable, kept in zip(optimizer.variables, network.optimizer.variables, strict=True):
+            variable.assign(kept)
+        network.compile(optimizer)
+        loss = SegmentationLoss(recipe.loss, class_weights)
+        learner = Learner(network, optimizer, recipe, loss, strategy)
+        learner.restore(checkpoint.arrays)
+    return learner
+
+
+def devices() -> list[str]:
+    """The names of all GPUs, or else of the CPU."""
+    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return [device.name for device in found]
+
+
+class _Policy:
+    """Layers made inside have a recipe's precision."""
+
+    def __init__(self, precision: Precision) -> None:
+        self._policy = _POLICIES[precision]
+
+    def __enter__(self) -> None:
+        self._before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self._policy)
+
+    def __exit__(self, *_: object) -> None:
+        keras.config.set_dtype_policy(self._before)
+
+
+def available_strategy() -> tf.distribute.Strategy:
+    """All `devices` in step with each other, where there is more than one."""
+    names = devices()
+    return tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
+
+
+def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+    options = recipe.optimizer
+    rate = WarmUpDecay(options.learning_rate, steps, options.warm_up_steps, options.decay)
+    if options.name == "sgd":
+        optimizer = keras.optimizers.SGD(
+            rate, momentum=options.momentum, nesterov=True, weight_decay=options.weight_decay
+        )
+    else:
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=options.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    if recipe.precision == "float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def _in_float32(network: keras.Model) -> keras.Model:
+    """A copy of the network with layers and weights in float32."""
+
+    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
+
+    with keras.saving.custom_object_scope(OBJECTS_OF_FILES):
+        twin = keras.models.clone_model(network, clone_function=copy)
+    twin.set_weights(network.get_weights())
+    return twin

@@ -1,0 +1,186 @@
+"""report.html: what an assessment found, to look at; report.json: the same as numbers."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from models.data.dataset import VOID
+from models.data.page import (
+    Block,
+    Drawing,
+    Facts,
+    Figure,
+    Gallery,
+    Legend,
+    Section,
+    Table,
+    Text,
+    write_page,
+)
+from models.data.tiles import beside, coloured_mask, jpeg_uri, small
+from models.training.assessment import Assessment, Judged
+from models.training.charts import Line, beside_each_other, line_chart
+from models.training.evaluation import Predictor
+from models.training.run import Run
+
+SHOWN = 3  # pictures of each kind: best, median, worst
+
+
+def write_report(
+    path: Path, assessment: Assessment, predictor: Predictor, name: str, run: Run | None = None
+) -> None:
+    """Write `path` (HTML) and beside it the same name with .json; a run adds its curves."""
+    title = f"{name} on {assessment.split}"
+    data = assessment.dataset.class_list.name
+    lead = f"{len(assessment.images)} images of {data}, shown to the model {assessment.way}."
+    sections = [
+        Section("Scores", [Facts(_facts(assessment)), Text(_SCORES)]),
+        *([Section("Training", _curves(run))] if run and run.metrics() else []),
+        Section("Classes", [_class_table(assessment)]),
+        Section("Confusion", [Text(_CONFUSION), _confusion_table(assessment)]),
+        Section("Calibration", _reliability(assessment)),
+        Section("Predictions", _predictions(assessment, predictor)),
+    ]
+    numbers = path.with_suffix(".json")
+    beside_it = numbers.with_name(f".{numbers.name}.partial")
+    beside_it.write_text(json.dumps(assessment.document(), indent=1) + "\n")
+    beside_it.replace(numbers)
+    write_page(path, title, lead, sections)
+
+
+_SCORES = (
+    "All but boundary F1 and calibration come from one confusion matrix over the split, void pixels left out. Boundary F1 is "
+    "the mean over images, within 0.75 % of the diagonal. The means leave out classes that occur in neither masks nor class maps."
+)
+_CONFUSION = "Of the pixels of each class (row), the percentage that was given each class (column)."
+_CALIBRATION = (
+    "Of the pixels with a confidence as on the x axis, the share that is right. On the dashed line, confidence is what it says; "
+    "below it, the model is surer than it should be. The expected calibration error over 15 bins is {error:.4f}."
+)
+_PREDICTIONS = "By each image's own mean IoU: image, truth, prediction, and in red where they differ. White is void."
+
+
+def _facts(assessment: Assessment) -> list[tuple[str, str]]:
+    named = [
+        (_fraction(value), name.replace("_", " ").replace("iou", "IoU").replace("f1", "F1"))
+        for name, value in assessment.summary().items()
+    ]
+    rate = len(assessment.images) / max(assessment.seconds, 1e-9)
+    return [*named, (f"{rate:.1f}", "images a second, model alone")]
+
+
+def _curves(run: Run) -> list[Block]:
+    rows, state = run.metrics(), run.state
+    epochs = [float(row["epoch"]) for row in rows]
+
+    def line(name: str, column: str) -> Line:
+        return Line(name, list(zip(epochs, (float(row[column]) for row in rows), strict=True)))
+
+    facts = [
+        (str(state.epochs_done), "epochs"),
+        (f"{state.seconds / 60:.1f}", "minutes"),
+        (f"{state.best_mean_iou:.4f}", f"best val mean IoU, epoch {state.best_epoch}"),
+    ]
+    val = [line("mean IoU", "val_mean_iou"), line("pixel accuracy", "val_pixel_accuracy")]
+    return [
+        Facts(facts),
+        Drawing(
+            beside_each_other(
+                line_chart([line("training loss", "loss")], "epoch"),
+                line_chart(val, "epoch"),
+                line_chart([line("learning rate", "learning_rate")], "epoch"),
+            ),
+            "Loss on the augmented views of train; scores on val; the learning rate at each epoch's end.",
+        ),
+    ]
+
+
+def _class_table(assessment: Assessment) -> Table:
+    classes, scores = assessment.dataset.class_list.classes, assessment.scores
+    total = max(int(scores.class_pixels.sum()), 1)
+    rows = [
+        (
+            c.name,
+            _fraction(values["iou"]),
+            _fraction(values["dice"]),
+            _fraction(values["accuracy"]),
+            f"{scores.class_pixels[c.id] / total:.2%}",
+        )
+        for c, values in zip(classes, assessment.by_class().values(), strict=True)
+    ]
+    header = ("class", "IoU", "Dice (F1)", "accuracy", "share of pixels")
+    return Table(header, rows, [c.color for c in classes])
+
+
+def _confusion_table(assessment: Assessment) -> Table:
+    classes, counts = assessment.dataset.class_list.classes, assessment.confusion.counts
+    rows = [
+        (c.name, *(f"{count / total:.1%}" if total else "–" for count in row))
+        for c, row, total in zip(classes, counts, counts.sum(axis=1), strict=True)
+    ]
+    return Table(("truth", *(c.name for c in classes)), rows, [c.color for c in classes])
+
+
+def _reliability(assessment: Assessment) -> list[Block]:
+    calibration = assessment.calibration
+    found = [
+        (float(x), float(y))
+        for x, y in zip(calibration.confidence, calibration.accuracy, strict=True)
+        if math.isfinite(x)
+    ]
+    lines = [Line("accuracy", found), Line("perfect", [(0.0, 0.0), (1.0, 1.0)], dashed=True)]
+    text = _CALIBRATION.format(error=calibration.error)
+    return [Text(text), Drawing(line_chart(lines, "confidence", (0.0, 1.0)), "Reliability")]
+
+
+def _predictions(assessment: Assessment, predictor: Predictor) -> list[Block]:
+    ranked = sorted(
+        (judged for judged in assessment.images if math.isfinite(judged.mean_iou)),
+        key=lambda judged: -judged.mean_iou,
+    )
+    middle = max((len(ranked) - SHOWN) // 2, 0)
+    kinds: dict[str, Sequence[Judged]] = {
+        "best": ranked[:SHOWN],
+        "median": ranked[middle : middle + SHOWN],
+        "worst": ranked[-SHOWN:],
+    }
+    figures = [
+        Figure(
+            _strip(assessment, predictor, judged),
+            f"{kind}: {judged.sample.image.name}, mean IoU {judged.mean_iou:.3f}",
+        )
+        for kind, shown in kinds.items()
+        for judged in shown
+    ]
+    classes = assessment.dataset.class_list.classes
+    return [Text(_PREDICTIONS), Legend(classes), Gallery(figures, least_width=520)]
+
+
+def _strip(assessment: Assessment, predictor: Predictor, judged: Judged) -> str:
+    """Image, truth, prediction and error side by side."""
+    dataset = assessment.dataset
+    classes = dataset.class_list.classes
+    image, mask = judged.sample.read(dataset.channels)
+    class_map = predictor.class_maps(image[np.newaxis])[0]
+    void = mask >= len(classes)
+    gray = (image.mean(axis=-1, keepdims=True) * 0.5).astype(np.uint8).repeat(3, axis=-1)
+    error = np.where(((mask != class_map) & ~void)[..., np.newaxis], (255, 60, 60), gray)
+    error[void] = 255
+    truth = coloured_mask(np.where(void, VOID, mask).astype(np.uint8), classes)
+    prediction = coloured_mask(class_map, classes)
+    return jpeg_uri(
+        beside(
+            [
+                small(image),
+                *(small(part, nearest=True) for part in (truth, prediction)),
+                small(error.astype(np.uint8), nearest=True),
+            ]
+        )
+    )
+
+
+def _fraction(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.4f}"

@@ -1,0 +1,88 @@
+"""`segtrain networks`, and a finer FCN that starts from a coarser one's run."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.architectures.options import CHOICES, NetworkOptions
+from models.architectures.outline import shapes_only, stages
+from models.cli import main
+
+
+def test_the_list_names_every_network_with_its_facts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["networks", "--json"]) == 0
+    facts = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert list(facts) == list(CHOICES)
+    assert facts["fcn8s"]["parameters"] == 134_489_759
+    assert facts["unet"]["stride"] == 16
+    assert facts["segnet"]["upsamplings"][0] == "max_unpool"
+    assert facts["unet_mobile"]["parameters"] <= 3_000_000
+
+
+def test_the_table_shows_the_network_that_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["networks", "unet", "--classes", "2", "--channels", "1", "--padding", "valid"]
+    assert main(command) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split()[:3] == ["network", "parameters", "stride"]
+    assert row.split()[:3] == ["unet", "31,030,658", "16"]
+
+
+def test_a_picture_shows_each_stage_of_the_network(tmp_path: Path) -> None:
+    path = tmp_path / "segnet.png"
+    assert main(["networks", "segnet", "--width", "4", "--picture", str(path)]) == 0
+    picture = np.asarray(Image.open(path))
+    colours = {tuple(pixel) for pixel in picture.reshape(-1, 3)[::7].tolist()}
+    assert {(219, 234, 254), (220, 252, 231)} <= colours, "encoder and decoder boxes"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_outline_of_a_unet_is_a_u() -> None:
+    network = shapes_only(NetworkOptions(width=4), classes=2, channels=3)
+    found, links = stages(network)
+    assert [stage.stride for stage in found] == [1, 2, 4, 8, 16, 8, 4, 2, 1]
+    assert found[0].convolutions() == ["2 × 3×3, 4"]
+    skips = [(link.start, link.end) for link in links if link.kind == "skip"]
+    assert skips == [((8, 0), (8, 1)), ((4, 0), (4, 2)), ((2, 0), (2, 3)), ((1, 0), (1, 4))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--picture", "x.png"], "say which"),
+        (["fcn8s", "--upsampling", "max_unpool"], "fcn8s has no use for the upsampling"),
+        (["unet", "--width", "wide"], "width: Input should be a valid integer"),
+    ],
+)
+def test_what_cannot_be_listed_or_drawn_is_one_sentence(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["networks", *arguments]) == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_finer_fcn_starts_from_the_run_of_a_coarser_one(
+    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A learning rate near nothing: after its epoch FCN-16s still is what it started as."""
+    from models.architectures.networks import build_network
+    from models.training.checkpoint import load_network
+    from models.training.run import BEST, LAST
+
+    coarse, fine = tmp_path / "coarse", tmp_path / "fine"
+    coarse.mkdir()
+    coarser = build_network("fcn32s", classes=3, channels=3, width=1)
+    coarser.save(coarse / BEST)
+    train = ["train", str(recipe_file), "--run", str(fine), "--epochs", "1"]
+    train += ["--network.name", "fcn16s", "--network.encoder", "vgg16", "--network.width", "1"]
+    assert main([*train, "--initialise-from", str(tmp_path)]) == 1
+    assert "no run with a whole epoch" in capsys.readouterr().err
+    rate = ["--optimizer.learning_rate", "1e-9"]
+    assert main([*train, *rate, "--initialise-from", str(coarse)]) == 0
+    finer = load_network(fine / LAST)
+    np.testing.assert_allclose(
+        finer.get_layer("fc7").kernel, coarser.get_layer("fc7").kernel, atol=1e-6
+    )
+    assert np.abs(finer.get_layer("score_pool4").kernel).max() < 1e-6

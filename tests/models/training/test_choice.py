@@ -1,0 +1,87 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.data.examination import examine
+from models.data.reading import read_dataset
+from models.training.choice import Fingerprint, chosen_by_data, fingerprint, run_name
+from tests.models.conftest import write_dataset
+
+CELLS = Fingerprint(
+    images=20,
+    size=(512, 480),
+    channels=1,
+    class_pixels=np.array([900, 100]),
+    object_side=40.0,
+    up_down=0.01,
+    left_right=0.02,
+)
+
+
+def chosen(found: Fingerprint, weights: str | None = None) -> dict[str, Any]:
+    return {choice.field: choice.value for choice in chosen_by_data(found, weights)}
+
+
+def test_the_fingerprint_measures_sizes_regions_and_halves(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "data", {"train": 2, "val": 1})
+    for path in (folder / "masks" / "train").iterdir():
+        with Image.open(path) as mask:
+            ids = np.zeros((mask.height, mask.width), np.uint8)
+        ids[:8, :8], ids[:8, 20:28] = 1, 1  # two squares above, nothing below
+        Image.fromarray(ids).save(path)
+    dataset = read_dataset(folder)
+    found = fingerprint(dataset, examine(dataset, ("train", "val")))
+    assert (found.images, found.channels, found.object_side) == (2, 3, 8.0)
+    assert found.size == (40, 56)  # of heights 40, 41 and 40
+    assert found.class_pixels.tolist() == [40 * 56 + 41 * 56 - 256, 256, 0]
+    assert found.up_down == pytest.approx(128 / (20 * 56))
+
+
+def test_pictures_without_up_and_down_are_turned_and_few_are_bent() -> None:
+    options = chosen(CELLS)
+    assert options["augmentation.vertical_flip"]
+    assert options["augmentation.rotation"] == 180.0
+    assert options["augmentation.elastic"] > 0
+    street = chosen(replace(CELLS, up_down=0.4, images=500))
+    assert not street["augmentation.vertical_flip"]
+    assert not street["augmentation.quarter_turns"]
+    assert street["augmentation.flip"]
+    assert "augmentation.elastic" not in street
+    assert not chosen(replace(CELLS, left_right=0.3))["augmentation.flip"]
+
+
+def test_rare_classes_are_weighted_and_very_rare_ones_get_dice() -> None:
+    def loss(*pixels: int) -> tuple[str, list[str]]:
+        options = chosen(replace(CELLS, class_pixels=np.array(pixels)))
+        return options["class_weights"], [term["name"] for term in options["loss.terms"]]
+
+    assert loss(500, 400, 0) == ("none", ["cross_entropy"])
+    assert loss(1000, 50) == ("inverse_log", ["cross_entropy"])
+    assert loss(1000, 5) == ("inverse_log", ["cross_entropy", "dice"])
+
+
+def test_given_weights_choose_their_encoder() -> None:
+    assert chosen(CELLS, "file.h5")["network.encoder"] == "mobilenet_v2"
+    assert "network.width" not in chosen(CELLS, "file.h5")
+    assert chosen(CELLS)["network.encoder"] == "plain"
+
+
+def test_the_crop_is_no_larger_than_the_pictures_and_colour_is_changed_where_there_is_some() -> (
+    None
+):
+    assert chosen(replace(CELLS, size=(100, 70)))["augmentation.crop"] == [96, 64]
+    assert chosen(CELLS)["augmentation.crop"] in ([256, 256], [512, 480])  # without or with a GPU
+    assert "augmentation.saturation" not in chosen(CELLS)
+    assert "augmentation.saturation" in chosen(replace(CELLS, channels=3))
+
+
+def test_every_choice_has_a_reason() -> None:
+    assert all(choice.reason for choice in chosen_by_data(CELLS, None))
+
+
+def test_a_folders_name_becomes_a_models_name() -> None:
+    assert run_name(Path("/data/Street scenes (2024)")) == "Street-scenes-2024"

@@ -1,0 +1,76 @@
+"""Run by test_learner in a process of its own: devices can be set up only before TensorFlow has begun.
+
+Trains a few steps on two virtual CPUs and on one, and prints what came of it as JSON.
+"""
+
+import json
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from models.architectures.blocks import conv_block
+from models.training.learner import Learner, available_strategy
+from models.training.losses import SegmentationLoss
+from models.training.recipe import Recipe
+
+STEPS = 3
+
+
+def linear_network() -> keras.Model:
+    """Without BatchNorm, whose statistics are each device's own, two devices must do exactly what one does."""
+    image = keras.Input((None, None, 3))
+    return keras.Model(image, keras.layers.Conv2D(3, 1)(keras.layers.Rescaling(1 / 255)(image)))
+
+
+def usual_network() -> keras.Model:
+    """With the layers that keep a state of their own: BatchNorm and dropout."""
+    image = keras.Input((None, None, 3))
+    x = conv_block(keras.layers.Rescaling(1 / 255)(image), 4, "block")
+    return keras.Model(image, keras.layers.Conv2D(3, 1)(keras.layers.Dropout(0.2)(x)))
+
+
+def trained(network_of, strategy: tf.distribute.Strategy, recipe: Recipe) -> Learner:  # type: ignore[no-untyped-def]
+    keras.utils.set_random_seed(1)
+    with strategy.scope():
+        network, optimizer = network_of(), keras.optimizers.SGD(0.1)
+        optimizer.build(network.trainable_variables)
+        loss = SegmentationLoss(recipe.loss, [1.0] * 3)
+        learner = Learner(network, optimizer, recipe, loss, strategy)
+    draw = np.random.default_rng(0)
+    images = draw.uniform(0, 255, (STEPS * 4, 16, 16, 3)).astype(np.float32)
+    batches = tf.data.Dataset.from_tensor_slices((images, images.argmax(axis=-1).astype(np.uint8)))
+    for batch in learner.distributed(batches.batch(4, drop_remainder=True)):
+        learner.last_loss = learner.step(batch)  # type: ignore[attr-defined]
+    return learner
+
+
+def main() -> None:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    recipe = Recipe(name="two", data="unused", average=0.5, optimizer={"clip_norm": 0.05})
+    both = available_strategy()
+    two, one = (
+        trained(linear_network, strategy, recipe)
+        for strategy in (both, tf.distribute.OneDeviceStrategy("/cpu:0"))
+    )
+    usual = trained(usual_network, both, recipe)
+    copies = [both.experimental_local_results(v.value) for v in usual.network.weights]
+    json.dump(
+        {
+            "devices": both.num_replicas_in_sync,
+            "difference": max(
+                float(np.abs(a - b).max())
+                for a, b in zip(two.kept.get_weights(), one.kept.get_weights(), strict=True)
+            ),
+            "moved": float(np.abs(two.network.get_weights()[1]).max()),
+            "copies": max(float(np.abs(a.numpy() - b.numpy()).max()) for a, b in copies),
+            "usual_loss": usual.last_loss,  # type: ignore[attr-defined]
+        },
+        sys.stdout,
+    )
+
+
+if __name__ == "__main__":
+    main()
