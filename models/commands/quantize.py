@@ -11,7 +11,7 @@ def add_command(commands: Commands) -> None:
     quantize = commands.add_parser(
         "quantize", help="add int8 files, calibrated on train and checked on val"
     )
-    quantize.set_defaults(run_command=_quantize)
+    quantize.set_defaults(run_command=_quantize, when_stopped="nothing was written")
     quantize.add_argument("artefact", type=Path, help="<store>/<name>/<version>")
     quantize.add_argument("--data", type=Path, required=True, help="the dataset folder")
     quantize.add_argument(
