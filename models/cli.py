@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"segtrain: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\nsegtrain: {getattr(parsed, 'stopped', 'stopped')}", file=sys.stderr)
+        print(f"\nsegtrain: stopped; {parsed.when_stopped}", file=sys.stderr)
         return 130
     return 0
 
@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="segtrain", description="From a folder of images and masks to a served model."
     )
+    parser.set_defaults(when_stopped="nothing was written")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_command(commands)

@@ -22,7 +22,7 @@ def add_command(commands: Commands) -> None:
     )
     # argparse takes what begins with - for a flag, but for numbers; "-1..1" is one in its way.
     adopt._negative_number_matcher = re.compile(r"^-\d")
-    adopt.set_defaults(run_command=_adopt, stopped="stopped; nothing was written")
+    adopt.set_defaults(run_command=_adopt)
     adopt.add_argument("model", type=Path, help="a SavedModel folder, or a .keras or .h5 file")
     adopt.add_argument("--name", required=True, help="the model's name in URLs")
     adopt.add_argument(

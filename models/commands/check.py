@@ -10,7 +10,7 @@ from models.data.options import LayoutName, LayoutOptions, SplitOptions
 
 def add_command(commands: Commands) -> None:
     check = commands.add_parser("check", help="read every file once and say what is wrong with it")
-    check.set_defaults(run_command=_check, stopped="stopped; nothing was changed")
+    check.set_defaults(run_command=_check, when_stopped="nothing was changed")
     check.add_argument("data", type=Path, help="the folder of the data set")
     check.add_argument(
         "--report", type=Path, help="the HTML report (default: <folder's name>-check.html here)"

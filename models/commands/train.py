@@ -18,7 +18,7 @@ def add_command(commands: Commands) -> None:
     train = commands.add_parser("train", help="train by a recipe; the same command again resumes")
     train.set_defaults(
         run_command=_train,
-        stopped="stopped; the same command goes on where it stopped",
+        when_stopped="the same command goes on where it stopped",
     )
     train.add_argument(
         "recipe",

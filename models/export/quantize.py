@@ -187,7 +187,7 @@ def _swap(folder: Path, target: Path) -> None:
     target.rename(old)
     try:
         folder.rename(target)
-    except OSError:
+    except BaseException:  # an interrupt too
         old.rename(target)
         raise
     shutil.rmtree(old)

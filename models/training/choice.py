@@ -31,9 +31,7 @@ ORIENTED = 0.08  # classes whose halves differ by more of all pixels have an up 
 RARE, VERY_RARE = 10, 100  # times fewer pixels than the most frequent class
 FEW_IMAGES = 60
 MEMORY_SHARE = 0.25
-BYTES_A_FEATURE = (
-    4 * 40
-)  # of a training step, a pixel and feature at full resolution; measured at widths 8 to 32
+BYTES_A_FEATURE = 4 * 40  # of a training step, a pixel and feature at full resolution; an estimate
 TIMED_STEPS = 3
 EPOCHS = (3, 400)
 
