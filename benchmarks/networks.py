@@ -1,7 +1,7 @@
 """Question: how do the networks and upsamplings compare, trained alike on CamVid for a small fixed budget?
 
-    .venv/bin/python -m benchmarks.networks --data CAMVID     # about 45 minutes on two quiet cores; resumes
-    .venv/bin/python -m benchmarks.networks --readme          # the table in README.md, from the results
+    .venv/bin/python -m benchmarks.networks --data CAMVID     # about 15 minutes on two quiet cores; resumes
+    .venv/bin/python -m benchmarks.networks_report            # the tables of README.md and docs/networks.md
 
 Every network starts at random with the same seed and sees the same crops in the same order; val alone is scored. The pattern is
 SegNet's table 1 (Badrinarayanan, Kendall, Cipolla 2017). A result is kept after each network, so the command may be stopped.
@@ -35,7 +35,6 @@ from models.training.metrics import ConfusionMatrix
 from models.training.options import LossOptions
 
 RESULTS = Path(__file__).parent / "results" / "networks.json"
-README = Path(__file__).parents[1] / "README.md"
 TIMING_ROUNDS = 7
 
 Pixels = list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]
@@ -152,9 +151,9 @@ def combinations() -> dict[str, tuple[NetworkName, Upsampling]]:
     }
 
 
-def run(data: Path, budget: Budget, only: list[str]) -> None:
-    """Train, score and time what the results do not have yet."""
-    kept = read_results(RESULTS, budget)
+def run(data: Path, budget: Budget, only: list[str], path: Path) -> None:
+    """Train, score and time what the results at `path` do not have yet."""
+    kept = read_results(path, budget)
     street = Street(read_dataset(data))
 
     def builder(title: str) -> Callable[[], keras.Model]:
@@ -166,13 +165,13 @@ def run(data: Path, budget: Budget, only: list[str]) -> None:
     for title in only or combinations():
         if title not in kept["networks"]:
             kept["networks"][title] = train_and_score(builder(title), street, budget, title)
-            write(RESULTS, kept)
+            write(path, kept)
             tqdm.write(f"{title}: {kept['networks'][title]}")
     height, width = street.val[0][1].shape
     builders = {title: builder(title) for title in kept["networks"]}
     for title, value in milliseconds_an_image(builders, (height, width)).items():
         kept["networks"][title]["milliseconds"] = value
-    write(RESULTS, kept)
+    write(path, kept)
 
 
 def read_results(path: Path, budget: Budget) -> dict[str, Any]:
@@ -197,14 +196,15 @@ def write(path: Path, results: dict[str, Any]) -> None:
 def main() -> None:
     """Run the comparison, or write its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/camvid"))
+    parser.add_argument("--data", type=Path, required=True, help="the CamVid folder")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="one file a budget")
     parser.add_argument("--only", nargs="*", default=[], help="titles such as 'unet bilinear'")
     for field, value in asdict(Budget()).items():
         if isinstance(value, int | float):
             parser.add_argument(f"--{field}", type=type(value), default=value)
     parsed = parser.parse_args()
     fields = {key: value for key, value in vars(parsed).items() if key in asdict(Budget())}
-    run(parsed.data, Budget(**fields), parsed.only)
+    run(parsed.data, Budget(**fields), parsed.only, parsed.results)
 
 
 if __name__ == "__main__":
