@@ -171,7 +171,9 @@ def _run(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     images = ray.data.read_parquet(
-        [posixpath.join(target.path, part) for part in pending.parts], filesystem=target.filesystem
+        [posixpath.join(target.path, part) for part in pending.parts],
+        filesystem=target.filesystem,
+        concurrency=2,  # lists of paths: more readers would only take room from actors
     ).repartition(target_num_rows_per_block=layout.images_per_task)
     outcomes = images.map_batches(
         Segmenting,
