@@ -45,8 +45,8 @@ PHOTO = Path(__file__).parents[1] / "service" / "web" / "examples" / "avenue.jpg
 ENGINE_SECONDS = 2.0
 REPLICAS = (1, 2, 4, 8, 16)
 CALLERS_A_REPLICA = 4
-WINDOW_SECONDS = 30.0
-ROUNDS, REQUESTS_A_ROUND = 6, 10
+WINDOW_SECONDS = 24.0
+ROUNDS, REQUESTS_A_ROUND = 5, 10
 COST_REQUESTS = 60
 
 # Processes by what Ray calls them.

@@ -1,5 +1,8 @@
 """Engine replicas own models and batch for them; `RemoteRunner` is one model of theirs as an HTTP replica sees it.
 
+Where each replica has room for every model, each has them all and takes images of any. Where there are more models than
+that, a replica loads the ones it is asked for, and Ray sends images where their model is.
+
 An image goes to a replica as an array: Ray puts it into the shared memory of the sender's node, copies it once to the
 replica's node where that is another one, and both sides read it there in place.
 """
@@ -40,7 +43,14 @@ from service.pipeline.model import Model
 from service.pipeline.runner import BatchLimits, Ran, Runner, Signature
 from service.registry import EngineFacts
 from service.settings import Settings
-from service.store import Artefact, fingerprint_of, read_verified
+from service.store import (
+    Artefact,
+    Selector,
+    fingerprint_of,
+    read_artefact,
+    read_verified,
+    scan,
+)
 
 # Runs of one image or tile. Each next one goes to another replica, for Ray has struck off the one that was lost.
 ATTEMPTS = 3
@@ -96,7 +106,9 @@ class _Hosted:
 class EngineReplica:
     """A process that owns models. Ray Serve makes as many of it as are needed, and calls it on one event loop."""
 
-    def __init__(self, settings: Settings, models: int) -> None:
+    async def __init__(  # type: ignore[misc]  # Ray Serve waits for it
+        self, settings: Settings, models: int
+    ) -> None:
         configure_logging(settings.log_format, settings.log_level)
         self._settings = settings
         self._limits = pipeline_limits(settings)
@@ -113,6 +125,9 @@ class EngineReplica:
         # Ray keeps the last models loaded, and tells its routers where they are.
         multiplexed = serve.multiplexed(max_num_models_per_replica=models)
         self._host: Callable[[str], Awaitable[_Hosted]] = multiplexed(load)
+        wanted = await asyncio.to_thread(self._wanted)
+        if not settings.lazy_loading and has_room_for_all(len(wanted), models):
+            await self._load_before_the_first_image(wanted)
 
     async def prepare(self, key: ModelKey) -> Prepared:
         """Have the model loaded and warm. Raises what keeps it from that."""
@@ -140,6 +155,25 @@ class EngineReplica:
         longest = max((batcher.stuck_seconds for batcher in self._batchers), default=0.0)
         if longest > self._settings.stuck_after_seconds:
             raise StuckError(f"an engine has been busy with one batch for {longest:.0f} s")
+
+    def _wanted(self) -> list[Artefact]:
+        """The versions that the HTTP replicas will ask for, as far as the store tells now."""
+        found = scan(self._settings.model_store)
+        selection = self._options.selection or tuple(Selector(name) for name in found)
+        versions = [(found.get(selector.name, {}), selector.version) for selector in selection]
+        return [
+            known[version]
+            for known, pinned in versions
+            if (version := pinned or max(known, default=0)) in known
+        ]
+
+    async def _load_before_the_first_image(self, wanted: list[Artefact]) -> None:
+        for artefact in wanted:
+            try:
+                contract, _ = await asyncio.to_thread(read_artefact, artefact)
+                await self._at_hand(ModelKey(artefact.name, artefact.version, contract.digest))
+            except Exception:  # whoever asks for it is told why
+                log.exception("%s cannot be loaded", artefact.id)
 
     async def _at_hand(self, key: ModelKey) -> _Hosted:
         return await self._host(str(key))
@@ -177,8 +211,8 @@ class EngineReplica:
 class RemoteRunner:
     """A model that replicas run: a Runner. What one of them did not finish because it was lost, another one runs."""
 
-    def __init__(self, engines: DeploymentHandle, key: ModelKey, prepared: Prepared):
-        self._engines = engines.options(multiplexed_model_id=str(key))
+    def __init__(self, models: "RemoteModels", key: ModelKey, prepared: Prepared) -> None:
+        self._models = models
         self._key = key
         self._prepared = prepared
         self._closed = False
@@ -208,7 +242,9 @@ class RemoteRunner:
                 raise DeadlineExceededError("The image still waited for the model at its deadline.")
             try:
                 ran: Ran = await result_of(
-                    self._engines.run.remote(self._key, signature, sent, shape, seconds)
+                    self._models.where_it_is(self._key).run.remote(
+                        self._key, signature, sent, shape, seconds
+                    )
                 )
                 return ran
             except ModelUnavailableError as error:
@@ -224,16 +260,37 @@ class RemoteRunner:
 
 
 class RemoteModels:
-    """Has models loaded by engine replicas: a RunnerLoader."""
+    """Has models loaded by engine replicas, `room` of them in each: a RunnerLoader."""
 
-    def __init__(self, engines: DeploymentHandle) -> None:
+    def __init__(self, engines: DeploymentHandle, room: int) -> None:
         self._engines = engines
+        self._room = room
+        self._names: set[str] = set()
+        self._by_key: dict[ModelKey, DeploymentHandle] = {}
 
     async def __call__(self, artefact: Artefact, model: Model) -> tuple[Runner, EngineFacts]:
         key = ModelKey(artefact.name, artefact.version, model.contract.digest)
-        handle = self._engines.options(multiplexed_model_id=str(key))
-        prepared: Prepared = await result_of(handle.prepare.remote(key))
-        return RemoteRunner(self._engines, key, prepared), prepared.facts
+        self._names.add(artefact.name)
+        self._by_key[key] = self._engines.options(multiplexed_model_id=str(key))
+        if has_room_for_all(len(self._names), self._room):
+            await self._prepare_everywhere(key)
+        prepared: Prepared = await result_of(self.where_it_is(key).prepare.remote(key))
+        return RemoteRunner(self, key, prepared), prepared.facts
+
+    def where_it_is(self, key: ModelKey) -> DeploymentHandle:
+        """The replicas that have the model: all, or those that Ray knows it to be at."""
+        if has_room_for_all(len(self._names), self._room):
+            return self._engines
+        return self._by_key[key]
+
+    async def _prepare_everywhere(self, key: ModelKey) -> None:
+        """So that no image waits for it. What goes wrong is told by the replica that is asked next."""
+        await self._engines.broadcast("prepare", key).results_async(return_exceptions=True)
+
+
+def has_room_for_all(models: int, room: int) -> bool:
+    """Whether a replica holds them all, and a new version of one beside its old one."""
+    return models < room
 
 
 async def result_of(response: DeploymentResponse) -> Any:

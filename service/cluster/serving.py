@@ -51,10 +51,10 @@ log = logging.getLogger(__name__)
 class _Neighbours:
     """The cluster as one HTTP replica's app sees it."""
 
-    def __init__(self) -> None:
+    def __init__(self, models_per_engine: int) -> None:
         engines = serve.get_deployment_handle(ENGINES, ENGINES_APP)
         self._replicas = serve.get_deployment_handle(HTTP, HTTP_APP), engines
-        self.load_runner = RemoteModels(engines)
+        self.load_runner = RemoteModels(engines, models_per_engine)
 
     async def families(self) -> Iterable[Iterable[Metric]]:
         return await gather_families(*self._replicas)
@@ -63,13 +63,14 @@ class _Neighbours:
 class HttpReplica:
     """A process with the whole app but the engines."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, models_per_engine: int) -> None:
         configure_logging(settings.log_format, settings.log_level)
         self._settings = settings
+        self._models_per_engine = models_per_engine
         self._parts: Parts | None = None
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        app = create_app(self._settings, _Neighbours())
+        app = create_app(self._settings, _Neighbours(self._models_per_engine))
         self._parts = app.state.parts
         _serve_when_settled(app)
         return app
@@ -140,7 +141,7 @@ def http_application(settings: Settings, layout: ServeLayout) -> serve.Applicati
         graceful_shutdown_wait_loop_s=0.5,
         logging_config=_QUIET,
     )
-    return deployment.bind(settings)
+    return deployment.bind(settings, layout.models_per_engine)
 
 
 def _autoscaling(least: int, most: int, requests: int) -> dict[str, Any]:
