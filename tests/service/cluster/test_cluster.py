@@ -315,6 +315,26 @@ def test_a_new_version_takes_over_without_a_failed_request(
         check(seed, answer)
 
 
+def test_more_models_than_a_replica_has_room_for_are_all_served(
+    service: httpx.Client, cluster_store: Path
+) -> None:
+    """The fifth version leaves no room for all, so that replicas load and unload by what they are asked for."""
+    save_solvable_model(cluster_store.parent / "new", "late")
+    shutil.move(cluster_store.parent / "new/late", cluster_store / "late")
+    image = png_bytes(picture(20, 30))
+
+    def answer(model: str) -> httpx.Response:
+        return service.post(f"/segment?model={model}", files={"image": image})
+
+    wait_until(lambda: answer("late").status_code == 200, "the late model on one HTTP replica")
+    wait_until(lambda: {answer("late").status_code for _ in range(8)} == {200}, "on all of them")
+    for model in 2 * ["late", "solvable", "moody", "gray"]:
+        found = answer(model)
+        assert found.status_code == 200, found.text
+        if model != "gray":
+            np.testing.assert_array_equal(class_map_of(found), solve(picture(20, 30)))
+
+
 def test_a_node_killed_under_load_costs_no_request(
     service: httpx.Client, ray_cluster: RayCluster, nodes: list[Any]
 ) -> None:
