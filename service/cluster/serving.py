@@ -27,6 +27,7 @@ from service.api.parts import Parts
 from service.app import create_app
 from service.cluster.connection import connect
 from service.cluster.engines import EngineReplica, RemoteModels, gather_families
+from service.cluster.errors import ClusterError
 from service.cluster.options import ServeLayout
 from service.cluster.proxy import CALLBACK, CALLBACK_VARIABLE, RETRY_SECONDS
 from service.server import listen
@@ -41,6 +42,9 @@ HTTP = "http"
 _SPARE_REQUESTS = 64
 
 _POLL_SECONDS = 0.2
+
+# What a proxy may take to listen once there are replicas.
+PROXY_SECONDS = 60.0
 
 # The service's own log has a line a request.
 _QUIET = {"enable_access_log": False, "log_level": "WARNING"}
@@ -162,6 +166,7 @@ def serve_on_cluster(
 
     `tell` gets a sentence once it is ready, or one that says why it is not. Raises ClusterError and SettingError.
     """
+    create_app(settings)  # what is wrong with the settings is told here, not in a replica's log
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     settings = settings.model_copy(update={"model_store": settings.model_store.resolve()})
     connect(address, {CALLBACK_VARIABLE: CALLBACK})
@@ -186,8 +191,14 @@ def deploy(settings: Settings, layout: ServeLayout) -> str:
         },
         logging_config=_QUIET,
     )
-    serve.run(engines_application(settings, layout), name=ENGINES_APP, route_prefix=None)
-    serve.run(http_application(settings, layout), name=HTTP_APP, route_prefix="/")
+    try:
+        serve.run(engines_application(settings, layout), name=ENGINES_APP, route_prefix=None)
+        serve.run(http_application(settings, layout), name=HTTP_APP, route_prefix="/")
+    except RuntimeError as error:
+        raise ClusterError(
+            f"Ray Serve could not start the service: {str(error).splitlines()[0]} "
+            "Its log and those of the replicas are in Ray's log folders."
+        ) from None
     return f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{port}"
 
 
@@ -203,7 +214,8 @@ def take_away(delay_seconds: float) -> None:
 
 
 def _greeting(url: str) -> str:
-    while True:
+    give_up = time.monotonic() + PROXY_SECONDS
+    while time.monotonic() < give_up:
         with contextlib.suppress(httpx.TransportError):
             answer = httpx.get(f"{url}/health/ready")
             if answer.status_code == 200:
@@ -216,6 +228,10 @@ def _greeting(url: str) -> str:
                 return f"segserve is ready at {url} with {names}; {url}/docs shows how to use it."
             return str(answer.json()["detail"])
         time.sleep(_POLL_SECONDS)
+    raise ClusterError(
+        f"nothing answers at {url}. If Ray Serve ran in this cluster before, its proxies listen where they did: "
+        "say that address with --host and --port, or end it with `serve shutdown`."
+    )
 
 
 @contextmanager
