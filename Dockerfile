@@ -1,6 +1,7 @@
 # segserve in containers:
 #   docker build .                  the service on the CPU, the same as --target cpu
 #   docker build --target gpu .     the service with CUDA; serves on the CPU where no GPU is shown to it
+#   docker build --target ray .     the service and the bulk run on the nodes of a Ray cluster
 #   docker build --target train .   segtrain
 # No BuildKit is needed. A builder without it makes every stage above its target, so the large ones come last.
 
@@ -76,6 +77,31 @@ COPY --chown=10001:10001 models/zoo /models
 ARG REVISION=unknown
 LABEL org.opencontainers.image.revision=$REVISION
 USER 10001:10001
+
+# ---- ray
+
+FROM builder AS packages-ray
+COPY requirements/ray.txt ./
+RUN pip --python /opt/segserve/bin/python install --no-compile --require-hashes --requirement ray.txt
+
+FROM service-base AS ray
+# KubeRay starts nodes from a login shell, which sets PATH anew, and asks them how they are with wget.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends wget \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/ldconfig/* /var/log/apt /var/log/dpkg.log \
+    && echo 'export PATH=/app/bin:/opt/segserve/bin:$PATH' > /etc/profile.d/segserve.sh
+ENV RAY_USAGE_STATS_ENABLED=0 \
+    RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=service.cluster.proxy.middlewares
+COPY --from=packages-ray /opt/segserve /opt/segserve
+COPY --from=project /app /app
+COPY --chown=10001:10001 models/zoo /models
+ARG REVISION=unknown
+LABEL org.opencontainers.image.revision=$REVISION
+USER 10001:10001
+# A node's command is KubeRay's to give.
+HEALTHCHECK NONE
+ENTRYPOINT []
+CMD ["segserve", "serve", "--ray"]
 
 # ---- train
 

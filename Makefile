@@ -12,7 +12,7 @@ BENCHMARKS = tune_peers peer_throughput http_overhead mixed_sizes overload limit
 PEERS      = fastapi_plain litserve bentoml mlserver ray_serve
 
 .DEFAULT_GOAL := help
-.PHONY: help serve trainer test coverage lint format lock bench bench-lock openapi clean
+.PHONY: help serve trainer ray test coverage lint format lock bench bench-lock openapi clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -21,6 +21,8 @@ serve: $(VENV)/.serve  ## serve the bundled model on http://127.0.0.1:$(PORT) (P
 	$(BIN)/segserve serve --port $(PORT)
 
 trainer: $(VENV)/.train  ## install what segtrain needs beside the service
+
+ray: $(VENV)/.ray  ## install what `segserve serve --ray` and `segserve predict --ray` need
 
 test: lint  ## lint, then the whole test suite
 	$(BIN)/pytest
@@ -39,10 +41,11 @@ format: $(VENV)/.dev  ## put the code into its form
 	$(BIN)/ruff format
 
 lock: $(VENV)/.dev  ## compile requirements/ from pyproject.toml, newest versions its ranges allow
-	$(COMPILE) --upgrade --extra cpu --extra train --extra otel --extra build --extra dev -o requirements/dev.txt
+	$(COMPILE) --upgrade --extra cpu --extra train --extra otel --extra ray --extra build --extra dev -o requirements/dev.txt
 	$(COMPILE) --constraint requirements/dev.txt --extra cpu --extra build -o requirements/serve.txt
 	$(COMPILE) --constraint requirements/dev.txt --extra cpu --extra train --extra build -o requirements/train.txt
 	$(COMPILE) --constraint requirements/dev.txt --extra gpu --extra build -o requirements/gpu.txt
+	$(COMPILE) --constraint requirements/dev.txt --extra cpu --extra ray --extra build -o requirements/ray.txt
 
 openapi: $(VENV)/.dev  ## write openapi.json from the code
 	$(BIN)/segserve openapi > openapi.json
@@ -76,10 +79,15 @@ $(VENV)/.train: requirements/train.txt | $(VENV)/bin/python
 	@$(MAKE) --no-print-directory $(VENV)/.project
 	@touch $@ $(VENV)/.serve
 
+$(VENV)/.ray: requirements/ray.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/ray.txt
+	@$(MAKE) --no-print-directory $(VENV)/.project
+	@touch $@ $(VENV)/.serve
+
 $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(MAKE) --no-print-directory $(VENV)/.project
-	@touch $@ $(VENV)/.serve $(VENV)/.train
+	@touch $@ $(VENV)/.serve $(VENV)/.train $(VENV)/.ray
 
 # The commands `segserve` and `segtrain` of this checkout. Built without isolation: the backend is pinned with the rest.
 $(VENV)/.project: pyproject.toml | $(VENV)/bin/python

@@ -3,15 +3,16 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from prometheus_client.core import Metric
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
@@ -26,7 +27,7 @@ from service.api.tracing import Tracing, TracingUnavailableError, open_tracing
 from service.engines.engine import EngineOptions
 from service.engines.threads import available_cores
 from service.pipeline.limits import PipelineLimits
-from service.registry import Registry, RegistryOptions
+from service.registry import Registry, RegistryOptions, RunnerLoader
 from service.settings import SettingError, Settings, flag, variable
 from service.store import Selector
 
@@ -47,13 +48,27 @@ EXPOSED_HEADERS = [
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The ASGI application. Its lifespan loads the models, in the background. Raises SettingError."""
+class Cluster(Protocol):
+    """The processes beside this one, where the models run."""
+
+    @property
+    def load_runner(self) -> RunnerLoader: ...
+
+    async def families(self) -> Iterable[Iterable[Metric]]:
+        """The metrics of each process, this one among them."""
+        ...
+
+
+def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
+    """The ASGI application. Its lifespan loads the models, in the background: in this process, or in `cluster`.
+
+    Raises SettingError.
+    """
     if not settings.model_store.is_dir():
         raise _setting_error(settings, "model_store", "there is no such folder")
     _check_room_for_uploads(settings)
     held = HeldBytes(settings.max_held_upload_bytes)
-    metrics = Metrics()
+    metrics = Metrics(cluster.families if cluster is not None else None)
     workers = ThreadPoolExecutor(image_workers(settings), thread_name_prefix="image")
     registry = Registry(
         settings.model_store,
@@ -61,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
         pipeline_limits(settings),
         workers,
         metrics,
+        cluster.load_runner if cluster is not None else None,
     )
     metrics.follow(registry, held)
     parts = Parts(

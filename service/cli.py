@@ -25,7 +25,15 @@ from service.app import (
     pipeline_limits,
     registry_options,
 )
-from service.pipeline.formats import FORMATS
+from service.cluster.errors import ClusterError
+from service.cluster.options import (
+    BulkLayout,
+    add_flags,
+    layout_of,
+    serve_parser,
+    take_serve_flags,
+)
+from service.pipeline.formats import FORMATS, FormatOptions
 from service.predict import Job, PredictError, Summary, predict
 from service.server import ListenError, Server, ServerConfig, listen
 from service.settings import (
@@ -61,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _usage(arguments)
     try:
         return COMMANDS[arguments[0]](arguments[1:])
-    except (SettingError, ListenError, PredictError, KeyFileError, RequestError) as error:
+    except COMMAND_FAULTS as error:
         print(f"segserve {arguments[0]}: {error}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
@@ -77,7 +85,10 @@ def _usage(arguments: Sequence[str]) -> int:
 
 
 def serve(arguments: Sequence[str]) -> int:
-    settings = read_settings(arguments)
+    address, layout, rest = take_serve_flags(arguments)
+    if "-h" in rest or "--help" in rest:
+        print(serve_parser().format_help())
+    settings = read_settings(rest)
     configure_logging(settings.log_format, settings.log_level)
     for sentence in unknown_variables(os.environ):
         log.warning("%s", sentence)
@@ -87,6 +98,11 @@ def serve(arguments: Sequence[str]) -> int:
             settings.host,
             variable("api_keys_file"),
         )
+    if layout is not None:
+        from service.cluster.serving import serve_on_cluster
+
+        serve_on_cluster(settings, layout, address, lambda line: print(line, flush=True))
+        return 0
     app = create_app(settings)
     with listen(settings.host, settings.port) as bound:
         url = _url(settings.host, bound.getsockname()[1])
@@ -135,11 +151,12 @@ def predict_files(arguments: Sequence[str]) -> int:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "images", nargs="+", type=Path, metavar="IMAGE", help="image file or folder of images"
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="image file or folder of images; with --ray one folder, s3://… and gs://… too",
     )
-    parser.add_argument(
-        "-o", "--out", type=Path, required=True, help="folder that the answers are written to"
-    )
+    parser.add_argument("-o", "--out", required=True, help="folder that the answers are written to")
     parser.add_argument("-m", "--model", help="model by name, or a version of it such as street/1")
     parser.add_argument(
         "-f", "--format", default="png", help=f"one of {', '.join(FORMATS)} (default: png)"
@@ -156,18 +173,23 @@ def predict_files(arguments: Sequence[str]) -> int:
         "--overwrite", action="store_true", help="write again what is there already"
     )
     _add_store(parser)
+    add_flags(parser, BulkLayout)
     given = parser.parse_args(arguments)
     settings = _settings_for(given.model_store, given.model)
     chosen = format_named(given.format)
+    options = parse_options(chosen, _parameters(given.parameter))
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    layout = layout_of(given, BulkLayout)
+    if layout is not None:
+        return _predict_on_cluster(given, settings, options, layout)
     job = Job(
-        tuple(given.images),
-        given.out,
+        tuple(map(Path, given.images)),
+        Path(given.out),
         given.model,
         chosen,
-        parse_options(chosen, _parameters(given.parameter)),
+        options,
         given.overwrite,
     )
-    logging.basicConfig(level=logging.ERROR, format="%(message)s")
     work = predict(
         job,
         settings.model_store,
@@ -176,6 +198,20 @@ def predict_files(arguments: Sequence[str]) -> int:
         image_workers(settings),
     )
     return _report(asyncio.run(work))
+
+
+def _predict_on_cluster(
+    given: argparse.Namespace, settings: Settings, options: FormatOptions, layout: BulkLayout
+) -> int:
+    from service.cluster.bulk import BulkJob, predict_on_cluster
+
+    if len(given.images) > 1:
+        raise ClusterError(f"--ray takes one folder, and there are {len(given.images)}.")
+    job = BulkJob(given.images[0], given.out, given.model, given.format, options, given.overwrite)
+    summary = predict_on_cluster(job, settings, layout, given.ray or None)
+    counts = f"{summary.written} written, {summary.skipped} skipped because they were there, {summary.failed} failed"
+    print(f"{counts}: see {summary.failures}" if summary.failed else counts)
+    return SOMETHING_FAILED if summary.failed else 0
 
 
 def _parameters(texts: Sequence[str]) -> dict[str, str]:
@@ -335,6 +371,14 @@ def openapi_text() -> str:
     return json.dumps(openapi_document(), indent=2, ensure_ascii=False) + "\n"
 
 
+COMMAND_FAULTS = (
+    ClusterError,
+    KeyFileError,
+    ListenError,
+    PredictError,
+    RequestError,
+    SettingError,
+)
 KEY_ACTIONS: Mapping[str, Callable[[Path, str], int]] = {"add": _add_key, "revoke": _revoke_key}
 COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "serve": serve,

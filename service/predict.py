@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
@@ -85,19 +85,29 @@ def plan(sources: Sequence[Path], out: Path, extension: str) -> list[Step]:
     found = [pair for source in sources for pair in _images_of(source, out)]
     if not found:
         raise PredictError(f"there is no image in {', '.join(map(str, sources))}.")
-    targets = [relative.with_suffix(extension) for _, relative in found]
-    shared = {target for target, n in Counter(targets).items() if n > 1}
-    steps = []
-    for (source, relative), target in zip(found, targets, strict=True):
-        # photo.jpg beside photo.png: the whole name keeps their answers apart
-        name = relative.with_name(relative.name + extension) if target in shared else target
-        steps.append(Step(source, out / name))
-    clashes = [str(target) for target, n in Counter(step.target for step in steps).items() if n > 1]
+    names = target_names([relative.as_posix() for _, relative in found], extension)
+    return [Step(source, out / name) for (source, _), name in zip(found, names, strict=True)]
+
+
+def is_image(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def target_names(names: Sequence[str], extension: str) -> list[str]:
+    """The relative path of the answer to each relative path. Raises PredictError where two would be one."""
+    short = [str(PurePosixPath(name).with_suffix(extension)) for name in names]
+    counts = Counter(short)
+    # photo.jpg beside photo.png: the whole name keeps their answers apart
+    targets = [
+        target if counts[target] == 1 else name + extension
+        for name, target in zip(names, short, strict=True)
+    ]
+    clashes = [target for target, n in Counter(targets).items() if n > 1]
     if clashes:
         raise PredictError(
             f"several images would be written to {clashes[0]}; give them in separate commands."
         )
-    return steps
+    return targets
 
 
 def _images_of(source: Path, out: Path) -> Iterable[tuple[Path, Path]]:
@@ -106,11 +116,7 @@ def _images_of(source: Path, out: Path) -> Iterable[tuple[Path, Path]]:
         yield source, Path(source.name)
     elif source.is_dir():
         for path in sorted(source.rglob("*")):
-            if (
-                path.suffix.lower() in IMAGE_SUFFIXES
-                and path.is_file()
-                and not path.is_relative_to(out)
-            ):
+            if is_image(path.name) and path.is_file() and not path.is_relative_to(out):
                 yield path, path.relative_to(source)
     else:
         raise PredictError(f"there is no file or folder {source}.")

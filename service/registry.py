@@ -13,17 +13,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import watchfiles
 
 from models.contract import ContractError
 from service.engines.engine import Engine, EngineOptions, EngineUnavailableError
 from service.engines.loading import load_engine
+from service.pipeline.batching import Batcher
 from service.pipeline.errors import DeadlineExceededError, ModelUnavailableError, PipelineError
 from service.pipeline.limits import PipelineLimits
 from service.pipeline.model import Model
 from service.pipeline.observer import SILENT, Observer
+from service.pipeline.runner import Runner
 from service.pipeline.segmenter import Segmenter
 from service.store import Artefact, Selector, fingerprint_of, read_artefact, read_verified, scan
 
@@ -75,6 +77,14 @@ class EngineFacts:
     @classmethod
     def of(cls, engine: Engine) -> "EngineFacts":
         return cls(**{fact.name: getattr(engine, fact.name) for fact in fields(cls)})
+
+
+class RunnerLoader(Protocol):
+    """Has a model loaded, in this process or elsewhere."""
+
+    async def __call__(self, artefact: Artefact, model: Model) -> tuple[Runner, EngineFacts]:
+        """What runs the model. Raises what the registry is to note as the reason why it does not load."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -147,12 +157,15 @@ class Registry:
         limits: PipelineLimits,
         workers: ThreadPoolExecutor,
         observer: Observer = SILENT,
+        load_runner: RunnerLoader | None = None,
     ) -> None:
+        """`load_runner` None runs the models in this process."""
         self._store = store
         self._options = options
         self._limits = limits
         self._workers = workers
         self._observer = observer
+        self._load_runner = load_runner or self._load_here
         self._slots: dict[tuple[str, int], _Slot] = {}
         self._engine_turns = asyncio.Lock()
         self._one_load = asyncio.Lock()
@@ -430,12 +443,9 @@ class Registry:
         log.info("loading %s", artefact.id)
         contract, card = await asyncio.to_thread(read_verified, artefact)
         await self._make_room(artefact)
-        engine = await asyncio.to_thread(load_engine, artefact.path, contract, self._options.engine)
         model = Model(contract, artefact.version)
-        facts = EngineFacts.of(engine)
-        segmenter = Segmenter(
-            model, engine, self._limits, self._workers, self._observer, turns=self._engine_turns
-        )
+        runner, facts = await self._load_runner(artefact, model)
+        segmenter = Segmenter(model, runner, self._limits, self._workers, self._observer)
         try:
             await segmenter.warm()
             if (await asyncio.to_thread(fingerprint_of, artefact.path))[0] != artefact.fingerprint:
@@ -444,6 +454,14 @@ class Registry:
             await segmenter.close()
             raise
         return model, card, _Loaded(segmenter, facts)
+
+    async def _load_here(self, artefact: Artefact, model: Model) -> tuple[Runner, EngineFacts]:
+        engine = await asyncio.to_thread(
+            load_engine, artefact.path, model.contract, self._options.engine
+        )
+        turns = self._engine_turns
+        batcher = Batcher.within(self._limits, model.id, engine, turns, self._observer)
+        return batcher, EngineFacts.of(engine)
 
     def _note_failure(self, slot: _Slot, error: Exception) -> None:
         known = isinstance(

@@ -290,17 +290,19 @@ def _headers_of(error: BaseException) -> dict[str, str]:
         return {"WWW-Authenticate": 'Bearer realm="segserve"'}
     if isinstance(error, NotAcceptableError):
         return {"Vary": "Accept"}
-    if isinstance(
-        error, pipeline.QueueFullError | pipeline.ModelUnavailableError | UploadsFullError
-    ):
+    if isinstance(error, pipeline.TryLaterError | UploadsFullError):
         return {"Retry-After": str(max(1, math.ceil(error.retry_after_seconds)))}
     return {}
 
 
+def response_to(error: BaseException) -> Response:
+    """The answer that tells a caller of `error`."""
+    return _respond(problem_of(error), _headers_of(error))
+
+
 async def _handle(request: Request, error: Exception) -> Response:
-    problem = problem_of(error)
-    request.state.problem = problem.type.removeprefix(TYPE_PREFIX)
-    return _respond(problem, _headers_of(error))
+    request.state.problem = row_of(error).slug
+    return response_to(error)
 
 
 async def _handle_validation(request: Request, error: Exception) -> Response:

@@ -59,5 +59,6 @@ async def ready(request: Request) -> Ready:
 )
 async def metrics(request: Request) -> Response:
     """In Prometheus' text format, or OpenMetrics where the scraper asks for it."""
-    body, media_type = parts_of(request).metrics.exposition(request.headers.get("accept", ""))
+    accept = request.headers.get("accept", "")
+    body, media_type = await parts_of(request).metrics.exposition(accept)
     return Response(body, media_type=media_type)

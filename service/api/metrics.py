@@ -1,7 +1,7 @@
 """What Prometheus reads at /metrics, one registry an app."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Protocol, get_args
 
 from prometheus_client import (
@@ -39,10 +39,14 @@ class HeldBytesSource(Protocol):
 class Metrics:
     """Counts requests, and listens to the pipeline as its Observer."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, gather: Callable[[], Awaitable[Iterable[Iterable[Metric]]]] | None = None
+    ) -> None:
+        """`gather` collects the families of every process of a cluster; None is for a process that is alone."""
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a series beside each other, of use to OpenMetrics readers alone
         collectors = CollectorRegistry()
         self._collectors = collectors
+        self._gather = gather
         self.requests = Counter(
             "segserve_requests",
             "Requests answered.",
@@ -117,10 +121,18 @@ class Metrics:
         self.requests.labels(method if method in METHODS else "other", route, str(code)).inc()
         self.request_seconds.labels(route).observe(seconds)
 
-    def exposition(self, accept: str) -> tuple[bytes, str]:
+    def families(self) -> list[Metric]:
+        """This process's metrics as they are now."""
+        return list(self._collectors.collect())
+
+    async def exposition(self, accept: str) -> tuple[bytes, str]:
         """The metrics and their media type, in the form that the scraper's Accept header asks for."""
         encode, media_type = choose_encoder(accept)
-        return encode(self._collectors), media_type
+        if self._gather is None:
+            return encode(self._collectors), media_type
+        together = CollectorRegistry()
+        together.register(_Together(await self._gather()))
+        return encode(together), media_type
 
     async def watch_loop_lag(self) -> None:
         """Measure until cancelled."""
@@ -129,6 +141,24 @@ class Metrics:
             planned = loop.time() + LAG_EVERY_SECONDS
             await asyncio.sleep(LAG_EVERY_SECONDS)
             self.loop_lag_seconds.observe(max(0.0, loop.time() - planned))
+
+
+class _Together(Collector):
+    """The families of several processes as one of each name, whose samples tell by `replica` whose they are."""
+
+    def __init__(self, processes: Iterable[Iterable[Metric]]) -> None:
+        self._families: dict[str, Metric] = {}
+        for replica, families in enumerate(processes):
+            for family in families:
+                merged = Metric(family.name, family.documentation, family.type)
+                merged = self._families.setdefault(family.name, merged)
+                merged.samples += [
+                    sample._replace(labels={**sample.labels, "replica": str(replica)})
+                    for sample in family.samples
+                ]
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._families.values()
 
 
 class _ModelCollector(Collector):

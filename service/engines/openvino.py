@@ -169,7 +169,8 @@ class _Cut:
 def _start(
     request: openvino.InferRequest, images: NDArray[np.uint8], result: NDArray[Any]
 ) -> openvino.InferRequest:
-    request.set_input_tensor(openvino.Tensor(images, shared_memory=True))
+    # what came from another process is read-only, and OpenVINO shares no such memory
+    request.set_input_tensor(openvino.Tensor(images, shared_memory=images.flags.writeable))
     request.set_output_tensor(openvino.Tensor(result, shared_memory=True))
     request.start_async()
     return request

@@ -11,30 +11,25 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.contract import Contract
 from service.engines.engine import Engine
 from service.pipeline.errors import DeadlineExceededError, InferenceError, ModelUnavailableError
 from service.pipeline.fit import fit_into
+from service.pipeline.limits import PipelineLimits
 from service.pipeline.observer import SILENT, Observer
+from service.pipeline.rehearsal import rehearsal_sides, rehearse
+from service.pipeline.runner import BatchLimits, Ran, Result, Signature
 
 logger = logging.getLogger(__name__)
 
-Signature = Literal["class_map", "probabilities"]
-Result = NDArray[np.uint8] | NDArray[np.float32]
 T = TypeVar("T")
-
-
-class Ran(NamedTuple):
-    """An image's own result (H, W) or (H, W, classes), and the batch that it was part of."""
-
-    result: Result
-    batch: int
-    seconds: float
 
 
 class _Bucket(NamedTuple):
@@ -56,7 +51,7 @@ class _Job:
 
 @dataclass(eq=False)
 class Batcher:
-    """Feeds one engine from its own thread. Used on the event loop only.
+    """Feeds one engine of this process from its own thread: a Runner. Used on the event loop only.
 
     A batch has at most `max_images` images and `max_pixels` pixels, but always one image; and no more than are worth
     it, by `worth_pixels` or by what the engine runs beside each other. `turns`
@@ -78,6 +73,27 @@ class Batcher:
     _running_since: float | None = None
     _closed: bool = False
 
+    @classmethod
+    def within(
+        cls,
+        limits: PipelineLimits,
+        model_id: str,
+        engine: Engine,
+        turns: asyncio.Lock,
+        observer: Observer = SILENT,
+    ) -> "Batcher":
+        """A batcher with batches of the size that the engine says is best, where `limits` sets none."""
+        most_pixels = limits.tile_size**2
+        return cls(
+            model_id=model_id,
+            engine=engine,
+            turns=turns,
+            max_images=limits.max_batch_images or engine.best_batch,
+            max_pixels=most_pixels,
+            worth_pixels=most_pixels if limits.max_batch_images else engine.best_batch_pixels,
+            observer=observer,
+        )
+
     def __post_init__(self) -> None:
         self._thread = ThreadPoolExecutor(
             max_workers=1, thread_name_prefix=f"engine-{self.model_id}"
@@ -93,11 +109,13 @@ class Batcher:
         """Images and tiles that wait for the engine."""
         return sum(len(jobs) for jobs in self._buckets.values())
 
+    @property
+    def batch_limits(self) -> BatchLimits:
+        return BatchLimits(self.max_images, self.max_pixels, self.worth_pixels, self.engine.streams)
+
     def capacity(self, shape: tuple[int, int]) -> int:
         """The most images of this padded shape that go into one batch."""
-        pixels = shape[0] * shape[1]
-        worth = max(self.engine.streams, self.worth_pixels // pixels)
-        return max(1, min(self.max_images, self.max_pixels // pixels, worth))
+        return self.batch_limits.capacity(shape)
 
     async def run(
         self,
@@ -106,12 +124,7 @@ class Batcher:
         shape: tuple[int, int],
         deadline: float,
     ) -> Ran:
-        """Run an image (H, W, C) mirror-padded to `shape`; the result has that shape.
-
-        `deadline` is counted as time.monotonic() does; a caller that is cancelled is dropped from
-        the queue. Raises InferenceError if the batch fails, DeadlineExceededError if the image
-        still waits at its deadline, ModelUnavailableError once closed.
-        """
+        """As `Runner.run` says."""
         if self._closed:
             raise _unloaded(self.model_id)
         bucket = _Bucket(signature, *shape)
@@ -126,10 +139,15 @@ class Batcher:
             self._forget(job)
             raise
 
-    async def call(self, work: Callable[[Engine], None]) -> None:
-        """Run `work` on the engine's thread, before or between batches."""
-        async with self.turns:
-            await self._on_thread(lambda: work(self.engine))
+    async def warm(self, contract: Contract) -> float:
+        """As `Runner.warm` says, on the engine's thread; other models get their turns between the sizes."""
+        seconds = 0.0
+        for side in rehearsal_sides(contract):
+            async with self.turns:
+                seconds = await self._on_thread(
+                    partial(rehearse, self.engine, self.model_id, contract, side)
+                )
+        return seconds
 
     async def close(self) -> None:
         """Refuse what still waits, let the running batch end, and close the engine."""

@@ -1,5 +1,7 @@
 """What can go wrong with an image on its way. `api/errors.py` alone gives these a status."""
 
+from typing import Self
+
 
 class PipelineError(Exception):
     """A fault whose text a caller may read: what was wrong, the limit, and what to do."""
@@ -17,24 +19,27 @@ class ImageTooLargeError(PipelineError):
     """The header announces more pixels than the limit; nothing was decoded."""
 
 
-class QueueFullError(PipelineError):
-    """As many images wait as may. `retry_after_seconds` is when the queue will have room."""
+class TryLaterError(PipelineError):
+    """What cannot be done now can be done in `retry_after_seconds`."""
 
     def __init__(self, message: str, retry_after_seconds: float) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, float]]:
+        return type(self), (str(self), self.retry_after_seconds)  # it may come from another machine
+
+
+class QueueFullError(TryLaterError):
+    """As many images wait as may."""
 
 
 class DeadlineExceededError(PipelineError):
     """The image was not done by its deadline."""
 
 
-class ModelUnavailableError(PipelineError):
+class ModelUnavailableError(TryLaterError):
     """The model is loading, draining, or was unloaded while the image waited."""
-
-    def __init__(self, message: str, retry_after_seconds: float) -> None:
-        super().__init__(message)
-        self.retry_after_seconds = retry_after_seconds
 
 
 class InferenceError(PipelineError):

@@ -14,28 +14,25 @@ from numpy.typing import NDArray
 
 from service.engines.engine import Engine
 from service.pipeline.admission import Admission, Place
-from service.pipeline.batching import Batcher, Ran, Result, Signature
+from service.pipeline.batching import Batcher
 from service.pipeline.decode import OpenImage, has_cheap_header, open_image, read_pixels
 from service.pipeline.errors import (
     AnswerTooLargeError,
     DeadlineExceededError,
-    InferenceError,
     ModelUnavailableError,
 )
-from service.pipeline.fit import round_up
 from service.pipeline.formats import Encoded, Format, FormatOptions, Segmentation
 from service.pipeline.formats.classes import keep_classes, kept_ids
 from service.pipeline.formats.format import Need
 from service.pipeline.limits import PipelineLimits
 from service.pipeline.model import Model
 from service.pipeline.observer import SILENT, Observer, Stage
+from service.pipeline.runner import Ran, Result, Runner, Signature
 from service.pipeline.stitch import Canvas, make_canvas, needs_probabilities
 from service.pipeline.tile import Tile, TilePlan, plan_tiles
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_TYPICAL_SIDE = 512
 
 
 @dataclass(frozen=True)
@@ -63,37 +60,44 @@ class Answer:
 class Segmenter:
     """One loaded model, ready for images.
 
-    `workers` decode and encode; `turns` go round the models that share the machine's cores. Used on
-    the event loop only. It owns the engine: `close` closes it.
+    `runner` runs the model, here or elsewhere; `workers` decode and encode. Used on the event loop
+    only. It owns the runner: `close` closes it.
     """
 
     def __init__(
         self,
         model: Model,
-        engine: Engine,
+        runner: Runner,
         limits: PipelineLimits,
         workers: ThreadPoolExecutor,
         observer: Observer = SILENT,
-        *,
-        turns: asyncio.Lock | None = None,
     ) -> None:
         self.model = model
-        self.engine = engine
+        self._runner = runner
         self._limits = limits
         self._workers = workers
         self._observer = observer
         self._admission = Admission(limits.max_queue_images, limits.max_queue_bytes)
-        most_pixels = limits.tile_size**2
-        self._batcher = Batcher(
-            model_id=model.id,
-            engine=engine,
-            turns=turns or asyncio.Lock(),
-            max_images=limits.max_batch_images or engine.best_batch,
-            max_pixels=most_pixels,
-            worth_pixels=most_pixels if limits.max_batch_images else engine.best_batch_pixels,
-            observer=observer,
-        )
         self._draining = False
+
+    @classmethod
+    def of_engine(
+        cls,
+        model: Model,
+        engine: Engine,
+        limits: PipelineLimits,
+        workers: ThreadPoolExecutor,
+        observer: Observer = SILENT,
+    ) -> "Segmenter":
+        """A segmenter whose engine runs in this process and shares it with no other."""
+        batcher = Batcher.within(limits, model.id, engine, asyncio.Lock(), observer)
+        return cls(model, batcher, limits, workers, observer)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, where it runs in this process."""
+        assert isinstance(self._runner, Batcher)
+        return self._runner.engine
 
     @property
     def waiting_images(self) -> int:
@@ -107,7 +111,7 @@ class Segmenter:
     @property
     def stuck_seconds(self) -> float:
         """How long the batch that runs now has been running; 0 when none does."""
-        return self._batcher.stuck_seconds
+        return self._runner.stuck_seconds
 
     async def segment(
         self,
@@ -145,16 +149,8 @@ class Segmenter:
         return answer
 
     async def warm(self) -> None:
-        """Run both signatures at a small and a typical size, for what is set up once.
-
-        Raises InferenceError where the model does not do what its contract says.
-        """
-        stride = self.model.contract.stride
-        # one call a size, so that other models get their turns between
-        await self._batcher.call(lambda engine: self._rehearse(engine, stride))
-        await self._batcher.call(
-            lambda engine: self._rehearse(engine, round_up(_TYPICAL_SIDE, stride))
-        )
+        """Run what is set up once. Raises InferenceError where the model does not do what its contract says."""
+        self._admission.expect(await self._runner.warm(self.model.contract))
 
     async def drain(self) -> None:
         """Take no more images, and wait until those accepted are answered."""
@@ -164,7 +160,7 @@ class Segmenter:
     async def close(self) -> None:
         """Give the engine back. Images that still wait are refused; `drain` first to have none."""
         self._draining = True
-        await self._batcher.close()
+        await self._runner.close()
 
     async def _answer(
         self,
@@ -228,9 +224,9 @@ class Segmenter:
 
         try:
             for tile in plan:
-                run = self._batcher.run(signature, plan.cut(image, tile), plan.tile_shape, deadline)
+                run = self._runner.run(signature, plan.cut(image, tile), plan.tile_shape, deadline)
                 running.append((tile, asyncio.create_task(run)))
-                if len(running) == 2 * self._batcher.capacity(plan.tile_shape):
+                if len(running) == 2 * self._runner.capacity(plan.tile_shape):
                     await watch.run("infer", canvas.put, *await next_result())
             while len(running) > 1:
                 await watch.run("infer", canvas.put, *await next_result())
@@ -282,26 +278,6 @@ class Segmenter:
                 "Send the image in parts, or ask for `confidence`."
             )
         return opened.pixels * (contract.channels + 2) + probabilities
-
-    def _rehearse(self, engine: Engine, side: int) -> None:
-        contract = self.model.contract
-        images = np.full((1, side, side, contract.channels), 127, np.uint8)
-        probabilities = engine.probabilities(images)
-        started = time.monotonic()
-        class_map = engine.class_map(images)
-        self._admission.expect(time.monotonic() - started)
-        if class_map.shape != (1, side, side) or class_map.max() >= len(contract.classes):
-            raise InferenceError(
-                f"{self.model.id} gave a class map of shape {class_map.shape} with ids up to "
-                f"{class_map.max()} for an "
-                f"image of {side} × {side}; its contract has {len(contract.classes)} classes."
-            )
-        if probabilities.shape != (1, side, side, len(contract.classes)):
-            raise InferenceError(
-                f"{self.model.id} gave probabilities of shape {probabilities.shape} for an image "
-                f"of {side} × {side}; "
-                f"its contract has {len(contract.classes)} classes."
-            )
 
 
 @dataclass

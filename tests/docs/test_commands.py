@@ -46,8 +46,16 @@ def all_lines() -> list[str]:
 def is_run(line: str) -> bool:
     if any(line.startswith(words) for words in RUN_BY_A_SCRIPT):
         return True
-    # make serve and kubectl below; curl, segserve and segtrain lines by test_readme; the script is itself a command
-    own = ("make serve", "kubectl apply -k ", "segserve ", "segtrain ", CHECK_CONTAINERS)
+    # make and kubectl below; curl, segserve and segtrain lines by test_readme, those with --ray by
+    # tests/service/cluster; the script is itself a command
+    own = (
+        "make serve",
+        "make ray",
+        "kubectl apply -k ",
+        "segserve ",
+        "segtrain ",
+        CHECK_CONTAINERS,
+    )
     return line.startswith(own) or line.startswith("curl ")
 
 
@@ -107,6 +115,13 @@ def test_make_serve_answers_a_photograph() -> None:
     assert "Traceback" not in shown
 
 
+@pytest.mark.skipif(not (ROOT / ".venv" / ".ray").exists(), reason="make has installed no Ray here")
+def test_make_ray_leaves_an_environment_with_ray() -> None:
+    environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    subprocess.run(["make", "ray"], cwd=ROOT, env=environment, check=True, capture_output=True)
+    subprocess.run([ROOT / ".venv/bin/python", "-c", "import ray.serve, ray.data"], check=True)
+
+
 KUBECTL = [line for line in all_lines() if line.startswith("kubectl ")]
 
 
@@ -130,7 +145,7 @@ def test_each_kubectl_line_names_manifests_that_a_cluster_would_take(
         apply, _k, folder = sys.argv[1:]
         assert apply == "apply"
         for manifest in render(Path(folder)):
-            if manifest["kind"] != "ServiceMonitor":
+            if manifest["kind"] not in ("ServiceMonitor", "RayService", "RayJob"):  # of operators
                 kubernetes_validate.validate(manifest, "1.37", strict=True)
             print(manifest["kind"].lower())
         """)
@@ -147,4 +162,4 @@ def test_each_kubectl_line_names_manifests_that_a_cluster_would_take(
         check=False,
     )
     assert answer.returncode == 0, answer.stderr
-    assert re.search(r"^deployment$", answer.stdout, re.MULTILINE)
+    assert re.search(r"^(deployment|rayservice|rayjob)$", answer.stdout, re.MULTILINE)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.cluster.options import ServeLayout, flag_of
 from service.settings import Settings, flag, variable
 from tests.models.conftest import write_dataset
 from tests.service.serving import ServerProcess, ServerThread, serving
@@ -191,5 +192,6 @@ def test_every_flag_in_the_docs_exists(page: Path) -> None:
     for line in shell_lines(page.read_text()):
         if line.startswith("segserve serve"):
             known = {flag(name) for name in Settings.model_fields}
+            known |= {"--ray", *map(flag_of, ServeLayout.model_fields)}
             used = {word for word in shlex.split(line, comments=True) if word.startswith("--")}
             assert used <= known, line

@@ -36,6 +36,13 @@ def test_class_maps_have_the_images_size(engine: Engine, shape: tuple[int, int, 
     np.testing.assert_array_equal(class_maps, np.stack([solve(image) for image in images]))
 
 
+def test_images_that_may_not_be_written_are_read(engine: Engine) -> None:
+    """As they are in memory that is shared with other processes."""
+    images = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), np.uint8)
+    images.setflags(write=False)
+    np.testing.assert_array_equal(engine.class_map(images)[0], solve(images[0]))
+
+
 def test_an_answer_stays_as_it_was_when_the_next_one_comes(engine: Engine) -> None:
     images = np.random.default_rng(1).integers(0, 256, (2, 3, 16, 16, 3), np.uint8)
     first = engine.class_map(images[0]), engine.probabilities(images[0])

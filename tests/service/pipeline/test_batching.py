@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.pipeline.batching import Batcher, Ran
+from service.pipeline.batching import Batcher
 from service.pipeline.errors import DeadlineExceededError, InferenceError, ModelUnavailableError
 from service.pipeline.fit import padded_shape
 from service.pipeline.observer import DropReason, Stage
+from service.pipeline.runner import Ran
 from tests.service.pipeline.held_engine import HeldEngine, until
 from tests.solvable import solve
 

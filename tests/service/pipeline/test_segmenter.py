@@ -15,6 +15,7 @@ from PIL import Image
 
 from models.contract import read_contract
 from service.engines.engine import Engine, EngineOptions
+from service.pipeline.batching import Batcher
 from service.pipeline.errors import (
     AnswerTooLargeError,
     DeadlineExceededError,
@@ -53,6 +54,12 @@ def class_map(answer: Answer) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(answer.encoded.body)))
 
 
+def waiting(segmenter: Segmenter) -> int:
+    """Images and tiles that wait for its engine."""
+    assert isinstance(segmenter._runner, Batcher)
+    return segmenter._runner.waiting
+
+
 async def ask(
     segmenter: Segmenter, body: bytes, name: str = "png", deadline: float = FAR, **options: object
 ) -> Answer:
@@ -71,7 +78,9 @@ def held() -> Iterator[HeldEngine]:
 async def held_segmenter(
     held: HeldEngine, solvable_model: Model, workers: ThreadPoolExecutor
 ) -> AsyncIterator[Segmenter]:
-    segmenter = Segmenter(solvable_model, held, replace(LIMITS, max_queue_images=3), workers)
+    segmenter = Segmenter.of_engine(
+        solvable_model, held, replace(LIMITS, max_queue_images=3), workers
+    )
     yield segmenter
     held.release()
     await segmenter.close()
@@ -81,7 +90,7 @@ async def held_segmenter(
 def segmenter(
     solvable_model: Model, solvable_engine: Engine, workers: ThreadPoolExecutor
 ) -> Segmenter:
-    return Segmenter(solvable_model, solvable_engine, LIMITS, workers)
+    return Segmenter.of_engine(solvable_model, solvable_engine, LIMITS, workers)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (8, 8), (37, 41), (64, 64), (200, 150)])
@@ -107,7 +116,7 @@ async def test_an_image_s_answer_is_the_same_in_any_company(
     shapes: list[tuple[int, int]],
     damaged: int,
 ) -> None:
-    segmenter = Segmenter(
+    segmenter = Segmenter.of_engine(
         solvable_model, solvable_engine, replace(LIMITS, max_batch_images=4), workers
     )
     images = [picture(seed, *shape) for seed, shape in enumerate(shapes)]
@@ -129,7 +138,7 @@ async def test_a_gray_model_gets_gray_images(
 
     artefact = solvable_store / "gray" / "1"
     contract = read_contract(artefact)
-    segmenter = Segmenter(
+    segmenter = Segmenter.of_engine(
         Model(contract, 1),
         load_engine(artefact, contract, EngineOptions(threads=2)),
         LIMITS,
@@ -147,8 +156,12 @@ async def test_a_tiled_picture_equals_the_untiled_one(
 ) -> None:
     model = Model(read_contract(conv_store / "conv" / "1"), 1)
     body = file_of(picture(0, 311, 250).repeat(2, axis=0))
-    tiled = await ask(Segmenter(model, conv_engine, replace(LIMITS, tile_size=96), workers), body)
-    whole = await ask(Segmenter(model, conv_engine, replace(LIMITS, tile_size=4096), workers), body)
+    tiled = await ask(
+        Segmenter.of_engine(model, conv_engine, replace(LIMITS, tile_size=96), workers), body
+    )
+    whole = await ask(
+        Segmenter.of_engine(model, conv_engine, replace(LIMITS, tile_size=4096), workers), body
+    )
     assert tiled.tiles > 1
     assert whole.tiles == 1
     assert np.mean(class_map(tiled) == class_map(whole)) >= 0.9999
@@ -158,7 +171,7 @@ async def test_a_network_with_global_context_is_blended_and_the_answer_says_so(
     conv_store: Path, global_engine: Engine, workers: ThreadPoolExecutor
 ) -> None:
     model = Model(read_contract(conv_store / "global" / "1"), 1)
-    segmenter = Segmenter(model, global_engine, LIMITS, workers)
+    segmenter = Segmenter.of_engine(model, global_engine, LIMITS, workers)
     assert (await ask(segmenter, file_of(picture(0, 200, 200)))).blended
     assert not (await ask(segmenter, file_of(picture(0, 60, 60)))).blended
 
@@ -178,7 +191,7 @@ async def test_a_tiled_picture_does_not_starve_others(
     large = asyncio.create_task(ask(held_segmenter, file_of(picture(0, 640, 640))))
     await until(lambda: len(held.batches) == 1)
     small = asyncio.create_task(ask(held_segmenter, file_of(picture(1, 20, 20))))
-    await until(lambda: held_segmenter._batcher.waiting >= 2)
+    await until(lambda: waiting(held_segmenter) >= 2)
     held.release()
     await small
     tiles_before = [batch[1:3] for batch in held.batches].index((24, 24))
@@ -214,7 +227,9 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back(
 async def test_a_queue_full_of_bytes_refuses(
     held: HeldEngine, solvable_model: Model, workers: ThreadPoolExecutor
 ) -> None:
-    segmenter = Segmenter(solvable_model, held, replace(LIMITS, max_queue_bytes=10_000), workers)
+    segmenter = Segmenter.of_engine(
+        solvable_model, held, replace(LIMITS, max_queue_bytes=10_000), workers
+    )
     held.hold()
     accepted = asyncio.create_task(
         ask(segmenter, file_of(picture(0, 60, 60)))
@@ -251,10 +266,10 @@ async def test_a_cancelled_caller_frees_its_place_and_its_tiles(
 ) -> None:
     held.hold()
     leaving = asyncio.create_task(ask(held_segmenter, file_of(picture(0, 400, 400))))
-    await until(lambda: held_segmenter._batcher.waiting > 0)
+    await until(lambda: waiting(held_segmenter) > 0)
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
-    assert (held_segmenter.waiting_images, held_segmenter._batcher.waiting) == (0, 0)
+    assert (held_segmenter.waiting_images, waiting(held_segmenter)) == (0, 0)
     held.release()
     await ask(held_segmenter, file_of(picture(1, 8, 8)))
     assert len(held.batches) == 2
@@ -278,7 +293,7 @@ async def test_one_failed_tile_fails_the_picture_and_leaves_nothing_behind(
     with pytest.raises(InferenceError):
         await ask(held_segmenter, file_of(picture(0, 400, 400)))
     await until(lambda: held_segmenter.stuck_seconds == 0)
-    assert (held_segmenter.waiting_images, held_segmenter._batcher.waiting) == (0, 0)
+    assert (held_segmenter.waiting_images, waiting(held_segmenter)) == (0, 0)
 
 
 async def test_draining_finishes_what_was_accepted_and_takes_no_more(
@@ -303,7 +318,7 @@ async def test_stages_and_batches_are_observed(
     solvable_model: Model, workers: ThreadPoolExecutor
 ) -> None:
     notebook = Notebook()
-    segmenter = Segmenter(solvable_model, HeldEngine(), LIMITS, workers, notebook)
+    segmenter = Segmenter.of_engine(solvable_model, HeldEngine(), LIMITS, workers, notebook)
     answer = await ask(segmenter, file_of(picture(0, 8, 8)))
     assert [stage for _, stage in notebook.stages] == ["decode", "queue", "infer", "encode"]
     assert {model_id for model_id, _ in notebook.stages} == {"solvable/1"}
@@ -325,7 +340,7 @@ async def test_a_class_the_model_does_not_have_is_refused_before_decoding(
 async def test_pixels_over_the_limit_are_refused(
     solvable_model: Model, solvable_engine: Engine, workers: ThreadPoolExecutor
 ) -> None:
-    segmenter = Segmenter(
+    segmenter = Segmenter.of_engine(
         solvable_model, solvable_engine, replace(LIMITS, max_image_pixels=100), workers
     )
     await ask(segmenter, file_of(picture(0, 10, 10)))
@@ -337,7 +352,7 @@ async def test_probabilities_over_their_limit_are_refused_before_decoding(
     solvable_model: Model, solvable_engine: Engine, workers: ThreadPoolExecutor
 ) -> None:
     limits = replace(LIMITS, max_probability_bytes=10 * 10 * 3 * 4)
-    segmenter = Segmenter(solvable_model, solvable_engine, limits, workers)
+    segmenter = Segmenter.of_engine(solvable_model, solvable_engine, limits, workers)
     await ask(segmenter, file_of(picture(0, 10, 10)), "npz", probabilities=True)
     await ask(segmenter, file_of(picture(0, 1, 101)), "npz")
     with pytest.raises(AnswerTooLargeError, match="confidence"):
@@ -351,7 +366,7 @@ async def test_warming_refuses_an_engine_that_does_not_keep_its_contract(
         def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
             return super().class_map(images) + np.uint8(7)
 
-    segmenter = Segmenter(solvable_model, OtherEngine(), LIMITS, workers)
+    segmenter = Segmenter.of_engine(solvable_model, OtherEngine(), LIMITS, workers)
     with pytest.raises(InferenceError, match="3 classes"):
         await segmenter.warm()
     await segmenter.close()

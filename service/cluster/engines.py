@@ -1,0 +1,329 @@
+"""Engine replicas own models and batch for them; `RemoteRunner` is one model of theirs as an HTTP replica sees it.
+
+Where each replica has room for every model, each has them all and takes images of any. Where there are more models than
+that, a replica loads the ones it is asked for, and Ray sends images where their model is.
+
+An image goes to a replica as an array: Ray puts it into the shared memory of the sender's node, copies it once to the
+replica's node where that is another one, and both sides read it there in place.
+"""
+
+import asyncio
+import logging
+import math
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from weakref import WeakSet
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client.core import Metric
+from ray import serve
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
+
+from models.contract import Contract, ContractError
+from service.api.logging import configure_logging
+from service.api.metrics import Metrics
+from service.app import pipeline_limits, registry_options
+from service.engines.engine import Engine, EngineUnavailableError
+from service.engines.loading import load_engine
+from service.pipeline.batching import Batcher
+from service.pipeline.errors import (
+    DeadlineExceededError,
+    InferenceError,
+    ModelUnavailableError,
+    PipelineError,
+)
+from service.pipeline.model import Model
+from service.pipeline.runner import BatchLimits, Ran, Runner, Signature
+from service.registry import EngineFacts
+from service.settings import Settings
+from service.store import (
+    Artefact,
+    Selector,
+    fingerprint_of,
+    read_artefact,
+    read_verified,
+    scan,
+)
+
+# Runs of one image or tile. Each next one goes to another replica, for Ray has struck off the one that was lost.
+ATTEMPTS = 3
+LOST_RETRY_SECONDS = 1.0
+
+# A week, for a number that every clock can add to its own.
+_NO_DEADLINE_SECONDS = 7 * 24 * 3600.0
+
+log = logging.getLogger(__name__)
+
+
+class StuckError(Exception):
+    """An engine has been at one batch for too long; Ray restarts the replica that says so."""
+
+
+@dataclass(frozen=True)
+class ModelKey:
+    """One version by its content, so that a folder whose files changed is another model."""
+
+    name: str
+    version: int
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.version}@{self.digest[:16]}"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What an HTTP replica must know of a model that a replica has loaded. `seconds` is the time of one image."""
+
+    facts: EngineFacts
+    seconds: float
+    batches: BatchLimits
+
+
+class _Hosted:
+    """A loaded model and its batcher."""
+
+    def __init__(self, batcher: Batcher, prepared: Prepared) -> None:
+        self.batcher = batcher
+        self.prepared = prepared
+        self._loop = asyncio.get_running_loop()
+        self._let_go = False
+
+    def __del__(self) -> None:
+        # Ray's multiplexer gives a model back by calling this from some thread; Python calls it once more.
+        if not self._let_go and not self._loop.is_closed():
+            self._let_go = True
+            asyncio.run_coroutine_threadsafe(self.batcher.close(), self._loop)
+
+
+class EngineReplica:
+    """A process that owns models. Ray Serve makes as many of it as are needed, and calls it on one event loop."""
+
+    async def __init__(  # type: ignore[misc]  # Ray Serve waits for it
+        self, settings: Settings, models: int
+    ) -> None:
+        configure_logging(settings.log_format, settings.log_level)
+        self._settings = settings
+        self._limits = pipeline_limits(settings)
+        self._options = registry_options(settings)
+        self._turns = asyncio.Lock()
+        self._metrics = Metrics()
+        self._batchers: WeakSet[Batcher] = WeakSet()
+        # two replicas must not give their batches one number
+        self._first_batch = secrets.randbits(40) << 20
+
+        async def load(key: str) -> _Hosted:
+            return await self._load(key)
+
+        # Ray keeps the last models loaded, and tells its routers where they are.
+        multiplexed = serve.multiplexed(max_num_models_per_replica=models)
+        self._host: Callable[[str], Awaitable[_Hosted]] = multiplexed(load)
+        wanted = await asyncio.to_thread(self._wanted)
+        if not settings.lazy_loading and has_room_for_all(len(wanted), models):
+            await self._load_before_the_first_image(wanted)
+
+    async def prepare(self, key: ModelKey) -> Prepared:
+        """Have the model loaded and warm. Raises what keeps it from that."""
+        return (await self._at_hand(key)).prepared
+
+    async def run(
+        self,
+        key: ModelKey,
+        signature: Signature,
+        image: NDArray[np.uint8],
+        shape: tuple[int, int],
+        seconds: float,
+    ) -> Ran:
+        """As `Runner.run` says; the deadline is in `seconds` from now, for no two machines share a clock."""
+        hosted = await self._at_hand(key)
+        ran = await hosted.batcher.run(signature, image, shape, time.monotonic() + seconds)
+        return ran._replace(batch=self._first_batch + ran.batch)
+
+    def families(self) -> list[Metric]:
+        """Its metrics, for the HTTP replica that is asked for those of all."""
+        return self._metrics.families()
+
+    def check_health(self) -> None:
+        """Raises StuckError, upon which Ray Serve replaces the replica."""
+        longest = max((batcher.stuck_seconds for batcher in self._batchers), default=0.0)
+        if longest > self._settings.stuck_after_seconds:
+            raise StuckError(f"an engine has been busy with one batch for {longest:.0f} s")
+
+    def _wanted(self) -> list[Artefact]:
+        """The versions that the HTTP replicas will ask for, as far as the store tells now."""
+        found = scan(self._settings.model_store)
+        selection = self._options.selection or tuple(Selector(name) for name in found)
+        versions = [(found.get(selector.name, {}), selector.version) for selector in selection]
+        return [
+            known[version]
+            for known, pinned in versions
+            if (version := pinned or max(known, default=0)) in known
+        ]
+
+    async def _load_before_the_first_image(self, wanted: list[Artefact]) -> None:
+        for artefact in wanted:
+            try:
+                contract, _ = await asyncio.to_thread(read_artefact, artefact)
+                await self._at_hand(ModelKey(artefact.name, artefact.version, contract.digest))
+            except Exception:  # whoever asks for it is told why
+                log.exception("%s cannot be loaded", artefact.id)
+
+    async def _at_hand(self, key: ModelKey) -> _Hosted:
+        return await self._host(str(key))
+
+    async def _load(self, key: str) -> _Hosted:
+        model_id, _, digest = key.partition("@")
+        name, _, version = model_id.partition("/")
+        contract = await asyncio.to_thread(self._read, name, int(version))
+        if not contract.digest.startswith(digest):
+            raise ModelUnavailableError(
+                f"{model_id} is another model on another node. The model store must be the same everywhere.",
+                LOST_RETRY_SECONDS,
+            )
+        path = self._settings.model_store / model_id
+        engine = await asyncio.to_thread(self.load_engine, path, contract)
+        batcher = Batcher.within(self._limits, model_id, engine, self._turns, self._metrics)
+        try:
+            seconds = await batcher.warm(contract)
+        except BaseException:
+            await batcher.close()
+            raise
+        self._batchers.add(batcher)
+        return _Hosted(batcher, Prepared(EngineFacts.of(engine), seconds, batcher.batch_limits))
+
+    def load_engine(self, artefact: Path, contract: Contract) -> Engine:
+        """What runs the model. Blocks while it loads."""
+        return load_engine(artefact, contract, self._options.engine)
+
+    def _read(self, name: str, version: int) -> Contract:
+        path = self._settings.model_store / name / str(version)
+        artefact = Artefact(name, version, path, *fingerprint_of(path))
+        return read_verified(artefact)[0]
+
+
+class RemoteRunner:
+    """A model that replicas run: a Runner. What one of them did not finish because it was lost, another one runs."""
+
+    def __init__(self, models: "RemoteModels", key: ModelKey, prepared: Prepared) -> None:
+        self._models = models
+        self._key = key
+        self._prepared = prepared
+        self._closed = False
+
+    stuck_seconds = 0.0  # the replica itself looks after that
+
+    def capacity(self, shape: tuple[int, int]) -> int:
+        return self._prepared.batches.capacity(shape)
+
+    async def warm(self, contract: Contract) -> float:  # noqa: ARG002 - the replica has its own
+        return self._prepared.seconds
+
+    async def run(
+        self,
+        signature: Signature,
+        image: NDArray[np.uint8],
+        shape: tuple[int, int],
+        deadline: float,
+    ) -> Ran:
+        # a view would be copied into the message; an array of its own goes to the shared memory as it is
+        sent = np.ascontiguousarray(image)
+        for attempt in range(ATTEMPTS):
+            if self._closed:
+                break
+            seconds = _NO_DEADLINE_SECONDS if deadline == math.inf else deadline - time.monotonic()
+            if seconds <= 0:
+                raise DeadlineExceededError("The image still waited for the model at its deadline.")
+            try:
+                ran: Ran = await result_of(
+                    self._models.where_it_is(self._key).run.remote(
+                        self._key, signature, sent, shape, seconds
+                    )
+                )
+                return ran
+            except ModelUnavailableError as error:
+                log.info("attempt %d at %s: %s", attempt + 1, self._key, error)
+        raise ModelUnavailableError(
+            f"{self._key.name}/{self._key.version} was lost while it ran. Send the image again.",
+            LOST_RETRY_SECONDS,
+        )
+
+    async def close(self) -> None:
+        # Replicas keep a model until another one needs its room: other HTTP replicas may still ask for it.
+        self._closed = True
+
+
+class RemoteModels:
+    """Has models loaded by engine replicas, `room` of them in each: a RunnerLoader."""
+
+    def __init__(self, engines: DeploymentHandle, room: int) -> None:
+        self._engines = engines
+        self._room = room
+        self._names: set[str] = set()
+        self._by_key: dict[ModelKey, DeploymentHandle] = {}
+
+    async def __call__(self, artefact: Artefact, model: Model) -> tuple[Runner, EngineFacts]:
+        key = ModelKey(artefact.name, artefact.version, model.contract.digest)
+        self._names.add(artefact.name)
+        self._by_key[key] = self._engines.options(multiplexed_model_id=str(key))
+        if has_room_for_all(len(self._names), self._room):
+            await self._prepare_everywhere(key)
+        prepared: Prepared = await result_of(self.where_it_is(key).prepare.remote(key))
+        return RemoteRunner(self, key, prepared), prepared.facts
+
+    def where_it_is(self, key: ModelKey) -> DeploymentHandle:
+        """The replicas that have the model: all, or those that Ray knows it to be at."""
+        if has_room_for_all(len(self._names), self._room):
+            return self._engines
+        return self._by_key[key]
+
+    async def _prepare_everywhere(self, key: ModelKey) -> None:
+        """So that no image waits for it. What goes wrong is told by the replica that is asked next."""
+        await self._engines.broadcast("prepare", key).results_async(return_exceptions=True)
+
+
+def has_room_for_all(models: int, room: int) -> bool:
+    """Whether a replica holds them all, and a new version of one beside its old one."""
+    return models < room
+
+
+async def result_of(response: DeploymentResponse) -> Any:
+    """Wait for what a replica gives, and cancel it there where the waiting is cancelled.
+
+    Raises what the replica raised, and ModelUnavailableError where the replica was lost.
+    """
+    try:
+        return await response
+    except asyncio.CancelledError:
+        response.cancel()
+        raise
+    except RayTaskError as error:
+        if isinstance(error.cause, PipelineError | ContractError | EngineUnavailableError):
+            raise error.cause from None
+        log.exception("a replica failed")
+        raise InferenceError(
+            "The model failed on this image. The cause is in the server's log; if it fails again, tell the operator."
+        ) from error
+    except (RayError, RayServeException) as error:
+        log.warning("a replica was lost: %s", type(error).__name__)
+        raise ModelUnavailableError(
+            "The machine that ran the model was lost. Send the image again.", LOST_RETRY_SECONDS
+        ) from error
+
+
+async def gather_families(
+    *handles: DeploymentHandle,
+) -> list[list[Metric]]:
+    """The metrics of each replica of each deployment that answers."""
+    asked: list[Coroutine[Any, Any, list[Any]]] = [
+        handle.broadcast("families").results_async(timeout_s=5.0, return_exceptions=True)
+        for handle in handles
+    ]
+    found = await asyncio.gather(*asked)
+    return [families for answers in found for families in answers if isinstance(families, list)]

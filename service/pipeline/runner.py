@@ -1,0 +1,75 @@
+"""What a segmenter asks of whoever runs its model: a batcher in this process, or one on another machine."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.contract import Contract
+
+Signature = Literal["class_map", "probabilities"]
+Result = NDArray[np.uint8] | NDArray[np.float32]
+
+
+class Ran(NamedTuple):
+    """An image's own result (H, W) or (H, W, classes), and the batch that it was part of."""
+
+    result: Result
+    batch: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """How large a batch may be: in images, in pixels, in pixels that are worth it, or in images beside each other."""
+
+    max_images: int
+    max_pixels: int
+    worth_pixels: int
+    streams: int
+
+    def capacity(self, shape: tuple[int, int]) -> int:
+        """The most images of this padded shape that go into one batch."""
+        pixels = shape[0] * shape[1]
+        worth = max(self.streams, self.worth_pixels // pixels)
+        return max(1, min(self.max_images, self.max_pixels // pixels, worth))
+
+
+class Runner(Protocol):
+    """Runs the images of one model. Used on the event loop only."""
+
+    @property
+    def stuck_seconds(self) -> float:
+        """How long the batch that runs now has been running; 0 when none does."""
+        ...
+
+    def capacity(self, shape: tuple[int, int]) -> int:
+        """The most images of this padded shape that go into one batch."""
+        ...
+
+    async def warm(self, contract: Contract) -> float:
+        """Run what is set up once, and give the seconds that one image takes.
+
+        Raises InferenceError where the model does not do what its contract says.
+        """
+        ...
+
+    async def run(
+        self,
+        signature: Signature,
+        image: NDArray[np.uint8],
+        shape: tuple[int, int],
+        deadline: float,
+    ) -> Ran:
+        """Run an image (H, W, C) mirror-padded to `shape`; the result has that shape.
+
+        `deadline` is counted as time.monotonic() does; a caller that is cancelled is dropped from
+        the queue. Raises InferenceError if the batch fails, DeadlineExceededError if the image
+        still waits at its deadline, ModelUnavailableError once closed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Refuse what still waits, and give the model back."""
+        ...

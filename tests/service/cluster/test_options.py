@@ -1,0 +1,81 @@
+"""What the command line knows of Ray without Ray."""
+
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import service
+from service.cli import USAGE_ERROR, main
+from service.cluster import options
+from service.cluster.options import BulkLayout, ServeLayout, flag_of, take_serve_flags
+from service.settings import SettingError
+
+
+def test_no_module_of_one_machine_imports_ray() -> None:
+    modules = [
+        module.name
+        for module in pkgutil.walk_packages(service.__path__, "service.")
+        if not module.name.startswith("service.cluster.")
+    ]
+    assert "service.cli" in modules
+    assert "service.app" in modules
+    script = f"import sys, {', '.join(modules)}; print('ray' in sys.modules)"
+    shown = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    "command", [["serve", "--ray"], ["predict", "photos", "-o", "masks", "--ray", "10.0.0.7:6379"]]
+)
+def test_without_the_extra_the_flag_says_what_to_install(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(options, "find_spec", lambda _: None)
+    assert main(command) == USAGE_ERROR
+    assert "segserve[cpu,ray]" in capsys.readouterr().err
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "find_spec", lambda _: object())
+
+
+@pytest.mark.usefixtures("installed")
+def test_flags_of_ray_are_told_from_settings() -> None:
+    given = ["--port", "9", "--ray", "--ray-max-engine-replicas", "8", "--ray-engine-gpus=0.5"]
+    address, layout, rest = take_serve_flags(given)
+    assert (address, rest) == (None, ["--port", "9"])
+    assert layout == ServeLayout(max_engine_replicas=8, engine_gpus=0.5)
+    assert take_serve_flags(["--ray", "10.0.0.7:6379"])[0] == "10.0.0.7:6379"
+    assert take_serve_flags(["--port", "9"]) == (None, None, ["--port", "9"])
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--ray-http-cpus", "2"], "--ray-http-cpus goes with --ray alone"),
+        (["--ray", "--ray-min-http-replicas", "0"], "--ray-min-http-replicas is '0'"),
+        (["--ray", "--ray-engine-cpus"], "expected one argument"),
+    ],
+)
+def test_a_wrong_flag_is_named(arguments: list[str], words: str) -> None:
+    with pytest.raises(SettingError, match=words):
+        take_serve_flags(arguments)
+
+
+@pytest.mark.parametrize(
+    ("command", "layout"), [("serve", ServeLayout), ("predict", BulkLayout)], ids=lambda x: str(x)
+)
+def test_help_tells_every_flag(
+    command: str, layout: type[ServeLayout | BulkLayout], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = capsys.readouterr().out
+    for name in layout.model_fields:
+        assert flag_of(name) in shown
