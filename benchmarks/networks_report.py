@@ -16,6 +16,7 @@ TABLES = {
     "networks": (ROOT / "README.md", "networks-matrix"),
     "every network": (ROOT / "docs" / "networks.md", "networks-table"),
     "SegNet's order": (ROOT / "docs" / "networks.md", "segnet-order"),
+    "longer": (ROOT / "docs" / "networks.md", "longer-table"),
     "unet_mobile": (ROOT / "docs" / "networks.md", "unet-mobile-table"),
 }
 UPSAMPLINGS: tuple[Upsampling, ...] = (
@@ -80,6 +81,18 @@ def segnet_order(networks: dict[str, Row]) -> str:
     return _markdown(head, rows)
 
 
+def longer_table(networks: dict[str, Row], longer: dict[str, Row]) -> str:
+    """What was trained four times as long, beside the same of the comparison."""
+    head = ["network", "upsampling", "250 steps", "1000 steps"]
+    rows = [
+        [f"`{name}`", f"`{way}`", _scores(networks, name, way), _scores(longer, name, way)]
+        for name in CHOICES
+        for way in UPSAMPLINGS
+        if f"{name} {way}" in longer
+    ]
+    return _markdown(head, rows)
+
+
 def ideas_table(networks: dict[str, Row]) -> str:
     """The ablation of unet_mobile, in the order it was done."""
     head = ["decoder", "val mIoU", "boundary F1", "parameters", "ms an image"]
@@ -98,11 +111,14 @@ def ideas_table(networks: dict[str, Row]) -> str:
 
 def tables() -> dict[tuple[Path, str], str]:
     """Every table by the page and the mark that it belongs to."""
-    networks, ideas = _read("networks"), _read("unet_mobile")
+    networks, longer, ideas = (
+        _read(name) for name in ("networks", "networks_1000_steps", "unet_mobile")
+    )
     return {
         TABLES["networks"]: matrix(networks),
         TABLES["every network"]: long_table(networks),
         TABLES["SegNet's order"]: segnet_order(networks),
+        TABLES["longer"]: longer_table(networks, longer),
         TABLES["unet_mobile"]: ideas_table(ideas),
     }
 

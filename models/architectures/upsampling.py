@@ -108,8 +108,13 @@ class MaxPoolWithIndices(keras.layers.Layer):  # type: ignore[misc]
     """
 
     def call(self, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        corners = _corners(features)
-        return tf.reduce_max(corners, axis=-2), tf.cast(tf.argmax(corners, axis=-2), tf.uint8)
+        corners = tf.split(tf.nn.space_to_depth(features, 2), 4, axis=-1)
+        pooled = tf.maximum(tf.maximum(*corners[:2]), tf.maximum(*corners[2:]))
+        # The first of equal maxima, as tf.argmax has it, which takes nearly twice as long on a CPU.
+        indices = tf.fill(tf.shape(pooled), tf.constant(3, tf.uint8))
+        for place in (2, 1, 0):
+            indices = tf.where(corners[place] == pooled, tf.constant(place, tf.uint8), indices)
+        return pooled, indices
 
     def compute_output_spec(
         self, features: keras.KerasTensor
@@ -132,12 +137,6 @@ class MaxUnpool(keras.layers.Layer):  # type: ignore[misc]
         self, shapes: tuple[tuple[int | None, ...], tuple[int | None, ...]]
     ) -> tuple[int | None, ...]:
         return _enlarged(shapes[0], 2)
-
-
-def _corners(features: tf.Tensor) -> tf.Tensor:
-    """(N, 2H, 2W, C) to (N, H, W, 4, C)."""
-    blocks = tf.nn.space_to_depth(features, 2)
-    return tf.reshape(blocks, tf.concat([tf.shape(blocks)[:3], [4, features.shape[-1]]], axis=0))
 
 
 def _unpool(*, repeat: bool) -> Upsample:
