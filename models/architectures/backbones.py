@@ -186,13 +186,17 @@ def read_vgg16(path: str) -> dict[str, tuple[NDArray[np.float32], NDArray[np.flo
             place = name.rpartition("/")[0].removesuffix("/vars")
             groups.setdefault(place, {})[min(entry.ndim, 2)] = np.asarray(entry)
 
+    if not Path(path).is_file():
+        raise BackboneWeightsError(
+            f"no VGG16 weights at {path}; give the path of a weights file of "
+            "keras.applications.VGG16, or 'imagenet' to let Keras fetch them"
+        )
     try:
         with h5py.File(path) as file:
             file.visititems(collect)
     except OSError as error:
         raise BackboneWeightsError(
-            f"no VGG16 weights at {path} ({error}); give the path of a weights file of "
-            "keras.applications.VGG16, or 'imagenet' to let Keras fetch them"
+            f"{path} is no HDF5 file ({error}); give a weights file of keras.applications.VGG16"
         ) from error
     # Older files name the layers; newer ones number them by kind: conv2d, conv2d_1, …, dense, dense_1, …
     ordered = sorted(groups, key=_kind_and_number)

@@ -102,10 +102,16 @@ def stages(network: keras.Model) -> tuple[list[Stage], list[Link]]:
             place_of.update({id(tensor): place for tensor in node.outputs})
             if isinstance(layer, CropLike):  # it needs the image for its size alone
                 incoming, before = incoming[:1], before[:1]
-            for tensor, start in zip(incoming, before, strict=True):
-                if start != place:
+            for number, (tensor, start) in enumerate(zip(incoming, before, strict=True)):
+                if isinstance(layer, MaxUnpool) and number == 1:
+                    # Said from before the pooling, at whose resolution they say where.
+                    where = (place[0], start[1])
+                    link = Link(where, place, "indices", "places of the maxima")
+                elif start != place:
                     link = _link(layer, tensor, start, place)
-                    links.setdefault((link.start, link.end, link.kind), link)
+                else:
+                    continue
+                links.setdefault((link.start, link.end, link.kind), link)
     return list(found.values()), list(links.values())
 
 
@@ -115,9 +121,6 @@ def _link(
     start: tuple[int, int],
     end: tuple[int, int],
 ) -> Link:
-    if tensor.dtype == "uint8":
-        # From before the pooling, at whose resolution they say where.
-        return Link((end[0], start[1]), end, "indices", "places of the maxima")
     if start[0] == end[0]:
         what = {"Concatenate": "concatenate", "Add": "add", "Multiply": "multiply"}
         verb = what.get(type(layer).__name__, type(layer).__name__)

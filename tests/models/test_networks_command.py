@@ -48,6 +48,16 @@ def test_the_outline_of_a_unet_is_a_u() -> None:
     assert skips == [((8, 0), (8, 1)), ((4, 0), (4, 2)), ((2, 0), (2, 3)), ((1, 0), (1, 4))]
 
 
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_the_outline_tells_places_of_maxima_from_features(padding: str) -> None:
+    choice = {"width": 2, "padding": padding, "upsampling": "max_unpool"}
+    network = shapes_only(NetworkOptions.model_validate(choice), classes=2, channels=1)
+    _, links = stages(network)
+    kinds = [link.kind for link in links]
+    assert [kinds.count(kind) for kind in ("down", "up", "skip", "indices")] == [4, 4, 4, 4]
+    assert all(link.start[0] == link.end[0] for link in links if link.kind == "indices")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
