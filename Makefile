@@ -25,7 +25,7 @@ trainer: $(VENV)/.train  ## install what segtrain needs beside the service
 ray: $(VENV)/.ray  ## install what `segserve serve --ray` and `segserve predict --ray` need
 
 test: lint  ## lint, then the whole test suite
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 coverage: $(VENV)/.dev  ## the test suite with its coverage
 	$(BIN)/pytest --cov --cov-report=term:skip-covered
