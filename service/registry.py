@@ -27,7 +27,15 @@ from service.pipeline.model import Model
 from service.pipeline.observer import SILENT, Observer
 from service.pipeline.runner import Runner
 from service.pipeline.segmenter import Segmenter
-from service.store import Artefact, Selector, fingerprint_of, read_artefact, read_verified, scan
+from service.store import (
+    Artefact,
+    Selector,
+    default_of,
+    fingerprint_of,
+    read_artefact,
+    read_verified,
+    scan,
+)
 
 State = Literal["loading", "ready", "failed", "draining", "unloaded"]
 
@@ -233,7 +241,7 @@ class Registry:
             return str(self._options.default_model)
         if self._options.selection:
             return str(self._options.selection[0])
-        return min((name for name, _ in self._slots), default=None)
+        return default_of({name for name, _ in self._slots})
 
     def states(self) -> list[ModelState]:
         return [_state_of(self._slots[key]) for key in sorted(self._slots)]

@@ -83,7 +83,8 @@ class Settings(BaseSettings):
         description="Models to serve, such as street,nuclei/2; empty for the newest version of every model.",
     )
     default_model: str | None = Field(
-        None, description="Model for requests that name none; the first of the models if not set."
+        None,
+        description="Model for requests that name none; if not set, the first of SEGSERVE_MODELS, else street, else the first by name.",
     )
     engine: EngineName = Field(
         "auto",

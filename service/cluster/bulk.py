@@ -38,7 +38,7 @@ from service.pipeline.formats.runs import find_runs
 from service.predict import extension_of
 from service.registry import Registry
 from service.settings import Settings
-from service.store import Selector, read_artefact, scan
+from service.store import Selector, default_of, read_artefact, scan
 
 PROGRESS_SECONDS = 30.0
 
@@ -242,7 +242,7 @@ def _pinned(settings: Settings, model: str | None) -> tuple[Settings, str, Contr
     a stop. Raises ClusterError.
     """
     found = scan(settings.model_store)
-    name = model or settings.default_model or min(found, default="")
+    name = model or settings.default_model or default_of(found) or ""
     try:
         selector = Selector.parse(name)
         versions = found.get(selector.name, {})

@@ -21,7 +21,7 @@ from service.pipeline.formats import FORMATS
 from service.pipeline.limits import PipelineLimits
 from service.pipeline.segmenter import Answer
 from service.registry import ModelState, Registry, RegistryOptions, UnknownModelError
-from service.store import Selector
+from service.store import Selector, default_of
 from tests.service.serving import PATIENCE_SECONDS, picture, png_bytes
 
 pytestmark = pytest.mark.anyio
@@ -255,6 +255,12 @@ async def test_a_store_that_vanishes_leaves_what_is_loaded(own_store: Path) -> N
         shutil.move(own_store, own_store.with_name("elsewhere"))
         await registry.look()
         assert (await segment(registry)).width == 8
+
+
+def test_requests_that_name_no_model_get_street_or_the_first_by_name() -> None:
+    assert default_of({"nuclei", "street"}) == "street"
+    assert default_of({"tiles", "cracks"}) == "cracks"
+    assert default_of(()) is None
 
 
 async def test_a_lazy_model_is_loaded_at_its_first_request(own_store: Path) -> None:
