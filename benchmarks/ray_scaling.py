@@ -32,7 +32,7 @@ from ray import serve
 from ray.cluster_utils import Cluster
 
 from models.contract import Contract
-from service.cluster.connection import connect
+from service.cluster.connection import connected
 from service.cluster.engines import EngineReplica
 from service.cluster.options import ServeLayout
 from service.cluster.proxy import CALLBACK, CALLBACK_VARIABLE
@@ -40,6 +40,7 @@ from service.cluster.serving import ENGINES_APP, deploy, engines_application, ta
 from service.engines.engine import Engine
 from service.settings import BUNDLED_MODELS, Settings
 
+LOOPBACK = "127.0.0.1"
 RESULTS = Path(__file__).parent / "results"
 PHOTO = Path(__file__).parents[1] / "service" / "web" / "examples" / "avenue.jpg"
 ENGINE_SECONDS = 2.0
@@ -98,19 +99,19 @@ def cluster() -> Iterator[None]:
         initialize_head=True,
         head_node_args={
             "num_cpus": 0,
+            "node_ip_address": LOOPBACK,
             "object_store_memory": memory,
             "include_dashboard": False,
             "_system_config": {"enable_worker_prestart": False},
         },
     )
     for _ in range(2):
-        nodes.add_node(num_cpus=12, object_store_memory=memory)
-    connect(nodes.address, {CALLBACK_VARIABLE: CALLBACK})
+        nodes.add_node(num_cpus=12, node_ip_address=LOOPBACK, object_store_memory=memory)
     try:
-        yield
+        with connected(nodes.address, {CALLBACK_VARIABLE: CALLBACK}):
+            yield
+            take_away(0.0)
     finally:
-        take_away(0.0)
-        ray.shutdown()
         nodes.shutdown()
 
 

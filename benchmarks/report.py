@@ -53,9 +53,10 @@ def _read_all(results: Path) -> dict[str, Result]:
 
 def _machine(found: Mapping[str, Result]) -> str:
     """The machine in a sentence, and a warning where rounds were short."""
-    if not found:
+    dated = [result for result in found.values() if "date" in result]  # the rest has other pages
+    if not dated:
         return NOT_YET
-    machine = max(found.values(), key=lambda result: str(result["date"]))["machine"]
+    machine = max(dated, key=lambda result: str(result["date"]))["machine"]
     libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items())
     text = (
         f"{machine['cores']} of {machine['cores_of_machine']} cores of {machine['cpu']}, "

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from models.contract import Contract, ContractError
 from service.api.work import as_each_is_ready
 from service.app import image_workers, pipeline_limits, registry_options
-from service.cluster.connection import connect
+from service.cluster.connection import connected
 from service.cluster.errors import ClusterError
 from service.cluster.files import Folder
 from service.cluster.ledger import FAILURES, Ledger, Pending, key_of
@@ -141,18 +141,18 @@ def predict_on_cluster(
     settings, model_id, contract = _pinned(settings, job.model)
     job = dataclasses.replace(job, model=model_id)
     extension = extension_of(FORMATS[job.format], job.options)
-    connect(address, {})
-    ledger = Ledger(target)
-    run, pending = ledger.begin(source, extension, overwrite=job.overwrite)
-    if pending.images + pending.skipped == 0:
-        raise ClusterError(f"there is no image in {job.source}.")
-    try:
-        done = sum(_run(job, settings, layout, source, target, run, pending))
-    except RayError as error:
-        log.debug("the run stopped", exc_info=error)
-        reason = str(error).strip().splitlines()[-1]
-        raise ClusterError(f"the run stopped ({reason}); the same command goes on.") from None
-    failed = ledger.finish(run, contract.classes)
+    with connected(address, {}):
+        ledger = Ledger(target)
+        run, pending = ledger.begin(source, extension, overwrite=job.overwrite)
+        if pending.images + pending.skipped == 0:
+            raise ClusterError(f"there is no image in {job.source}.")
+        try:
+            done = sum(_run(job, settings, layout, source, target, run, pending))
+        except RayError as error:
+            log.debug("the run stopped", exc_info=error)
+            reason = str(error).strip().splitlines()[-1]
+            raise ClusterError(f"the run stopped ({reason}); the same command goes on.") from None
+        failed = ledger.finish(run, contract.classes)
     return BulkSummary(done - failed, pending.skipped, failed, posixpath.join(job.target, FAILURES))
 
 

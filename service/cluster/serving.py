@@ -14,7 +14,6 @@ from types import FrameType
 from typing import Any
 
 import httpx
-import ray
 from fastapi import FastAPI
 from prometheus_client.core import Metric
 from ray import serve
@@ -25,7 +24,7 @@ from ray.serve.handle import DeploymentHandle
 from service.api.logging import configure_logging
 from service.api.parts import Parts
 from service.app import create_app
-from service.cluster.connection import connect
+from service.cluster.connection import connected
 from service.cluster.engines import EngineReplica, RemoteModels, gather_families
 from service.cluster.errors import ClusterError
 from service.cluster.options import ServeLayout
@@ -169,12 +168,10 @@ def serve_on_cluster(
     create_app(settings)  # what is wrong with the settings is told here, not in a replica's log
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     settings = settings.model_copy(update={"model_store": settings.model_store.resolve()})
-    connect(address, {CALLBACK_VARIABLE: CALLBACK})
-    with _until_signal() as stopped:
+    with connected(address, {CALLBACK_VARIABLE: CALLBACK}), _until_signal() as stopped:
         url = deploy(settings, layout)
         tell(_greeting(url))
         take_away(settings.shutdown_delay_seconds if stopped() == signal.SIGTERM else 0.0)
-    ray.shutdown()
 
 
 def deploy(settings: Settings, layout: ServeLayout) -> str:
