@@ -12,7 +12,7 @@ BENCHMARKS = tune_peers peer_throughput http_overhead mixed_sizes overload limit
 PEERS      = fastapi_plain litserve bentoml mlserver ray_serve
 
 .DEFAULT_GOAL := help
-.PHONY: help serve trainer ray test coverage lint format lock bench bench-lock openapi clean
+.PHONY: help serve trainer ray test test-ray coverage lint format lock bench bench-lock openapi clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile

@@ -40,7 +40,6 @@ from service.cluster.serving import ENGINES_APP, deploy, engines_application, ta
 from service.engines.engine import Engine
 from service.settings import BUNDLED_MODELS, Settings
 
-LOOPBACK = "127.0.0.1"
 RESULTS = Path(__file__).parent / "results"
 PHOTO = Path(__file__).parents[1] / "service" / "web" / "examples" / "avenue.jpg"
 ENGINE_SECONDS = 2.0
@@ -99,14 +98,13 @@ def cluster() -> Iterator[None]:
         initialize_head=True,
         head_node_args={
             "num_cpus": 0,
-            "node_ip_address": LOOPBACK,
             "object_store_memory": memory,
             "include_dashboard": False,
             "_system_config": {"enable_worker_prestart": False},
         },
     )
     for _ in range(2):
-        nodes.add_node(num_cpus=12, node_ip_address=LOOPBACK, object_store_memory=memory)
+        nodes.add_node(num_cpus=12, object_store_memory=memory)
     try:
         with connected(nodes.address, {CALLBACK_VARIABLE: CALLBACK}):
             yield

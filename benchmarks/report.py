@@ -48,15 +48,17 @@ def plots(results: Path = RESULTS) -> dict[str, str]:
 
 
 def _read_all(results: Path) -> dict[str, Result]:
-    return {file.stem: json.loads(file.read_text()) for file in sorted(results.glob("*.json"))}
+    read = {file.stem: json.loads(file.read_text()) for file in sorted(results.glob("*.json"))}
+    return {
+        name: result for name, result in read.items() if "date" in result
+    }  # others have pages of their own
 
 
 def _machine(found: Mapping[str, Result]) -> str:
     """The machine in a sentence, and a warning where rounds were short."""
-    dated = [result for result in found.values() if "date" in result]  # the rest has other pages
-    if not dated:
+    if not found:
         return NOT_YET
-    machine = max(dated, key=lambda result: str(result["date"]))["machine"]
+    machine = max(found.values(), key=lambda result: str(result["date"]))["machine"]
     libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items())
     text = (
         f"{machine['cores']} of {machine['cores_of_machine']} cores of {machine['cpu']}, "

@@ -46,7 +46,8 @@ ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
 SCALE = (ROOT / "docs" / "scale.md").read_text()
 ADDRESS = "10.0.0.7:6379"
-LOOPBACK = "127.0.0.1"
+pytestmark = pytest.mark.cluster
+
 MEMORY = 100 * 2**20
 # A node with as many CPUs as this takes replicas of the service; one with more takes the bulk run's actor too.
 SERVICE_CPUS, BULK_CPUS = 4, 8
@@ -69,7 +70,6 @@ class RayCluster:
             initialize_head=True,
             head_node_args={
                 "num_cpus": 0,
-                "node_ip_address": LOOPBACK,
                 "object_store_memory": MEMORY,
                 "include_dashboard": False,
                 "_system_config": {"enable_worker_prestart": False},
@@ -78,9 +78,7 @@ class RayCluster:
         self.address: str = self._cluster.address
 
     def add(self, cpus: int) -> Any:
-        return self._cluster.add_node(
-            num_cpus=cpus, node_ip_address=LOOPBACK, object_store_memory=MEMORY
-        )
+        return self._cluster.add_node(num_cpus=cpus, object_store_memory=MEMORY)
 
     def kill(self, node: Any) -> None:
         """SIGKILL to every process of the node."""
