@@ -25,7 +25,11 @@ trainer: $(VENV)/.train  ## install what segtrain needs beside the service
 ray: $(VENV)/.ray  ## install what `segserve serve --ray` and `segserve predict --ray` need
 
 test: lint  ## lint, then the whole test suite
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not cluster"
+
+# Apart from the rest: where the cores are taken, Ray gives up processes that are slow to start.
+test-ray: $(VENV)/.dev  ## the tests that start a Ray cluster, on a machine that does nothing else
+	$(BIN)/pytest -m cluster
 
 coverage: $(VENV)/.dev  ## the test suite with its coverage
 	$(BIN)/pytest --cov --cov-report=term:skip-covered
