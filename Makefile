@@ -32,7 +32,7 @@ test-ray: $(VENV)/.dev  ## the tests that start a Ray cluster, on a machine that
 	$(BIN)/pytest -m cluster
 
 coverage: $(VENV)/.dev  ## the test suite with its coverage
-	$(BIN)/pytest --cov --cov-report=term:skip-covered
+	$(BIN)/pytest --cov --cov-report=term:skip-covered -m "not cluster"
 
 lint: $(VENV)/.dev  ## ruff, mypy, import-linter
 	$(BIN)/ruff check

@@ -34,10 +34,10 @@ def test_a_request_that_outlasts_the_grace_is_told_so(store: Path) -> None:
         serving(store, models=("moody",), shutdown_grace_seconds=0.1) as server,
         ThreadPoolExecutor(8) as pool,
     ):
-        # the second one waits for the first, and so for longer than the least grace
+        # eight shapes share no batch: they go one after the other, and the last for longer than the grace
         slow = [
-            pool.submit(httpx.post, f"{server.url}/segment", files=_slow(), timeout=60)
-            for _ in range(8)
+            pool.submit(httpx.post, f"{server.url}/segment", files=_slow(8 * height), timeout=60)
+            for height in range(1, 9)
         ]
         wait_until(lambda: waiting_images(server) == 8, "the slow images at work")
         server.server.should_exit = True
@@ -126,5 +126,5 @@ def test_it_listens_where_it_is_told(host: str) -> None:
         pytest.skip("no IPv6 on this machine")
 
 
-def _slow() -> dict[str, bytes]:
-    return {"image": png_bytes(mood(SLOW))}
+def _slow(height: int = 8) -> dict[str, bytes]:
+    return {"image": png_bytes(mood(SLOW, height))}
