@@ -105,7 +105,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=1024,
-        description="Images of a batch that OpenVINO runs beside each other, the threads shared among them; 0 to "
+        description="Images of a batch that a CPU runs beside each other, the threads shared among them; 0 to "
         "measure at load.",
     )
     image_workers: int = Field(

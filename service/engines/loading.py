@@ -69,7 +69,7 @@ def _tensorflow(artefact: Path, contract: Contract, options: EngineOptions, reas
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from service.engines.tensorflow import TensorFlowEngine
 
-    return TensorFlowEngine(artefact, contract, threads=options.threads, reason=reason)
+    return TensorFlowEngine(artefact, contract, options, reason=reason)
 
 
 def _openvino(artefact: Path, contract: Contract, options: EngineOptions, reason: str) -> Engine:

@@ -13,7 +13,6 @@ Measured on 2 cores with a U-Net on MobileNetV2 (int8, pictures of 480 × 384):
 
 import logging
 import math
-import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,16 +24,17 @@ from numpy.typing import NDArray
 from models.contract import OPENVINO_OUTPUTS, Contract, StoredPrecision, openvino_path
 from service.engines.engine import EngineOptions, EngineUnavailableError, Precision
 from service.engines.gpu import why_openvino_on_cpu
+from service.engines.streams import (
+    TYPICAL_SIDE,
+    are_faster,
+    least_seconds,
+    streams_worth_measuring,
+)
 
 logger = logging.getLogger(__name__)
 
 _CACHED_KERNELS = 64
-_THREADS_A_STREAM = 2  # with four threads and more
-_STREAMS_MUST_WIN = 1.05  # times as many pictures a second: a second compiled model takes memory
-
-_SMALL_SIDE, _TYPICAL_SIDE = 64, 256  # pixels, of the pictures that are timed at load
-_TIMED_RUNS = 3
-_TIMED_SECONDS = 0.3  # a large network is run once, and not again
+_SMALL_SIDE = 64  # pixels, of the smaller pictures that are timed at load
 _BATCH_OVERHEAD_SHARE = 0.1  # a batch is large enough when what each call costs is this part of it
 _MOST_KEPT_PIXELS = 1024 * 1024  # 180 MB in int8
 _MOST_IMAGES, _MOST_PIXELS = 16, 1024 * 1024
@@ -72,10 +72,12 @@ class OpenVinoEngine:
         self._streamed: _Cut | None = None
         self._ran_last = self._class_map
         self.best_batch, self.best_batch_pixels = self._measure_batch(contract.channels)
-        streams = options.streams or _streams_worth_measuring(options.threads)
+        streams = options.streams or streams_worth_measuring(options.threads)
         if streams > 1:
             streamed = _Cut(core, model, CLASS_MAP, precision, options.threads, streams)
-            if options.streams or self._are_beaten_by(streamed, streams, contract.channels):
+            if options.streams or are_faster(
+                streamed.try_out, self._class_map.try_out, streams, contract.channels
+            ):
                 self._streamed, self.streams = streamed, streams
                 self.best_batch = max(self.best_batch, streams)
         _say_once(options.threads, self.streams, precision)
@@ -103,18 +105,12 @@ class OpenVinoEngine:
 
     def _measure_batch(self, channels: int) -> tuple[int, int]:
         """The most images and pixels worth one batch, from what a call costs and what a pixel costs."""
-        small = _time(self._class_map, 1, _SMALL_SIDE, channels)
-        typical = _time(self._class_map, 1, _TYPICAL_SIDE, channels)
-        pixel_seconds = max((typical - small) / (_TYPICAL_SIDE**2 - _SMALL_SIDE**2), 1e-12)
+        small = least_seconds(self._class_map.try_out, 1, _SMALL_SIDE, channels)
+        typical = least_seconds(self._class_map.try_out, 1, TYPICAL_SIDE, channels)
+        pixel_seconds = max((typical - small) / (TYPICAL_SIDE**2 - _SMALL_SIDE**2), 1e-12)
         call_seconds = max(small - pixel_seconds * _SMALL_SIDE**2, 0.0)
         pixels = call_seconds / (_BATCH_OVERHEAD_SHARE * pixel_seconds)
         return _MOST_IMAGES, int(min(max(pixels, _SMALL_SIDE**2), _MOST_PIXELS))
-
-    def _are_beaten_by(self, streamed: "_Cut", streams: int, channels: int) -> bool:
-        """Whether images run beside each other are done sooner than one after the other on all threads."""
-        alone = _time(self._class_map, 1, _TYPICAL_SIDE, channels)
-        beside = _time(streamed, streams, _TYPICAL_SIDE, channels) / streams
-        return alone > _STREAMS_MUST_WIN * beside
 
 
 class _Cut:
@@ -161,6 +157,10 @@ class _Cut:
             for request in started:
                 request.wait()
 
+    def try_out(self, images: NDArray[np.uint8]) -> None:
+        """Run images whose class maps nobody needs."""
+        self.run(images, np.empty(images.shape[:3], np.uint8))
+
     def give_back_memory(self) -> None:
         self._compiled.release_memory()
         self.most_pixels = 0
@@ -174,10 +174,6 @@ def _start(
     request.set_output_tensor(openvino.Tensor(result, shared_memory=True))
     request.start_async()
     return request
-
-
-def _streams_worth_measuring(threads: int) -> int:
-    return max(min(threads, 2), threads // _THREADS_A_STREAM)
 
 
 def _choose(
@@ -206,21 +202,6 @@ def _choose(
 def _stored(precision: Precision) -> StoredPrecision:
     """Which file a precision is computed from."""
     return "int8" if precision == "int8" else "fp32"
-
-
-def _time(cut: _Cut, images: int, side: int, channels: int) -> float:
-    """Least seconds of a few runs over gray images, after one that is not counted."""
-    batch = np.full((images, side, side, channels), 127, np.uint8)
-    result = np.empty(batch.shape[:3], np.uint8)
-    cut.run(batch, result)
-    least, begun = math.inf, time.perf_counter()
-    for _ in range(_TIMED_RUNS):
-        started = time.perf_counter()
-        cut.run(batch, result)
-        least = min(least, time.perf_counter() - started)
-        if time.perf_counter() - begun > _TIMED_SECONDS:
-            break
-    return least
 
 
 @cache  # one line a process and way to run, not one a model

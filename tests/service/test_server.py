@@ -71,7 +71,6 @@ def test_new_versions_come_in_under_load_without_a_failed_request(
     stop = threading.Event()
 
     with serving(store) as server:
-
         seen: list[tuple[int, str]] = []
 
         def send() -> None:
@@ -81,7 +80,9 @@ def test_new_versions_come_in_under_load_without_a_failed_request(
                     seen.append((response.status_code, response.headers.get("X-Model", "")))
 
         def wait_for_an_answer_of(model: str) -> None:
-            wait_until(lambda: any(answered == model for _, answered in seen), f"an answer of {model}")
+            wait_until(
+                lambda: any(answered == model for _, answered in seen), f"an answer of {model}"
+            )
 
         with ThreadPoolExecutor(4) as pool:
             clients = [pool.submit(send) for _ in range(4)]

@@ -15,6 +15,7 @@ from tests.solvable import solve
 
 WAYS = {
     "tensorflow": EngineOptions("tensorflow", threads=2),
+    "tensorflow, images beside each other": EngineOptions("tensorflow", threads=2, streams=2),
     "openvino": EngineOptions("openvino", threads=2),
     "openvino, images beside each other": EngineOptions("openvino", threads=2, streams=2),
 }
