@@ -144,8 +144,8 @@ def _equal_load(result: Result) -> tuple[str, bool]:
 
 def _goodput(result: Result) -> tuple[str, bool]:
     shares = {name: result["servers"][name]["goodput_over_capacity"] for name in OURS}
-    text = "; ".join(f"{name} {value:.2f}" for name, value in shares.items())
-    return text, min(shares.values()) >= 0.9
+    text = "; ".join(f"{name} {_spread(value)}" for name, value in shares.items())
+    return text, min(value["median"] for value in shares.values()) >= 0.9
 
 
 def _bounded(result: Result) -> tuple[str, bool]:
@@ -246,7 +246,7 @@ def _mixed_sizes(result: Result) -> str:
 
 def _overload(result: Result) -> str:
     rows = [
-        f"| {name} | {one['capacity']:.1f} | {one['goodput_over_capacity']:.2f} "
+        f"| {name} | {one['capacity']:.1f} | {_spread(one['goodput_over_capacity'])} "
         f"| {_seconds(one['accepted_p50_seconds'])} / {_seconds(one['accepted_p99_seconds'])} "
         f"| {one['in_time_share_of_accepted']:.0%} | {_statuses(one['statuses'])} |"
         for name, one in result["servers"].items()

@@ -146,7 +146,8 @@ def engines() -> dict[str, tuple[str, ...]]:
 
 
 def peer(name: str, settings: Mapping[str, str], model: Path = STREET) -> Candidate:
-    """Another server with some setting of its variables, in its own environment."""
+    """Another server with some setting of its variables, in its own environment, made here where it is missing."""
+    _install(name)
     python = ENVIRONMENTS / name / "bin" / "python"
     script, path, part = _PEERS[name]
     command: tuple[str, ...] = (str(python), str(PEERS / name / script))
@@ -159,7 +160,17 @@ def peer(name: str, settings: Mapping[str, str], model: Path = STREET) -> Candid
     return Candidate(name, command, path, part, variables)
 
 
-def install_peer(name: str) -> None:
+# name → script, path, multipart part
+_PEERS: dict[str, tuple[str, str, str | None]] = {
+    "fastapi_plain": ("server.py", "/segment", None),
+    "litserve": ("server.py", "/predict", "image"),
+    "bentoml": ("service.py", "/segment", "image"),
+    "mlserver": ("server.py", "/segment", None),
+    "ray_serve": ("server.py", "/segment", None),
+}
+
+
+def _install(name: str) -> None:
     """Make the peer's environment from its pinned requirements, once, and again where those change."""
     folder = ENVIRONMENTS / name
     requirements = PEERS / name / "requirements.txt"
@@ -173,16 +184,6 @@ def install_peer(name: str) -> None:
         [*uv, "pip", "sync", "--require-hashes", "--python", python, str(requirements)], check=True
     )
     stamp.write_bytes(requirements.read_bytes())
-
-
-# name → script, path, multipart part
-_PEERS: dict[str, tuple[str, str, str | None]] = {
-    "fastapi_plain": ("server.py", "/segment", None),
-    "litserve": ("server.py", "/predict", "image"),
-    "bentoml": ("service.py", "/segment", "image"),
-    "mlserver": ("server.py", "/segment", None),
-    "ray_serve": ("server.py", "/segment", None),
-}
 
 
 def free_port() -> int:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from benchmarks.load import closed_loop
 from benchmarks.measuring import Run, begin
 from benchmarks.pictures import photographs
-from benchmarks.servers import install_peer, peer, running
+from benchmarks.servers import peer, running
 
 CALLERS = 8
 SECONDS = 4.0
@@ -50,7 +50,6 @@ def main() -> None:
     run = begin(__doc__)
     outcomes: dict[str, Any] = {}
     for name, settings in tqdm(tried(len(os.sched_getaffinity(0))).items(), unit="peer"):
-        install_peer(name)
         rated = [
             {"settings": one, **_rate(run, name, one)}
             for one in settings[: 2 if run.quick else None]

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks.charts import bars, lines, stacked
-from benchmarks.measuring import Run
+from benchmarks.measuring import Run, summary
 from benchmarks.report import NOT_YET, PAGE, PLOTS, page, plots
 
 
@@ -20,7 +20,7 @@ def test_the_page_and_its_plots_show_the_results_as_they_are_kept() -> None:
 def _overload(goodput: float, statuses: dict[str, int]) -> dict[str, Any]:
     server = {
         "capacity": 20.0,
-        "goodput_over_capacity": goodput,
+        "goodput_over_capacity": summary([goodput - 0.01, goodput, goodput + 0.01]),
         "accepted_p50_seconds": 1.0,
         "accepted_p99_seconds": 2.0,
         "in_time_share_of_accepted": 1.0,
@@ -35,13 +35,13 @@ def test_whether_a_target_is_met_comes_from_the_numbers(tmp_path: Path) -> None:
     run.write("overload", _overload(0.93, {"200": 400, "429": 400}))
     met = page(tmp_path)
     assert (
-        "| Goodput at twice the capacity, over capacity | ≥ 0.9 | default 0.93; tensorflow 0.93 | met |"
+        "| Goodput at twice the capacity, over capacity | ≥ 0.9 | default 0.93 (0.92–0.94); tensorflow 0.93 (0.92–0.94) | met |"
         in met
     )
     assert "to be measured again:** overload" in met
     run.write("overload", _overload(0.53, {"200": 300, "429": 400, "503": 3}))
     missed = page(tmp_path)
-    assert "default 0.53; tensorflow 0.53 | **missed** |" in missed
+    assert "tensorflow 0.53 (0.52–0.54) | **missed** |" in missed
     assert missed.count("**missed**") == 2  # goodput, and 503 is no 429
 
 
