@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 TYPICAL_SIDE = 256  # pixels, of the pictures that are timed
 
 _THREADS_A_STREAM = 2  # with four threads and more
-_MUST_WIN = 1.05  # times as many images a second: what comes of it is noise below that
+_MUST_WIN = 1.05  # times as many images a second: less is noise, and OpenVINO's second compiled model takes memory
 _TIMED_RUNS = 3
 _TIMED_SECONDS = 0.3  # a large network is run once, and not again
 

@@ -45,12 +45,13 @@ class TensorFlowEngine:
         self._probabilities = _freeze(loaded.signatures["probabilities"])
         self.device = self._device_that_runs(contract)
         self.device_reason = _reason_for(self.device)
+        _say_once(self.device, self.device_reason, options.threads)
         best = _BEST_BATCH_CPU if self.device == "CPU" else _BEST_BATCH_GPU
         self.best_batch, self.best_batch_pixels = best
         most = options.streams or streams_worth_measuring(options.threads)
         self._pool = ThreadPoolExecutor(most, thread_name_prefix="tensorflow-stream")
         self.streams = self._choose_streams(options, most, contract.channels)
-        _say_once(self.device, self.device_reason, options.threads, self.streams)
+        self.best_batch = max(self.best_batch, self.streams)
 
     def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return self._beside(images, self.streams) if self.streams > 1 else self._run(images)
@@ -121,9 +122,8 @@ def _reason_for(device: str) -> str:
 
 
 @cache  # one line a process and device, not one a model
-def _say_once(device: str, reason: str, threads: int, streams: int) -> None:
+def _say_once(device: str, reason: str, threads: int) -> None:
     missing = device == "CPU" and tf.test.is_built_with_cuda()
     level = logging.WARNING if missing else logging.INFO
     count = "1 thread" if threads == 1 else f"{threads} threads"
-    beside = f", {streams} images of a batch beside each other" if streams > 1 else ""
-    logger.log(level, "TensorFlow computes on %s with %s%s: %s", device, count, beside, reason)
+    logger.log(level, "TensorFlow computes on %s with %s: %s", device, count, reason)

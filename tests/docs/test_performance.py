@@ -41,7 +41,7 @@ def test_whether_a_target_is_met_comes_from_the_numbers(tmp_path: Path) -> None:
     assert "to be measured again:** overload" in met
     run.write("overload", _overload(0.53, {"200": 300, "429": 400, "503": 3}))
     missed = page(tmp_path)
-    assert "tensorflow 0.53 (0.52–0.54) | **missed** |" in missed
+    assert "default 0.53 (0.52–0.54); tensorflow 0.53 (0.52–0.54) | **missed** |" in missed
     assert missed.count("**missed**") == 2  # goodput, and 503 is no 429
 
 

@@ -99,6 +99,7 @@ def test_new_versions_come_in_under_load_without_a_failed_request(
             for client in clients:
                 client.result()
     assert {status for status, _ in seen} == {200}
+    assert {model for _, model in seen} == {"solvable/1", "solvable/2", "solvable/3"}
 
 
 def test_a_client_that_leaves_a_batch_frees_all_its_places(store: Path) -> None:
