@@ -100,13 +100,13 @@ async def _serve(flags: Sequence[str]) -> None:
 
 
 def _run_functions(segmenter: Segmenter, task: Task) -> Load:
-    one_at_a_time = threading.Lock()
+    streams = threading.Semaphore(segmenter.engine.streams)
     contract = segmenter.model.contract
 
     def segment(body: bytes) -> None:
         image = decode(body, contract.channels, 10**8)
         height, width = image.shape[:2]
-        with one_at_a_time:
+        with streams:
             class_map = segmenter.engine.class_map(fit(image, contract.stride)[None])[0]
         PNG.encode(Segmentation(segmenter.model, unfit(class_map, height, width)), PngOptions())
 

@@ -9,11 +9,9 @@ by streams where they have them. Then whole requests through the server, and eac
 import asyncio
 import io
 import multiprocessing
-import os
 import re
 import statistics
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -26,14 +24,15 @@ from benchmarks.measuring import Run, begin, seconds_of
 from benchmarks.pictures import USUAL, photographs, source
 from benchmarks.servers import STREET, engines, running, segserve
 from models.contract import read_contract
+from service.engines.engine import Engine
 from service.pipeline.decode import decode
 from service.pipeline.fit import fit
 from service.pipeline.formats import FORMATS, Segmentation
 from service.pipeline.model import Model
-from service.settings import Settings
 
 SIZES = (USUAL, (1024, 1024), (4096, 4096))
 BATCHES = (1, 2, 4, 8, 16)
+BATCHES_A_STREAM = 4
 LEAST_SECONDS = 1.0
 REQUESTS = 10
 
@@ -43,7 +42,7 @@ def main() -> None:
     run = begin(__doc__)
     sizes = SIZES[: 1 if run.quick else None]
     engine_seconds = {}
-    for flags in tqdm([*engines().values(), *_with_streams()], unit="engine"):
+    for flags in tqdm(_ways(), unit="engine"):
         # in a process of its own: TensorFlow's threads are set once a process
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
             name, seconds = process.submit(_engine_seconds, run, flags).result()
@@ -60,11 +59,9 @@ def main() -> None:
     )
 
 
-def _with_streams() -> list[tuple[str, ...]]:
-    """The default engine with a stream a core, where it is one that can run images beside each other."""
-    if "streams" not in Settings.model_fields:
-        return []
-    return [("--streams", str(len(os.sched_getaffinity(0))))]
+def _ways() -> list[tuple[str, ...]]:
+    """Flags for each engine, with the streams that it chooses and with one."""
+    return [(*flags, *more) for flags in engines().values() for more in ((), ("--streams", "1"))]
 
 
 def _engine_seconds(run: Run, flags: tuple[str, ...]) -> tuple[str, dict[str, float]]:
@@ -74,23 +71,23 @@ def _engine_seconds(run: Run, flags: tuple[str, ...]) -> tuple[str, dict[str, fl
         async with loaded(flags) as segmenter:
             contract, engine = segmenter.model.contract, segmenter.engine
             image = fit(decode(photographs(1)[0], contract.channels, 10**9), contract.stride)
-            streams = f", {flags[-1]} streams" if "--streams" in flags else ""
+            streams = f", {engine.streams} at once" if engine.streams > 1 else ""
             return f"{engine.name} {engine.precision}{streams}", {
-                str(batch): _seconds_an_image(run, engine.class_map, image, batch)
+                str(batch): _seconds_an_image(run, engine, image, batch)
                 for batch in BATCHES[: 2 if run.quick else None]
             }
 
     return asyncio.run(measure())
 
 
-def _seconds_an_image(
-    run: Run,
-    class_map: Callable[[NDArray[np.uint8]], object],
-    image: NDArray[np.uint8],
-    batch: int,
-) -> float:
-    images = np.repeat(image[None], batch, axis=0)
-    return seconds_of(lambda: class_map(images), run.seconds(LEAST_SECONDS)) / batch
+def _seconds_an_image(run: Run, engine: Engine, image: NDArray[np.uint8], batch: int) -> float:
+    """In batches of that size, as many at once as the engine has streams, one after the other in each."""
+    batches = [np.repeat(image[None], batch, axis=0)] * (engine.streams * BATCHES_A_STREAM)
+    with ThreadPoolExecutor(engine.streams) as threads:
+        seconds = seconds_of(
+            lambda: list(threads.map(engine.class_map, batches)), run.seconds(LEAST_SECONDS)
+        )
+    return seconds / (batch * len(batches))
 
 
 def _alone(run: Run, size: tuple[int, int], small_map: NDArray[np.uint8]) -> dict[str, Any]:

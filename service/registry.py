@@ -27,6 +27,7 @@ from service.pipeline.model import Model
 from service.pipeline.observer import SILENT, Observer
 from service.pipeline.runner import Runner
 from service.pipeline.segmenter import Segmenter
+from service.pipeline.turns import Turns
 from service.store import (
     Artefact,
     Selector,
@@ -175,7 +176,7 @@ class Registry:
         self._observer = observer
         self._load_runner = load_runner or self._load_here
         self._slots: dict[tuple[str, int], _Slot] = {}
-        self._engine_turns = asyncio.Lock()
+        self._engine_turns = Turns()
         self._one_load = asyncio.Lock()
         self._one_look = asyncio.Lock()
         self._settled = asyncio.Event()

@@ -105,8 +105,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=1024,
-        description="Images of a batch that a CPU runs beside each other, the threads shared among them; 0 to "
-        "measure at load.",
+        description="Batches that a CPU runs beside each other, the threads shared among them; 0 for what is fastest.",
     )
     image_workers: int = Field(
         0,

@@ -41,6 +41,7 @@ from service.pipeline.errors import (
 )
 from service.pipeline.model import Model
 from service.pipeline.runner import BatchLimits, Ran, Runner, Signature
+from service.pipeline.turns import Turns
 from service.registry import EngineFacts
 from service.settings import Settings
 from service.store import (
@@ -113,7 +114,7 @@ class EngineReplica:
         self._settings = settings
         self._limits = pipeline_limits(settings)
         self._options = registry_options(settings)
-        self._turns = asyncio.Lock()
+        self._turns = Turns()
         self._metrics = Metrics()
         self._batchers: WeakSet[Batcher] = WeakSet()
         # two replicas must not give their batches one number

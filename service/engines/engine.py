@@ -16,8 +16,8 @@ class EngineUnavailableError(Exception):
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What an operator may choose. `threads` is what one batch computes with; `streams` how many images of a batch
-    run beside each other, 0 for what measures fastest."""
+    """What an operator may choose. `threads` is what an engine computes with; `streams` how many batches it runs
+    beside each other, 0 for what is fastest."""
 
     name: EngineName = "auto"
     precision: Precision = "auto"
@@ -26,12 +26,11 @@ class EngineOptions:
 
 
 class Engine(Protocol):
-    """One loaded model on one device. Calls block and may come from any one thread at a time.
+    """One loaded model on one device. Calls block, and may come from `streams` threads at a time.
 
     `reason` says why this engine and precision. `device` is the field's word for where it runs ("CPU", "GPU:0"),
     `device_reason` says why there, and `precision` is the arithmetic ("fp32", "int8"). Beyond `best_batch` images, or
-    `best_batch_pixels` in all of them, a larger batch gains nothing on that device; but `streams` images run beside each
-    other whatever their size.
+    `best_batch_pixels` in all of them, a larger batch gains nothing on that device.
     """
 
     name: str

@@ -6,15 +6,17 @@ Measured on 2 cores with a U-Net on MobileNetV2 (int8, pictures of 480 × 384):
   and 20 MB. The dynamic one takes a new shape within the time of about two more pictures. Its only growth is the cache of
   kernels, 5 MB a shape without end at OpenVINO's own limit; with the limit below memory stays flat over any shapes, and
   coming back to a shape costs nothing that can be measured.
-- Two pictures beside each other, each on one core, take 20 ms of CPU a picture, one after the other on both cores 23 ms:
-  threads wait for each other after each layer. Under load through HTTP it was 23 against 28 ms. A picture that is alone
-  would wait longer, so it gets all threads. Other machines differ: it is measured at load.
+- Two pictures beside each other, each on one core, take 17 ms of CPU a picture, one after the other on both cores 24 ms:
+  threads wait for each other after each layer. A picture that is alone would wait longer, so it gets all threads. Other
+  machines differ: it is measured at load.
 """
 
 import logging
 import math
+import threading
 from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -27,8 +29,9 @@ from service.engines.gpu import why_openvino_on_cpu
 from service.engines.streams import (
     TYPICAL_SIDE,
     are_faster,
+    described,
     least_seconds,
-    streams_worth_measuring,
+    most_streams,
 )
 
 logger = logging.getLogger(__name__)
@@ -50,7 +53,11 @@ _HINTS = {
 
 
 class OpenVinoEngine:
-    """Both outputs of one file, each as a model of its own that computes no more than it needs."""
+    """Both outputs of one file, each as a model of its own that computes no more than it needs.
+
+    Class maps have two such models where streams pay: a batch that nothing runs beside has all threads, another one those of
+    a stream.
+    """
 
     name = "openvino"
     device = _DEVICE
@@ -67,41 +74,55 @@ class OpenVinoEngine:
         self.device_reason = why_openvino_on_cpu()
         model = core.read_model(artefact / openvino_path(_stored(precision)))
         self._classes = len(contract.classes)
+        self._choosing = threading.Lock()
         self._class_map = _Cut(core, model, CLASS_MAP, precision, options.threads)
         self._probabilities = _Cut(core, model, PROBABILITIES, precision, options.threads)
-        self._streamed: _Cut | None = None
-        self._ran_last = self._class_map
+        self._cuts = [self._class_map, self._probabilities]
         self.best_batch, self.best_batch_pixels = self._measure_batch(contract.channels)
-        streams = options.streams or streams_worth_measuring(options.threads)
+        self._streamed = self._class_map
+        streams = options.streams or most_streams(options.threads)
         if streams > 1:
             streamed = _Cut(core, model, CLASS_MAP, precision, options.threads, streams)
             if options.streams or are_faster(
                 streamed.try_out, self._class_map.try_out, streams, contract.channels
             ):
                 self._streamed, self.streams = streamed, streams
-                self.best_batch = max(self.best_batch, streams)
+                self._cuts.append(streamed)
         _say_once(options.threads, self.streams, precision)
 
     def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         result = np.empty(images.shape[:3], np.uint8)
-        streamed = self._streamed if len(images) > 1 else None
-        self._run(streamed or self._class_map, images, result)
+        with self._choosing:
+            alone = not any(cut.running for cut in self._cuts)
+            cut = self._begin(self._class_map if alone else self._streamed, images)
+        self._finish(cut, images, result)
         return result
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         result = np.empty((*images.shape[:3], self._classes), np.float32)
-        self._run(self._probabilities, images, result)
+        with self._choosing:
+            cut = self._begin(self._probabilities, images)
+        self._finish(cut, images, result)
         return result
 
     def close(self) -> None:
-        del self._class_map, self._probabilities, self._streamed, self._ran_last
+        del self._class_map, self._probabilities, self._streamed, self._cuts
 
-    def _run(self, cut: "_Cut", images: NDArray[np.uint8], result: NDArray[Any]) -> None:
-        """Each model keeps room for the largest batch it ran; of large rooms there is never more than one."""
-        if self._ran_last is not cut and self._ran_last.most_pixels > _MOST_KEPT_PIXELS:
-            self._ran_last.give_back_memory()
-        self._ran_last = cut
-        cut.run(images, result)
+    def _begin(self, cut: "_Cut", images: NDArray[np.uint8]) -> "_Cut":
+        """Each model keeps room for the largest batch it ran; those that do not run give back what is large."""
+        for other in self._cuts:
+            if other is not cut and not other.running and other.most_pixels > _MOST_KEPT_PIXELS:
+                other.give_back_memory()
+        cut.running += 1
+        cut.most_pixels = max(cut.most_pixels, math.prod(images.shape[:3]))
+        return cut
+
+    def _finish(self, cut: "_Cut", images: NDArray[np.uint8], result: NDArray[Any]) -> None:
+        try:
+            cut.run(images, result)
+        finally:
+            with self._choosing:
+                cut.running -= 1
 
     def _measure_batch(self, channels: int) -> tuple[int, int]:
         """The most images and pixels worth one batch, from what a call costs and what a pixel costs."""
@@ -114,8 +135,11 @@ class OpenVinoEngine:
 
 
 class _Cut:
-    """One output of a model, compiled without what the other needs. With `streams`, images of a batch run beside each
-    other on `threads` / `streams` threads each; without, a batch is one call on all threads."""
+    """One output of a model, compiled without what the other needs. It runs `streams` batches beside each other, each on
+    `threads` / `streams` threads; who comes when all run waits.
+
+    `running` batches and the largest of them, in pixels, are counted by the engine.
+    """
 
     def __init__(
         self,
@@ -138,24 +162,24 @@ class _Cut:
             "ENABLE_CPU_PINNING": False,
         }
         self._compiled = core.compile_model(cut, _DEVICE, settings)
-        self._requests = [self._compiled.create_infer_request() for _ in range(streams)]
+        self._idle: SimpleQueue[openvino.InferRequest] = SimpleQueue()
+        for _ in range(streams):
+            self._idle.put(self._compiled.create_infer_request())
+        self.running = 0
         self.most_pixels = 0
 
     def run(self, images: NDArray[np.uint8], result: NDArray[Any]) -> None:
         """Run images (N, H, W, C) into `result`, without a copy of either."""
-        images = np.ascontiguousarray(images)  # its memory must outlast the requests
-        self.most_pixels = max(self.most_pixels, math.prod(images.shape[:3]))
-        if len(self._requests) == 1:
-            _start(self._requests[0], images, result).wait()
-            return
-        for first in range(0, len(images), len(self._requests)):
-            last = min(first + len(self._requests), len(images))
-            started = [
-                _start(request, images[i : i + 1], result[i : i + 1])
-                for i, request in zip(range(first, last), self._requests, strict=False)
-            ]
-            for request in started:
-                request.wait()
+        images = np.ascontiguousarray(images)  # its memory must outlast the request
+        request = self._idle.get()
+        try:
+            # what came from another process is read-only, and OpenVINO shares no such memory
+            request.set_input_tensor(openvino.Tensor(images, shared_memory=images.flags.writeable))
+            request.set_output_tensor(openvino.Tensor(result, shared_memory=True))
+            request.start_async()
+            request.wait()
+        finally:
+            self._idle.put(request)
 
     def try_out(self, images: NDArray[np.uint8]) -> None:
         """Run images whose class maps nobody needs."""
@@ -164,16 +188,6 @@ class _Cut:
     def give_back_memory(self) -> None:
         self._compiled.release_memory()
         self.most_pixels = 0
-
-
-def _start(
-    request: openvino.InferRequest, images: NDArray[np.uint8], result: NDArray[Any]
-) -> openvino.InferRequest:
-    # what came from another process is read-only, and OpenVINO shares no such memory
-    request.set_input_tensor(openvino.Tensor(images, shared_memory=images.flags.writeable))
-    request.set_output_tensor(openvino.Tensor(result, shared_memory=True))
-    request.start_async()
-    return request
 
 
 def _choose(
@@ -206,6 +220,4 @@ def _stored(precision: Precision) -> StoredPrecision:
 
 @cache  # one line a process and way to run, not one a model
 def _say_once(threads: int, streams: int, precision: str) -> None:
-    count = "1 thread" if threads == 1 else f"{threads} threads"
-    beside = f", {streams} images of a batch beside each other" if streams > 1 else ""
-    logger.info("OpenVINO computes on CPU with %s, in %s%s", count, precision, beside)
+    logger.info("OpenVINO computes on CPU with %s, in %s", described(threads, streams), precision)

@@ -1,8 +1,11 @@
-"""Whether images of a batch are done sooner beside each other than one after the other: measured as a model is loaded."""
+"""How many batches run beside each other on a CPU, the threads shared among them; where it can be, it is measured as a model is
+loaded.
+"""
 
 import math
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +20,20 @@ _TIMED_SECONDS = 0.3  # a large network is run once, and not again
 Run = Callable[[NDArray[np.uint8]], object]
 
 
-def streams_worth_measuring(threads: int) -> int:
-    """Images beside each other, each on its share of `threads`; 1 where there is nothing to share."""
+def most_streams(threads: int) -> int:
+    """Batches beside each other that are worth it, each on its share of `threads`; 1 where there is nothing to share."""
     return max(min(threads, 2), threads // _THREADS_A_STREAM)
 
 
 def are_faster(beside: Run, alone: Run, streams: int, channels: int) -> bool:
-    """Whether `beside`, given `streams` images at once, does more images a second than `alone`, given one."""
-    one = least_seconds(alone, 1, TYPICAL_SIDE, channels)
-    many = least_seconds(beside, streams, TYPICAL_SIDE, channels) / streams
+    """Whether `beside`, called from `streams` threads at once, does more images a second than `alone`."""
+    with ThreadPoolExecutor(streams) as pool:
+
+        def run_beside(images: NDArray[np.uint8]) -> None:
+            list(pool.map(beside, np.split(images, streams)))
+
+        one = least_seconds(alone, 1, TYPICAL_SIDE, channels)
+        many = least_seconds(run_beside, streams, TYPICAL_SIDE, channels) / streams
     return one > _MUST_WIN * many
 
 
@@ -41,3 +49,9 @@ def least_seconds(run: Run, images: int, side: int, channels: int) -> float:
         if time.perf_counter() - begun > _TIMED_SECONDS:
             break
     return least
+
+
+def described(threads: int, streams: int) -> str:
+    """For a log."""
+    count = "1 thread" if threads == 1 else f"{threads} threads"
+    return f"{count}, {streams} batches beside each other" if streams > 1 else count

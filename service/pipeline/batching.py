@@ -1,6 +1,6 @@
-"""Continuous batching: a free engine takes what waits of one shape, up to its limit.
+"""Continuous batching: an engine with a free stream takes what waits of one shape, up to its limit.
 
-There is no timer. An image that finds the engine idle runs at once and alone; while it runs others
+There is no timer. An image that finds a stream idle runs at once and alone; while all are busy others
 gather, and go together next. The shape is that of the longest-waiting image, so none starves.
 """
 
@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import partial
 from itertools import count
 from typing import NamedTuple, TypeVar
@@ -26,6 +27,7 @@ from service.pipeline.limits import PipelineLimits
 from service.pipeline.observer import SILENT, Observer
 from service.pipeline.rehearsal import rehearsal_sides, rehearse
 from service.pipeline.runner import BatchLimits, Ran, Result, Signature
+from service.pipeline.turns import WHOLE, Turns
 
 logger = logging.getLogger(__name__)
 
@@ -51,17 +53,17 @@ class _Job:
 
 @dataclass(eq=False)
 class Batcher:
-    """Feeds one engine of this process from its own thread: a Runner. Used on the event loop only.
+    """Feeds one engine of this process from threads of its own, one for each of its streams: a Runner. Used on the event loop
+    only.
 
-    A batch has at most `max_images` images and `max_pixels` pixels, but always one image; and no more than are worth
-    it, by `worth_pixels` or by what the engine runs beside each other. `turns`
-    is shared by all models of the machine: who holds it runs one batch, and it goes round in the
-    order of asking.
+    A batch has at most `max_images` images and no more pixels than `worth_pixels`, but always one image. Batches run beside each
+    other where all their pixels are `max_pixels` at most, so memory is bounded by that. `turns` is shared by all models of
+    the machine.
     """
 
     model_id: str
     engine: Engine
-    turns: asyncio.Lock
+    turns: Turns
     max_images: int
     max_pixels: int
     worth_pixels: int
@@ -70,7 +72,8 @@ class Batcher:
     _arrivals: Iterator[int] = field(default_factory=count)
     _batches: Iterator[int] = field(default_factory=count)
     _feeding: asyncio.Task[None] | None = None
-    _running_since: float | None = None
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
+    _running_since: dict[object, float] = field(default_factory=dict)
     _closed: bool = False
 
     @classmethod
@@ -79,7 +82,7 @@ class Batcher:
         limits: PipelineLimits,
         model_id: str,
         engine: Engine,
-        turns: asyncio.Lock,
+        turns: Turns,
         observer: Observer = SILENT,
     ) -> "Batcher":
         """A batcher with batches of the size that the engine says is best, where `limits` sets none."""
@@ -95,14 +98,15 @@ class Batcher:
         )
 
     def __post_init__(self) -> None:
-        self._thread = ThreadPoolExecutor(
-            max_workers=1, thread_name_prefix=f"engine-{self.model_id}"
+        self._threads = ThreadPoolExecutor(
+            max_workers=self.engine.streams, thread_name_prefix=f"engine-{self.model_id}"
         )
 
     @property
     def stuck_seconds(self) -> float:
-        """How long the batch that runs now has been running; 0 when none does."""
-        return 0.0 if self._running_since is None else time.monotonic() - self._running_since
+        """As `Runner.stuck_seconds` says."""
+        now = time.monotonic()
+        return max((now - since for since in self._running_since.values()), default=0.0)
 
     @property
     def waiting(self) -> int:
@@ -114,7 +118,7 @@ class Batcher:
         return BatchLimits(self.max_images, self.max_pixels, self.worth_pixels, self.engine.streams)
 
     def capacity(self, shape: tuple[int, int]) -> int:
-        """The most images of this padded shape that go into one batch."""
+        """As `Runner.capacity` says."""
         return self.batch_limits.capacity(shape)
 
     async def run(
@@ -140,32 +144,43 @@ class Batcher:
             raise
 
     async def warm(self, contract: Contract) -> float:
-        """As `Runner.warm` says, on the engine's thread; other models get their turns between the sizes."""
+        """As `Runner.warm` says, on a thread of the engine's; other models get their turns between the sizes."""
         seconds = 0.0
         for side in rehearsal_sides(contract):
-            async with self.turns:
+            async with self.turns.turn(WHOLE):
                 seconds = await self._on_thread(
                     partial(rehearse, self.engine, self.model_id, contract, side)
                 )
         return seconds
 
     async def close(self) -> None:
-        """Refuse what still waits, let the running batch end, and close the engine."""
+        """Refuse what still waits, let the running batches end, and close the engine."""
         if self._closed:
             return
         self._closed = True
         self._refuse_all(lambda: _unloaded(self.model_id))
         if self._feeding is not None:
             await self._feeding
+        await asyncio.gather(*self._running, return_exceptions=True)
         await self._on_thread(self.engine.close)
-        self._thread.shutdown(wait=False)
+        self._threads.shutdown(wait=False)
 
     async def _feed(self) -> None:
         try:
             while self._buckets:
-                async with self.turns:
-                    if jobs := self._take():
-                        await self._run(jobs)
+                share = self._share_of(self._longest_waiting())
+                await self.turns.take(share)
+                try:
+                    jobs = self._take(share)
+                except BaseException:
+                    self.turns.give_back(share)
+                    raise
+                if jobs:
+                    running = asyncio.create_task(self._run(jobs, share))
+                    self._running.add(running)
+                    running.add_done_callback(self._running.discard)
+                else:
+                    self.turns.give_back(share)
         except Exception as error:
             cause = error  # a fault of ours, or of the observer: nobody may be left waiting for it
             self._refuse_all(lambda: _inference_error(self.model_id, cause))
@@ -173,11 +188,23 @@ class Batcher:
         finally:
             self._feeding = None
 
-    def _take(self) -> list[_Job]:
-        """The longest-waiting job and those that can run with it, without those nobody wants."""
+    def _longest_waiting(self) -> _Bucket:
+        return min(self._buckets.items(), key=lambda item: item[1][0].number)[0]
+
+    def _share_of(self, bucket: _Bucket) -> Fraction:
+        """What a batch of it takes of the machine."""
+        return Fraction(1, self.batch_limits.beside((bucket.height, bucket.width)))
+
+    def _take(self, share: Fraction) -> list[_Job]:
+        """The longest-waiting job and those that can run with it, without those nobody wants; none where these need more than
+        `share`.
+        """
         while self._buckets:
-            bucket, waiting = min(self._buckets.items(), key=lambda item: item[1][0].number)
-            most = self.capacity((bucket.height, bucket.width))
+            bucket = self._longest_waiting()
+            if self._share_of(bucket) > share:
+                break
+            waiting = self._buckets[bucket]
+            most = self.batch_limits.batch((bucket.height, bucket.width))
             jobs: list[_Job] = []
             while waiting and len(jobs) < most:
                 job = waiting.popleft()
@@ -201,7 +228,7 @@ class Batcher:
             return True
         return False
 
-    async def _run(self, jobs: list[_Job]) -> None:
+    async def _run(self, jobs: list[_Job], share: Fraction) -> None:
         bucket, number = jobs[0].bucket, next(self._batches)
         started = time.monotonic()
         try:
@@ -217,14 +244,17 @@ class Batcher:
             for job, result in zip(jobs, results, strict=True):
                 if not job.future.done():
                     job.future.set_result(Ran(result, number, seconds))
+        finally:
+            self.turns.give_back(share)
         self.observer.batch(self.model_id, len(jobs))
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
-        self._running_since = time.monotonic()
+        call = object()
+        self._running_since[call] = time.monotonic()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
-            self._running_since = None
+            del self._running_since[call]
 
     def _refuse_all(self, make_error: Callable[[], Exception]) -> None:
         for jobs in self._buckets.values():

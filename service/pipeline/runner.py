@@ -22,18 +22,28 @@ class Ran(NamedTuple):
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """How large a batch may be: in images, in pixels, in pixels that are worth it, or in images beside each other."""
+    """How large a batch may be: in images, in pixels that are worth it, and in pixels of all batches that run beside each
+    other, which are `streams` at most.
+    """
 
     max_images: int
     max_pixels: int
     worth_pixels: int
     streams: int
 
-    def capacity(self, shape: tuple[int, int]) -> int:
-        """The most images of this padded shape that go into one batch."""
+    def beside(self, shape: tuple[int, int]) -> int:
+        """How many batches with images of this padded shape may run beside each other."""
+        return self.streams if shape[0] * shape[1] * self.streams <= self.max_pixels else 1
+
+    def batch(self, shape: tuple[int, int]) -> int:
+        """The most images of this padded shape in one batch."""
         pixels = shape[0] * shape[1]
-        worth = max(self.streams, self.worth_pixels // pixels)
-        return max(1, min(self.max_images, self.max_pixels // pixels, worth))
+        most_pixels = min(self.max_pixels // self.beside(shape), self.worth_pixels)
+        return max(1, min(self.max_images, most_pixels // pixels))
+
+    def capacity(self, shape: tuple[int, int]) -> int:
+        """The most images of this padded shape that run at once."""
+        return self.beside(shape) * self.batch(shape)
 
 
 class Runner(Protocol):
@@ -41,11 +51,11 @@ class Runner(Protocol):
 
     @property
     def stuck_seconds(self) -> float:
-        """How long the batch that runs now has been running; 0 when none does."""
+        """How long the longest of the batches that run now has been running; 0 when none does."""
         ...
 
     def capacity(self, shape: tuple[int, int]) -> int:
-        """The most images of this padded shape that go into one batch."""
+        """The most images of this padded shape that run at once."""
         ...
 
     async def warm(self, contract: Contract) -> float:

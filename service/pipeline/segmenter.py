@@ -30,6 +30,7 @@ from service.pipeline.observer import SILENT, Observer, Stage
 from service.pipeline.runner import Ran, Result, Runner, Signature
 from service.pipeline.stitch import Canvas, make_canvas, needs_probabilities
 from service.pipeline.tile import Tile, TilePlan, plan_tiles
+from service.pipeline.turns import Turns
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -90,7 +91,7 @@ class Segmenter:
         observer: Observer = SILENT,
     ) -> "Segmenter":
         """A segmenter whose engine runs in this process and shares it with no other."""
-        batcher = Batcher.within(limits, model.id, engine, asyncio.Lock(), observer)
+        batcher = Batcher.within(limits, model.id, engine, Turns(), observer)
         return cls(model, batcher, limits, workers, observer)
 
     @property
@@ -110,7 +111,7 @@ class Segmenter:
 
     @property
     def stuck_seconds(self) -> float:
-        """How long the batch that runs now has been running; 0 when none does."""
+        """As `Runner.stuck_seconds` says."""
         return self._runner.stuck_seconds
 
     async def segment(
@@ -209,7 +210,7 @@ class Segmenter:
     ) -> tuple[Tile, Result]:
         """Run the tiles a few at a time, so that other images come between.
 
-        One batch of them runs while the next waits. All but the last, which most pictures have
+        As many as can run at once run while the next ones wait. All but the last, which most pictures have
         alone, are put on the canvas: whoever encodes puts that one, and a way to a worker is saved.
         """
         signature: Signature = "probabilities" if needs_probabilities(plan, need) else "class_map"
@@ -321,8 +322,9 @@ class _Stopwatch:
         decode, infer, encode = (
             self.seconds.get(stage, 0.0) for stage in ("decode", "infer", "encode")
         )
-        waited = max(0.0, self.elapsed - decode - infer - encode)
-        return Timings(decode, waited, infer, encode)
+        others = max(0.0, self.elapsed - decode - encode)
+        infer = min(infer, others)  # batches of its tiles ran beside each other
+        return Timings(decode, others - infer, infer, encode)
 
     def _add(self, stage: Stage, seconds: float) -> None:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds

@@ -3,10 +3,12 @@
 import gc
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from models.contract import read_contract
 from service.engines.engine import Engine, EngineOptions
@@ -15,9 +17,10 @@ from tests.solvable import solve
 
 WAYS = {
     "tensorflow": EngineOptions("tensorflow", threads=2),
-    "tensorflow, images beside each other": EngineOptions("tensorflow", threads=2, streams=2),
+    "tensorflow, one stream": EngineOptions("tensorflow", threads=2, streams=1),
     "openvino": EngineOptions("openvino", threads=2),
-    "openvino, images beside each other": EngineOptions("openvino", threads=2, streams=2),
+    "openvino, one stream": EngineOptions("openvino", threads=2, streams=1),
+    "openvino, three streams": EngineOptions("openvino", threads=3, streams=3),
 }
 
 
@@ -35,6 +38,25 @@ def test_class_maps_have_the_images_size(engine: Engine, shape: tuple[int, int, 
     class_maps = engine.class_map(images)
     assert class_maps.dtype == np.uint8
     np.testing.assert_array_equal(class_maps, np.stack([solve(image) for image in images]))
+
+
+def test_each_of_its_streams_answers_its_own_images(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.engines.openvino._MOST_KEPT_PIXELS", 40 * 40)
+    draw = np.random.default_rng(3)
+    batches = [
+        draw.integers(0, 256, (images, side, side, 3), np.uint8)
+        for images, side in zip(draw.integers(1, 4, 60), draw.integers(1, 64, 60), strict=True)
+    ]
+
+    def both(images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
+        return engine.class_map(images), engine.probabilities(images).argmax(axis=-1)
+
+    with ThreadPoolExecutor(engine.streams) as callers:
+        for images, answers in zip(batches, callers.map(both, batches), strict=True):
+            for answer in answers:
+                np.testing.assert_array_equal(answer, images.argmax(axis=-1))
 
 
 def test_images_that_may_not_be_written_are_read(engine: Engine) -> None:

@@ -1,11 +1,13 @@
 """Whether images beside each other pay is told by a clock that the runs themselves move."""
 
+import threading
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from service.engines import streams
-from service.engines.streams import are_faster, least_seconds, streams_worth_measuring
+from service.engines.streams import are_faster, described, least_seconds, most_streams
 
 
 class Clock:
@@ -39,8 +41,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_images_beside_each_other_must_win_clearly(
     clock: Clock, beside: float, expected: bool
 ) -> None:
-    assert are_faster(clock.run_in(beside), clock.run_in(0.1), 2, channels=3) == expected
-    assert set(clock.shapes) == {(1, 256, 256, 3), (2, 256, 256, 3)}
+    together = threading.Barrier(2, timeout=30)  # it breaks if they do not run at once
+    half = clock.run_in(beside / 2)
+
+    def run_beside(images: NDArray[np.uint8]) -> None:
+        together.wait()
+        half(images)
+
+    assert are_faster(run_beside, clock.run_in(0.1), 2, channels=3) == expected
+    assert set(clock.shapes) == {(1, 256, 256, 3)}
 
 
 def test_the_first_call_does_not_count_and_the_least_of_the_rest_does(clock: Clock) -> None:
@@ -55,7 +64,7 @@ def test_a_slow_network_is_timed_once(clock: Clock) -> None:
 
 
 def test_threads_are_shared_by_two_streams_or_by_streams_of_two() -> None:
-    assert [streams_worth_measuring(threads) for threads in (1, 2, 3, 4, 8, 32)] == [
+    assert [most_streams(threads) for threads in (1, 2, 3, 4, 8, 32)] == [
         1,
         2,
         2,
@@ -63,3 +72,9 @@ def test_threads_are_shared_by_two_streams_or_by_streams_of_two() -> None:
         4,
         16,
     ]
+
+
+def test_a_log_is_told_of_threads_and_of_streams_where_there_are() -> None:
+    assert described(1, 1) == "1 thread"
+    assert described(4, 1) == "4 threads"
+    assert described(4, 2) == "4 threads, 2 batches beside each other"

@@ -15,6 +15,7 @@ from service.pipeline.errors import DeadlineExceededError, InferenceError, Model
 from service.pipeline.fit import padded_shape
 from service.pipeline.observer import DropReason, Stage
 from service.pipeline.runner import Ran
+from service.pipeline.turns import Turns
 from tests.service.pipeline.held_engine import HeldEngine, until
 from tests.solvable import solve
 
@@ -62,13 +63,11 @@ async def batcher(engine: HeldEngine, notebook: Notebook) -> AsyncIterator[Batch
     await batcher.close()
 
 
-def make_batcher(
-    engine: HeldEngine, notebook: Notebook, turns: asyncio.Lock | None = None
-) -> Batcher:
+def make_batcher(engine: HeldEngine, notebook: Notebook, turns: Turns | None = None) -> Batcher:
     return Batcher(
         "solvable/1",
         engine,
-        turns or asyncio.Lock(),
+        turns or Turns(),
         max_images=4,
         max_pixels=64 * 64,
         worth_pixels=64 * 64,
@@ -194,7 +193,9 @@ async def test_an_engine_that_gives_the_wrong_shape_fails_the_batch(
     await batcher.close()
 
 
-async def test_the_engine_is_called_from_one_thread(batcher: Batcher, engine: HeldEngine) -> None:
+async def test_an_engine_of_one_stream_is_called_from_one_thread(
+    batcher: Batcher, engine: HeldEngine
+) -> None:
     await asyncio.gather(*(submit(batcher, picture(i, 8 * (i + 1))) for i in range(4)))
     assert len(engine.threads) == 1
 
@@ -280,7 +281,7 @@ def _note(order: list[str], name: str, _images: NDArray[np.uint8]) -> bool:
 
 
 async def test_models_that_share_turns_take_them_one_after_the_other() -> None:
-    turns = asyncio.Lock()
+    turns = Turns()
     order: list[str] = []
     engines = {"busy": HeldEngine(), "rare": HeldEngine()}
     for name, engine in engines.items():
@@ -292,7 +293,7 @@ async def test_models_that_share_turns_take_them_one_after_the_other() -> None:
     await asyncio.sleep(0)
     engines["busy"].release()
     await asyncio.gather(first, *tasks)
-    assert order[:5] == ["busy", "rare", "busy", "rare", "busy"]
+    assert order[:6] == ["busy", "busy", "rare", "busy", "rare", "busy"]  # as they asked
     for batcher in batchers.values():
         await batcher.close()
 
@@ -310,13 +311,15 @@ arrivals = st.lists(
 
 
 @settings(max_examples=60)
-@given(arrivals, st.sets(st.sampled_from([8, 16, 24])))
+@given(arrivals, st.sets(st.sampled_from([8, 16, 24])), st.integers(1, 3))
 async def test_every_caller_gets_its_own_map_or_its_own_failure(
-    arrivals: list[tuple[int, int, str, int]], failing_heights: set[int]
+    arrivals: list[tuple[int, int, str, int]], failing_heights: set[int], streams: int
 ) -> None:
     engine = HeldEngine()
+    engine.streams = streams
     engine.fails = lambda images: images.shape[1] in failing_heights
     batcher = make_batcher(engine, Notebook())
+    batcher.max_pixels = 24 * 24  # some have the engine for themselves
     tasks = []
     for seed, (height, width, manner, pause) in enumerate(arrivals):
         deadline = time.monotonic() - 1 if manner == "late" else FAR
@@ -349,10 +352,96 @@ async def test_every_caller_gets_its_own_map_or_its_own_failure(
     assert all(batch[0] <= 4 for batch in engine.batches)
 
 
-async def test_a_batch_holds_what_is_worth_it_or_runs_beside_each_other_and_fits(
-    engine: HeldEngine, batcher: Batcher
-) -> None:
-    batcher.worth_pixels = 16 * 16
-    assert [batcher.capacity((side, side)) for side in (8, 16, 32, 64)] == [4, 1, 1, 1]
+@pytest.fixture
+async def two_streams(engine: HeldEngine, notebook: Notebook) -> AsyncIterator[Batcher]:
     engine.streams = 2
-    assert [batcher.capacity((side, side)) for side in (8, 16, 32, 64)] == [4, 2, 2, 1]
+    batcher = make_batcher(engine, notebook)
+    yield batcher
+    engine.release()
+    await batcher.close()
+
+
+async def test_batches_run_beside_each_other_as_far_as_the_engine_has_streams(
+    two_streams: Batcher, engine: HeldEngine
+) -> None:
+    first = await occupy(two_streams, engine)
+    second = await occupy(two_streams, engine)
+    waiting = [submit(two_streams, picture(i)) for i in range(3)]
+    await asyncio.sleep(0)
+    assert [batch[0] for batch in engine.batches] == [1, 1]
+    engine.release()
+    for i, ran in enumerate(await asyncio.gather(*waiting)):
+        np.testing.assert_array_equal(ran.result, solve(picture(i)))
+    await asyncio.gather(first, second)
+    assert [batch[0] for batch in engine.batches] == [1, 1, 3]
+    assert len(engine.threads) == 2
+
+
+async def test_what_is_too_large_to_run_beside_another_has_the_engine_for_itself(
+    two_streams: Batcher, engine: HeldEngine
+) -> None:
+    small = await occupy(two_streams, engine)
+    large, behind = submit(two_streams, picture(1, 48, 48)), submit(two_streams, picture(2))
+    await asyncio.sleep(0.01)
+    assert len(engine.batches) == 1
+    engine.release()
+    await small
+    engine.hold()
+    await until(lambda: len(engine.batches) == 2)
+    await asyncio.sleep(0.01)
+    assert engine.batches[1:] == [(1, 48, 48, 3)]
+    engine.release()
+    np.testing.assert_array_equal((await large).result, solve(picture(1, 48, 48)))
+    np.testing.assert_array_equal((await behind).result, solve(picture(2)))
+
+
+async def test_a_large_image_that_leaves_lets_the_small_ones_behind_it_run(
+    two_streams: Batcher, engine: HeldEngine
+) -> None:
+    first = await occupy(two_streams, engine)
+    large, small = submit(two_streams, picture(1, 48, 48)), submit(two_streams, picture(2))
+    await asyncio.sleep(0)
+    large.cancel()
+    engine.release()
+    np.testing.assert_array_equal((await small).result, solve(picture(2)))
+    await first
+    assert (1, 48, 48, 3) not in engine.batches
+
+
+async def test_stuck_seconds_are_those_of_the_longest_of_the_batches_that_run(
+    two_streams: Batcher, engine: HeldEngine
+) -> None:
+    first = await occupy(two_streams, engine)
+    await until(lambda: two_streams.stuck_seconds > 0.01)
+    once = two_streams.stuck_seconds
+    second = await occupy(two_streams, engine)
+    assert two_streams.stuck_seconds >= once
+    engine.release()
+    await asyncio.gather(first, second)
+    assert two_streams.stuck_seconds == 0
+
+
+async def test_closing_waits_for_every_stream(two_streams: Batcher, engine: HeldEngine) -> None:
+    running = [await occupy(two_streams, engine), await occupy(two_streams, engine)]
+    closing = asyncio.create_task(two_streams.close())
+    await asyncio.sleep(0.01)
+    assert engine.closings == 0
+    engine.release()
+    await closing
+    assert all(ran.result.shape == (8, 8) for ran in await asyncio.gather(*running))
+    assert engine.closings == 1
+
+
+def test_batches_share_the_pixels_and_hold_what_is_worth_it(
+    engine: HeldEngine,
+) -> None:
+    batcher = make_batcher(engine, Notebook())
+    batcher.worth_pixels = 16 * 16
+    sides = (8, 16, 32, 64)
+    assert [batcher.capacity((side, side)) for side in sides] == [4, 1, 1, 1]
+    engine.streams = 2
+    assert [batcher.batch_limits.batch((side, side)) for side in sides] == [4, 1, 1, 1]
+    assert [batcher.capacity((side, side)) for side in sides] == [8, 2, 2, 1]
+    batcher.worth_pixels = batcher.max_pixels = 32 * 32
+    assert [batcher.batch_limits.batch((side, side)) for side in sides] == [4, 2, 1, 1]
+    assert [batcher.capacity((side, side)) for side in sides] == [8, 4, 1, 1]
