@@ -21,9 +21,14 @@ from dataclasses import asdict, dataclass
 from itertools import cycle
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmarks.load import Load, Sample
+from benchmarks.measuring import seconds_of
 from benchmarks.pictures import photographs
 from service.app import image_workers, pipeline_limits, registry_options
+from service.engines.engine import Engine
 from service.pipeline.decode import decode
 from service.pipeline.fit import fit, unfit
 from service.pipeline.formats import Segmentation
@@ -33,6 +38,7 @@ from service.registry import Registry
 from service.settings import read_settings
 
 IMAGES = 16
+BATCHES_A_STREAM = 4
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,14 @@ async def loaded(flags: Sequence[str]) -> AsyncGenerator[Segmenter]:
         async with registry.lease(None, math.inf) as segmenter:
             yield segmenter
         await registry.stop()
+
+
+def seconds_an_image(engine: Engine, images: NDArray[np.uint8], least_seconds: float) -> float:
+    """Of class maps of `images` again and again, as many batches at once as the engine has streams."""
+    batches = [images] * (engine.streams * BATCHES_A_STREAM)
+    with ThreadPoolExecutor(engine.streams) as threads:
+        seconds = seconds_of(lambda: list(threads.map(engine.class_map, batches)), least_seconds)
+    return seconds / (len(images) * len(batches))
 
 
 async def _serve(flags: Sequence[str]) -> None:

@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
-from benchmarks.bare import loaded
+from benchmarks.bare import loaded, seconds_an_image
 from benchmarks.measuring import Run, begin, seconds_of
 from benchmarks.pictures import USUAL, photographs
 from benchmarks.servers import STREET, engines
@@ -138,7 +138,7 @@ def _engine(run: Run, flags: tuple[str, ...]) -> tuple[str, str, float]:
         async with loaded(flags) as segmenter:
             contract, engine = segmenter.model.contract, segmenter.engine
             image = fit(decode(photographs(1)[0], contract.channels, 10**9), contract.stride)[None]
-            seconds = seconds_of(lambda: engine.class_map(image), run.seconds(LEAST_SECONDS))
+            seconds = seconds_an_image(engine, image, run.seconds(LEAST_SECONDS))
             return f"{engine.name} {engine.precision}", engine.precision, seconds
 
     return asyncio.run(measure())

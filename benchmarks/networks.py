@@ -1,6 +1,6 @@
 """Question: how do the networks and upsamplings compare, trained alike on CamVid for a small fixed budget?
 
-    .venv/bin/python -m benchmarks.networks --data CAMVID     # about 15 minutes on two quiet cores; resumes
+    .venv/bin/python -m benchmarks.networks --data CAMVID     # about 40 minutes on two quiet cores; resumes
     .venv/bin/python -m benchmarks.networks_report            # the tables of README.md and docs/networks.md
 
 Every network starts at random with the same seed and sees the same crops in the same order; val alone is scored. The pattern is
@@ -44,7 +44,7 @@ Pixels = list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 class Budget:
     """What every network gets."""
 
-    steps: int = 250
+    steps: int = 1000
     batch_size: int = 4
     crop: tuple[int, int] = (160, 160)
     width: int = 8

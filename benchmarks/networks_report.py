@@ -16,7 +16,6 @@ TABLES = {
     "networks": (ROOT / "README.md", "networks-matrix"),
     "every network": (ROOT / "docs" / "networks.md", "networks-table"),
     "SegNet's order": (ROOT / "docs" / "networks.md", "segnet-order"),
-    "longer": (ROOT / "docs" / "networks.md", "longer-table"),
     "unet_mobile": (ROOT / "docs" / "networks.md", "unet-mobile-table"),
 }
 UPSAMPLINGS: tuple[Upsampling, ...] = (
@@ -71,30 +70,12 @@ def long_table(networks: dict[str, Row]) -> str:
     return _markdown(head, rows)
 
 
-def segnet_order(networks: dict[str, Row], longer: dict[str, Row]) -> str:
+def segnet_order(networks: dict[str, Row]) -> str:
     """SegNet's table 1 beside ours, in its order of mIoU."""
-    head = ["SegNet's table 1", "its mIoU / F1", "ours", "250 steps", "1000 steps"]
+    head = ["SegNet's table 1", "its mIoU / F1", "ours", "mIoU / F1"]
     rows = [
-        [
-            text,
-            f"{iou} / {f1}",
-            f"`{name} {way}`",
-            _scores(networks, name, way),
-            _scores(longer, name, way),
-        ]
+        [text, f"{iou} / {f1}", f"`{name} {way}`", _scores(networks, name, way)]
         for text, iou, f1, name, way in SEGNET_TABLE
-    ]
-    return _markdown(head, rows)
-
-
-def longer_table(networks: dict[str, Row], longer: dict[str, Row]) -> str:
-    """What was trained four times as long, beside the same of the comparison."""
-    head = ["network", "upsampling", "250 steps", "1000 steps"]
-    rows = [
-        [f"`{name}`", f"`{way}`", _scores(networks, name, way), _scores(longer, name, way)]
-        for name in CHOICES
-        for way in UPSAMPLINGS
-        if f"{name} {way}" in longer
     ]
     return _markdown(head, rows)
 
@@ -117,14 +98,11 @@ def ideas_table(networks: dict[str, Row]) -> str:
 
 def tables() -> dict[tuple[Path, str], str]:
     """Every table by the page and the mark that it belongs to."""
-    networks, longer, ideas = (
-        _read(name) for name in ("networks", "networks_1000_steps", "unet_mobile")
-    )
+    networks, ideas = _read("networks"), _read("unet_mobile")
     return {
         TABLES["networks"]: matrix(networks),
         TABLES["every network"]: long_table(networks),
-        TABLES["SegNet's order"]: segnet_order(networks, longer),
-        TABLES["longer"]: longer_table(networks, longer),
+        TABLES["SegNet's order"]: segnet_order(networks),
         TABLES["unet_mobile"]: ideas_table(ideas),
     }
 

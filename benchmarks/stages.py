@@ -11,7 +11,7 @@ import io
 import multiprocessing
 import re
 import statistics
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.bare import loaded
+from benchmarks.bare import loaded, seconds_an_image
 from benchmarks.measuring import Run, begin, seconds_of
 from benchmarks.pictures import USUAL, photographs, source
 from benchmarks.servers import STREET, engines, running, segserve
 from models.contract import read_contract
-from service.engines.engine import Engine
 from service.pipeline.decode import decode
 from service.pipeline.fit import fit
 from service.pipeline.formats import FORMATS, Segmentation
@@ -32,7 +31,6 @@ from service.pipeline.model import Model
 
 SIZES = (USUAL, (1024, 1024), (4096, 4096))
 BATCHES = (1, 2, 4, 8, 16)
-BATCHES_A_STREAM = 4
 LEAST_SECONDS = 1.0
 REQUESTS = 10
 
@@ -73,21 +71,13 @@ def _engine_seconds(run: Run, flags: tuple[str, ...]) -> tuple[str, dict[str, fl
             image = fit(decode(photographs(1)[0], contract.channels, 10**9), contract.stride)
             streams = f", {engine.streams} at once" if engine.streams > 1 else ""
             return f"{engine.name} {engine.precision}{streams}", {
-                str(batch): _seconds_an_image(run, engine, image, batch)
+                str(batch): seconds_an_image(
+                    engine, np.repeat(image[None], batch, axis=0), run.seconds(LEAST_SECONDS)
+                )
                 for batch in BATCHES[: 2 if run.quick else None]
             }
 
     return asyncio.run(measure())
-
-
-def _seconds_an_image(run: Run, engine: Engine, image: NDArray[np.uint8], batch: int) -> float:
-    """In batches of that size, as many at once as the engine has streams, one after the other in each."""
-    batches = [np.repeat(image[None], batch, axis=0)] * (engine.streams * BATCHES_A_STREAM)
-    with ThreadPoolExecutor(engine.streams) as threads:
-        seconds = seconds_of(
-            lambda: list(threads.map(engine.class_map, batches)), run.seconds(LEAST_SECONDS)
-        )
-    return seconds / (batch * len(batches))
 
 
 def _alone(run: Run, size: tuple[int, int], small_map: NDArray[np.uint8]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class TensorFlowEngine:
     On a CPU the streams share the threads. TensorFlow's small kernels do not fill two: on two cores images of 480 × 384
     beside each other, each on a thread of its own, took 21 ms each, beside each other on both 26 ms, one after the other 33 ms,
     and 41 ms an image alone on one thread. The threads hold for the whole process, so the first engine decides them,
-    and nothing can be measured first.
+    and nothing can be measured first. XLA takes several times as long for an image (benchmarks/xla.py).
     """
 
     name = "tensorflow"
