@@ -8,6 +8,7 @@ replica's node where that is another one, and both sides read it there in place.
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 import secrets
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from prometheus_client.core import Metric
 from ray import serve
 from ray.exceptions import RayError, RayTaskError
-from ray.serve.exceptions import RayServeException
+from ray.serve.exceptions import DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from models.contract import Contract, ContractError
@@ -286,7 +287,9 @@ class RemoteModels:
 
     async def _prepare_everywhere(self, key: ModelKey) -> None:
         """So that no image waits for it. What goes wrong is told by the replica that is asked next."""
-        await self._engines.broadcast("prepare", key).results_async(return_exceptions=True)
+        # where no replica runs yet: it loads what is in the store before it takes images
+        with contextlib.suppress(DeploymentUnavailableError):
+            await self._engines.broadcast("prepare", key).results_async(return_exceptions=True)
 
 
 def has_room_for_all(models: int, room: int) -> bool:

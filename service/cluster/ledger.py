@@ -102,8 +102,7 @@ class Ledger:
         """Write the report over all runs, and give the number of images of this run that failed."""
         pixels = np.zeros(len(classes), np.int64)
         images = np.zeros(len(classes), np.int64)
-        for table in self._tables(["error", "class_pixels"]):
-            good = table.filter(pa.compute.is_null(table["error"]))
+        for good in self._last_of_each():
             counts = np.array(good["class_pixels"].to_pylist(), np.int64).reshape(-1, len(classes))
             pixels += counts.sum(axis=0)
             images += np.count_nonzero(counts, axis=0)
@@ -132,12 +131,29 @@ class Ledger:
 
     def _recorded(self) -> NDArray[np.uint64]:
         """The targets that a run has recorded as good, as sorted hashes: 8 bytes an image."""
-        hashes = [
-            _hash(target)
-            for table in self._tables(["target", "error"])
-            for target in table.filter(pa.compute.is_null(table["error"]))["target"].to_pylist()
-        ]
-        return np.sort(np.array(hashes, np.uint64))
+        return np.sort(_hashes(self._good()))
+
+    def _last_of_each(self) -> Iterator[pa.Table]:
+        """The good rows; of an image that several runs did, because its answer was gone, the last run's alone."""
+        newer = np.array([], np.uint64)
+        runs = sorted(map(int, self.target.folders(IMAGES)))
+        while runs:
+            run = runs.pop()
+            if not runs and not len(
+                newer
+            ):  # one run, which may be all there ever is: nothing to compare
+                yield from self._good(run)
+                return
+            seen = []
+            for table in self._good(run):
+                hashes = _hashes([table])
+                seen.append(hashes)
+                yield table.filter(pa.array(~_are_in(newer, hashes)))
+            newer = np.sort(np.concatenate([newer, *seen]))
+
+    def _good(self, run: int | None = None) -> Iterator[pa.Table]:
+        for table in self._tables(["target", "error", "class_pixels"], run):
+            yield table.filter(pa.compute.is_null(table["error"]))
 
     def _tables(self, columns: list[str], run: int | None = None) -> Iterator[pa.Table]:
         folder = IMAGES if run is None else f"{IMAGES}/{run:04}"
@@ -178,11 +194,22 @@ def _parquet(table: pa.Table) -> bytes:
     return file.getvalue()
 
 
+def _hashes(tables: Iterable[pa.Table]) -> NDArray[np.uint64]:
+    targets = (target for table in tables for target in table["target"].to_pylist())
+    return np.fromiter(map(_hash, targets), np.uint64)
+
+
 def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def _is_in(hashes: NDArray[np.uint64], text: str) -> bool:
-    wanted = np.uint64(_hash(text))
-    place = int(np.searchsorted(hashes, wanted))
-    return place < len(hashes) and bool(hashes[place] == wanted)
+    return bool(_are_in(hashes, np.array([_hash(text)], np.uint64))[0])
+
+
+def _are_in(hashes: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which of `wanted` are among `hashes`, which are sorted."""
+    places = np.searchsorted(hashes, wanted)
+    found = places < len(hashes)
+    found[found] = hashes[places[found]] == wanted[found]
+    return found

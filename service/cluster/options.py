@@ -39,6 +39,14 @@ class ServeLayout(BaseModel):
         ge=1,
         description="Images at one of them, waiting or running, beyond which another one is started.",
     )
+    upscale_delay_seconds: float = Field(
+        5.0,
+        ge=0,
+        description="How long there must be more than that before another one is started.",
+    )
+    downscale_delay_seconds: float = Field(
+        120.0, ge=0, description="How long there must be less than that before one is let go."
+    )
     models_per_engine: int = Field(
         4, ge=1, description="Most models in one of them; the least recently used one is unloaded."
     )

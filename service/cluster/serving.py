@@ -4,16 +4,19 @@ Two applications, so that HTTP replicas can finish what they accepted before the
 """
 
 import contextlib
+import json
 import logging
 import signal
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
+from http.client import HTTPException
 from types import FrameType
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
 
-import httpx
 from fastapi import FastAPI
 from prometheus_client.core import Metric
 from ray import serve
@@ -120,7 +123,10 @@ def engines_application(
         # As many as an HTTP replica may accept: what is accepted anywhere can be finished, so nothing is refused here.
         max_ongoing_requests=max(settings.max_queue_images, 2 * layout.images_per_engine),
         autoscaling_config=_autoscaling(
-            layout.min_engine_replicas, layout.max_engine_replicas, layout.images_per_engine
+            layout,
+            layout.min_engine_replicas,
+            layout.max_engine_replicas,
+            layout.images_per_engine,
         ),
         graceful_shutdown_timeout_s=settings.shutdown_grace_seconds,
         graceful_shutdown_wait_loop_s=0.5,
@@ -138,7 +144,7 @@ def http_application(settings: Settings, layout: ServeLayout) -> serve.Applicati
         max_queued_requests=settings.max_queue_images + _SPARE_REQUESTS,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=RETRY_SECONDS),
         autoscaling_config=_autoscaling(
-            layout.min_http_replicas, layout.max_http_replicas, layout.images_per_http
+            layout, layout.min_http_replicas, layout.max_http_replicas, layout.images_per_http
         ),
         graceful_shutdown_timeout_s=settings.shutdown_grace_seconds,
         graceful_shutdown_wait_loop_s=0.5,
@@ -147,14 +153,14 @@ def http_application(settings: Settings, layout: ServeLayout) -> serve.Applicati
     return deployment.bind(settings, layout.models_per_engine)
 
 
-def _autoscaling(least: int, most: int, requests: int) -> dict[str, Any]:
-    """Replicas by what waits at them or runs: a queue that grows starts more within seconds."""
+def _autoscaling(layout: ServeLayout, least: int, most: int, requests: int) -> dict[str, Any]:
+    """Replicas by what waits at them or runs, on average over Ray's last 30 s."""
     return {
         "min_replicas": least,
         "max_replicas": max(least, most),
         "target_ongoing_requests": requests,
-        "upscale_delay_s": 5.0,
-        "downscale_delay_s": 120.0,
+        "upscale_delay_s": layout.upscale_delay_seconds,
+        "downscale_delay_s": layout.downscale_delay_seconds,
     }
 
 
@@ -213,22 +219,33 @@ def take_away(delay_seconds: float) -> None:
 def _greeting(url: str) -> str:
     give_up = time.monotonic() + PROXY_SECONDS
     while time.monotonic() < give_up:
-        with contextlib.suppress(httpx.TransportError):
-            answer = httpx.get(f"{url}/health/ready")
-            if answer.status_code == 200:
-                listed = httpx.get(f"{url}/models")
-                names = (
-                    ", ".join(f"{m['name']}/{m['version']}" for m in listed.json()["models"])
-                    if listed.status_code == 200
-                    else "its models"
-                )
-                return f"segserve is ready at {url} with {names}; {url}/docs shows how to use it."
-            return str(answer.json()["detail"])
+        with contextlib.suppress(OSError, HTTPException):
+            status, answer = _get(f"{url}/health/ready")
+            if status != 200:
+                return str(answer["detail"])
+            status, listed = _get(f"{url}/models")
+            names = (
+                ", ".join(f"{m['name']}/{m['version']}" for m in listed["models"])
+                if status == 200
+                else "its models"
+            )
+            return f"segserve is ready at {url} with {names}; {url}/docs shows how to use it."
         time.sleep(_POLL_SECONDS)
     raise ClusterError(
         f"nothing answers at {url}. If Ray Serve ran in this cluster before, its proxies listen where they did: "
         "say that address with --host and --port, or end it with `serve shutdown`."
     )
+
+
+def _get(url: str) -> tuple[int, Any]:
+    """The status and the JSON that the service answers. Raises OSError and HTTPException."""
+    direct = build_opener(ProxyHandler({}))
+    try:
+        with direct.open(url, timeout=PROXY_SECONDS) as answer:
+            return answer.status, json.load(answer)
+    except HTTPError as error:
+        with error:
+            return error.code, json.load(error)
 
 
 @contextmanager

@@ -44,9 +44,11 @@ def class_map_of(response: httpx.Response) -> NDArray[np.uint8]:
     return np.array(Image.open(io.BytesIO(response.content)))
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
+def wait_until(
+    condition: Callable[[], bool], what: str, patience_seconds: float = PATIENCE_SECONDS
+) -> None:
     """Wait for what must come about; how long it takes is not what is tested."""
-    give_up = time.monotonic() + PATIENCE_SECONDS
+    give_up = time.monotonic() + patience_seconds
     while not condition():
         assert time.monotonic() < give_up, f"waited in vain: {what}"
         time.sleep(0.01)
@@ -144,8 +146,8 @@ class ServerProcess:
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 
-    def wait(self) -> int:
-        return self.process.wait(PATIENCE_SECONDS)
+    def wait(self, patience_seconds: float = PATIENCE_SECONDS) -> int:
+        return self.process.wait(patience_seconds)
 
     def close(self) -> None:
         if self.process.poll() is None:

@@ -5,53 +5,55 @@ One cluster, one service on it, started and ended by the command line as anybody
 
 import csv
 import io
-import os
 import re
 import shutil
-import subprocess
-import sys
-import threading
 import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 import pytest
-from PIL import Image
 
 from service.pipeline.formats import FORMATS
+from tests.service.cluster.nodes import (
+    ADDRESS,
+    BULK_CPUS,
+    LONG_SECONDS,
+    README,
+    SCALE,
+    SERVICE_CPUS,
+    Load,
+    RayCluster,
+    check,
+    files_of,
+    said,
+    segserve,
+    statistics_of,
+    wait_long,
+    write_pictures,
+)
 from tests.service.moody import SLOW, save_moody_model
 from tests.service.serving import (
-    PATIENCE_SECONDS,
     ServerProcess,
     ServerThread,
     class_map_of,
     picture,
     png_bytes,
     serving,
-    wait_until,
 )
 from tests.solvable import save_solvable_model, solve
 
-cluster_utils = pytest.importorskip(
-    "ray.cluster_utils", reason="Ray is not installed; requirements/dev.txt has it"
-)
-pq = pytest.importorskip("pyarrow.parquet")
+pq = pytest.importorskip("pyarrow.parquet", reason="it comes with Ray; requirements/dev.txt has it")
 
-ROOT = Path(__file__).parents[3]
-README = (ROOT / "README.md").read_text()
-SCALE = (ROOT / "docs" / "scale.md").read_text()
-ADDRESS = "10.0.0.7:6379"
 pytestmark = pytest.mark.cluster
 
-MEMORY = 100 * 2**20
-# A node with as many CPUs as this takes replicas of the service; one with more takes the bulk run's actor too.
-SERVICE_CPUS, BULK_CPUS = 4, 8
 QUEUE_IMAGES = 4
+BATCH = 2
 HTTP_REPLICAS = 2
 SETTINGS: dict[str, Any] = {
     "default_model": "solvable",
@@ -60,44 +62,6 @@ SETTINGS: dict[str, Any] = {
     "max_image_pixels": 100_000,
     "max_upload_bytes": 300_000,
 }
-
-
-class RayCluster:
-    """A head without CPUs, so that what works can be killed, and nodes that come and go."""
-
-    def __init__(self) -> None:
-        self._cluster = cluster_utils.Cluster(
-            initialize_head=True,
-            head_node_args={
-                "num_cpus": 0,
-                "object_store_memory": MEMORY,
-                "include_dashboard": False,
-                "_system_config": {"enable_worker_prestart": False},
-            },
-        )
-        self.address: str = self._cluster.address
-
-    def add(self, cpus: int) -> Any:
-        return self._cluster.add_node(num_cpus=cpus, object_store_memory=MEMORY)
-
-    def kill(self, node: Any) -> None:
-        """SIGKILL to every process of the node."""
-        self._cluster.remove_node(node, allow_graceful=False)
-
-    def close(self) -> None:
-        self._cluster.shutdown()
-
-
-@pytest.fixture(scope="module")
-def ray_cluster() -> Iterator[RayCluster]:
-    before = dict(os.environ)
-    # Read when processes of the cluster start. Their log is Ray's, not ours.
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
-    cluster = RayCluster()
-    yield cluster
-    cluster.close()
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @pytest.fixture(scope="module")
@@ -144,10 +108,10 @@ def service(
         tmp_path_factory.mktemp("log") / "log",
     )
     url = process.wait_until_ready()
-    with httpx.Client(base_url=url, timeout=PATIENCE_SECONDS) as client:
+    with httpx.Client(base_url=url, timeout=LONG_SECONDS) as client:
         yield client
     process.terminate()
-    assert process.wait() == 0, process.log.read_text()
+    assert process.wait(LONG_SECONDS) == 0, process.log.read_text()
     process.close()
 
 
@@ -271,37 +235,6 @@ def test_what_is_accepted_is_bounded_over_the_cluster(service: httpx.Client) -> 
     assert ask(0).status_code == 200
 
 
-class Load:
-    """Requests one after another in threads, until told to end. Keeps every answer."""
-
-    def __init__(self, client: httpx.Client, threads: int) -> None:
-        self.answers: list[tuple[int, httpx.Response]] = []
-        self._client = client
-        self._end = threading.Event()
-        self._bodies = [png_bytes(picture(24, 24 + seed, seed)) for seed in range(5)]
-        self._threads = [threading.Thread(target=self._ask, args=(n,)) for n in range(threads)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, seed: int) -> None:
-        while not self._end.is_set():
-            seed = (seed + 1) % len(self._bodies)
-            answer = self._client.post("/segment", files={"image": self._bodies[seed]})
-            self.answers.append((seed, answer))
-
-
-def check(seed: int, answer: httpx.Response) -> None:
-    np.testing.assert_array_equal(class_map_of(answer), solve(picture(24, 24 + seed, seed)))
-
-
 def test_a_new_version_takes_over_without_a_failed_request(
     service: httpx.Client, cluster_store: Path
 ) -> None:
@@ -309,10 +242,10 @@ def test_a_new_version_takes_over_without_a_failed_request(
         return str(load.answers[-1][1].headers.get("x-model")) if load.answers else ""
 
     with Load(service, threads=2) as load:
-        wait_until(lambda: newest() == "solvable/1", "the old version")
+        wait_long(lambda: newest() == "solvable/1", "the old version")
         save_solvable_model(cluster_store.parent / "new", version=2)
         shutil.move(cluster_store.parent / "new/solvable/2", cluster_store / "solvable/2")
-        wait_until(lambda: newest() == "solvable/2", "the new version")
+        wait_long(lambda: newest() == "solvable/2", "the new version")
     for seed, answer in load.answers:
         check(seed, answer)
 
@@ -328,8 +261,8 @@ def test_more_models_than_a_replica_has_room_for_are_all_served(
     def answer(model: str) -> httpx.Response:
         return service.post(f"/segment?model={model}", files={"image": image})
 
-    wait_until(lambda: answer("late").status_code == 200, "the late model on one HTTP replica")
-    wait_until(lambda: {answer("late").status_code for _ in range(8)} == {200}, "on all of them")
+    wait_long(lambda: answer("late").status_code == 200, "the late model on one HTTP replica")
+    wait_long(lambda: {answer("late").status_code for _ in range(8)} == {200}, "on all of them")
     for model in 2 * ["late", "solvable", "moody", "gray"]:
         found = answer(model)
         assert found.status_code == 200, found.text
@@ -343,10 +276,10 @@ def test_a_node_killed_under_load_costs_no_request(
     """Each is answered rightly, or with a 503 that says when to come back, and then answered rightly."""
     ray_cluster.add(SERVICE_CPUS)
     with Load(service, threads=3) as load:
-        wait_until(lambda: len(load.answers) > 20, "load")
+        wait_long(lambda: len(load.answers) > 20, "load")
         ray_cluster.kill(nodes[0])
         killed_at = len(load.answers)
-        wait_until(
+        wait_long(
             lambda: sum(a.status_code == 200 for _, a in load.answers[killed_at:]) > 60,
             "answers after the loss",
         )
@@ -365,47 +298,6 @@ def test_a_node_killed_under_load_costs_no_request(
 # ---- bulk
 
 
-def segserve(*arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "service.cli", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def said(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """The exit code, the last line (Ray tells of its own before it), and the log."""
-    shown, log = process.communicate(timeout=2 * PATIENCE_SECONDS)
-    return process.returncode, shown.strip().splitlines()[-1] if shown.strip() else "", log
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    """The answers in a folder."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*.png"))
-        if "_report" not in path.parts
-    }
-
-
-def write_pictures(folder: Path, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Pictures in folders of folders, and the pixels of each class in all of them."""
-    pixels = np.zeros(3, np.int64)
-    for seed in range(count):
-        image = picture(20, 21 + seed, seed)
-        path = folder / f"day{seed % 3}" / f"{seed:03}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(path)
-        pixels += np.bincount(solve(image).reshape(-1), minlength=3)
-    return pixels
-
-
-def statistics_of(target: Path) -> list[int]:
-    pixels: list[int] = pq.read_table(target / "_report/statistics.parquet")["pixels"].to_pylist()
-    return pixels
-
-
 def test_a_bulk_run_does_what_predict_does_and_goes_on_where_it_was(
     ray_cluster: RayCluster, nodes: list[Any], solvable_store: Path, tmp_path: Path
 ) -> None:
@@ -417,7 +309,6 @@ def test_a_bulk_run_does_what_predict_does_and_goes_on_where_it_was(
     common = ["predict", photos, "--model-store", solvable_store, "-m", "solvable"]
     alone = tmp_path / "alone"
     plain = segserve(*common, "-o", alone)
-    # a scheme that pyarrow does not know and fsspec does: the way that other stores come
     bulk = [*common, "--ray", ray_cluster.address, "--ray-images-per-task", 3, "--ray-actors", 1]
     code, shown, log = said(segserve(*bulk, "-o", f"local://{target}"))
     assert (code, shown.split(":")[0]) == (
@@ -441,8 +332,23 @@ def test_a_bulk_run_does_what_predict_does_and_goes_on_where_it_was(
     code, shown, log = said(segserve(*bulk, "-o", target))
     assert (code, shown) == (0, "2 written, 8 skipped because they were there, 0 failed"), log
     assert files_of(target) == files_of(alone)
+    assert statistics_of(target) == pixels.tolist()
     kept = [path for path in times if path.name not in ("001.png", "002.png")]
     assert {path: path.stat().st_mtime_ns for path in kept} == {path: times[path] for path in kept}
+
+
+def bulk_line(ray_cluster: RayCluster, photos: Path, target: Path, store: Path) -> Iterator[object]:
+    """What the docs say, in small batches that a node of BULK_CPUS has room for once."""
+    (line,) = re.findall(r"^segserve predict .*$", SCALE, re.MULTILINE)
+    for shown_there, here in (
+        ("s3://photos", photos),
+        ("s3://masks", target),
+        (ADDRESS, ray_cluster.address),
+    ):
+        line = line.replace(shown_there, str(here))
+    yield from line.split()[1:]
+    yield from ("--model-store", store, "-m", "solvable")
+    yield from ("--ray-images-per-task", BATCH, "--ray-cpus", BULK_CPUS - 2)
 
 
 def test_a_bulk_run_that_loses_its_node_is_complete_and_did_nothing_twice(
@@ -452,19 +358,8 @@ def test_a_bulk_run_that_loses_its_node_is_complete_and_did_nothing_twice(
     photos, target = tmp_path / "photos", tmp_path / "masks"
     pixels = write_pictures(photos, 160)
     doomed = ray_cluster.add(BULK_CPUS)
-    (line,) = re.findall(r"^segserve predict .*$", SCALE, re.MULTILINE)
-    for shown_there, here in (
-        ("s3://photos", photos),
-        ("s3://masks", target),
-        (ADDRESS, ray_cluster.address),
-    ):
-        line = line.replace(shown_there, str(here))
-    run = segserve(
-        *line.split()[1:],
-        *("--model-store", solvable_store, "-m", "solvable"),
-        *("--ray-images-per-task", 2, "--ray-cpus", BULK_CPUS - 2),
-    )
-    wait_until(lambda: len(list(target.rglob("*.png"))) > 10, "the first answers")
+    run = segserve(*bulk_line(ray_cluster, photos, target, solvable_store))
+    wait_long(lambda: len(list(target.rglob("*.png"))) > 10, "the first answers")
     ray_cluster.kill(doomed)
     ray_cluster.add(BULK_CPUS)
     at_the_loss = len(list(target.rglob("*.png")))
@@ -476,5 +371,51 @@ def test_a_bulk_run_that_loses_its_node_is_complete_and_did_nothing_twice(
     ), log
     assert len(files_of(target)) == 160
     assert statistics_of(target) == pixels.tolist()
-    rows = pq.read_table(target / "_report/images")["target"].to_pylist()
+    rows = rows_of(target)
     assert len(rows) == len(set(rows)) == 160
+
+
+def test_a_bulk_run_that_was_killed_leaves_nothing_at_work_and_is_ended_by_the_same_command(
+    ray_cluster: RayCluster, nodes: list[Any], solvable_store: Path, tmp_path: Path
+) -> None:
+    assert nodes
+    photos, target = tmp_path / "photos", tmp_path / "masks"
+    pixels = write_pictures(photos, 160)
+    ray_cluster.add(BULK_CPUS)
+    line = list(bulk_line(ray_cluster, photos, target, solvable_store))
+    killed = segserve(*line)
+    wait_long(lambda: len(files_of(target)) > 10, "the first answers")
+    assert actors_at_work()
+    killed.kill()
+    killed.communicate()
+    wait_long(lambda: not actors_at_work(), "the end of what the run had begun")
+    times = {path: path.stat().st_mtime_ns for path in target.rglob("*.png")}
+    assert 10 < len(times) < 160, "the run was done before it was killed"
+    noted = rows_of(target)
+    assert 0 <= len(times) - len(noted) <= BATCH
+
+    code, shown, log = said(segserve(*line))
+    left = 160 - len(noted)
+    words = f"{left} written, {len(noted)} skipped because they were there, 0 failed"
+    assert (code, shown) == (0, words), log
+    assert len(files_of(target)) == 160
+    kept = [target / path for path in noted]
+    assert {path: path.stat().st_mtime_ns for path in kept} == {path: times[path] for path in kept}
+    assert sorted(rows_of(target)) == sorted(files_of(target))
+    assert statistics_of(target) == pixels.tolist()
+    assert not list(target.glob("day*/.*"))
+
+
+def actors_at_work() -> list[int]:
+    """Processes of a bulk run's actors, by what Ray calls them."""
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if "Segmenting" in " ".join(process.info["cmdline"] or [])
+    ]
+
+
+def rows_of(target: Path) -> list[str]:
+    """The target of each row that a run has written."""
+    parts = (target / "_report" / "images").rglob("[!.]*.parquet")
+    return [path for part in parts for path in pq.read_table(part)["target"].to_pylist()]

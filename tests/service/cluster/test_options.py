@@ -1,8 +1,12 @@
 """What the command line knows of Ray without Ray."""
 
+import ast
 import pkgutil
+import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +30,32 @@ def test_no_module_of_one_machine_imports_ray() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert shown.stdout.strip() == "False"
+
+
+def test_what_the_cluster_imports_is_in_the_requirements_of_its_nodes() -> None:
+    """The environment of these tests has more than that."""
+    root = Path(service.__file__).parents[1]
+    pinned = set(
+        re.findall(r"^([a-z0-9._-]+)", (root / "requirements/ray.txt").read_text(), re.MULTILINE)
+    )
+    distributions = packages_distributions()
+    for path in sorted((root / "service" / "cluster").glob("*.py")):
+        imports = [
+            name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in (
+                [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else [a.name for a in node.names]
+            )
+        ]
+        packages = {name.partition(".")[0] for name in imports} - {"service", "models"}
+        for package in packages - sys.stdlib_module_names:
+            found = {re.sub(r"[-_.]+", "-", name).lower() for name in distributions[package]}
+            assert found & pinned, (
+                f"{path.name} imports {package}, which requirements/ray.txt has not"
+            )
 
 
 @pytest.mark.parametrize(
