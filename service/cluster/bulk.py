@@ -28,7 +28,7 @@ from service.api.work import as_each_is_ready
 from service.app import image_workers, pipeline_limits, registry_options
 from service.cluster.connection import connected
 from service.cluster.errors import ClusterError
-from service.cluster.files import Folder
+from service.cluster.files import Folder, shown
 from service.cluster.ledger import FAILURES, Ledger, Pending, key_of
 from service.cluster.options import BulkLayout
 from service.pipeline.errors import PipelineError
@@ -134,26 +134,43 @@ class Segmenting:
 def predict_on_cluster(
     job: BulkJob, settings: Settings, layout: BulkLayout, address: str | None
 ) -> BulkSummary:
-    """Do what of the job is not done yet. Raises ClusterError before anything is written."""
+    """Do what of the job is not done yet. Raises ClusterError where it cannot be begun or ended."""
     source, target = Folder.at(job.source), Folder.at(job.target)
-    if not source.exists():
-        raise ClusterError(f"there is no folder {job.source}.")
     settings, model_id, contract = _pinned(settings, job.model)
     job = dataclasses.replace(job, model=model_id)
+    try:
+        if not source.exists():
+            raise ClusterError(f"there is no folder {shown(job.source)}.")
+        with connected(address, {}):
+            return _go_on(job, settings, layout, source, target, contract)
+    except RayError as error:
+        log.debug("the run stopped", exc_info=error)
+        raise _stopped(str(error).strip().splitlines()[-1]) from None
+    except OSError as error:
+        raise _stopped(str(error)) from None
+
+
+def _stopped(reason: str) -> ClusterError:
+    return ClusterError(f"the run stopped ({reason}); the same command goes on.")
+
+
+def _go_on(
+    job: BulkJob,
+    settings: Settings,
+    layout: BulkLayout,
+    source: Folder,
+    target: Folder,
+    contract: Contract,
+) -> BulkSummary:
+    ledger = Ledger(target)
     extension = extension_of(FORMATS[job.format], job.options)
-    with connected(address, {}):
-        ledger = Ledger(target)
-        run, pending = ledger.begin(source, extension, overwrite=job.overwrite)
-        if pending.images + pending.skipped == 0:
-            raise ClusterError(f"there is no image in {job.source}.")
-        try:
-            done = sum(_run(job, settings, layout, source, target, run, pending))
-        except RayError as error:
-            log.debug("the run stopped", exc_info=error)
-            reason = str(error).strip().splitlines()[-1]
-            raise ClusterError(f"the run stopped ({reason}); the same command goes on.") from None
-        failed = ledger.finish(run, contract.classes)
-    return BulkSummary(done - failed, pending.skipped, failed, posixpath.join(job.target, FAILURES))
+    run, pending = ledger.begin(source, extension, overwrite=job.overwrite)
+    if pending.images + pending.skipped == 0:
+        raise ClusterError(f"there is no image in {shown(job.source)}.")
+    done = sum(_run(job, settings, layout, source, target, run, pending))
+    failed = ledger.finish(run, contract.classes)
+    failures = posixpath.join(shown(job.target), FAILURES)
+    return BulkSummary(done - failed, pending.skipped, failed, failures)
 
 
 def _run(
