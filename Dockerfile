@@ -84,6 +84,9 @@ FROM builder AS packages-ray
 COPY requirements/ray.txt ./
 RUN pip --python /opt/segserve/bin/python install --no-compile --require-hashes --requirement ray.txt
 
+FROM packages-ray AS slim-ray
+RUN python slim.py
+
 FROM service-base AS ray
 # KubeRay starts nodes from a login shell, which sets PATH anew, and asks them how they are with wget.
 RUN apt-get update \
@@ -92,7 +95,7 @@ RUN apt-get update \
     && echo 'export PATH=/app/bin:/opt/segserve/bin:$PATH' > /etc/profile.d/segserve.sh
 ENV RAY_USAGE_STATS_ENABLED=0 \
     RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=service.cluster.proxy.middlewares
-COPY --from=packages-ray /opt/segserve /opt/segserve
+COPY --from=slim-ray /opt/segserve /opt/segserve
 COPY --from=project /app /app
 COPY --chown=10001:10001 models/zoo /models
 ARG REVISION=unknown
