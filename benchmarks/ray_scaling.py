@@ -1,12 +1,14 @@
 """What Ray adds to a request, what each process of a cluster costs, and how the rate grows with engine replicas.
 
 .venv/bin/python -m benchmarks.ray_scaling
+RAY_SERVE_ENABLE_HA_PROXY=1 .venv/bin/python -m benchmarks.ray_scaling --request   # only print what one request costs
 
 One machine, several Ray nodes. The engine of the scaling part sleeps for a fixed time a batch, so that the cores of
 this machine are not the limit; everything else is the service as it is. Costs are CPU time, which other work on the
 machine does not add to.
 """
 
+import contextlib
 import io
 import itertools
 import json
@@ -49,9 +51,11 @@ WINDOW_SECONDS = 24.0
 ROUNDS, REQUESTS_A_ROUND = 5, 10
 COST_REQUESTS = 60
 
-# Processes by what Ray calls them.
+# Processes by what Ray calls them. With HAProxy before the replicas, Ray's proxy looks after it.
 PROCESSES = {
     "proxy": "ray::ProxyActor",
+    "haproxy": "haproxy",
+    "haproxy_manager": "ray::HAProxyManager",
     "http": "ray::ServeReplica:segserve:http",
     "engine": "ray::ServeReplica:segserve-engines:engines",
 }
@@ -151,6 +155,14 @@ def scaling(url: str) -> list[dict[str, float]]:
     return rows
 
 
+def wait_for_answers(url: str) -> None:
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/health/ready").status_code == 200:
+                return
+        time.sleep(1.0)
+
+
 def wait_for(engines: int) -> None:
     """Until as many replicas as that have the model."""
     replicas = serve.get_deployment_handle("engines", ENGINES_APP)
@@ -226,11 +238,8 @@ def small() -> bytes:
 def costs(url: str, plain: str, plain_process: psutil.Process) -> dict[str, float]:
     """CPU milliseconds of a 512 × 384 JPEG → PNG in each kind of process."""
     found: dict[str, list[psutil.Process]] = {kind: [] for kind in PROCESSES}
-    for process in psutil.process_iter(["cmdline"]):
-        command = " ".join(process.info["cmdline"] or [])
-        for kind, name in PROCESSES.items():
-            if command.startswith(name):
-                found[kind].append(process)
+    for kind, process in processes_of_ray():
+        found[kind].append(process)
     result = {}
     for server, kinds in ((plain, {"plain": [plain_process]}), (url, found)):
         before = {kind: cpu_seconds(processes) for kind, processes in kinds.items()}
@@ -244,19 +253,21 @@ def costs(url: str, plain: str, plain_process: psutil.Process) -> dict[str, floa
     return result
 
 
+def processes_of_ray() -> Iterator[tuple[str, psutil.Process]]:
+    for process in psutil.process_iter(["cmdline"]):
+        program = Path((process.info["cmdline"] or [""])[0]).name
+        for kind, name in PROCESSES.items():
+            if program.split(" ")[0].startswith(name):
+                yield kind, process
+
+
 def cpu_seconds(processes: list[psutil.Process]) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 def memory() -> dict[str, float]:
     """Resident megabytes of one process of each kind."""
-    result = {}
-    for process in psutil.process_iter(["cmdline"]):
-        command = " ".join(process.info["cmdline"] or [])
-        for kind, name in PROCESSES.items():
-            if command.startswith(name):
-                result[kind] = process.memory_info().rss / 1e6
-    return result
+    return {kind: process.memory_info().rss / 1e6 for kind, process in processes_of_ray()}
 
 
 @contextmanager
@@ -279,6 +290,11 @@ def main() -> None:
     """Measure, and keep the result in benchmarks/results/."""
     with plain_server() as (plain, process), cluster():
         url = deploy(settings(), layout(1))
+        wait_for_answers(url)
+        if "--request" in sys.argv[1:]:
+            costs(url, plain, process)
+            added(url, plain)
+            return
         result: dict[str, Any] = {
             "machine": {
                 "cores": len(os.sched_getaffinity(0)),

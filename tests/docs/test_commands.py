@@ -33,6 +33,8 @@ RUN_BY_A_SCRIPT = {
     "docker compose run --rm train evaluate": (CHECK_CONTAINERS, "run --rm -T train evaluate"),
     "docker compose run --rm train export": (CHECK_CONTAINERS, "run --rm -T train export"),
     "docker build --target cpu": (CHECK_CONTAINERS, 'build cpu" build cpu segserve'),
+    "docker build --target ray": (CHECK_CONTAINERS, "docker build --target ray"),
+    "docker run --rm --shm-size": (CHECK_CONTAINERS, '--shm-size 1g --publish "127.0.0.1:'),
     "docker run --rm -p": (CHECK_CONTAINERS, "docker run --detach --name"),
     "docker run --rm -v": (CHECK_CONTAINERS, "predict /photos -o /photos/masks"),
 }
@@ -46,12 +48,15 @@ def all_lines() -> list[str]:
 def is_run(line: str) -> bool:
     if any(line.startswith(words) for words in RUN_BY_A_SCRIPT):
         return True
-    # make and kubectl below; curl, segserve and segtrain lines by test_readme, those with --ray by
+    # make and kubectl below; curl, segserve and segtrain lines by test_readme, those with --ray and Ray's own by
     # tests/service/cluster; the script is itself a command
     own = (
         "make serve",
         "make ray",
         "kubectl apply -k ",
+        "export RAY_",
+        "ray get-auth-token ",
+        "serve ",
         "segserve ",
         "segtrain ",
         CHECK_CONTAINERS,
