@@ -382,6 +382,33 @@ def _batch_norm(result: Result) -> str:
     )
 
 
+def _xla(result: Result) -> str:
+    seconds = {name: value["median"] for name, value in result["seconds"].items()}
+    return (
+        f"Compiled by XLA, TensorFlow takes {_spread(result['xla_over_plain'], 1)} times as long for an image "
+        f"({_ms(seconds['xla'])} against {_ms(seconds['plain'])}), and {result['compile_seconds']:.1f} s to compile a shape. "
+        "The engine runs without it."
+    )
+
+
+def _input_pipeline(result: Result) -> str:
+    names = {
+        "input_decoding": "the input alone, decoding for every view",
+        "input_kept": "the input alone, images kept in memory",
+        "model_alone": "training steps on one batch again and again",
+        "model_with_decoding": "training steps fed by the input that decodes",
+    }
+    rows = [
+        f"| {text} | {_spread(result['images_a_second'][name], 1)} | {result['cores_busy'][name]['median']:.2f} |"
+        for name, text in names.items()
+    ]
+    kept = result["with_input_over_model"]
+    return (
+        f"{_table('| images of 480×360, views of ' + '×'.join(map(str, result['crop'])) + ' | images/s | cores busy |', rows)}\n\n"
+        f"Fed by the input, training reaches {_spread(kept)} of its rate on one batch."
+    )
+
+
 SECTIONS: dict[str, Callable[[Result], str]] = {
     "http_overhead": _http_overhead,
     "tune_peers": _tune_peers,
@@ -392,9 +419,11 @@ SECTIONS: dict[str, Callable[[Result], str]] = {
     "start": _start,
     "growth": _growth,
     "limit": _limit,
+    "xla": _xla,
     "soak": _memory,
     "hot_swap": _hot_swap,
     "batch_norm": _batch_norm,
+    "input_pipeline": _input_pipeline,
 }
 
 

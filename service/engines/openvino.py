@@ -28,7 +28,7 @@ from service.engines.engine import EngineOptions, EngineUnavailableError, Precis
 from service.engines.gpu import why_openvino_on_cpu
 from service.engines.streams import (
     TYPICAL_SIDE,
-    are_faster,
+    are_worth_it,
     described,
     least_seconds,
     most_streams,
@@ -83,7 +83,7 @@ class OpenVinoEngine:
         streams = options.streams or most_streams(options.threads)
         if streams > 1:
             streamed = _Cut(core, model, CLASS_MAP, precision, options.threads, streams)
-            if options.streams or are_faster(
+            if options.streams or are_worth_it(
                 streamed.try_out, self._class_map.try_out, streams, contract.channels
             ):
                 self._streamed, self.streams = streamed, streams

@@ -27,10 +27,10 @@ _BEST_BATCH_GPU = 16, 2048 * 2048
 class TensorFlowEngine:
     """Both signatures as frozen graphs: their weights are constants, which TensorFlow can optimise.
 
-    On a CPU the streams share the threads. TensorFlow's small kernels do not fill two: on two cores images of 480 × 384
-    beside each other, each on a thread of its own, took 21 ms each, beside each other on both 26 ms, one after the other 33 ms,
-    and 41 ms an image alone on one thread. The threads hold for the whole process, so the first engine decides them,
-    and nothing can be measured first. XLA takes several times as long for an image (benchmarks/xla.py).
+    On a CPU the streams share the threads. TensorFlow's small kernels do not fill two: on two cores an image of 480 × 384 takes
+    22 ms where each stream has a thread of its own, 26 ms where both share two, and 28 ms where one follows the other. One that is
+    alone takes 41 ms on one thread. The threads hold for the whole process, so the first engine decides them, and nothing can be
+    measured first. XLA takes several times as long for an image (benchmarks/xla.py).
     """
 
     name = "tensorflow"
