@@ -8,9 +8,10 @@ class PipelineLimits:
     """Bounds of one model's pipeline.
 
     `max_image_pixels` is compared with the header, before anything is decoded. A picture of more
-    than `tile_size`² pixels is cut into tiles of at most `tile_size` × `tile_size`; a batch holds
-    no more pixels than one such tile, or one image. `max_queue_images` and `max_queue_bytes` bound
-    what is accepted and not yet answered; the bytes are those of the upload, the decoded picture
+    than `tile_size`² pixels is cut into tiles of at most `tile_size` × `tile_size`; batches that
+    run beside each other hold no more pixels together than one such tile, or are one image.
+    `max_queue_images` and `max_queue_bytes` bound what is accepted and not yet answered; the bytes
+    are those of the upload, the decoded picture
     and its maps. One picture alone is accepted whatever its bytes, so that every picture under
     `max_image_pixels` can be answered. `max_batch_images` None leaves the batch to the engine's
     `best_batch` and `best_batch_pixels`. `max_probability_bytes` bounds the float32 array that
