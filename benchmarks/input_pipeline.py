@@ -22,9 +22,9 @@ import tensorflow as tf
 from PIL import Image
 
 from benchmarks.measuring import alternate, begin, ratio, summary
-from models.data import input as training_input
 from models.data.augmentation import Augmentation
 from models.data.dataset import Dataset
+from models.data.input import training_batches
 from models.data.reading import read_dataset
 from models.training.learner import begun_learner
 from models.training.recipe import Recipe, read_recipe
@@ -49,8 +49,7 @@ def main() -> None:
         one = next(kept)
         for _ in range(IMAGES // recipe.batch_size):
             next(kept)  # from here on all its samples are in memory
-        training_input.MEMORY_FOR_IMAGES_BYTES = 0  # and none of the next one's
-        decoded = _batches(recipe, dataset)
+        decoded = _batches(recipe, dataset, kept_bytes=0)
         next(decoded)
         candidates = {
             "input_decoding": lambda: _measured(recipe, lambda: next(decoded), INPUT_BATCHES),
@@ -90,10 +89,12 @@ def _write_photographs(folder: Path) -> None:
     (folder / "classes.json").write_text(json.dumps({"name": "blobs", "classes": classes}))
 
 
-def _batches(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[tf.Tensor, ...]]:
+def _batches(
+    recipe: Recipe, dataset: Dataset, kept_bytes: int | None = None
+) -> Iterator[tuple[tf.Tensor, ...]]:
     """An endless enough stream of the recipe's training batches."""
     return iter(
-        training_input.training_batches(
+        training_batches(
             dataset.split("train"),
             dataset.channels,
             Augmentation(recipe.augmentation, dataset.channels),
@@ -101,6 +102,7 @@ def _batches(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[tf.Tensor, ...]
             seed=recipe.seed,
             first_step=0,
             steps=1_000_000,
+            kept_bytes=kept_bytes,
         )
     )
 

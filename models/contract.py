@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 FORMAT_VERSION: Final = 1
 CONTRACT_PATH = Path("assets.extra/contract.json")
 MODEL_CARD_PATH = Path("assets.extra/model_card.md")
+RECIPE_PATH = Path("assets.extra/recipe.toml")  # of a model that segtrain trained
 OPENVINO_PATH = Path("assets.extra/openvino")
 
 ClassId = Annotated[int, Field(ge=0, le=255)]

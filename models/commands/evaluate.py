@@ -2,12 +2,21 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from models.commands.command import Commands
-from models.contract import ContractError, StoredPrecision, openvino_path, read_contract
-from models.training.recipe import RecipeError
+from models.commands.fields import add_recipe_flags, data_options, given_fields
+from models.contract import (
+    RECIPE_PATH,
+    ContractError,
+    SegmentationClass,
+    StoredPrecision,
+    openvino_path,
+    read_contract,
+)
+from models.training.recipe import RecipeError, read_recipe
 
 if TYPE_CHECKING:
     from models.data.dataset import Dataset
@@ -44,6 +53,10 @@ def add_command(commands: Commands) -> None:
         "--window", type=_window, metavar="H,W", help="slide a window of this size over each image"
     )
     evaluate.add_argument("--report", type=Path, help="write a page to look at, and its numbers")
+    add_recipe_flags(
+        evaluate.add_argument_group("data", "where the folder alone does not say it"),
+        ("split", "layout"),
+    )
     evaluate.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 
 
@@ -57,17 +70,18 @@ def _window(text: str) -> tuple[int, int]:
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:
+    from models.data.examination import examine
     from models.training.assessment import assess
     from models.training.report import write_report
     from models.training.run import Run, is_run
 
     run = Run.open(parsed.model) if is_run(parsed.model) else None
     dataset = _dataset(parsed, run)
-    require_same_task(run, parsed.model, dataset)
+    examine(dataset, (parsed.split,)).require_sound()
     predictor, way = _predictor(parsed, run)
     assessment = assess(predictor, dataset, parsed.split, batch_size=BATCH_SIZE, way=way)
     # Scores on other data, or by another way, are not this model's card's.
-    if run and parsed.data is None and way == AS_IT_IS:
+    if run and _is_on_own_data(parsed) and way == AS_IT_IS:
         ious = {name: values["iou"] for name, values in assessment.by_class().items()}
         run.save_scores(parsed.split, assessment.summary(), ious)
     if parsed.report:
@@ -82,7 +96,12 @@ def _evaluate(parsed: argparse.Namespace) -> None:
         print(f"  IoU {name:20} {values['iou']:.4f}   Dice {values['dice']:.4f}")
 
 
+def _is_on_own_data(parsed: argparse.Namespace) -> bool:
+    return parsed.data is None and not given_fields(parsed)
+
+
 def _dataset(parsed: argparse.Namespace, run: "Run | None") -> "Dataset":
+    """The data to score on, of the model's kind. Raises RecipeError and DatasetError."""
     from models.data.reading import read_dataset
     from models.training.run import BEST
 
@@ -93,14 +112,36 @@ def _dataset(parsed: argparse.Namespace, run: "Run | None") -> "Dataset":
             raise RecipeError(
                 "an exported model does not know its dataset's folder; say --data FOLDER"
             )
-        return read_dataset(parsed.data)
+        return data_of_artefact(parsed.model, parsed.data, given_fields(parsed))
     if not (run.folder / BEST).is_file():
         raise RecipeError(f"{run.folder} has no whole epoch yet; `segtrain train` goes on with it")
     if parsed.engine != "tensorflow":
         raise RecipeError(f"{parsed.model} is a run; {parsed.engine} scores exported models")
-    if parsed.data is not None:
-        return read_dataset(parsed.data)
-    return read_dataset(run.recipe.data, run.recipe.split, run.recipe.layout)
+    recipe = run.recipe
+    own = read_dataset(recipe.data, recipe.split, recipe.layout)
+    if _is_on_own_data(parsed):
+        return own
+    folder = parsed.data or recipe.data
+    is_same = folder.resolve() == recipe.data.resolve()
+    options = data_options(given_fields(parsed), recipe if is_same else None)
+    dataset = read_dataset(folder, *options)
+    _require_same_task((own.class_list.classes, own.channels), dataset)
+    return dataset
+
+
+def data_of_artefact(artefact: Path, folder: Path, changes: dict[str, Any]) -> "Dataset":
+    """Data for an exported model, divided as for its training where nothing else is said.
+
+    Raises RecipeError where its classes or channels are others; DatasetError.
+    """
+    from models.data.reading import read_dataset
+
+    path = artefact / RECIPE_PATH
+    recipe = read_recipe(path) if path.is_file() else None  # adopted models have none
+    dataset = read_dataset(folder, *data_options(changes, recipe))
+    contract = read_contract(artefact)
+    _require_same_task((contract.classes, contract.channels), dataset)
+    return dataset
 
 
 def _predictor(parsed: argparse.Namespace, run: "Run | None") -> "tuple[Predictor, str]":
@@ -139,19 +180,18 @@ def _artefact_predictor(artefact: Path, engine: str) -> "Predictor":
     return openvino_predictor(artefact / openvino_path(stored), computed)
 
 
-def require_same_task(run: "Run | None", artefact: Path, dataset: "Dataset") -> None:
-    """Raise RecipeError where the model has other classes or channels than the dataset."""
-    from models.data.reading import read_dataset
-
-    if run is not None:
-        trained_on = read_dataset(run.recipe.data, run.recipe.split, run.recipe.layout)
-        model = trained_on.class_list.classes, trained_on.channels
-    else:
-        contract = read_contract(artefact)
-        model = contract.classes, contract.channels
-    data = dataset.class_list.classes, dataset.channels
-    if len(model[0]) != len(data[0]) or model[1] != data[1]:
+def _require_same_task(model: tuple[Sequence[SegmentationClass], int], dataset: "Dataset") -> None:
+    """Raise RecipeError where the model has other classes or channels than the data set."""
+    classes, channels = model
+    data = dataset.class_list.classes
+    if len(classes) != len(data) or channels != dataset.channels:
         raise RecipeError(
-            f"the model has {len(model[0])} classes and {model[1]} channels, the data in {dataset.folder} "
-            f"{len(data[0])} and {data[1]}; score it on data of its own kind"
+            f"the model has {len(classes)} classes and {channels} channels, the data in {dataset.folder} "
+            f"{len(data)} and {dataset.channels}; score it on data of its own kind"
         )
+    for own, other in zip(classes, data, strict=True):
+        if own.name != other.name:
+            raise RecipeError(
+                f"class {own.id} is {own.name!r} to the model and {other.name!r} in {dataset.folder}; "
+                "score it on data of its own kind, or give the classes there the model's names"
+            )

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from models.commands.command import Commands
-from models.commands.evaluate import require_same_task
+from models.commands.evaluate import data_of_artefact
+from models.commands.fields import add_recipe_flags, given_fields
 
 
 def add_command(commands: Commands) -> None:
@@ -40,14 +41,18 @@ def add_command(commands: Commands) -> None:
         action="store_true",
         help="take the artefact's own place instead of the next version; not while a server reads it",
     )
+    add_recipe_flags(
+        quantize.add_argument_group("data", "where the folder alone does not say it"),
+        ("split", "layout"),
+    )
 
 
 def _quantize(parsed: argparse.Namespace) -> None:
-    from models.data.reading import read_dataset
+    from models.data.examination import examine
     from models.export.quantize import QuantizeOptions, quantize
 
-    dataset = read_dataset(parsed.data)
-    require_same_task(None, parsed.artefact, dataset)
+    dataset = data_of_artefact(parsed.artefact, parsed.data, given_fields(parsed))
+    examine(dataset, ("val",)).require_sound()
     options = QuantizeOptions(
         images=parsed.images,
         max_drop_points=parsed.max_drop,

@@ -25,6 +25,7 @@ UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 _GRAY_MODES = ("1", "L", "LA", "I", "F")
 _ORIENTATION = 0x0112
+_TIFF_BITS = 258
 
 
 class DatasetError(Exception):
@@ -177,7 +178,14 @@ def read_classes(path: Path) -> ClassList:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Scale 16-bit gray by its bit depth, as the service does; Pillow's own conversion clips it."""
+    """Scale 16-bit gray by its bit depth, as the service does; Pillow's own conversion clips it.
+
+    Raises ValueError for what the service refuses too: 32-bit and floating-point pixels.
+    """
     if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        bits = getattr(image, "tag_v2", {}).get(_TIFF_BITS, (16,))
+        depth = int(bits[0] if isinstance(bits, tuple) else bits)
+        return Image.fromarray((np.asarray(image) >> (depth - 8)).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError("its pixels are of 32 bits; save them with 8 or 16")
     return image

@@ -30,6 +30,7 @@ from models.data.tiles import Tile, draw_tile
 
 _TILES_OF_FAULTS = 24
 _COLOURS_KEPT = 256
+_WHITE = 0xFFFFFF
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,15 @@ class Examination:
         """Whether the data set says what its classes are; where not, two stand in."""
         return not any(finding.kind == "classes" for finding in self.dataset.findings)
 
+    @property
+    def ignores_its_foreground(self) -> bool:
+        """Whether masks of two classes hold 255 and never 1, and 255 is what classes.json ignores."""
+        class_list = self.dataset.class_list
+        if not self.classes_are_known or class_list.ignore != VOID or len(class_list.classes) != 2:
+            return False
+        pixels = np.sum([self.pixels[split] for split in self.splits], axis=0)
+        return bool(pixels[1] == 0 and pixels[VOID] > 0)
+
     def require_sound(self) -> None:
         """Raise DatasetError with the first error, if there is one."""
         if self.errors:
@@ -149,10 +159,17 @@ class Examination:
         if missing:
             text = f"{self.dataset.folder} has no {' and no '.join(missing)} split, which training needs"
             self.findings.append(Finding("warning", "no split", text))
-        if self.classes_are_known:
+        if self.ignores_its_foreground:
+            name = self.dataset.class_list.classes[1].name
+            text = (
+                f"no mask in {self.dataset.folder} holds class 1 ({name}), and 255 is ignored: these look like 0/255 masks, whose 255 "
+                'is to be 1. segtrain check --fix-to writes them so, with "ignore": null'
+            )
+            self.findings.append(Finding("error", "0/255 mask", text))
+        elif self.classes_are_known:
             self.findings += _absent_classes(self)
         gray = sum(count for mode, count in self.modes.items() if is_gray(mode))
-        if self.dataset.channels == 3 and gray:
+        if 0 < gray < self.modes.total():
             text = (
                 f"{gray} of {self.modes.total()} images are gray and the others in colour; all are read as RGB, "
                 "which is right where the model is to see both"
@@ -323,6 +340,16 @@ def _shape_faults(
 
 
 def _colour_fault(sample: Sample, raw: RawMask | None, text: str, class_list: ClassList) -> Finding:
+    if raw is not None and len(class_list.classes) == 2 and is_black_and_white(raw):
+        white = class_list.classes[1].name
+        text = (
+            f"{sample.mask.path} is black and white, as {raw.mode}, where ids are to be 0 and 1 ({white}) in one channel; "
+        ) + (
+            'if white is not what is ignored, set "ignore": null in classes.json, and segtrain check --fix-to writes it so'
+            if class_list.ignore == VOID
+            else "segtrain check --fix-to writes it so"
+        )
+        return Finding("error", "0/255 mask", text)
     if raw is not None and is_gray_in_colour(raw, allowed_ids(class_list)):
         text = (
             f"{sample.mask.path} holds class ids three times over, as {raw.mode}; save one channel (mode L), "
@@ -336,6 +363,11 @@ def is_gray_in_colour(raw: RawMask, allowed: Collection[int]) -> bool:
     """Whether a colour mask holds `allowed` ids three times over."""
     values = _values(raw)
     return all(value % 0x10101 == 0 and value // 0x10101 in allowed for value in values)
+
+
+def is_black_and_white(raw: RawMask) -> bool:
+    """Whether a colour mask holds black and white alone."""
+    return _values(raw) in ({0, _WHITE}, {_WHITE})
 
 
 def allowed_ids(class_list: ClassList) -> set[int]:
@@ -377,7 +409,13 @@ def _absent_classes(examination: Examination) -> Iterator[Finding]:
             for segmentation_class in examination.dataset.class_list.classes
             if examination.pixels[split][segmentation_class.id] == 0
         ]
-        if absent and examination.pixels[split].any():
+        if len(absent) == len(examination.dataset.class_list.classes):
+            if examination.pixels[split].any():
+                text = (
+                    f"every pixel of every mask of {split} is ignored; masks of classes are needed"
+                )
+                yield Finding("error", "nothing but ignored", text)
+        elif absent:
             what = "cannot be learned" if split == "train" else "has no score there"
             yield Finding(
                 "warning",

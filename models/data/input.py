@@ -8,21 +8,29 @@ from numpy.typing import NDArray
 
 from models.data.augmentation import Augmentation
 from models.data.dataset import Sample
+from models.data.memory import memory_bytes
 
 MEMORY_FOR_IMAGES_BYTES = 4 << 30
+MEMORY_SHARE_FOR_IMAGES = 0.25
 
 PixelWeights = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 class SampleReader:
-    """Reads samples by index, and keeps what it decoded while it fits into memory."""
+    """Reads samples by index, and keeps what it decoded up to `most_bytes`; the rest is decoded again each time."""
 
     def __init__(
-        self, samples: Sequence[Sample], channels: int, weights: PixelWeights | None = None
+        self,
+        samples: Sequence[Sample],
+        channels: int,
+        weights: PixelWeights | None = None,
+        *,
+        most_bytes: int,
     ) -> None:
         self._samples = samples
         self._channels = channels
         self._weights = weights
+        self._most_bytes = most_bytes
         self._kept: dict[int, tuple[NDArray[np.generic], ...]] = {}
         self._kept_bytes = 0
 
@@ -39,7 +47,7 @@ class SampleReader:
         if self._weights:
             parts = (*parts, self._weights(mask))
         size = sum(part.nbytes for part in parts)
-        if self._kept_bytes + size <= MEMORY_FOR_IMAGES_BYTES:
+        if self._kept_bytes + size <= self._most_bytes:
             self._kept[int(index)] = parts
             self._kept_bytes += size
         return parts
@@ -82,13 +90,17 @@ def training_batches(
     first_step: int,
     steps: int,
     weights: PixelWeights | None = None,
+    kept_bytes: int | None = None,
 ) -> tf.data.Dataset:
     """Batches `first_step` to `steps` of images float32 (N, h, w, C), masks uint8 (N, h, w) and, with `weights`, their map (N, h, w).
 
+    Decoded images are kept up to `kept_bytes`: if not said, a quarter of the memory, at most 4 GiB.
     Order and views depend on the seed, the step and the sample alone, so a resumed run sees what an unbroken one would.
     """
     order = TrainingOrder(len(samples), batch_size, seed)
-    read = SampleReader(samples, channels, weights)
+    if kept_bytes is None:
+        kept_bytes = min(MEMORY_FOR_IMAGES_BYTES, int(MEMORY_SHARE_FOR_IMAGES * memory_bytes()))
+    read = SampleReader(samples, channels, weights, most_bytes=kept_bytes)
     types = (tf.uint8, tf.uint8, tf.float32) if weights else (tf.uint8, tf.uint8)
     first_epoch, steps_into_it = divmod(first_step, order.steps_per_epoch)
     places_in_epoch = order.steps_per_epoch * batch_size

@@ -78,12 +78,15 @@ def _detected(folder: Path, options: LayoutOptions) -> tuple[LayoutName, Found]:
 
 
 def _channels(splits: dict[str, tuple[Sample, ...]]) -> int:
-    """1 where the first readable image is gray, else 3. The examination says where others differ."""
+    """3 where an image is in colour, else 1; by the files' headers, of every image."""
+    readable = False
     for samples in splits.values():
-        for sample in samples[:20]:
+        for sample in samples:
             try:
                 with Image.open(sample.image) as image:
-                    return 1 if is_gray(image.mode) else 3
+                    if not is_gray(image.mode):
+                        return 3
+                    readable = True
             except UNREADABLE:
                 continue
-    return 3
+    return 1 if readable else 3

@@ -17,11 +17,17 @@ from tqdm import tqdm
 
 from models.contract import SegmentationClass
 from models.data.dataset import VOID, ClassList, DatasetError, Sample, read_picture
-from models.data.examination import Examination, allowed_ids, is_gray_in_colour
+from models.data.examination import (
+    Examination,
+    allowed_ids,
+    is_black_and_white,
+    is_gray_in_colour,
+)
 from models.data.layouts.layout import made_classes
 from models.data.masks import FileMask, Palette, RawMask, class_palette, hex_colour
 from models.data.parallel import read_ahead
 
+_BLACK_AND_WHITE = {0: 0, VOID: 1}
 _MOST_CLASSES = 64  # more values than these are a picture, not a mask
 
 
@@ -44,7 +50,7 @@ class Repair:
 
     def ids(self, mask: FileMask) -> NDArray[np.uint8]:
         """The class ids uint8 (H, W) of a mask file, mended where it needs it. Raises DatasetError."""
-        if mask.is_lossy and self.values == {0: 0, VOID: 1}:
+        if mask.is_lossy and self.values == _BLACK_AND_WHITE:
             cut = mask.read_black_and_white()
             if cut is not None:
                 return cut
@@ -61,6 +67,13 @@ class Repair:
         return mask.ids(raw)
 
     def _ids_of_colours(self, mask: FileMask, raw: RawMask) -> NDArray[np.uint8]:
+        if len(self.class_list.classes) == 2 and is_black_and_white(raw):
+            if self.values != _BLACK_AND_WHITE:
+                raise DatasetError(
+                    f"{mask.path} is black and white, and 255 is what classes.json ignores"
+                )
+            white: NDArray[np.uint8] = (raw.pixels != 0).astype(np.uint8)
+            return white
         if is_gray_in_colour(raw, allowed_ids(self.class_list)):
             return (raw.pixels & 0xFF).astype(np.uint8)
         return FileMask(mask.path, self.palette or mask.palette).ids(raw)
@@ -70,8 +83,10 @@ def offer(examination: Examination) -> Repair | None:
     """The repair that an examination suggests; None where nothing can be guessed."""
     class_list = examination.dataset.class_list
     if examination.classes_are_known:
+        if examination.ignores_its_foreground:
+            class_list = class_list.model_copy(update={"ignore": None})
         binary = len(class_list.classes) == 2 and class_list.ignore != VOID
-        values = {0: 0, VOID: 1} if binary else {}
+        values = _BLACK_AND_WHITE if binary else {}
         return Repair(class_list, values, class_palette(class_list.classes))
     name = examination.dataset.folder.resolve().name
     values_held = sorted(value for colour, value in examination.mask_values if not colour)

@@ -30,7 +30,7 @@ def grouped(samples: Sequence[Sample], folder: Path, pattern: str | None) -> lis
 def divided(
     samples: Mapping[str, Sequence[Sample]], folder: Path, options: SplitOptions
 ) -> dict[str, tuple[Sample, ...]]:
-    """The samples by split. Those without one are divided; a val or test that is missing is taken off train. where there are groups enough.
+    """The samples by split. Those without one are divided; a val or test that is missing is taken off train where there are groups enough.
 
     Raises DatasetError where the group pattern matches nothing.
     """

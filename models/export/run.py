@@ -61,7 +61,15 @@ def export_run(
         _start(recipe),
         _how(recipe),
     )
-    return export_network(network, facts, card, store, version, with_openvino=with_openvino)
+    return export_network(
+        network,
+        facts,
+        card,
+        store,
+        version,
+        recipe=_recipe_text(recipe),
+        with_openvino=with_openvino,
+    )
 
 
 def _architecture(recipe: Recipe) -> str:

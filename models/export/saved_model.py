@@ -23,6 +23,7 @@ from models.architectures.blocks import MirrorPad
 from models.architectures.receptive_field import receptive_field_radius
 from models.contract import (
     MODEL_CARD_PATH,
+    RECIPE_PATH,
     Contract,
     SegmentationClass,
     Training,
@@ -67,11 +68,12 @@ def export_network(
     store: Path,
     version: int | None = None,
     *,
+    recipe: str | None = None,
     with_openvino: bool | None = False,
 ) -> Path:
     """Write `<store>/<name>/<version>` and give its path; without a version, the next one.
 
-    `with_openvino` writes OpenVINO's fp32 files beside the SavedModel, None where it can convert the network. `network` maps pixel values 0–255 (N, H, W, C) to logits (N, H, W, classes). Raises ExportError.
+    `recipe` is that of its training, as TOML. `with_openvino` writes OpenVINO's fp32 files beside the SavedModel, None where it can convert the network. `network` maps pixel values 0–255 (N, H, W, C) to logits (N, H, W, classes). Raises ExportError.
     """
     model_folder = store / facts.name
     model_folder.mkdir(parents=True, exist_ok=True)
@@ -86,6 +88,8 @@ def export_network(
         _verify(network, folder, openvino_file)
         (folder / MODEL_CARD_PATH).parent.mkdir(exist_ok=True)
         (folder / MODEL_CARD_PATH).write_text(card)
+        if recipe is not None:
+            (folder / RECIPE_PATH).write_text(recipe)
         write_contract(folder, _contract(network, facts, folder))
         folder.rename(target)
     return target

@@ -24,7 +24,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Assessment:
-    """The scores of one model on one split, and what they are made of. `seconds` is the time in the model alone."""
+    """The scores of one model on one split, and what they are made of. The rate is that of the model alone."""
 
     dataset: Dataset
     split: str
@@ -32,7 +32,7 @@ class Assessment:
     boundary_f1: float
     calibration: Calibration
     images: tuple[Judged, ...]
-    seconds: float
+    images_per_second: float
     way: str
 
     @property
@@ -95,11 +95,12 @@ def assess(
     """Predict the split once and score it; `way` says how the predictor shows images to the model. Raises DatasetError."""
     classes = len(dataset.class_list.classes)
     confusion, calibration = ConfusionMatrix(classes), Calibration()
-    boundary, images, seconds = BoundaryF1(classes), [], 0.0
+    boundary, images = BoundaryF1(classes), []
+    timed: list[tuple[int, float]] = []  # images, seconds
     for shown in shown_batches(dataset, split, batch_size):
         began = time.perf_counter()
         probabilities = predictor.probabilities(shown.images)
-        seconds += time.perf_counter() - began
+        timed.append((len(shown.samples), time.perf_counter() - began))
         class_maps = probabilities.argmax(axis=-1).astype(np.uint8)
         calibration.add(shown.masks, probabilities)
         for sample, mask, class_map in zip(shown.samples, shown.masks, class_maps, strict=True):
@@ -109,8 +110,14 @@ def assess(
             boundary.add(mask, class_map)
             images.append(Judged(sample, own.scores().mean_iou))
     return Assessment(
-        dataset, split, confusion, boundary.score(), calibration, tuple(images), seconds, way
+        dataset, split, confusion, boundary.score(), calibration, tuple(images), _rate(timed), way
     )
+
+
+def _rate(timed: list[tuple[int, float]]) -> float:
+    """Images a second, without the first batch where there are others: TensorFlow traces in it."""
+    images, seconds = np.sum(timed[1:] or timed, axis=0)
+    return float(images / max(seconds, 1e-9))
 
 
 def _without_nan(value: Any) -> Any:

@@ -20,11 +20,11 @@ from scipy import ndimage
 from models.data.dataset import Dataset, Sample
 from models.data.examination import Examination, examine
 from models.data.input import TrainingOrder
-from models.data.options import LayoutOptions, SplitOptions
+from models.data.memory import memory_bytes
 from models.data.parallel import read_ahead
 from models.data.reading import read_dataset
 from models.training.learner import begun_learner, devices
-from models.training.recipe import Recipe, recipe_of
+from models.training.recipe import Recipe, RecipeError, recipe_of
 
 LOOKED_AT = 60  # masks, at most, for object sizes and symmetry
 ORIENTED = 0.08  # classes whose halves differ by more of all pixels have an up or a left
@@ -66,9 +66,9 @@ def chosen_recipe(
 
     Raises DatasetError, RecipeError and BackboneWeightsError.
     """
-    split = SplitOptions.model_validate(changes.get("split", {}))
-    layout = LayoutOptions.model_validate(changes.get("layout", {}))
-    dataset = read_dataset(folder, split, layout)
+    document = {"name": run_name(folder), "data": str(folder)}
+    given_alone = recipe_of(document, changes)
+    dataset = read_dataset(folder, given_alone.split, given_alone.layout)
     examination = examine(dataset, ("train", "val"))
     examination.require_sound()
     found = fingerprint(dataset, examination)
@@ -80,13 +80,14 @@ def chosen_recipe(
         if choice.field not in given
         and not ("network.name" in given and choice.field.startswith("network."))
     ]
-    document = {"name": run_name(folder), "data": str(folder)}
     recipe = recipe_of(_nested(document, choices), changes)
     if "batch_size" not in given:
         choices.append(_batch(found, recipe))
         recipe = recipe_of(_nested(document, choices), changes)
     if "epochs" not in given:
-        choices += _epochs(found, recipe, len(dataset.split("val")), minutes, given)
+        step, recipe, smaller = _fitting_step(found, recipe, "batch_size" in given)
+        choices = [c for c in choices if not (smaller and c.field == "batch_size")] + smaller
+        choices += _epochs(found, recipe, step, len(dataset.split("val")), minutes, given)
     return recipe_of(_nested(document, choices), changes), choices
 
 
@@ -205,9 +206,9 @@ def _loss(found: Fingerprint) -> list[Choice]:
 
 def _batch(found: Fingerprint, recipe: Recipe) -> Choice:
     height, width = recipe.augmentation.crop
-    features = recipe.network.width if recipe.network.encoder == "plain" else 16
+    features = 16 if recipe.network.encoder == "mobilenet_v2" else recipe.network.width
     image_bytes = height * width * features * BYTES_A_FEATURE
-    memory = MEMORY_SHARE * _memory_bytes()
+    memory = MEMORY_SHARE * memory_bytes()
     fitting = max(int(memory / image_bytes), 1)
     most = (16 if _gpus() else 8) * max(_gpus(), 1)
     batch = min(fitting, most, max(found.images // 4, 1))
@@ -221,12 +222,39 @@ def _batch(found: Fingerprint, recipe: Recipe) -> Choice:
     )
 
 
+def _fitting_step(
+    found: Fingerprint, recipe: Recipe, is_given: bool
+) -> tuple[float, Recipe, list[Choice]]:
+    """The seconds of a step, with the recipe and batch size that the device's memory takes. Raises RecipeError."""
+    asked = recipe.batch_size
+    while True:
+        try:
+            step = _step_seconds(found, recipe)
+            break
+        except tf.errors.ResourceExhaustedError:
+            half = recipe.batch_size // 2 // len(devices()) * len(devices())
+            if is_given or half < 1:
+                raise RecipeError(
+                    f"a step of batch_size {recipe.batch_size} does not fit into the memory of {', '.join(devices())}; "
+                    "set a smaller batch_size, augmentation.crop or network.width"
+                ) from None
+            recipe = recipe.model_copy(update={"batch_size": half})
+    if recipe.batch_size == asked:
+        return step, recipe, []
+    reason = f"{asked} images did not fit into the device's memory"
+    return step, recipe, [Choice("batch_size", recipe.batch_size, reason)]
+
+
 def _epochs(
-    found: Fingerprint, recipe: Recipe, val_images: int, minutes: float, given: Mapping[str, Any]
+    found: Fingerprint,
+    recipe: Recipe,
+    step: float,
+    val_images: int,
+    minutes: float,
+    given: Mapping[str, Any],
 ) -> list[Choice]:
-    """Time a few steps, and choose what the time allows."""
+    """What the time allows, at `step` seconds a step."""
     order = TrainingOrder(found.images, recipe.batch_size, recipe.seed)
-    step = _step_seconds(found, recipe)
     # A prediction is about a third of a step, by the pixel.
     crop = recipe.augmentation.crop[0] * recipe.augmentation.crop[1]
     image = step / recipe.batch_size / 3 * found.size[0] * found.size[1] / crop
@@ -286,10 +314,6 @@ def _gpus() -> int:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0))
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _fields(changes: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

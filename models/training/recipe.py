@@ -20,7 +20,8 @@ class RecipeError(Exception):
 class Recipe(BaseModel):
     """One training, from data to scores."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A model called 2024 is a number to TOML.
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
     name: Annotated[Name, Field(description="the model's name in URLs")]
     data: Annotated[Path, Field(description="the dataset folder")]

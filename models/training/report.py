@@ -26,7 +26,7 @@ from models.training.charts import Line, beside_each_other, line_chart
 from models.training.evaluation import Predictor
 from models.training.run import Run
 
-SHOWN = 3  # pictures of each kind: best, median, worst
+SHOWN = 3  # pictures of each kind at most: best, median, worst
 
 
 def write_report(
@@ -35,7 +35,9 @@ def write_report(
     """Write `path` (HTML) and beside it the same name with .json; a run adds its curves."""
     title = f"{name} on {assessment.split}"
     data = assessment.dataset.class_list.name
-    lead = f"{len(assessment.images)} images of {data}, shown to the model {assessment.way}."
+    count = len(assessment.images)
+    images = "1 image" if count == 1 else f"{count} images"
+    lead = f"{images} of {data}, shown to the model {assessment.way}."
     sections = [
         Section("Scores", [Facts(_facts(assessment)), Text(_SCORES)]),
         *([Section("Training", _curves(run))] if run and run.metrics() else []),
@@ -68,8 +70,7 @@ def _facts(assessment: Assessment) -> list[tuple[str, str]]:
         (_fraction(value), name.replace("_", " ").replace("iou", "IoU").replace("f1", "F1"))
         for name, value in assessment.summary().items()
     ]
-    rate = len(assessment.images) / max(assessment.seconds, 1e-9)
-    return [*named, (f"{rate:.1f}", "images a second, model alone")]
+    return [*named, (f"{assessment.images_per_second:.1f}", "images a second, model alone")]
 
 
 def _curves(run: Run) -> list[Block]:
@@ -141,19 +142,23 @@ def _predictions(assessment: Assessment, predictor: Predictor) -> list[Block]:
         (judged for judged in assessment.images if math.isfinite(judged.mean_iou)),
         key=lambda judged: -judged.mean_iou,
     )
-    middle = max((len(ranked) - SHOWN) // 2, 0)
+    shown = max(1, min(SHOWN, len(ranked) // 3))
+    middle = (len(ranked) - shown) // 2
     kinds: dict[str, Sequence[Judged]] = {
-        "best": ranked[:SHOWN],
-        "median": ranked[middle : middle + SHOWN],
-        "worst": ranked[-SHOWN:],
+        "best": ranked[:shown],
+        "median": ranked[middle : middle + shown],
+        "worst": ranked[-shown:],
     }
+    picked: dict[Judged, list[str]] = {}  # of one or two images, one is of several kinds
+    for kind, those in kinds.items():
+        for judged in those:
+            picked.setdefault(judged, []).append(kind)
     figures = [
         Figure(
             _strip(assessment, predictor, judged),
-            f"{kind}: {judged.sample.image.name}, mean IoU {judged.mean_iou:.3f}",
+            f"{', '.join(names)}: {judged.sample.image.name}, mean IoU {judged.mean_iou:.3f}",
         )
-        for kind, shown in kinds.items()
-        for judged in shown
+        for judged, names in picked.items()
     ]
     classes = assessment.dataset.class_list.classes
     return [Text(_PREDICTIONS), Legend(classes), Gallery(figures, least_width=520)]

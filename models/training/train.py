@@ -42,7 +42,8 @@ def train(recipe: Recipe, folder: Path, notes: Sequence[str] = ()) -> RunState:
     BackboneWeightsError and TrainingError; KeyboardInterrupt after Ctrl-C or SIGTERM, once a checkpoint is kept.
     """
     run = Run.begin(folder, recipe, notes)
-    if _is_over(recipe, run.state):
+    report = run.folder / "report.html"
+    if _is_over(recipe, run.state) and report.is_file():
         return run.state
     dataset = read_dataset(recipe.data, recipe.split, recipe.layout)
     examination = examine(
@@ -67,7 +68,7 @@ def train(recipe: Recipe, folder: Path, notes: Sequence[str] = ()) -> RunState:
         Training(run, dataset, learner, order, stop).go_on()
     predictor = network_predictor(load_network(run.folder / BEST))
     assessment = assess(predictor, dataset, "val", batch_size=recipe.batch_size)
-    write_report(run.folder / "report.html", assessment, predictor, recipe.name, run)
+    write_report(report, assessment, predictor, recipe.name, run)
     return run.state
 
 

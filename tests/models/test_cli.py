@@ -66,7 +66,7 @@ def test_tensorboard_finds_the_scalars(run_folder: Path) -> None:
     assert {plugin for *_, plugin in losses} == {"scalars"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_stopped_run_goes_on_to_the_same_end(
     number: signal.Signals,
     run_folder: Path,
@@ -132,6 +132,64 @@ def test_a_finished_run_is_not_trained_again(run_folder: Path, recipe_file: Path
     assert (run_folder / LAST).stat().st_mtime_ns == before
 
 
+def test_a_report_that_a_killed_run_left_out_is_made_by_the_same_command(
+    run_folder: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "killed"
+    shutil.copytree(run_folder, folder)
+    for report in folder.glob("report.*"):
+        report.unlink()
+    assert main(["train", str(recipe_file), "--run", str(folder)]) == 0
+    reports = [json.loads((run / "report.json").read_text()) for run in (run_folder, folder)]
+    assert reports[0] == reports[1]
+    assert "<h2>Training</h2>" in (folder / "report.html").read_text()
+
+
+def test_patience_ends_a_run_that_gets_no_better(recipe_file: Path, tmp_path: Path) -> None:
+    """At a rate that changes nothing, the second epoch is no better than the first."""
+    folder = tmp_path / "patient"
+    command = ["train", str(recipe_file), "--run", str(folder), "--epochs", "9", "--patience", "1"]
+    still = [
+        "--optimizer.learning_rate",
+        "1e-20",
+        "--optimizer.weight_decay",
+        "0",
+        "--average",
+        "0.9",
+    ]
+    assert main([*command, *still]) == 0
+    state = Run.open(folder).state
+    assert state.epochs_done == state.best_epoch + 1 < 9
+
+
+def test_a_border_weight_is_learned_with(recipe_file: Path, tmp_path: Path) -> None:
+    runs = [tmp_path / weight for weight in ("0", "10")]
+    for run in runs:
+        command = ["train", str(recipe_file), "--run", str(run), "--epochs", "1"]
+        assert main([*command, "--loss.border_weight", run.name]) == 0
+    losses = [float(rows(run)[0]["loss"]) for run in runs]
+    assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("--split.fraction", "2", "split.fraction: Input should be less than 1"),
+        ("--layout.name", "mine", "layout.name: Input should be"),
+        ("--name", "a/b", "name: "),
+    ],
+)
+def test_a_wrong_field_for_a_folder_of_data_is_one_sentence(
+    option: str, value: str, sentence: str, dataset_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(dataset_folder), option, value]) == 1
+    assert capsys.readouterr().err.startswith(f"segtrain: {sentence}")
+
+
+def test_a_number_may_be_a_models_name(recipe_file: Path) -> None:
+    assert read_recipe(recipe_file, {"name": 2024}).name == "2024"
+
+
 def test_a_run_folder_of_another_recipe_is_refused(
     run_folder: Path, recipe_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -172,6 +230,58 @@ def test_a_model_is_not_scored_on_data_of_another_kind(
     gray = write_dataset(tmp_path / "gray", {"val": 1}, gray=True)
     assert main(["evaluate", str(artefact), "--data", str(gray)]) == 1
     assert "3 classes and 3 channels" in capsys.readouterr().err
+
+
+def test_a_model_is_not_scored_on_classes_in_another_order(
+    artefact: Path,
+    run_folder: Path,
+    own_dataset_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = own_dataset_folder / "classes.json"
+    document = json.loads(path.read_text())
+    names = [entry["name"] for entry in document["classes"]]
+    for entry, name in zip(document["classes"], [names[0], names[2], names[1]], strict=True):
+        entry["name"] = name
+    path.write_text(json.dumps(document))
+    for model in (artefact, run_folder):
+        assert main(["evaluate", str(model), "--data", str(own_dataset_folder)]) == 1
+        assert "class 1 is 'red' to the model and 'blue' in" in capsys.readouterr().err
+
+
+def test_masks_are_examined_before_they_are_scored_on(
+    artefact: Path, own_dataset_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = own_dataset_folder / "masks" / "val" / "0.png"
+    Image.fromarray(np.full_like(np.asarray(Image.open(path)), 77)).save(path)
+    assert main(["evaluate", str(artefact), "--data", str(own_dataset_folder)]) == 1
+    assert "holds the value 77" in capsys.readouterr().err
+
+
+def test_an_exported_model_is_scored_on_the_images_that_its_training_held_back(
+    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a folder without splits; the flags may say another division."""
+    whole = write_dataset(tmp_path / "whole", {"train": 12})
+    for part in ("images", "masks"):
+        for path in (whole / part / "train").iterdir():
+            path.rename(whole / part / path.name)
+        (whole / part / "train").rmdir()
+    run, store = tmp_path / "run", tmp_path / "store"
+    command = ["train", str(recipe_file), "--data", str(whole), "--run", str(run)]
+    assert main([*command, "--epochs", "1", "--split.seed", "7", "--split.fraction", "0.4"]) == 0
+    assert main(["export", str(run), "--store", str(store)]) == 0
+    artefact = store / "rectangles" / "1"
+
+    def scored(model: Path, *options: str) -> set[str]:
+        capsys.readouterr()
+        assert main(["evaluate", str(model), "--json", *options]) == 0
+        return set(json.loads(capsys.readouterr().out)["images"])
+
+    held_back = scored(run)
+    assert scored(artefact, "--data", str(whole)) == held_back
+    assert scored(run, "--data", str(whole)) == held_back
+    assert scored(artefact, "--data", str(whole), "--split.seed", "8") != held_back
 
 
 def test_scores_on_other_data_do_not_reach_the_card(
@@ -253,8 +363,9 @@ def test_a_run_and_a_saved_model_get_a_report_to_look_at(
     of_run = (run_folder / "report.html").read_text()  # written at the end of the training
     for heading in ("Scores", "Training", "Classes", "Confusion", "Calibration", "Predictions"):
         assert f"<h2>{heading}</h2>" in of_run
-    assert of_run.count("data:image/jpeg;base64,") == 9  # three best, median and worst
-    assert "worst: " in of_run
+    assert of_run.count("data:image/jpeg;base64,") == 3  # of three images, each once
+    for kind in ("best: ", "median: ", "worst: "):
+        assert of_run.count(f"<figcaption>{kind}") == 1
     page = tmp_path / "flipped.html"
     command = ["evaluate", str(artefact), "--data", str(dataset_folder), "--split", "val"]
     assert main([*command, "--flip", "--window", "32,32", "--report", str(page)]) == 0

@@ -25,7 +25,7 @@ from models.data.dataset import (
     unreadable,
 )
 from models.data.layouts.class_files import VOID_NAMES
-from models.data.layouts.layout import UNSPLIT, Found, made_classes, split_name
+from models.data.layouts.layout import UNSPLIT, Found, images_in, made_classes, split_name
 from models.data.options import LayoutOptions
 
 _BACKGROUND_NAMES = frozenset({"_background_", "background"})
@@ -123,13 +123,17 @@ DRAW: dict[str, Callable[[ImageDraw.ImageDraw, Image.Image, Shape], None]] = {
 def find_labelme(folder: Path, options: LayoutOptions) -> Found | None:  # noqa: ARG001
     """Read the shapes of every JSON file. Raises DatasetError where one does not hold together."""
     paths = [path for path in sorted(folder.rglob("*.json")) if path.name != "classes.json"]
-    if not paths or _document(paths[0]) is None:
-        return None
     documents = {path: document for path in paths if (document := _document(path)) is not None}
+    if not documents:
+        return None
     class_list = _classes(folder, documents)
     found = Found(class_list)
     for path, document in documents.items():
         _add_document(found, folder, path, document)
+    used = {sample.image.resolve() for samples in found.samples.values() for sample in samples}
+    for image in (i for parent in {path.parent for path in documents} for i in images_in(parent)):
+        if image.resolve() not in used:
+            found.warning("no shapes", f"{image} has no JSON of shapes and is left out")
     return found
 
 

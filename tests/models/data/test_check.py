@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from models.cli import main
+from models.data.dataset import read_image
 from models.data.reading import read_dataset
 from tests.models.conftest import CLASSES, scene, write_dataset
+from tests.pictures import twelve_bit_tiff
 
 TWO_CLASSES = [CLASSES[0], {"id": 1, "name": "thing <b>", "color": "#e53935"}]
 
@@ -150,6 +152,78 @@ def test_masks_of_0_and_255_without_a_class_list_are_offered_one(
     assert main(["check", "mended"]) == 0
     names = [c.name for c in read_dataset(Path("mended")).class_list.classes]
     assert names == ["background", "foreground"]
+
+
+@pytest.mark.parametrize("ignore", [None, 255])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_masks_of_0_and_255_are_found_and_mended_whatever_is_ignored(
+    ignore: int | None, channels: int, cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_classes(cells, ignore)
+    for path in (cells / "masks").rglob("*.png"):
+        change_mask(path, lambda mask: (np.stack([mask] * 3, -1) if channels == 3 else mask) * 255)
+    assert main(["check", str(cells)]) == 1
+    said = capsys.readouterr().out
+    assert (
+        "0/255 masks"
+        if channels == 1 and ignore
+        else "0/255 mask"
+        if channels == 1
+        else "black and white"
+    ) in said
+    if channels == 3 and ignore:  # white might as well be what is ignored, as these say
+        assert '"ignore": null' in said
+        assert main(["check", str(cells), "--fix-to", "mended"]) == 1
+        assert "nothing could be mended" in capsys.readouterr().err
+        return
+    assert main(["check", str(cells), "--fix-to", "mended"]) == 0
+    assert main(["check", "mended"]) == 0
+    original = np.asarray(Image.open(cells / "masks" / "val" / "0.png").convert("L")) // 255
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(Path("mended", "masks", "val", "0.png"))), original
+    )
+    assert read_dataset(Path("mended")).class_list.ignore is None
+
+
+def test_a_split_that_is_all_ignored_is_an_error(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_classes(cells, ignore=9)
+    for path in (cells / "masks" / "val").iterdir():
+        change_mask(path, lambda mask: np.full_like(mask, 9))
+    assert main(["check", str(cells)]) == 1
+    assert "every pixel of every mask of val is ignored" in capsys.readouterr().out
+
+
+def test_one_colour_picture_among_gray_ones_makes_all_of_them_colour(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = sorted((cells / "images").rglob("*.png"))
+    for path in paths[:-1]:
+        Image.open(path).convert("L").save(path)
+    assert read_dataset(cells).channels == 3
+    assert main(["check", str(cells)]) == 0
+    assert "14 of 15 images are gray and the others in colour" in capsys.readouterr().out
+
+
+def test_gray_of_many_bits_is_scaled_by_its_depth(tmp_path: Path) -> None:
+    path = tmp_path / "deep.tif"
+    Image.fromarray(np.array([[0xFFF0, 0x0100]], np.uint16)).save(path)
+    assert read_image(path, 1)[..., 0].tolist() == [[0xFF, 0x01]]
+    path.write_bytes(twelve_bit_tiff())
+    assert read_image(path, 1)[..., 0].tolist() == [[0xFF, 0x01]]
+
+
+def test_pixels_that_the_service_refuses_are_no_image_to_learn_from(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = cells / "images" / "train" / "0.png"
+    Image.fromarray(np.random.default_rng(0).random((40, 56), np.float32)).save(
+        path.with_suffix(".tif")
+    )
+    path.unlink()
+    assert main(["check", str(cells)]) == 1
+    assert "0.tif cannot be read (its pixels are of 32 bits" in capsys.readouterr().out
 
 
 def test_colours_without_a_palette_are_offered_as_classes(

@@ -7,7 +7,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.data.augmentation import MIDDLE_GRAY, Augmentation
-from models.data.dataset import VOID, read_image
+from models.data.dataset import VOID, Sample, read_image
 from models.data.input import SampleReader, TrainingOrder, training_batches
 from models.data.options import AugmentationOptions
 from models.data.reading import read_dataset
@@ -39,7 +39,8 @@ def batches(
     return [(image.numpy(), mask.numpy()) for image, mask in stream]
 
 
-def test_an_epoch_sees_every_sample_and_fills_its_last_batch(dataset_folder: Path) -> None:
+def test_the_batches_of_each_epoch_are_full(dataset_folder: Path) -> None:
+    """Eight samples are three batches of three; which samples they are is tested below."""
     assert [image.shape for image, _ in batches(dataset_folder, 0, 6)] == [(3, 32, 48, 3)] * 6
 
 
@@ -71,6 +72,58 @@ def test_the_order_knows_what_each_batch_holds(dataset_folder: Path) -> None:
 def test_another_seed_gives_other_views(dataset_folder: Path) -> None:
     first, second = batches(dataset_folder, 0, 3, seed=1), batches(dataset_folder, 0, 3, seed=2)
     assert not np.array_equal(first[0][0], second[0][0])
+
+
+def test_no_more_is_kept_decoded_than_is_allowed(
+    dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = read_dataset(dataset_folder).split("train")
+    sizes = [image.nbytes + mask.nbytes for image, mask in (sample.read(3) for sample in samples)]
+    read = SampleReader(samples, 3, most_bytes=sizes[0] + sizes[1])
+    first = [read(index) for index in (0, 1, 2)]
+    monkeypatch.setattr(Sample, "read", lambda *_: "decoded again")
+    assert read(0) is first[0]
+    assert read(1) is first[1]
+    with pytest.raises(ValueError, match="unpack"):
+        read(2)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"flip": True},
+        {"vertical_flip": True},
+        {"quarter_turns": True},
+        {"rotation": 30.0},
+        {"elastic": 5.0},
+        {"scale": (0.6, 1.6)},
+        {"brightness": 0.3},
+        {"contrast": 0.3},
+        {"saturation": 0.5},
+        {"hue": 0.2},
+        {"blur": 3.0},
+        {"noise": 0.1},
+    ],
+    ids=lambda option: next(iter(option)),
+)
+def test_each_augmentation_changes_some_views_and_none_of_it_changes_none(
+    option: dict[str, Any],
+) -> None:
+    image, mask = scene(5, 48, 48)
+
+    def views(**options: Any) -> list[NDArray[np.float32]]:
+        augment = Augmentation(
+            AugmentationOptions(**{"flip": False, "crop": (48, 48)} | options), 3
+        )
+        seeds = (tf.constant([1, step]) for step in range(4))
+        return [
+            np.asarray(augment(tf.constant(image), tf.constant(mask), seed)[0]) for seed in seeds
+        ]
+
+    plain = views()
+    assert all(np.array_equal(view, image) for view in plain)
+    differences = [np.abs(view - image).mean() for view in views(**option)]
+    assert max(differences) > 1
 
 
 GEOMETRY = AugmentationOptions(
@@ -215,5 +268,5 @@ def test_an_image_smaller_than_the_crop_is_surrounded_by_void_or_its_mirror_imag
 
 def test_a_reader_decodes_each_sample_once(dataset_folder: Path) -> None:
     dataset = read_dataset(dataset_folder)
-    read = SampleReader(dataset.split("train"), 3)
+    read = SampleReader(dataset.split("train"), 3, most_bytes=1 << 20)
     assert read(4)[0] is read(4)[0]

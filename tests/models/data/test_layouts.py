@@ -267,6 +267,18 @@ def test_labelme_draws_every_kind_of_shape_in_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(mask[~rim], expected[~rim])
 
 
+def test_labelme_is_found_beside_other_json_and_tells_of_images_without_one(tmp_path: Path) -> None:
+    (tmp_path / "0-settings.json").write_text('{"tool": "labelme"}')
+    for name in ("a", "b"):
+        Image.new("RGB", (40, 30)).save(tmp_path / f"{name}.jpg")
+    (tmp_path / "a.json").write_text(labelme([shape("tree", "rectangle", [(0, 0), (4, 4)])]))
+    dataset = find_dataset(tmp_path)
+    assert dataset.layout == "labelme"
+    assert [finding.text for finding in dataset.findings] == [
+        f"{tmp_path / 'b.jpg'} has no JSON of shapes and is left out"
+    ]
+
+
 def test_labelme_lines_are_as_wide_as_labelme_draws_them(tmp_path: Path) -> None:
     picture(tmp_path / "a.jpg", (40, 30))
     (tmp_path / "a.json").write_text(labelme([shape("crack", "line", [(0, 15), (39, 15)])]))

@@ -4,11 +4,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from models.data.examination import examine
 from models.data.reading import read_dataset
-from models.training.choice import Fingerprint, chosen_by_data, fingerprint, run_name
+from models.training import choice
+from models.training.choice import (
+    Fingerprint,
+    chosen_by_data,
+    chosen_recipe,
+    fingerprint,
+    run_name,
+)
+from models.training.recipe import Recipe, RecipeError
 from tests.models.conftest import write_dataset
 
 CELLS = Fingerprint(
@@ -23,7 +32,7 @@ CELLS = Fingerprint(
 
 
 def chosen(found: Fingerprint, weights: str | None = None) -> dict[str, Any]:
-    return {choice.field: choice.value for choice in chosen_by_data(found, weights)}
+    return {chosen.field: chosen.value for chosen in chosen_by_data(found, weights)}
 
 
 def test_the_fingerprint_measures_sizes_regions_and_halves(tmp_path: Path) -> None:
@@ -79,8 +88,27 @@ def test_the_crop_is_no_larger_than_the_pictures_and_colour_is_changed_where_the
     assert "augmentation.saturation" in chosen(replace(CELLS, channels=3))
 
 
-def test_every_choice_has_a_reason() -> None:
-    assert all(choice.reason for choice in chosen_by_data(CELLS, None))
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(
+    dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def step(_: Fingerprint, recipe: Recipe) -> float:
+        tried.append(recipe.batch_size)
+        if recipe.batch_size > fits:
+            raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+        return 0.1
+
+    monkeypatch.setattr(choice, "_step_seconds", step)
+    fits = 1
+    recipe, choices = chosen_recipe(dataset_folder, 1, {})
+    assert (tried, recipe.batch_size) == ([2, 1], 1)
+    assert [c.reason for c in choices if c.field == "batch_size"] == [
+        "2 images did not fit into the device's memory"
+    ]
+    fits = 0
+    with pytest.raises(RecipeError, match="set a smaller batch_size"):
+        chosen_recipe(dataset_folder, 1, {})
 
 
 def test_a_folders_name_becomes_a_models_name() -> None:

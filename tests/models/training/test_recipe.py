@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from models.commands.train import recipe_fields, shown
+from models.commands.fields import recipe_fields, shown
 from models.training.options import LossTerm
 from models.training.recipe import Recipe, RecipeError, read_recipe
 

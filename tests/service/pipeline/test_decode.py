@@ -20,6 +20,7 @@ from service.pipeline.errors import (
     UnreadableImageError,
     UnsupportedImageTypeError,
 )
+from tests.pictures import twelve_bit_tiff
 
 LIMIT = 1_000_000
 HEIGHT, WIDTH = 24, 40
@@ -131,19 +132,7 @@ def test_sixteen_bit_gray_tiffs_of_both_byte_orders_agree(order: str) -> None:
 
 
 def test_twelve_bit_gray_is_scaled_by_its_twelve_bits() -> None:
-    pixels = bytes([0xFF, 0xF0, 0x10])  # two pixels: 0xFFF and 0x010
-    entries = [(256, 3, 1, 2), (257, 3, 1, 1), (258, 3, 1, 12), (259, 3, 1, 1), (262, 3, 1, 1)]
-    entries += [(273, 4, 1, 8), (277, 3, 1, 1), (278, 3, 1, 1), (279, 4, 1, 3)]
-    directory = b"".join(struct.pack("<HHII", *entry) for entry in entries)
-    body = (
-        struct.pack("<2sHI", b"II", 42, 12)
-        + pixels
-        + b"\0"
-        + struct.pack("<H", len(entries))
-        + directory
-        + b"\0" * 4
-    )
-    assert decode(body, 1, LIMIT)[..., 0].tolist() == [[0xFF, 0x01]]
+    assert decode(twelve_bit_tiff(), 1, LIMIT)[..., 0].tolist() == [[0xFF, 0x01]]
 
 
 def test_sixteen_bit_colour_keeps_its_upper_bytes() -> None:
