@@ -1,7 +1,6 @@
 """`segtrain`: one module in `models/commands` a command."""
 
 import argparse
-import os
 import sys
 
 from models.commands import adopt, check, evaluate, export, networks, quantize, train
@@ -13,7 +12,6 @@ COMMANDS = (check, networks, train, evaluate, export, quantize, adopt)
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; exit code 0 when it did what was asked, 1 with a sentence where it could not."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     parsed = _parser().parse_args(arguments)
     try:
         parsed.run_command(parsed)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from models.commands.command import DEFAULT_STORE, Commands
+from models.commands.command import DEFAULT_STORE, Commands, import_tensorflow
 from models.export.adopt_options import (
     AdoptOptions,
     AxisOrder,
@@ -65,6 +65,7 @@ def add_command(commands: Commands) -> None:
 def _adopt(parsed: argparse.Namespace) -> None:
     options = _options(parsed)
 
+    import_tensorflow()
     from models.export.adopt import (
         adopted_card,
         adopted_facts,

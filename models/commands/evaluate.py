@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from models.commands.command import Commands
+from models.commands.command import Commands, import_tensorflow
 from models.commands.fields import add_recipe_flags, data_options, given_fields
 from models.contract import (
     RECIPE_PATH,
@@ -70,6 +70,7 @@ def _window(text: str) -> tuple[int, int]:
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:
+    import_tensorflow()
     from models.data.examination import examine
     from models.training.assessment import assess
     from models.training.report import write_report

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from models.commands.command import DEFAULT_STORE, Commands
+from models.commands.command import DEFAULT_STORE, Commands, import_tensorflow
 
 
 def add_command(commands: Commands) -> None:
@@ -22,6 +22,7 @@ def add_command(commands: Commands) -> None:
 
 
 def _export(parsed: argparse.Namespace) -> None:
+    import_tensorflow()
     from models.export.run import export_run
 
     artefact = export_run(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from models.architectures.options import CHOICES, NetworkOptions
-from models.commands.command import Commands
+from models.commands.command import Commands, import_tensorflow
 from models.training.recipe import RecipeError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def _networks(parsed: argparse.Namespace) -> None:
     names = [parsed.name] if parsed.name else list(CHOICES)
     options = [_options(name, parsed) for name in names]
 
+    import_tensorflow()
     from models.architectures.outline import describe
 
     facts = [describe(one, parsed.classes, parsed.channels) for one in options]

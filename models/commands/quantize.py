@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from models.commands.command import Commands
+from models.commands.command import Commands, import_tensorflow
 from models.commands.evaluate import data_of_artefact
 from models.commands.fields import add_recipe_flags, given_fields
 
@@ -48,6 +48,7 @@ def add_command(commands: Commands) -> None:
 
 
 def _quantize(parsed: argparse.Namespace) -> None:
+    import_tensorflow()
     from models.data.examination import examine
     from models.export.quantize import QuantizeOptions, quantize
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from models.commands.command import Commands
+from models.commands.command import Commands, import_tensorflow
 from models.commands.fields import add_recipe_flags, given_fields, shown
 from models.training.recipe import Recipe, read_recipe
 
@@ -46,6 +46,7 @@ def _train(parsed: argparse.Namespace) -> None:
     else:
         recipe, notes = read_recipe(parsed.recipe, changes), []
 
+    import_tensorflow()
     from models.training.train import train
 
     folder = parsed.run or Path("runs") / recipe.name
@@ -61,6 +62,7 @@ def _recipe_for_data(
     parsed: argparse.Namespace, changes: dict[str, Any]
 ) -> tuple[Recipe, list[str]]:
     """The recipe that an earlier call chose for this data, or a new one and the reasons for it."""
+    import_tensorflow()
     from models.training.choice import chosen_recipe, run_name
     from models.training.run import RECIPE, Run, is_run
 

@@ -1,6 +1,8 @@
 """`segtrain networks`, and a finer FCN that starts from a coarser one's run."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +98,11 @@ def test_a_finer_fcn_starts_from_the_run_of_a_coarser_one(
         finer.get_layer("fc7").kernel, coarser.get_layer("fc7").kernel, atol=1e-6
     )
     assert np.abs(finer.get_layer("score_pool4").kernel).max() < 1e-6
+
+
+def test_nothing_but_the_answer_is_printed() -> None:
+    """TensorFlow would write its notes between."""
+    command = [sys.executable, "-m", "models.cli", "networks", "unet", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)
+    assert done.stderr == ""
