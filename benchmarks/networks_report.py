@@ -4,10 +4,10 @@
 """
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
+from benchmarks.tables import markdown, with_table
 from models.architectures.options import CHOICES, NetworkName, Upsampling
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +49,7 @@ def matrix(networks: dict[str, Row]) -> str:
         ]
         for name in CHOICES
     ]
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def long_table(networks: dict[str, Row]) -> str:
@@ -67,7 +67,7 @@ def long_table(networks: dict[str, Row]) -> str:
         ]
         for title, row in ranked
     ]
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def segnet_order(networks: dict[str, Row]) -> str:
@@ -77,7 +77,7 @@ def segnet_order(networks: dict[str, Row]) -> str:
         [text, f"{iou} / {f1}", f"`{name} {way}`", _scores(networks, name, way)]
         for text, iou, f1, name, way in SEGNET_TABLE
     ]
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def ideas_table(networks: dict[str, Row]) -> str:
@@ -93,7 +93,7 @@ def ideas_table(networks: dict[str, Row]) -> str:
         ]
         for title, row in networks.items()
     ]
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def tables() -> dict[tuple[Path, str], str]:
@@ -105,12 +105,6 @@ def tables() -> dict[tuple[Path, str], str]:
         TABLES["SegNet's order"]: segnet_order(networks),
         TABLES["unet_mobile"]: ideas_table(ideas),
     }
-
-
-def with_table(page: str, mark: str, table: str) -> str:
-    """The page with the text between `<!-- mark -->` and `<!-- /mark -->` replaced."""
-    pattern = rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)"
-    return re.sub(pattern, lambda match: f"{match[1]}{table}\n{match[2]}", page, flags=re.DOTALL)
 
 
 def _scores(networks: dict[str, Row], name: NetworkName, way: Upsampling) -> str:
@@ -125,11 +119,6 @@ def _size(networks: dict[str, Row], name: NetworkName) -> tuple[str, str]:
     if own is None:
         return "–", "–"
     return f"{own['parameters'] / 1e6:.2f} M", f"{own['milliseconds']:.0f}"
-
-
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def _read(name: str) -> dict[str, Row]:

@@ -1,0 +1,48 @@
+"""Write the table of scores into README.md from benchmarks/results/scores.json. Not a benchmark itself.
+
+.venv/bin/python -m benchmarks.scores_report
+"""
+
+from pathlib import Path
+
+from benchmarks.scores import HEADLINES, RECIPES, Document, read_results
+from benchmarks.tables import markdown, with_table
+from models.training.recipe import read_recipe
+
+README = Path(__file__).parents[1] / "README.md"
+MARK = "scores"
+
+
+def table(results: dict[str, Document]) -> str:
+    """One row a recipe; seeds after the first in the same cell."""
+    head = ["recipe", "data", "score", "val", "test", "published", "minutes"]
+    rows = []
+    for name, headline in HEADLINES.items():
+        recipe = read_recipe(RECIPES / f"{name}.toml")
+        runs = [result for result in results.values() if result["recipe"] == name]
+        rows.append(
+            [
+                f"[{name}](models/recipes/{name}.toml)",
+                f"`{recipe.data}`",
+                headline.label,
+                *(scores(name, runs, split) for split in ("val", "test")),
+                headline.published,
+                ", ".join(f"{run['minutes']:.0f}" for run in runs),
+            ]
+        )
+    return markdown(head, rows)
+
+
+def scores(name: str, runs: list[Document], split: str) -> str:
+    """The headline score of each seed, to three places."""
+    documents = [run["scores"][split] for run in runs if split in run["scores"]]
+    return ", ".join(f"{HEADLINES[name].of(document):.3f}" for document in documents) or "–"
+
+
+def main() -> None:
+    """Write the table into its page."""
+    README.write_text(with_table(README.read_text(), MARK, table(read_results())))
+
+
+if __name__ == "__main__":
+    main()
