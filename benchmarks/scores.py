@@ -49,9 +49,12 @@ class Headline:
             self.metric == "mean IoU of the classes there"
         ):  # without those that the class maps alone hold
             accuracy = document["class_accuracy"]
-            return statistics.mean(
-                iou for name, iou in document["class_iou"].items() if accuracy[name] is not None
-            )
+            there = [
+                float(iou)
+                for name, iou in document["class_iou"].items()
+                if accuracy[name] is not None
+            ]
+            return statistics.mean(there)
         return float(document[{"mean IoU": "mean_iou", "pixel error": "pixel_error"}[self.metric]])
 
 
