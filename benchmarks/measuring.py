@@ -49,10 +49,15 @@ class Run:
         }
         text = json.dumps(_rounded(record), indent=1) + "\n"
         self.results.mkdir(parents=True, exist_ok=True)
-        part = self.results / f".{name}.json.part"
-        part.write_text(text)
-        part.replace(self.results / f"{name}.json")
+        write_whole(self.results / f"{name}.json", text)
         print(text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write beside and rename."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(text)
+    beside.replace(path)
 
 
 def begin(description: str | None, arguments: Sequence[str] | None = None) -> Run:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.measuring import write_whole
 from models.architectures.networks import build_network
 from models.architectures.options import CHOICES, NetworkName, Upsampling
 from models.data.dataset import Dataset
@@ -187,10 +188,8 @@ def read_results(path: Path, budget: Budget) -> dict[str, Any]:
 
 
 def write(path: Path, results: dict[str, Any]) -> None:
-    """Write beside and rename."""
-    beside = path.with_suffix(".partial")
-    beside.write_text(json.dumps(results, indent=2) + "\n")
-    beside.replace(path)
+    """Keep the results, whole or as they were."""
+    write_whole(path, json.dumps(results, indent=2) + "\n")
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.measuring import describe_machine
+from benchmarks.measuring import describe_machine, write_whole
 from models.training.recipe import read_recipe
 from models.training.run import Run
 
@@ -45,9 +45,8 @@ class Headline:
         if self.class_name:
             kind = {"IoU": "class_iou", "F1": "class_dice"}[self.metric]
             return float(document[kind][self.class_name])
-        if (
-            self.metric == "mean IoU of the classes there"
-        ):  # without those that the class maps alone hold
+        if self.metric == "mean IoU of the classes there":
+            # A class that the class maps alone hold has an IoU, 0, and no accuracy.
             accuracy = document["class_accuracy"]
             there = [
                 float(iou)
@@ -133,9 +132,7 @@ def main() -> None:
     for recipe in parsed.only:
         result = score(recipe, parsed.seed, parsed.data, parsed.backbone, parsed.runs)
         results = read_results(parsed.results) | {f"{recipe} {parsed.seed}": result}
-        beside = parsed.results.with_suffix(".partial")
-        beside.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
-        beside.replace(parsed.results)
+        write_whole(parsed.results, json.dumps(dict(sorted(results.items())), indent=1) + "\n")
         headline = HEADLINES[recipe]
         shown = ", ".join(f"{s} {headline.of(d):.3f}" for s, d in result["scores"].items())
         print(

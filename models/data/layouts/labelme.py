@@ -25,7 +25,7 @@ from models.data.dataset import (
     unreadable,
 )
 from models.data.layouts.class_files import VOID_NAMES
-from models.data.layouts.layout import UNSPLIT, Found, images_in, made_classes, split_name
+from models.data.layouts.layout import UNSPLIT, Found, images_below, made_classes, split_name
 from models.data.options import LayoutOptions
 
 _BACKGROUND_NAMES = frozenset({"_background_", "background"})
@@ -131,8 +131,9 @@ def find_labelme(folder: Path, options: LayoutOptions) -> Found | None:  # noqa:
     for path, document in documents.items():
         _add_document(found, folder, path, document)
     used = {sample.image.resolve() for samples in found.samples.values() for sample in samples}
-    for image in (i for parent in {path.parent for path in documents} for i in images_in(parent)):
-        if image.resolve() not in used:
+    folders = {path.parent for path in documents}
+    for image in images_below(folder):
+        if image.parent in folders and image.resolve() not in used:
             found.warning("no shapes", f"{image} has no JSON of shapes and is left out")
     return found
 

@@ -51,11 +51,6 @@ def images_below(folder: Path) -> list[Path]:
     return [path for path in _visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
-def images_in(folder: Path) -> list[Path]:
-    """The image files in a folder itself, sorted; hidden ones left out."""
-    return [path for path in images_below(folder) if path.parent == folder]
-
-
 def made_classes(name: str, class_names: list[str], source: str) -> ClassList:
     """A class list for names that came without colours: those of PASCAL VOC's colour map. Raises ValidationError."""
     classes = tuple(
