@@ -120,6 +120,7 @@ RUN rm -r models/zoo \
     && rm /app/bin/segserve \
     && python -m compileall -q --invalidation-mode unchecked-hash /app \
     && chmod -R a+rX /app \
+    && ln -s /models /app/models/zoo \
     && mkdir -p /train/runs
 
 FROM packages-train AS slim-train

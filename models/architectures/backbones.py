@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.architectures.blocks import BATCH_NORM_MOMENTUM, BatchNorm, max_pool
@@ -26,7 +27,8 @@ def mobilenet_v2_features(
 
     Each is the last block's output at its stride, the narrow end of the inverted residual (Sandler et al. 2018, table 2);
     the wide layers behind block 15 are left out: half the parameters, and made for classification. `weights` is
-    "imagenet" (Keras downloads them), the path of a `load_weights` file, or None for a random start.
+    "imagenet" (Keras downloads them), the path of a `load_weights` file, the folder of an exported model with this encoder,
+    or None for a random start.
     Raises BackboneWeightsError.
     """
     original = _mobilenet_v2(weights)
@@ -62,10 +64,12 @@ def _mobilenet_v2(weights: str | None) -> keras.Model:
         )
     if weights == "imagenet":
         return _downloaded()
+    if Path(weights).is_dir():
+        return _with_encoder_of(Path(weights))
     if not Path(weights).is_file():
         raise BackboneWeightsError(
             f"no backbone weights at {weights}; give the path of a weights file for MobileNetV2 "
-            "without its top, or 'imagenet' to let Keras fetch them"
+            "without its top, an exported model's folder, or 'imagenet' to let Keras fetch them"
         )
     model = _mobilenet_v2(None)
     try:
@@ -74,6 +78,29 @@ def _mobilenet_v2(weights: str | None) -> keras.Model:
         raise BackboneWeightsError(
             f"{weights} does not fit MobileNetV2 without its top: {error}"
         ) from error
+    return model
+
+
+def _with_encoder_of(artefact: Path) -> keras.Model:
+    """MobileNetV2 with the weights that a trained model of ours ended with; those behind block 15, which it lacks, stay random."""
+    try:
+        loaded = tf.saved_model.load(str(artefact))  # variables live as long as their module
+        signature = loaded.signatures["serving_default"]
+    except (OSError, KeyError) as error:
+        raise BackboneWeightsError(
+            f"{artefact} holds no model that segtrain export wrote; give MODEL/VERSION, as models/zoo/nuclei/1"
+        ) from error
+    kept = {variable.name.removesuffix(":0"): variable for variable in signature.variables}
+    model = _mobilenet_v2(None)
+    for weight in model.weights:
+        if weight.path.startswith(("block_16", "Conv_1")):
+            continue
+        if weight.path not in kept or kept[weight.path].shape != weight.shape:
+            raise BackboneWeightsError(
+                f"{artefact} has another encoder than MobileNetV2 (no {weight.path} of {tuple(weight.shape)}); "
+                "give a model that was trained with network.encoder = 'mobilenet_v2'"
+            )
+        weight.assign(kept[weight.path])
     return model
 
 

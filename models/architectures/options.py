@@ -99,7 +99,9 @@ class NetworkOptions(BaseModel):
     ] = "same"
     weights: Annotated[
         str | None,
-        Field(description="the encoder's start: a weights file, 'imagenet', or nothing for random"),
+        Field(
+            description="the encoder's start: a weights file, an exported model's folder, 'imagenet', or nothing for random"
+        ),
     ] = None
     dropout: Annotated[
         float,

@@ -4,9 +4,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from models.commands.command import Commands, import_tensorflow
+from models.commands.command import DEFAULT_STORE, Commands, import_tensorflow
 from models.commands.fields import add_recipe_flags, given_fields, shown
+from models.contract import versions
 from models.training.recipe import Recipe, read_recipe
+
+TRAINED = "nuclei"  # its encoder is started from: of the bundled models the one whose data may be used for anything
 
 
 def add_command(commands: Commands) -> None:
@@ -70,8 +73,15 @@ def _recipe_for_data(
     if is_run(folder) and Run.open(folder).state.has_begun:
         print(f"{folder} has begun; going on with its recipe")
         return read_recipe(folder / RECIPE, changes), []
-    recipe, choices = chosen_recipe(parsed.recipe, parsed.minutes, changes)
+    recipe, choices = chosen_recipe(parsed.recipe, parsed.minutes, changes, _trained())
     lines = [f"{choice.field} = {shown(choice.value)}: {choice.reason}" for choice in choices]
     print("\n".join(lines))
     print(f"Written to {folder / RECIPE}, to run again or to change.")
     return recipe, [f"Chosen by segtrain train {parsed.recipe.name}", *lines]
+
+
+def _trained() -> Path | None:
+    """The newest version of the bundled model that is started from, if it is there."""
+    model = DEFAULT_STORE / TRAINED
+    found = versions(model) if model.is_dir() else []
+    return model / str(found[-1]) if found else None

@@ -92,11 +92,12 @@ def _start(recipe: Recipe) -> str:
         return f"The weights started from those of the run {coarser.name}."
     if weights is None:
         return "All weights started at random."
-    origin = (
-        "Keras' ImageNet weights"
-        if weights == "imagenet"
-        else f"the weights in {Path(weights).name}"
-    )
+    if weights == "imagenet":
+        origin = "Keras' ImageNet weights"
+    elif Path(weights).is_dir():
+        origin = f"that of the model {_short(weights)}"
+    else:
+        origin = f"the weights in {_short(weights)}"
     return f"The encoder started from {origin}, the rest at random."
 
 
@@ -119,12 +120,18 @@ def _how(recipe: Recipe) -> str:
     return "; ".join(parts) + "."
 
 
+def _short(weights: str) -> str:
+    """A file's name, or a model's with its version."""
+    path = Path(weights)
+    return f"{path.parent.name}/{path.name}" if path.is_dir() else path.name
+
+
 def _recipe_text(recipe: Recipe) -> str:
     """The recipe as TOML, with file names in place of the paths of one machine."""
     document = recipe.model_dump(mode="json", exclude_none=True)
     document["data"] = recipe.data.name
     if recipe.network.weights is not None:
-        document["network"]["weights"] = Path(recipe.network.weights).name
+        document["network"]["weights"] = _short(recipe.network.weights)
     if recipe.layout.palette is not None:
         document["layout"]["palette"] = recipe.layout.palette.name
     if recipe.network.initialise_from is not None:

@@ -4,6 +4,7 @@ The rules are few and plain; nnU-Net (Isensee et al. 2021) is the model for deri
 fingerprint. A field that the user sets is never chosen.
 """
 
+import math
 import os
 import re
 import time
@@ -31,9 +32,18 @@ ORIENTED = 0.08  # classes whose halves differ by more of all pixels have an up 
 RARE, VERY_RARE = 10, 100  # times fewer pixels than the most frequent class
 FEW_IMAGES = 60
 MEMORY_SHARE = 0.25
+_MOBILENETS = {
+    "network.name": "unet",
+    "network.encoder": "mobilenet_v2",
+    "network.padding": "same",
+    "network.width": None,
+}
 BYTES_A_FEATURE = 4 * 40  # of a training step, a pixel and feature at full resolution; an estimate
 TIMED_STEPS = 3
 EPOCHS = (3, 400)
+THIN = 5.0  # pixels across; such classes need a decoder that goes up to full resolution
+COMMON = 0.05  # a class with less of all pixels does not decide alone
+SCORING_SHARE = 0.1  # of the time, at most
 
 
 @dataclass(frozen=True)
@@ -47,23 +57,26 @@ class Choice:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What of the data decides. `size` is the median height and width, `object_side` that of a typical region in pixels;
-    `up_down` and `left_right` are the shares of pixels by which the classes of opposite halves differ."""
+    """What of the data decides. `size` is the median height and width, `object_side` that of a typical region in pixels,
+    `thinnest` how wide the regions of the thinnest common class are; `up_down` and `left_right` are the shares of pixels by
+    which the classes of opposite halves differ."""
 
     images: int
     size: tuple[int, int]
     channels: int
     class_pixels: NDArray[np.int64]
     object_side: float
+    thinnest: float
     up_down: float
     left_right: float
 
 
 def chosen_recipe(
-    folder: Path, minutes: float, changes: Mapping[str, Any]
+    folder: Path, minutes: float, changes: Mapping[str, Any], trained: Path | None = None
 ) -> tuple[Recipe, list[Choice]]:
     """Choose a recipe for the data set in `folder` that trains about `minutes` here; `changes`, nested as a recipe, stay.
 
+    `trained` is a model whose MobileNetV2 encoder may be started from where no weights are given.
     Raises DatasetError, RecipeError and BackboneWeightsError.
     """
     document = {"name": run_name(folder), "data": str(folder)}
@@ -73,10 +86,11 @@ def chosen_recipe(
     examination.require_sound()
     found = fingerprint(dataset, examination)
     given = _fields(changes)
-    weights = given.get("network.weights")
+    if any(given.get(field, value) != value for field, value in _MOBILENETS.items()):
+        trained = None
     choices = [
         choice
-        for choice in chosen_by_data(found, weights)
+        for choice in chosen_by_data(found, given.get("network.weights"), trained)
         if choice.field not in given
         and not ("network.name" in given and choice.field.startswith("network."))
     ]
@@ -105,21 +119,26 @@ def fingerprint(dataset: Dataset, examination: Examination) -> Fingerprint:
     background = dataset.class_list.background or 0
     looked_at = samples[:: -(-len(samples) // LOOKED_AT)]
     sides: list[float] = []
+    outlines = np.zeros(classes)
     halves = np.zeros((4, classes))
     for mask in read_ahead(_mask, looked_at):
         sides += _object_sides(mask, background, classes)
+        outlines += np.bincount(mask[_outline(mask) & (mask < classes)], minlength=classes)
         middle = np.array(mask.shape) // 2
         for i, half in enumerate(
             (mask[: middle[0]], mask[-middle[0] :], mask[:, : middle[1]], mask[:, -middle[1] :])
         ):
             halves[i] += np.bincount(half[half < classes], minlength=classes)
     shares = halves / np.maximum(halves.sum(axis=1, keepdims=True), 1)
+    areas = halves[:2].sum(axis=0)
+    widths = 2 * areas / np.maximum(outlines, 1)
     return Fingerprint(
         images=len(samples),
         size=(height, width),
         channels=dataset.channels,
         class_pixels=examination.class_pixels("train"),
         object_side=float(np.median(sides)) if sides else float(min(height, width)),
+        thinnest=float(widths[areas >= COMMON * areas.sum()].min(initial=np.inf)),
         up_down=float(np.abs(shares[0] - shares[1]).sum() / 2),
         left_right=float(np.abs(shares[2] - shares[3]).sum() / 2),
     )
@@ -128,28 +147,48 @@ def fingerprint(dataset: Dataset, examination: Examination) -> Fingerprint:
 # ---- choices
 
 
-def chosen_by_data(found: Fingerprint, weights: str | None) -> list[Choice]:
-    """What the data decides, before anything is timed; `weights` are those of an encoder, if some were given."""
-    return [*_network(found, weights), *_views(found), *_loss(found)]
+def chosen_by_data(
+    found: Fingerprint, weights: str | None = None, trained: Path | None = None
+) -> list[Choice]:
+    """What the data decides, before anything is timed; `weights` are those of an encoder, if some were given, and `trained` a
+    model whose encoder may be started from."""
+    return [*_network(found, weights, trained), *_views(found), *_loss(found)]
 
 
-def _network(found: Fingerprint, weights: str | None) -> list[Choice]:
+def _network(found: Fingerprint, weights: str | None, trained: Path | None) -> list[Choice]:
     if weights is not None:
-        return [
-            Choice("network.encoder", "mobilenet_v2", "weights for it were given"),
-            Choice("network.upsampling", "bilinear", "it has no weights to learn"),
-            Choice("network.dropout", 0.1, "the encoder is trained already"),
-        ]
+        return _on_mobilenet("weights for it were given")
+    if trained is not None and found.thinnest >= THIN:
+        started = Choice(
+            "network.weights",
+            str(trained),
+            "the encoder of a bundled model, which has seen ImageNet",
+        )
+        return [*_on_mobilenet("it can start trained"), started]
     if _gpus():
         width, machine = (32 if found.images < FEW_IMAGES else 64), f"{_gpus()} GPUs"
     else:
         width, machine = (16 if _cores() < 8 else 24), f"{_cores()} cores and no GPU"
     dropout = 0.3 if found.images < FEW_IMAGES else 0.1
     return [
-        Choice("network.encoder", "plain", "no weights were given (--network.weights FILE)"),
+        Choice(
+            "network.encoder",
+            "plain",
+            f"the thinnest common class is {found.thinnest:.1f} pixels wide, and it goes up to full resolution"
+            if found.thinnest < THIN
+            else "no weights were given (--network.weights FILE)",
+        ),
         Choice("network.width", width, f"{machine}, {found.images} images"),
         Choice("network.upsampling", "bilinear", "smooth at once, where few images teach it"),
         Choice("network.dropout", dropout, f"{found.images} images"),
+    ]
+
+
+def _on_mobilenet(reason: str) -> list[Choice]:
+    return [
+        Choice("network.encoder", "mobilenet_v2", reason),
+        Choice("network.upsampling", "bilinear", "it has no weights to learn"),
+        Choice("network.dropout", 0.1, "the encoder is trained already"),
     ]
 
 
@@ -253,12 +292,14 @@ def _epochs(
     minutes: float,
     given: Mapping[str, Any],
 ) -> list[Choice]:
-    """What the time allows, at `step` seconds a step."""
+    """What the time allows, at `step` seconds a step, and how often val is looked at."""
     order = TrainingOrder(found.images, recipe.batch_size, recipe.seed)
     # A prediction is about a third of a step, by the pixel.
     crop = recipe.augmentation.crop[0] * recipe.augmentation.crop[1]
     image = step / recipe.batch_size / 3 * found.size[0] * found.size[1] / crop
-    seconds = order.steps_per_epoch * step + val_images * image
+    learning, scoring = order.steps_per_epoch * step, val_images * image
+    every = int(given.get("score_every", math.ceil(scoring / learning / SCORING_SHARE)))
+    seconds = learning + scoring / every
     epochs = int(np.clip(minutes * 60 / seconds, *EPOCHS))
     steps = epochs * order.steps_per_epoch
     choices = [
@@ -266,6 +307,11 @@ def _epochs(
             "epochs",
             epochs,
             f"{step:.2f} s a step were measured, {seconds:.0f} s an epoch; {minutes:g} minutes were asked for",
+        ),
+        Choice(
+            "score_every",
+            every,
+            f"val takes about {scoring:.0f} s, so at most {SCORING_SHARE:.0%} of the time",
         ),
         Choice("optimizer.warm_up_steps", min(100, steps // 10), f"{steps} steps in all"),
         Choice(
@@ -306,6 +352,17 @@ def _object_sides(mask: NDArray[np.uint8], background: int, classes: int) -> lis
             areas = np.bincount(labels.ravel())[1:]
             sides += np.sqrt(areas[areas >= 16]).tolist()
     return sides
+
+
+def _outline(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where one of the four neighbours has another class."""
+    outline = np.zeros(mask.shape, bool)
+    down, right = mask[1:] != mask[:-1], mask[:, 1:] != mask[:, :-1]
+    outline[1:] |= down
+    outline[:-1] |= down
+    outline[:, 1:] |= right
+    outline[:, :-1] |= right
+    return outline
 
 
 def _gpus() -> int:

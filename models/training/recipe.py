@@ -38,6 +38,10 @@ class Recipe(BaseModel):
         float,
         Field(ge=0, lt=1, description="decay of the weights' running average, kept and scored"),
     ] = 0.0
+    score_every: Annotated[
+        int,
+        Field(ge=1, description="epochs from one look at val to the next; the last epoch has one"),
+    ] = 1
     frozen_encoder_epochs: Annotated[
         int, Field(ge=0, description="first epochs in which the encoder does not learn")
     ] = 0

@@ -100,7 +100,10 @@ class Training:
         while not _is_over(self._recipe, state):
             self._learner.freeze_encoder(state.epochs_done < self._recipe.frozen_encoder_epochs)
             state = self._steps(state, batches)
-            state = self._scored(state)
+            if self._has_scores(state.epochs_done + 1):
+                state = self._scored(state)
+            else:
+                state = self._timed(_next_epoch(state))
             self._keep(state)
             if self._stop.is_set():
                 raise KeyboardInterrupt
@@ -142,6 +145,9 @@ class Training:
                 progress.update()
         return state
 
+    def _has_scores(self, epoch: int) -> bool:
+        return epoch % self._recipe.score_every == 0 or epoch == self._recipe.epochs
+
     def _scored(self, state: RunState) -> RunState:
         """The epoch's end: scores on val, a row of metrics, the best network."""
         try:
@@ -165,7 +171,7 @@ class Training:
                 for c, iou in zip(self._dataset.class_list.classes, scores.class_iou, strict=True)
             },
         }
-        state = replace(state, epochs_done=epoch, steps_done=0, loss_sum=0.0)
+        state = _next_epoch(state)
         if scores.mean_iou > state.best_mean_iou:
             state = replace(state, best_mean_iou=scores.mean_iou, best_epoch=epoch)
             self._run.save_best(self._learner.kept)
@@ -202,8 +208,13 @@ class Training:
         )
 
 
+def _next_epoch(state: RunState) -> RunState:
+    return replace(state, epochs_done=state.epochs_done + 1, steps_done=0, loss_sum=0.0)
+
+
 def _is_over(recipe: Recipe, state: RunState) -> bool:
-    waited = state.epochs_done - state.best_epoch
+    scored = state.epochs_done - state.epochs_done % recipe.score_every
+    waited = scored - state.best_epoch
     return state.epochs_done >= recipe.epochs or 0 < recipe.patience <= waited
 
 

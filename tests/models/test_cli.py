@@ -146,9 +146,10 @@ def test_a_report_that_a_killed_run_left_out_is_made_by_the_same_command(
 
 
 def test_patience_ends_a_run_that_gets_no_better(recipe_file: Path, tmp_path: Path) -> None:
-    """At a rate that changes nothing, the second epoch is no better than the first."""
+    """At a rate that changes nothing, the second look at val shows nothing better than the first."""
     folder = tmp_path / "patient"
     command = ["train", str(recipe_file), "--run", str(folder), "--epochs", "9", "--patience", "1"]
+    command += ["--score_every", "2"]
     still = [
         "--optimizer.learning_rate",
         "1e-20",
@@ -159,7 +160,19 @@ def test_patience_ends_a_run_that_gets_no_better(recipe_file: Path, tmp_path: Pa
     ]
     assert main([*command, *still]) == 0
     state = Run.open(folder).state
-    assert state.epochs_done == state.best_epoch + 1 < 9
+    assert state.epochs_done == state.best_epoch + 2 < 9
+
+
+def test_val_is_scored_at_the_epochs_asked_for_and_at_the_last(
+    recipe_file: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    options = ["--epochs", "5", "--score_every", "2", "--patience", "3"]
+    assert main(["train", str(recipe_file), "--run", str(folder), *options]) == 0
+    assert [int(row["epoch"]) for row in rows(folder)] == [2, 4, 5]
+    state = Run.open(folder).state
+    assert state.epochs_done == 5
+    assert state.best_epoch in (2, 4, 5)
 
 
 def test_a_border_weight_is_learned_with(recipe_file: Path, tmp_path: Path) -> None:
@@ -399,6 +412,20 @@ def test_a_folder_of_data_is_trained_by_a_recipe_that_is_chosen_for_it(
     assert "# class_weights = " in (folder / "recipe.toml").read_text()
     assert main(command) == 0
     assert "going on with its recipe" in capsys.readouterr().out
+
+
+def test_without_weights_the_chosen_recipe_starts_from_the_bundled_nuclei(
+    dataset_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "run"
+    command = ["train", str(dataset_folder), "--run", str(folder), "--epochs", "1"]
+    assert main(command) == 0
+    assert "network.weights = " in capsys.readouterr().out
+    assert main(["export", str(folder), "--store", str(tmp_path / "store"), "--no-openvino"]) == 0
+    (card,) = (tmp_path / "store").rglob("model_card.md")
+    assert "The encoder started from that of the model nuclei/1" in card.read_text()
 
 
 def test_an_exported_model_needs_a_data_folder(

@@ -26,13 +26,16 @@ CELLS = Fingerprint(
     channels=1,
     class_pixels=np.array([900, 100]),
     object_side=40.0,
+    thinnest=20.0,
     up_down=0.01,
     left_right=0.02,
 )
 
 
-def chosen(found: Fingerprint, weights: str | None = None) -> dict[str, Any]:
-    return {chosen.field: chosen.value for chosen in chosen_by_data(found, weights)}
+def chosen(
+    found: Fingerprint, weights: str | None = None, trained: Path | None = None
+) -> dict[str, Any]:
+    return {chosen.field: chosen.value for chosen in chosen_by_data(found, weights, trained)}
 
 
 def test_the_fingerprint_measures_sizes_regions_and_halves(tmp_path: Path) -> None:
@@ -48,6 +51,7 @@ def test_the_fingerprint_measures_sizes_regions_and_halves(tmp_path: Path) -> No
     assert found.size == (40, 56)  # of heights 40, 41 and 40
     assert found.class_pixels.tolist() == [40 * 56 + 41 * 56 - 256, 256, 0]
     assert found.up_down == pytest.approx(128 / (20 * 56))
+    assert found.thinnest == pytest.approx(2 * 128 / (15 + 22))  # by area and outline
 
 
 def test_pictures_without_up_and_down_are_turned_and_few_are_bent() -> None:
@@ -77,6 +81,15 @@ def test_given_weights_choose_their_encoder() -> None:
     assert chosen(CELLS, "file.h5")["network.encoder"] == "mobilenet_v2"
     assert "network.width" not in chosen(CELLS, "file.h5")
     assert chosen(CELLS)["network.encoder"] == "plain"
+
+
+def test_a_bundled_models_encoder_is_started_from_unless_a_common_class_is_thin() -> None:
+    bundled = Path("zoo/nuclei/1")
+    assert chosen(CELLS, trained=bundled)["network.weights"] == "zoo/nuclei/1"
+    assert chosen(CELLS, trained=bundled)["network.encoder"] == "mobilenet_v2"
+    assert "network.weights" not in chosen(CELLS, "file.h5", bundled)
+    thin = chosen(replace(CELLS, thinnest=3.0), trained=bundled)
+    assert (thin["network.encoder"], "network.weights" in thin) == ("plain", False)
 
 
 def test_the_crop_is_no_larger_than_the_pictures_and_colour_is_changed_where_there_is_some() -> (
