@@ -86,6 +86,10 @@ class Learner:
             if is_encoder_layer(layer):
                 layer.trainable = trainable
 
+    def _encoder_variables(self) -> list[tf.Variable]:
+        layers = (layer for layer in self.network.layers if is_encoder_layer(layer))
+        return [weight.value for layer in layers for weight in layer.trainable_weights]
+
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """What a checkpoint has to keep beside the network and its optimizer."""
         arrays = {f"random_{i}": np.asarray(v) for i, v in enumerate(self._random_states())}
@@ -110,6 +114,8 @@ class Learner:
         variables = self.network.trainable_variables
         clip_norm = self._recipe.optimizer.clip_norm
         strides = level_strides(self.network)
+        encoder_rate = self._recipe.optimizer.encoder_rate
+        slower = self._encoder_variables() if encoder_rate < 1 else []
 
         def learn(
             images: tf.Tensor, masks: tf.Tensor, border: tf.Tensor | None = None
@@ -136,7 +142,11 @@ class Learner:
             return tf.where(tf.math.is_finite(norm), loss, float("nan"))
 
         def step(batch: tuple[tf.Tensor, ...]) -> tf.Tensor:
+            before = [tf.identity(v) for v in slower]
             losses = self._strategy.run(learn, args=batch)
+            # Adam's step does not shrink with the gradient, so it is the step that is shortened.
+            for v, old in zip(slower, before, strict=True):
+                v.assign(old + (v - old) * encoder_rate)
             if self.kept is not self._inference:
                 self._average()
             return self._strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)

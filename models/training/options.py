@@ -53,6 +53,9 @@ class OptimizerOptions(BaseModel):
         Field(description="AdamW (Loshchilov and Hutter 2019) or SGD with Nesterov momentum"),
     ] = "adamw"
     learning_rate: Annotated[float, Field(gt=0, description="the highest learning rate")] = 1e-3
+    encoder_rate: Annotated[
+        float, Field(gt=0, le=1, description="the encoder's share of the learning rate")
+    ] = 1.0
     momentum: Annotated[float, Field(ge=0, lt=1, description="of SGD")] = 0.9
     weight_decay: Annotated[
         float, Field(ge=0, description="decoupled; not on biases and BatchNorm")

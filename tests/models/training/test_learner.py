@@ -71,6 +71,27 @@ def test_a_frozen_encoder_stays_and_the_decoder_learns() -> None:
     assert moved(encoder)
 
 
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_the_encoder_learns_at_its_share_of_the_rate(name: str) -> None:
+    """From one start and one batch: the first step of the encoder is a quarter as long, the decoder's the same."""
+    ways = []
+    for rate in (1.0, 0.25):
+        learner = begun(optimizer={"name": name, "warm_up_steps": 0, "encoder_rate": rate})
+        layers = [layer for layer in learner.network.layers if layer.trainable_weights]
+        before = [[np.asarray(w) for w in layer.trainable_weights] for layer in layers]
+        learner.step((IMAGES, MASKS))
+        ways.append(
+            {
+                layer.name: np.asarray(layer.trainable_weights[0]) - old[0]
+                for layer, old in zip(layers, before, strict=True)
+            }
+        )
+    for layer in layers:
+        share = 0.25 if is_encoder_layer(layer) else 1.0
+        whole, shortened = (way[layer.name] for way in ways)
+        np.testing.assert_allclose(shortened, whole * share, rtol=1e-3, atol=1e-7)
+
+
 def test_the_gradient_is_clipped_to_its_global_norm() -> None:
     optimizer = {
         "name": "sgd",
