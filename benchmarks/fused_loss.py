@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -28,6 +29,8 @@ CLASSES = 11
 
 def _step(is_fused: bool) -> Callable[[], float]:
     """A function that takes some training steps and gives the seconds each took."""
+    keras.utils.set_random_seed(1)
+    tf.config.experimental.enable_op_determinism()  # as a training does
     recipe = read_recipe(RECIPES / "street.toml").model_copy(update={"average": 0.0})
     network = recipe.network.model_copy(update={"weights": None})
     recipe = recipe.model_copy(update={"network": network})

@@ -215,7 +215,7 @@ def read_vgg16(path: str) -> dict[str, tuple[NDArray[np.float32], NDArray[np.flo
 
     if not Path(path).is_file():
         raise BackboneWeightsError(
-            f"no VGG16 weights at {path}; give the path of a weights file of "
+            f"no file of VGG16 weights at {path}; give the path of a weights file of "
             "keras.applications.VGG16, or 'imagenet' to let Keras fetch them"
         )
     try:

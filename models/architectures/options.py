@@ -100,7 +100,7 @@ class NetworkOptions(BaseModel):
     weights: Annotated[
         str | None,
         Field(
-            description="the encoder's start: a weights file, an exported model's folder, 'imagenet', or nothing for random"
+            description="the encoder's start: a weights file, an exported model's folder (mobilenet_v2), 'imagenet', or nothing for random"
         ),
     ] = None
     dropout: Annotated[

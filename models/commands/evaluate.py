@@ -115,7 +115,9 @@ def _dataset(parsed: argparse.Namespace, run: "Run | None") -> "Dataset":
             )
         return data_of_artefact(parsed.model, parsed.data, given_fields(parsed))
     if not (run.folder / BEST).is_file():
-        raise RecipeError(f"{run.folder} has no whole epoch yet; `segtrain train` goes on with it")
+        raise RecipeError(
+            f"{run.folder} has no epoch that was scored on val yet; `segtrain train` goes on with it"
+        )
     if parsed.engine != "tensorflow":
         raise RecipeError(f"{parsed.model} is a run; {parsed.engine} scores exported models")
     recipe = run.recipe

@@ -1,15 +1,17 @@
 """`segtrain train`: train by a recipe; the same command again goes on where it stopped."""
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import Any
 
 from models.commands.command import DEFAULT_STORE, Commands, import_tensorflow
 from models.commands.fields import add_recipe_flags, given_fields, shown
-from models.contract import versions
+from models.contract import ContractError, read_contract, versions
 from models.training.recipe import Recipe, read_recipe
 
-TRAINED = "nuclei"  # its encoder is started from: of the bundled models the one whose data may be used for anything
+TRAINED = "nuclei"  # whose encoder is started from: of the bundled models the one whose data may be used for anything
+TRAINED_ON = "dsb2018"
 
 
 def add_command(commands: Commands) -> None:
@@ -81,7 +83,13 @@ def _recipe_for_data(
 
 
 def _trained() -> Path | None:
-    """The newest version of the bundled model that is started from, if it is there."""
+    """The newest version of the bundled model that is started from; not one that the user keeps under its name."""
     model = DEFAULT_STORE / TRAINED
-    found = versions(model) if model.is_dir() else []
-    return model / str(found[-1]) if found else None
+    for version in reversed(versions(model)) if model.is_dir() else ():
+        artefact = model / str(version)
+        with contextlib.suppress(ContractError):
+            contract = read_contract(artefact)
+            is_ours = contract.training is not None and contract.training.dataset == TRAINED_ON
+            if is_ours and "mobilenet_v2" in contract.architecture:
+                return artefact
+    return None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tomli_w
 
-from models.contract import Training
+from models.contract import ContractError, Training, read_contract
 from models.data.reading import read_dataset
 from models.export.model_card import model_card
 from models.export.saved_model import ExportError, ModelFacts, export_network
@@ -25,7 +25,9 @@ def export_run(
         raise ExportError(f"{folder} is no run folder; `segtrain train` makes one")
     run = Run.open(folder)
     if not (folder / BEST).exists():
-        raise ExportError(f"{folder} has no whole epoch yet; `segtrain train` goes on with it")
+        raise ExportError(
+            f"{folder} has no epoch that was scored on val yet; `segtrain train` goes on with it"
+        )
     state, recipe = run.state, run.recipe
     dataset = read_dataset(recipe.data, recipe.split, recipe.layout)
     class_list = dataset.class_list
@@ -94,8 +96,8 @@ def _start(recipe: Recipe) -> str:
         return "All weights started at random."
     if weights == "imagenet":
         origin = "Keras' ImageNet weights"
-    elif Path(weights).is_dir():
-        origin = f"that of the model {_short(weights)}"
+    elif Path(weights).name.isdecimal():
+        origin = f"that of the model {_short(weights)}{_trained_on(Path(weights))}"
     else:
         origin = f"the weights in {_short(weights)}"
     return f"The encoder started from {origin}, the rest at random."
@@ -123,7 +125,16 @@ def _how(recipe: Recipe) -> str:
 def _short(weights: str) -> str:
     """A file's name, or a model's with its version."""
     path = Path(weights)
-    return f"{path.parent.name}/{path.name}" if path.is_dir() else path.name
+    return f"{path.parent.name}/{path.name}" if path.name.isdecimal() else path.name
+
+
+def _trained_on(artefact: Path) -> str:
+    """The data of the model that was started from and their licence, where the model is still there."""
+    try:
+        training = read_contract(artefact).training
+    except ContractError:
+        return ""
+    return f", which was trained on {training.dataset} ({training.licence})" if training else ""
 
 
 def _recipe_text(recipe: Recipe) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -32,18 +33,13 @@ ORIENTED = 0.08  # classes whose halves differ by more of all pixels have an up 
 RARE, VERY_RARE = 10, 100  # times fewer pixels than the most frequent class
 FEW_IMAGES = 60
 MEMORY_SHARE = 0.25
-_MOBILENETS = {
-    "network.name": "unet",
-    "network.encoder": "mobilenet_v2",
-    "network.padding": "same",
-    "network.width": None,
-}
 BYTES_A_FEATURE = 4 * 40  # of a training step, a pixel and feature at full resolution; an estimate
 TIMED_STEPS = 3
 EPOCHS = (3, 400)
 THIN = 5.0  # pixels across; such classes need a decoder that goes up to full resolution
-COMMON = 0.05  # a class with less of all pixels does not decide alone
+COMMON = 0.05  # a class with less of what is not background does not count for that
 SCORING_SHARE = 0.1  # of the time, at most
+LEAST_SCORINGS = 10  # of val in a training, where it has as many epochs
 
 
 @dataclass(frozen=True)
@@ -86,13 +82,12 @@ def chosen_recipe(
     examination.require_sound()
     found = fingerprint(dataset, examination)
     given = _fields(changes)
-    if any(given.get(field, value) != value for field, value in _MOBILENETS.items()):
-        trained = None
+    is_another_network = given.get("network.name", "unet") != "unet"
     choices = [
         choice
-        for choice in chosen_by_data(found, given.get("network.weights"), trained)
+        for choice in chosen_by_data(found, given, trained)
         if choice.field not in given
-        and not ("network.name" in given and choice.field.startswith("network."))
+        and not (is_another_network and choice.field.startswith("network."))
     ]
     recipe = recipe_of(_nested(document, choices), changes)
     if "batch_size" not in given:
@@ -132,13 +127,15 @@ def fingerprint(dataset: Dataset, examination: Examination) -> Fingerprint:
     shares = halves / np.maximum(halves.sum(axis=1, keepdims=True), 1)
     areas = halves[:2].sum(axis=0)
     widths = 2 * areas / np.maximum(outlines, 1)
+    if dataset.class_list.background is not None:
+        areas[background] = 0
     return Fingerprint(
         images=len(samples),
         size=(height, width),
         channels=dataset.channels,
         class_pixels=examination.class_pixels("train"),
         object_side=float(np.median(sides)) if sides else float(min(height, width)),
-        thinnest=float(widths[areas >= COMMON * areas.sum()].min(initial=np.inf)),
+        thinnest=float(widths[(areas > 0) & (areas >= COMMON * areas.sum())].min(initial=np.inf)),
         up_down=float(np.abs(shares[0] - shares[1]).sum() / 2),
         left_right=float(np.abs(shares[2] - shares[3]).sum() / 2),
     )
@@ -148,40 +145,53 @@ def fingerprint(dataset: Dataset, examination: Examination) -> Fingerprint:
 
 
 def chosen_by_data(
-    found: Fingerprint, weights: str | None = None, trained: Path | None = None
+    found: Fingerprint, given: Mapping[str, Any], trained: Path | None = None
 ) -> list[Choice]:
-    """What the data decides, before anything is timed; `weights` are those of an encoder, if some were given, and `trained` a
-    model whose encoder may be started from."""
-    return [*_network(found, weights, trained), *_views(found), *_loss(found)]
+    """What the data decides, before anything is timed. `given` are the fields that the user set, by their dotted names, and
+    `trained` a model whose encoder may be started from."""
+    return [*_network(found, given, trained), *_views(found), *_loss(found)]
 
 
-def _network(found: Fingerprint, weights: str | None, trained: Path | None) -> list[Choice]:
-    if weights is not None:
+def _network(found: Fingerprint, given: Mapping[str, Any], trained: Path | None) -> list[Choice]:
+    if "network.weights" in given:
         return _on_mobilenet("weights for it were given")
-    if trained is not None and found.thinnest >= THIN:
-        started = Choice(
-            "network.weights",
-            str(trained),
-            "the encoder of a bundled model, which has seen ImageNet",
-        )
-        return [*_on_mobilenet("it can start trained"), started]
+    why_plain = _why_plain(found, given, trained)
+    if why_plain is None:
+        reason = "the encoder of a bundled model, which has seen ImageNet"
+        return [
+            *_on_mobilenet("it can start trained"),
+            Choice("network.weights", str(trained), reason),
+        ]
     if _gpus():
         width, machine = (32 if found.images < FEW_IMAGES else 64), f"{_gpus()} GPUs"
     else:
         width, machine = (16 if _cores() < 8 else 24), f"{_cores()} cores and no GPU"
     dropout = 0.3 if found.images < FEW_IMAGES else 0.1
     return [
-        Choice(
-            "network.encoder",
-            "plain",
-            f"the thinnest common class is {found.thinnest:.1f} pixels wide, and it goes up to full resolution"
-            if found.thinnest < THIN
-            else "no weights were given (--network.weights FILE)",
-        ),
+        Choice("network.encoder", "plain", why_plain),
         Choice("network.width", width, f"{machine}, {found.images} images"),
         Choice("network.upsampling", "bilinear", "smooth at once, where few images teach it"),
         Choice("network.dropout", dropout, f"{found.images} images"),
     ]
+
+
+def _why_plain(found: Fingerprint, given: Mapping[str, Any], trained: Path | None) -> str | None:
+    """Why not to start from a trained MobileNetV2; None where there is no reason."""
+    if trained is None:
+        return "no weights were given (--network.weights FILE)"
+    if given.get("network.encoder") == "mobilenet_v2":
+        return None
+    for field in ("network.encoder", "network.width", "network.padding"):
+        if field in given:
+            return f"{field} was given"
+    if given.get("network.upsampling") == "max_unpool":
+        return "max_unpool wants an encoder that pools"
+    if found.thinnest < THIN:
+        return (
+            f"a common class is {found.thinnest:.1f} pixels wide, and this decoder goes up to full resolution, "
+            "mobilenet_v2's to half"
+        )
+    return None
 
 
 def _on_mobilenet(reason: str) -> list[Choice]:
@@ -298,9 +308,14 @@ def _epochs(
     crop = recipe.augmentation.crop[0] * recipe.augmentation.crop[1]
     image = step / recipe.batch_size / 3 * found.size[0] * found.size[1] / crop
     learning, scoring = order.steps_per_epoch * step, val_images * image
-    every = int(given.get("score_every", math.ceil(scoring / learning / SCORING_SHARE)))
+
+    def epochs_within(every: int) -> int:
+        return int(np.clip(minutes * 60 / (learning + scoring / every), *EPOCHS))
+
+    every = math.ceil(scoring / learning / SCORING_SHARE)
+    every = int(given.get("score_every", min(every, max(epochs_within(1) // LEAST_SCORINGS, 1))))
+    epochs = epochs_within(every)
     seconds = learning + scoring / every
-    epochs = int(np.clip(minutes * 60 / seconds, *EPOCHS))
     steps = epochs * order.steps_per_epoch
     choices = [
         Choice(
@@ -311,7 +326,7 @@ def _epochs(
         Choice(
             "score_every",
             every,
-            f"val takes about {scoring:.0f} s, so at most {SCORING_SHARE:.0%} of the time",
+            f"a look at val takes about {scoring:.0f} s, the steps of an epoch {learning:.0f} s",
         ),
         Choice("optimizer.warm_up_steps", min(100, steps // 10), f"{steps} steps in all"),
         Choice(
@@ -325,6 +340,9 @@ def _epochs(
 
 def _step_seconds(found: Fingerprint, recipe: Recipe) -> float:
     classes = len(found.class_pixels)
+    keras.utils.set_random_seed(recipe.seed)
+    if recipe.deterministic:
+        tf.config.experimental.enable_op_determinism()
     learner = begun_learner(recipe, found.channels, [1.0] * classes, steps=100)
     shape = (recipe.batch_size, *recipe.augmentation.crop)
     images, masks = tf.zeros((*shape, found.channels)), tf.zeros(shape, tf.uint8)

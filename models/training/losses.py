@@ -115,8 +115,8 @@ def _mean_of_present(costs: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
 class SegmentationLoss:
     """The weighted sum of a recipe's terms.
 
-    `class_weights` has one weight a class, for cross-entropy and focal. `fused` lets XLA make one pass over the logits of the
-    dozen that the terms are; if it is not said, where that is faster.
+    `class_weights` has one weight a class, for cross-entropy and focal. `fused`: XLA compiles the terms into one pass over the
+    logits in place of about a dozen; None: where that is faster.
     """
 
     def __init__(

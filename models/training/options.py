@@ -54,7 +54,12 @@ class OptimizerOptions(BaseModel):
     ] = "adamw"
     learning_rate: Annotated[float, Field(gt=0, description="the highest learning rate")] = 1e-3
     encoder_rate: Annotated[
-        float, Field(gt=0, le=1, description="the encoder's share of the learning rate")
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="the encoder's share of the learning rate; fc6 and fc7 have all of it",
+        ),
     ] = 1.0
     momentum: Annotated[float, Field(ge=0, lt=1, description="of SGD")] = 0.9
     weight_decay: Annotated[

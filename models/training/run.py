@@ -161,7 +161,7 @@ def load_best(folder: Path) -> keras.Model:
     """Load a run's best network, for another training to start from. Raises RecipeError."""
     if not (folder / BEST).is_file():
         raise RecipeError(
-            f"{folder} is no run with a whole epoch to start from; `segtrain train` makes one"
+            f"{folder} is no run with a scored epoch to start from; `segtrain train` makes one"
         )
     return load_network(folder / BEST)
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from models.cli import main
+from models.commands.command import DEFAULT_STORE
 from models.contract import MODEL_CARD_PATH, read_contract, verify_files
 from models.data.input import TrainingOrder
 from models.data.reading import read_dataset
@@ -167,7 +168,7 @@ def test_val_is_scored_at_the_epochs_asked_for_and_at_the_last(
     recipe_file: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    options = ["--epochs", "5", "--score_every", "2", "--patience", "3"]
+    options = ["--epochs", "5", "--score_every", "2"]
     assert main(["train", str(recipe_file), "--run", str(folder), *options]) == 0
     assert [int(row["epoch"]) for row in rows(folder)] == [2, 4, 5]
     state = Run.open(folder).state
@@ -418,14 +419,23 @@ def test_without_weights_the_chosen_recipe_starts_from_the_bundled_nuclei(
     dataset_folder: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """And not from what somebody else keeps under its name."""
+    store = tmp_path / "zoo"
+    shutil.copytree(DEFAULT_STORE / "nuclei" / "1", store / "nuclei" / "1")
+    shutil.copytree(store / "nuclei" / "1", store / "nuclei" / "2")
+    foreign = store / "nuclei" / "2" / "assets.extra" / "contract.json"
+    foreign.write_text(foreign.read_text().replace("dsb2018", "mine"))
+    monkeypatch.setattr("models.commands.train.DEFAULT_STORE", store)
     folder = tmp_path / "run"
     command = ["train", str(dataset_folder), "--run", str(folder), "--epochs", "1"]
     assert main(command) == 0
-    assert "network.weights = " in capsys.readouterr().out
-    assert main(["export", str(folder), "--store", str(tmp_path / "store"), "--no-openvino"]) == 0
-    (card,) = (tmp_path / "store").rglob("model_card.md")
-    assert "The encoder started from that of the model nuclei/1" in card.read_text()
+    assert f'network.weights = "{store}/nuclei/1"' in capsys.readouterr().out
+    out = tmp_path / "exported"
+    assert main(["export", str(folder), "--store", str(out), "--no-openvino"]) == 0
+    (card,) = out.rglob("model_card.md")
+    assert "from that of the model nuclei/1, which was trained on dsb2018 (CC0)" in card.read_text()
 
 
 def test_an_exported_model_needs_a_data_folder(

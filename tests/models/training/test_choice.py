@@ -32,10 +32,9 @@ CELLS = Fingerprint(
 )
 
 
-def chosen(
-    found: Fingerprint, weights: str | None = None, trained: Path | None = None
-) -> dict[str, Any]:
-    return {chosen.field: chosen.value for chosen in chosen_by_data(found, weights, trained)}
+def chosen(found: Fingerprint, trained: Path | None = None, **network: str | int) -> dict[str, Any]:
+    given = {f"network.{field}": value for field, value in network.items()}
+    return {chosen.field: chosen.value for chosen in chosen_by_data(found, given, trained)}
 
 
 def test_the_fingerprint_measures_sizes_regions_and_halves(tmp_path: Path) -> None:
@@ -78,18 +77,54 @@ def test_rare_classes_are_weighted_and_very_rare_ones_get_dice() -> None:
 
 
 def test_given_weights_choose_their_encoder() -> None:
-    assert chosen(CELLS, "file.h5")["network.encoder"] == "mobilenet_v2"
-    assert "network.width" not in chosen(CELLS, "file.h5")
+    assert chosen(CELLS, weights="file.h5")["network.encoder"] == "mobilenet_v2"
+    assert "network.width" not in chosen(CELLS, weights="file.h5")
     assert chosen(CELLS)["network.encoder"] == "plain"
 
 
 def test_a_bundled_models_encoder_is_started_from_unless_a_common_class_is_thin() -> None:
     bundled = Path("zoo/nuclei/1")
-    assert chosen(CELLS, trained=bundled)["network.weights"] == "zoo/nuclei/1"
-    assert chosen(CELLS, trained=bundled)["network.encoder"] == "mobilenet_v2"
-    assert "network.weights" not in chosen(CELLS, "file.h5", bundled)
-    thin = chosen(replace(CELLS, thinnest=3.0), trained=bundled)
+    assert chosen(CELLS, bundled)["network.weights"] == "zoo/nuclei/1"
+    assert chosen(CELLS, bundled)["network.encoder"] == "mobilenet_v2"
+    assert "network.weights" not in chosen(CELLS, bundled, weights="file.h5")
+    thin = chosen(replace(CELLS, thinnest=3.0), bundled)
     assert (thin["network.encoder"], "network.weights" in thin) == ("plain", False)
+    asked_for = chosen(replace(CELLS, thinnest=3.0), bundled, encoder="mobilenet_v2")
+    assert asked_for["network.weights"] == "zoo/nuclei/1"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("encoder", "vgg16"), ("width", 2), ("upsampling", "max_unpool"), ("padding", "valid")],
+)
+def test_what_goes_with_no_mobilenet_keeps_the_choice_from_it(
+    field: str, value: Any, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "_step_seconds", lambda *_: 0.1)
+    recipe, _ = chosen_recipe(dataset_folder, 1, {"network": {field: value}}, Path("zoo/nuclei/1"))
+    assert getattr(recipe.network, field) == value
+    assert recipe.network.encoder == (value if field == "encoder" else "plain")
+    assert recipe.network.weights is None
+
+
+def test_val_is_looked_at_for_a_tenth_of_the_time_and_ten_times_at_least(
+    dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four steps of 2 images an epoch, views of 32×64; val has two images of about 41×56, a third of a step each by the pixel."""
+    monkeypatch.setattr(choice, "_step_seconds", lambda *_: 0.1)
+
+    def scorings(minutes: float, crop: tuple[int, int]) -> tuple[int, int]:
+        changes = {"augmentation": {"crop": crop}, "batch_size": 2}
+        recipe, _ = chosen_recipe(dataset_folder, minutes, changes)
+        return recipe.score_every, recipe.epochs
+
+    every, epochs = scorings(1, (32, 64))
+    assert every == 2  # 0.04 of 0.4 s are just more than a tenth
+    assert epochs == pytest.approx(60 / (0.4 + 0.04 / 2), abs=4)
+    # Of views of 16×16 the steps of an epoch take 0.4 s and val 0.3: every 8th by the time, but of 25 epochs that is too seldom.
+    every, epochs = scorings(0.3, (16, 16))
+    assert every == 2
+    assert epochs >= 10 * every
 
 
 def test_the_crop_is_no_larger_than_the_pictures_and_colour_is_changed_where_there_is_some() -> (

@@ -21,7 +21,8 @@ STEPS = 3
 def linear_network() -> keras.Model:
     """Without BatchNorm, whose statistics are each device's own, two devices must do exactly what one does."""
     image = keras.Input((None, None, 3))
-    return keras.Model(image, keras.layers.Conv2D(3, 1)(keras.layers.Rescaling(1 / 255)(image)))
+    encoder = keras.layers.Conv2D(4, 1, name="down")(keras.layers.Rescaling(1 / 255)(image))
+    return keras.Model(image, keras.layers.Conv2D(3, 1)(encoder))
 
 
 def usual_network() -> keras.Model:
@@ -49,7 +50,9 @@ def trained(network_of, strategy: tf.distribute.Strategy, recipe: Recipe) -> Lea
 def main() -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    recipe = Recipe(name="two", data="unused", average=0.5, optimizer={"clip_norm": 0.05})
+    recipe = Recipe(
+        name="two", data="unused", average=0.5, optimizer={"clip_norm": 0.05, "encoder_rate": 0.5}
+    )
     both = available_strategy()
     two, one = (
         trained(linear_network, strategy, recipe)
