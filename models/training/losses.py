@@ -113,32 +113,16 @@ def _mean_of_present(costs: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
 
 
 class SegmentationLoss:
-    """The weighted sum of a recipe's terms.
+    """The weighted sum of a recipe's terms. `class_weights` has one weight a class, for cross-entropy and focal."""
 
-    `class_weights` has one weight a class, for cross-entropy and focal. `fused`: XLA compiles the terms into one pass over the
-    logits in place of about a dozen; None: where that is faster.
-    """
-
-    def __init__(
-        self, options: LossOptions, class_weights: Sequence[float], fused: bool | None = None
-    ) -> None:
+    def __init__(self, options: LossOptions, class_weights: Sequence[float]) -> None:
         self._terms = options.terms
         self._class_weights = tf.constant(class_weights, tf.float32)
-        if fused is None:
-            fused = _is_faster_fused(options)
-        self._sum = (
-            tf.function(self._sum_of_terms, jit_compile=True) if fused else self._sum_of_terms
-        )
 
     def __call__(
         self, masks: tf.Tensor, logits: tf.Tensor, border: tf.Tensor | None = None
     ) -> tf.Tensor:
         """Map masks uint8 (N, H, W) and logits (N, H, W, C) to one float32; `border` float32 (N, H, W) is added to the weights."""
-        return self._sum(masks, logits, border)
-
-    def _sum_of_terms(
-        self, masks: tf.Tensor, logits: tf.Tensor, border: tf.Tensor | None
-    ) -> tf.Tensor:
         classes = len(self._class_weights)
         labels = tf.reshape(tf.cast(masks, tf.int32), [-1])
         valid = labels < classes
@@ -155,12 +139,6 @@ class SegmentationLoss:
         )
         terms = [term.weight * LOSSES[term.name](pixels, term) for term in self._terms]
         return tf.add_n(terms)
-
-
-def _is_faster_fused(options: LossOptions) -> bool:
-    """On a CPU, but for Lovász: XLA sorts at half of TensorFlow's speed there."""
-    sorts = any(term.name == "lovasz_softmax" for term in options.terms)
-    return not sorts and not tf.config.list_logical_devices("GPU")
 
 
 def class_weights(weighting: ClassWeighting, pixels: NDArray[np.int64]) -> list[float]:

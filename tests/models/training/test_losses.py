@@ -102,24 +102,6 @@ class TestEveryLoss:
         assert float(loss(masks, -logits)) > 0.3
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if name != "lovasz_softmax"])
-def test_fused_a_loss_and_its_gradient_are_the_same(name: str) -> None:
-    draw = np.random.default_rng(0)
-    masks = draw.integers(0, 4, (2, 9, 7)).astype(np.uint8)  # 3 is void
-    border = draw.uniform(0, 5, masks.shape).astype(np.float32)
-    logits = tf.Variable(draw.normal(size=(*masks.shape, 3)).astype(np.float32))
-    found = []
-    for fused in (True, False):
-        terms = (LossTerm(name=name), LossTerm(name="dice", weight=0.5))
-        loss = SegmentationLoss(LossOptions(terms=terms), [1.0, 2.0, 1.0], fused)
-        with tf.GradientTape() as tape:
-            value = loss(masks, logits, border)
-        found.append((float(value), np.asarray(tape.gradient(value, logits))))
-    (value, gradient), (expected, expected_gradient) = found
-    assert value == pytest.approx(expected, rel=1e-5)
-    np.testing.assert_allclose(gradient, expected_gradient, atol=1e-6)
-
-
 def test_inverse_log_weights_are_those_of_the_paper() -> None:
     weights = class_weights("inverse_log", np.array([90, 10, 0]))
     expected = [1 / np.log(2.0), 1 / np.log(1.2), 1 / np.log(1.1)]
