@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ from models.data.input import TrainingOrder
 from models.data.memory import memory_bytes
 from models.data.parallel import read_ahead
 from models.data.reading import read_dataset
-from models.training.learner import begun_learner, devices
+from models.training.learner import begun_learner, devices, set_seeds
 from models.training.recipe import Recipe, RecipeError, recipe_of
 
 LOOKED_AT = 60  # masks, at most, for object sizes and symmetry
@@ -340,9 +339,7 @@ def _epochs(
 
 def _step_seconds(found: Fingerprint, recipe: Recipe) -> float:
     classes = len(found.class_pixels)
-    keras.utils.set_random_seed(recipe.seed)
-    if recipe.deterministic:
-        tf.config.experimental.enable_op_determinism()
+    set_seeds(recipe)
     learner = begun_learner(recipe, found.channels, [1.0] * classes, steps=100)
     shape = (recipe.batch_size, *recipe.augmentation.crop)
     images, masks = tf.zeros((*shape, found.channels)), tf.zeros(shape, tf.uint8)

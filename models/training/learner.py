@@ -161,6 +161,13 @@ class Learner:
             kept.assign(kept * decay + tf.cast(weight, kept.dtype) * (1 - decay))
 
 
+def set_seeds(recipe: Recipe) -> None:
+    """Seed this process, and have TensorFlow compute as the recipe wants: before a network is made for it."""
+    keras.utils.set_random_seed(recipe.seed)
+    if recipe.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
 def begun_learner(
     recipe: Recipe, channels: int, class_weights: Sequence[float], steps: int
 ) -> Learner:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import keras
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -22,7 +21,7 @@ from models.data.reading import read_dataset
 from models.training.assessment import assess
 from models.training.checkpoint import load_network
 from models.training.evaluation import EvaluationStoppedError, evaluate, network_predictor
-from models.training.learner import Learner, begun_learner, devices, resumed_learner
+from models.training.learner import Learner, begun_learner, devices, resumed_learner, set_seeds
 from models.training.losses import class_weights
 from models.training.recipe import Recipe, RecipeError
 from models.training.report import write_report
@@ -54,9 +53,7 @@ def train(recipe: Recipe, folder: Path, notes: Sequence[str] = ()) -> RunState:
         raise RecipeError(
             f"batch_size {recipe.batch_size} cannot be shared by {len(devices())} devices; take a multiple"
         )
-    keras.utils.set_random_seed(recipe.seed)
-    if recipe.deterministic:
-        tf.config.experimental.enable_op_determinism()
+    set_seeds(recipe)
     order = TrainingOrder(len(dataset.split("train")), recipe.batch_size, recipe.seed)
     weights = class_weights(recipe.class_weights, examination.class_pixels("train"))
     steps = recipe.epochs * order.steps_per_epoch

@@ -146,11 +146,14 @@ def test_a_report_that_a_killed_run_left_out_is_made_by_the_same_command(
     assert "<h2>Training</h2>" in (folder / "report.html").read_text()
 
 
-def test_patience_ends_a_run_that_gets_no_better(recipe_file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("score_every", [1, 2])
+def test_patience_ends_a_run_that_gets_no_better(
+    recipe_file: Path, tmp_path: Path, score_every: int
+) -> None:
     """At a rate that changes nothing, the second look at val shows nothing better than the first."""
     folder = tmp_path / "patient"
     command = ["train", str(recipe_file), "--run", str(folder), "--epochs", "9", "--patience", "1"]
-    command += ["--score_every", "2"]
+    command += ["--score_every", str(score_every)]
     still = [
         "--optimizer.learning_rate",
         "1e-20",
@@ -161,7 +164,7 @@ def test_patience_ends_a_run_that_gets_no_better(recipe_file: Path, tmp_path: Pa
     ]
     assert main([*command, *still]) == 0
     state = Run.open(folder).state
-    assert state.epochs_done == state.best_epoch + 2 < 9
+    assert state.epochs_done == state.best_epoch + score_every < 9
 
 
 def test_val_is_scored_at_the_epochs_asked_for_and_at_the_last(
