@@ -1,6 +1,6 @@
 """Question: does any other server give more masks a second from the same SavedModel?
 
-    .venv/bin/python -m benchmarks.peer_throughput        (8 minutes, after tune_peers)
+    .venv/bin/python -m benchmarks.peer_throughput        (10 minutes, after tune_peers)
 
 All peers with their best settings and segserve with each engine, all running and all but the one measured paused. 480×360 JPEG to PNG:
 first every answer is compared with ours, then 8 callers in turn for images a second, then all at the same rate for p99.
@@ -28,7 +28,7 @@ IMAGES = 16
 ROUNDS = 4
 SECONDS = 5.0
 RAMP_SECONDS = 2.0
-EQUAL_LOAD_ROUNDS = 2
+EQUAL_LOAD_ROUNDS = 3
 EQUAL_LOAD_SECONDS = 15.0
 SHARE_OF_BEST_PEER = 0.7
 LEAST_EQUAL_PIXELS = 0.9999

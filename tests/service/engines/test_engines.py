@@ -110,11 +110,13 @@ def test_answers_are_right_after_memory_was_given_back(
         np.testing.assert_array_equal(engine.probabilities(batch).argmax(axis=-1), expected)
 
 
-def test_closing_gives_the_graph_back(solvable_store: Path) -> None:
+def test_full_collections_leave_a_loaded_graph_out_and_closing_gives_it_back(
+    solvable_store: Path,
+) -> None:
     artefact = solvable_store / "gray" / "1"
     options = EngineOptions("tensorflow", threads=2)
     engine = load_engine(artefact, read_contract(artefact), options)
     graph = weakref.ref(engine._class_map.graph)  # type: ignore[attr-defined]
+    assert all(looked_at is not graph() for looked_at in gc.get_objects())
     engine.close()
-    gc.collect()
     assert graph() is None
