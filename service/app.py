@@ -36,6 +36,9 @@ TITLE = "segserve"
 # What registry and engines may take to end once no request is left. An engine that is stuck never does.
 STOP_SECONDS = 5.0
 
+# So many batch requests find room in the queue beside each other.
+BATCH_REQUESTS_BESIDE = 4
+
 EXPOSED_HEADERS = [
     "X-Model",
     "X-Request-ID",
@@ -85,6 +88,7 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
         keys=_open_keys(settings),
         tracing=_open_tracing(settings),
         max_batch_request_images=settings.max_batch_request_images,
+        max_batch_images_at_once=max(1, settings.max_queue_images // BATCH_REQUESTS_BESIDE),
         stuck_after_seconds=settings.stuck_after_seconds,
     )
     app = FastAPI(

@@ -12,13 +12,17 @@ from service.registry import Registry
 
 @dataclass(frozen=True)
 class Parts:
-    """`keys` None lets every caller in; `tracing` None traces nothing."""
+    """`keys` None lets every caller in; `tracing` None traces nothing.
+
+    A batch request has no more than `max_batch_images_at_once` of its images in the queue, so that others find room there.
+    """
 
     registry: Registry
     metrics: Metrics
     keys: KeyFile | None
     tracing: Tracing | None
     max_batch_request_images: int
+    max_batch_images_at_once: int
     stuck_after_seconds: float
 
 

@@ -83,9 +83,8 @@ async def segment_batch(request: Request) -> Response:
         )
         for index, (image, stem) in enumerate(zip(images, stems, strict=True))
     ]
-    at_once = 2 * parts.registry.best_batch(
-        wish.model
-    )  # one batch at the engine, one that waits for it
+    # one batch at the engine, one that waits for it
+    at_once = min(2 * parts.registry.best_batch(wish.model), parts.max_batch_images_at_once)
 
     async def body() -> AsyncGenerator[bytes]:
         async with aclosing(as_each_is_ready(work, at_once)) as entries:

@@ -4,6 +4,8 @@ import base64
 import io
 import zipfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,7 +18,7 @@ from PIL import Image
 
 from service.api.batch import safe_stems
 from tests.service.moody import FAIL, SLOW, mood
-from tests.service.serving import ServerThread, picture, png_bytes
+from tests.service.serving import ServerThread, picture, png_bytes, serving
 from tests.solvable import solve
 
 IMAGES = [picture(10 + n, 20, seed=n) for n in range(3)]
@@ -124,6 +126,16 @@ def test_a_batch_larger_than_the_engines_is_answered_whole(server: ServerThread)
         "same-3.png",
         "same-4.png",
     }
+
+
+def test_several_batches_beside_each_other_find_room_in_the_queue(solvable_store: Path) -> None:
+    files = [(f"{n}.png", png_bytes(IMAGES[n % 3])) for n in range(12)]
+    with (
+        serving(solvable_store, max_queue_images=4, models=("solvable",)) as server,
+        ThreadPoolExecutor(3) as callers,
+    ):
+        answers = list(callers.map(lambda _: unpack(post(server, files)), range(3)))
+    assert [set(entries) for entries in answers] == [{name for name, _ in files}] * 3
 
 
 @pytest.mark.parametrize(

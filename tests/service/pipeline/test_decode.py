@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile
 
 from service.pipeline import decode as decode_module
-from service.pipeline.decode import decode, open_image
+from service.pipeline.decode import decode, has_cheap_header, open_image
 from service.pipeline.errors import (
     ImageTooLargeError,
     PipelineError,
@@ -349,6 +349,18 @@ def test_a_jpeg_of_a_thousand_scans_is_refused() -> None:
     body = body[:scan] + body[scan:-2] * 100 + body[-2:]
     with pytest.raises(UnreadableImageError, match="scans"):
         decode(body, 3, LIMIT)
+
+
+def test_a_jpeg_whose_header_takes_long_to_read_is_not_called_cheap() -> None:
+    body = save(Image.fromarray(blocks()), "JPEG")
+    assert has_cheap_header(body)
+    assert has_cheap_header(bytearray(body))
+    for padding in (b"\xff\xe5\x00\x02" * 50, b"\xff" * 50, b"\xff\xe1\xff\xff" + bytes(65_533)):
+        padded = body[:2] + padding + body[2:]
+        assert not has_cheap_header(padded)
+        np.testing.assert_array_equal(decode(padded, 3, LIMIT), decode(body, 3, LIMIT))
+    for length in range(body.index(b"\xff\xda") + 4):
+        assert not has_cheap_header(body[:length])
 
 
 @pytest.mark.parametrize("mode", ["F", "I"])
