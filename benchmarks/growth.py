@@ -94,6 +94,8 @@ def _models(run: Run, count: int) -> dict[str, Any]:
                 server.port, requests, 8, run.seconds(SECONDS), ramp_seconds=RAMP_SECONDS
             )
             ready = server.ready_seconds
+    if set(load.statuses) != {"200"}:
+        raise SystemExit(f"{count} models: {load.statuses}")
     return {
         "models": count,
         "ready_seconds": ready,

@@ -195,7 +195,7 @@ class _Pool:
         connection: _Connection | None = None
         try:
             async with asyncio.timeout(patience):
-                connection = self._idle.pop() if self._idle else await self._connect()
+                connection = self._take_idle() or await self._connect()
                 reply = await connection.send(request)
         except (OSError, TimeoutError, httptools.HttpParserError):
             if connection is not None:
@@ -210,6 +210,14 @@ class _Pool:
     def close(self) -> None:
         for connection in self._idle:
             connection.close()
+
+    def _take_idle(self) -> "_Connection | None":
+        """The last one used that the server has not closed since."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.reusable:
+                return connection
+        return None
 
     async def _connect(self) -> "_Connection":
         loop = asyncio.get_running_loop()

@@ -41,7 +41,8 @@ def main() -> None:
     """Measure, print, and keep the result."""
     run = begin(__doc__)
     photos = photographs(IMAGES)
-    ours = [segserve(name, *flags) for name, flags in engines().items()]
+    # the peers have one model too
+    ours = [segserve(name, "--models", "street", *flags) for name, flags in engines().items()]
     settings = best_settings(run.results)
     peers = [peer(name, own) for name, own in settings.items()]
     with all_running([*ours, *peers], photos[0]) as servers:
@@ -66,7 +67,7 @@ def main() -> None:
             name: {
                 "engine": engine_of.get(name),
                 "ready_seconds": server.ready_seconds,
-                "resident_megabytes": server.resident_bytes() / 1e6,
+                "memory_megabytes": server.proportional_bytes() / 1e6,
                 "settings": settings.get(name, {}),
                 "equal_pixels": equal.get(name),
                 "images_a_second": summary(rates[name]),

@@ -29,13 +29,17 @@ STOP_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is started, and how it wants an image. `command` is completed by the environment's PORT."""
+    """What is started, and how it wants an image. `command` is completed by the environment's PORT.
+
+    `health` is a path that answers 200 once all models are loaded, where there is one.
+    """
 
     name: str
     command: tuple[str, ...]
     path: str = "/segment"
     part: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    health: str | None = None
 
     def request(self, image: bytes) -> bytes:
         return request_of(image, self.path, self.part)
@@ -64,6 +68,14 @@ class Running:
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
                 total += process.memory_info().rss
+        return total
+
+    def proportional_bytes(self) -> int:
+        """The same, with what processes share counted once (Linux' proportional set size). Takes far longer to read."""
+        total = 0
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                total += process.memory_full_info().pss
         return total
 
     def pause(self) -> None:
@@ -134,7 +146,7 @@ def segserve(name: str, *flags: str, store: Path | None = None) -> Candidate:
     if store is not None:
         command += ["--model-store", str(store)]
     environment = {"PYTHONPATH": str(ROOT), "SEGSERVE_SHUTDOWN_DELAY_SECONDS": "0"}
-    return Candidate(name, tuple(command), environment=environment)
+    return Candidate(name, tuple(command), environment=environment, health="/health/ready")
 
 
 def engines() -> dict[str, tuple[str, ...]]:
@@ -207,11 +219,16 @@ def _environment(candidate: Candidate, port: int, folder: Path) -> dict[str, str
 def _wait_until_it_answers(server: Running, image: bytes) -> None:
     give_up = time.perf_counter() + READY_SECONDS
     # A request taken before the model is loaded may never be answered: it is not waited for long.
-    while server.fetch(image, patience=5.0).status != 200:
+    while not _is_ready(server) or server.fetch(image, patience=5.0).status != 200:
         if server.process.poll() is not None or time.perf_counter() > give_up:
             tail = server.log.read_text(errors="replace")[-3000:]
             raise SystemExit(f"{server.candidate.name} did not start:\n{tail}")
         time.sleep(0.05)
+
+
+def _is_ready(server: Running) -> bool:
+    health = server.candidate.health
+    return health is None or fetch(server.port, get_request(health), 5.0).status == 200
 
 
 def _stop(server: Running) -> None:

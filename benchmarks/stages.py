@@ -1,9 +1,10 @@
 """Question: which stage of a request takes how long?
 
-    .venv/bin/python -m benchmarks.stages                 (4 minutes)
+    .venv/bin/python -m benchmarks.stages                 (5 minutes)
 
-Each stage alone at 480×360, 1024² and 4096²: decode a JPEG, mirror-pad to the stride, encode each format; the engines by batch, and
-by streams where they have them. Then whole requests through the server, and each stage's share as their Server-Timing header tells.
+Each stage alone at 480×360, 1024² and 4096²: decode a JPEG, mirror-pad to the stride, encode each format; the engines by batch at
+480×360, and one image of 1024² and of a tile's size (larger ones run in tiles), by streams where they have them. Then whole requests
+through the server, and each stage's share as their Server-Timing header tells.
 """
 
 import asyncio
@@ -27,31 +28,35 @@ from models.contract import read_contract
 from service.pipeline.decode import decode
 from service.pipeline.fit import fit
 from service.pipeline.formats import FORMATS, Segmentation
+from service.pipeline.limits import PipelineLimits
 from service.pipeline.model import Model
 
 SIZES = (USUAL, (1024, 1024), (4096, 4096))
 BATCHES = (1, 2, 4, 8, 16)
 LEAST_SECONDS = 1.0
 REQUESTS = 10
+REQUESTS_OF_MANY_TILES = 3
+TILE_SIDE = PipelineLimits().tile_size
 
 
 def main() -> None:
     """Measure, print, and keep the result."""
     run = begin(__doc__)
     sizes = SIZES[: 1 if run.quick else None]
-    engine_seconds = {}
+    by_batch, by_side = {}, {}
     for flags in tqdm(_ways(), unit="engine"):
         # in a process of its own: TensorFlow's threads are set once a process
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-            name, seconds = process.submit(_engine_seconds, run, flags).result()
-            engine_seconds[name] = seconds
+            name, by_batch_here, by_side_here = process.submit(_engine_seconds, run, flags).result()
+            by_batch[name], by_side[name] = by_batch_here, by_side_here
     shares, class_map = _shares(run, sizes)
     run.write(
         "stages",
         {
             "images": source(),
             "alone": {f"{w}×{h}": _alone(run, (w, h), class_map) for w, h in sizes},
-            "engine_seconds_by_batch": engine_seconds,
+            "engine_seconds_by_batch": by_batch,
+            "engine_seconds_by_side": by_side,
             "share_of_a_request": shares,
         },
     )
@@ -62,20 +67,28 @@ def _ways() -> list[tuple[str, ...]]:
     return [(*flags, *more) for flags in engines().values() for more in ((), ("--streams", "1"))]
 
 
-def _engine_seconds(run: Run, flags: tuple[str, ...]) -> tuple[str, dict[str, float]]:
-    """The engine's name, and seconds an image by the batch's size, 480×360."""
+def _engine_seconds(
+    run: Run, flags: tuple[str, ...]
+) -> tuple[str, dict[str, float], dict[str, float]]:
+    """The engine's name, seconds an image by the batch's size at 480×360, and of one image by its side."""
 
-    async def measure() -> tuple[str, dict[str, float]]:
+    async def measure() -> tuple[str, dict[str, float], dict[str, float]]:
         async with loaded(flags) as segmenter:
             contract, engine = segmenter.model.contract, segmenter.engine
-            image = fit(decode(photographs(1)[0], contract.channels, 10**9), contract.stride)
+
+            def seconds(size: tuple[int, int], batch: int) -> float:
+                image = decode(photographs(1, size)[0], contract.channels, 10**9)
+                images = np.repeat(fit(image, contract.stride)[None], batch, axis=0)
+                return seconds_an_image(engine, images, run.seconds(LEAST_SECONDS))
+
+            batches = BATCHES[: 2 if run.quick else None]
+            sides = () if run.quick else (1024, TILE_SIDE)
             streams = f", {engine.streams} at once" if engine.streams > 1 else ""
-            return f"{engine.name} {engine.precision}{streams}", {
-                str(batch): seconds_an_image(
-                    engine, np.repeat(image[None], batch, axis=0), run.seconds(LEAST_SECONDS)
-                )
-                for batch in BATCHES[: 2 if run.quick else None]
-            }
+            return (
+                f"{engine.name} {engine.precision}{streams}",
+                {str(batch): seconds(USUAL, batch) for batch in batches},
+                {str(side): seconds((side, side), 1) for side in sides},
+            )
 
     return asyncio.run(measure())
 
@@ -85,7 +98,7 @@ def _alone(run: Run, size: tuple[int, int], small_map: NDArray[np.uint8]) -> dic
     contract = read_contract(STREET)
     photo = photographs(1, size)[0]
     image = decode(photo, contract.channels, 10**9)
-    class_map = np.asarray(Image.fromarray(small_map).resize(size, Image.Resampling.NEAREST))
+    class_map = _mosaic(small_map, size)
     confidence = image[..., 0]  # as uneven as a photograph: an upper bound
     segmentation = Segmentation(Model(contract, 1), class_map, confidence=confidence, image=image)
     seconds = run.seconds(LEAST_SECONDS)
@@ -100,6 +113,13 @@ def _alone(run: Run, size: tuple[int, int], small_map: NDArray[np.uint8]) -> dic
     }
 
 
+def _mosaic(class_map: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A class map of `size`, width and height, with as many borders a pixel as `class_map`, which lies in it many times."""
+    width, height = size
+    times = -(-height // class_map.shape[0]), -(-width // class_map.shape[1])
+    return np.ascontiguousarray(np.tile(class_map, times)[:height, :width])
+
+
 def _shares(
     run: Run, sizes: tuple[tuple[int, int], ...]
 ) -> tuple[dict[str, Any], NDArray[np.uint8]]:
@@ -110,7 +130,8 @@ def _shares(
         class_map = np.asarray(Image.open(io.BytesIO(reply.body)))
         for width, height in sizes:
             photo = photographs(1, (width, height))[0]
-            count = 1 if width == max(SIZES)[0] else run.rounds(REQUESTS)
+            many_tiles = width * height > TILE_SIDE**2
+            count = run.rounds(REQUESTS_OF_MANY_TILES if many_tiles else REQUESTS)
             timings = [
                 server_timing(server.fetch(photo, 600.0).headers["server-timing"])
                 for _ in range(count)

@@ -32,12 +32,18 @@ def tried(cores: int) -> dict[str, list[Settings]]:
     high_throughput = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
     in_threads, in_processes = {**each, "POOL": str(cores)}, {**each, "WORKERS": str(cores)}
     return {
-        "fastapi_plain": [whole, {**whole, "INFERENCES": "2"}, {**each, "INFERENCES": str(cores)}],
+        "fastapi_plain": [
+            whole,
+            {**whole, "INFERENCES": "2"},
+            {**each, "INFERENCES": str(cores)},
+            {**each, "INFERENCES": str(2 * cores)},
+        ],
         "litserve": [
             whole,
             in_processes,
             {**in_processes, "FAST_QUEUE": "1"},
             {**whole, "BATCH": "4", "WAIT_MS": "5"},
+            {**in_processes, "BATCH": "4", "WAIT_MS": "5"},
         ],
         "bentoml": [whole, in_threads, in_processes],
         "mlserver": [whole, in_threads],
