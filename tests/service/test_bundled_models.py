@@ -67,7 +67,7 @@ def untiled(engine_name: EngineName) -> Iterator[ServerThread]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_bundled_model_is_served_on_a_cpu_in_int8_that_scores_nearly_as_fp32(name: str) -> None:
+def test_a_bundled_model_scores_in_int8_nearly_as_in_fp32(name: str) -> None:
     for artefact in scan(BUNDLED_MODELS)[name].values():
         quantization = read_contract(artefact.path).quantization
         assert quantization is not None

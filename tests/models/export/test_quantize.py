@@ -1,5 +1,8 @@
 """int8 files as the user of `segtrain quantize` sees them, on a small network of random weights."""
 
+import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -16,10 +19,20 @@ from models.contract import (
     read_contract,
     verify_files,
 )
-from models.export.saved_model import ModelFacts, export_network
+from models.export import quantize, saved_model
+from models.export.saved_model import ExportError, ModelFacts, export_network
 from models.training.evaluation import openvino_predictor, saved_model_predictor
 from tests.models.conftest import CLASSES, IGNORE, scene
 
+FACTS = ModelFacts(
+    name="small",
+    classes=tuple(SegmentationClass.model_validate(c) for c in CLASSES),
+    background=0,
+    ignore=IGNORE,
+    architecture="unet (width 4)",
+    upsampling="bilinear",
+    training=None,
+)
 CARD = "# small\n\n## Data\n\nRectangles.\n\n## Training\n\nNone.\n"
 
 
@@ -27,20 +40,11 @@ CARD = "# small\n\n## Data\n\nRectangles.\n\n## Training\n\nNone.\n"
 def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`small/1` with OpenVINO's fp32 files. Tests add versions beside it, and leave it as it is."""
     keras.utils.set_random_seed(3)
-    facts = ModelFacts(
-        name="small",
-        classes=tuple(SegmentationClass.model_validate(c) for c in CLASSES),
-        background=0,
-        ignore=IGNORE,
-        architecture="unet (width 4)",
-        upsampling="bilinear",
-        training=None,
-    )
     network = build_network(
         "unet", classes=len(CLASSES), channels=3, width=4, upsampling="bilinear"
     )
     store = tmp_path_factory.mktemp("store")
-    return export_network(network, facts, CARD, store, with_openvino=True)
+    return export_network(network, FACTS, CARD, store, with_openvino=True)
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +117,42 @@ def test_nothing_is_written_where_int8_loses_more_than_it_may(
     assert "points of val mIoU" in said
     assert "nothing was written" in said
     assert sorted(artefact.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("after", "kept"),
+    [(0.8, True), (0.7951, True), (0.7949, False), (math.nan, False), (0.9, True)],
+)
+def test_half_a_point_of_val_miou_may_be_lost_unless_said_otherwise(
+    artefact: Path, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch, after: float, kept: bool
+) -> None:
+    """With scores of our own in place of the two that the files reach, fp32's first."""
+    real = quantize._score
+    wanted = iter([0.8, after])
+    monkeypatch.setattr(
+        quantize, "_score", lambda *given: replace(real(*given), mean_iou=next(wanted))
+    )
+    before = sorted(artefact.parent.iterdir())
+    command = ["quantize", str(artefact), "--data", str(dataset_folder), "--images", "1"]
+    assert main(command) == (0 if kept else 1)
+    written = set(artefact.parent.iterdir()) - set(before)
+    assert len(written) == (1 if kept else 0)
+    for version in written:
+        shutil.rmtree(version)
+
+
+def test_export_writes_openvinos_files_where_it_can_and_says_so_where_it_must(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = build_network("unet", classes=len(CLASSES), channels=3, width=4)
+    by_itself = export_network(network, FACTS, CARD, tmp_path, with_openvino=None)
+    assert read_contract(by_itself).openvino_precisions == ("fp32",)
+    monkeypatch.setattr(saved_model, "openvino_is_installed", lambda: False)
+    without = export_network(network, FACTS, CARD, tmp_path, with_openvino=None)
+    assert read_contract(without).openvino_precisions == ()
+    with pytest.raises(ExportError, match="openvino is not installed"):
+        export_network(network, FACTS, CARD, tmp_path, with_openvino=True)
+    assert sorted(path.name for path in without.parent.iterdir()) == ["1", "2"]
 
 
 def test_a_pattern_that_finds_no_layer_lists_those_there_are(

@@ -3,13 +3,23 @@
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 
-from models.contract import openvino_path, read_contract
+from models.contract import (
+    StoredPrecision,
+    file_digests,
+    openvino_path,
+    read_contract,
+    write_contract,
+)
 from models.export.openvino import convert_to_openvino, write_openvino
 from service.engines import loading
 from service.engines.engine import EngineName, EngineOptions, EngineUnavailableError, Precision
 from service.engines.loading import load_engine
+from service.engines.openvino import _choose
+from service.settings import BUNDLED_MODELS
+from service.store import scan
 from tests.service.pipeline.conv_network import save_conv_network
 
 
@@ -20,10 +30,94 @@ def loaded(artefact: Path, **options: object) -> tuple[str, str, str]:
     return engine.name, engine.precision, engine.reason
 
 
+def _converted(store: Path) -> Path:
+    """An artefact of a network of convolutions with its OpenVINO files of fp32."""
+    artefact = save_conv_network(store, "conv")
+    contract = read_contract(artefact)
+    write_openvino(convert_to_openvino(artefact), artefact, "fp32")
+    write_contract(artefact, contract.model_copy(update={"files": file_digests(artefact)}))
+    return artefact
+
+
 def test_auto_takes_openvino_where_the_artefact_holds_its_files(openvino_store: Path) -> None:
     name, precision, reason = loaded(openvino_store / "solvable" / "1")
     assert (name, precision) == ("openvino", "fp32")
     assert reason.startswith("on a CPU OpenVINO is the fastest; the artefact holds no int8")
+
+
+def test_auto_takes_int8_where_the_artefact_holds_it() -> None:
+    for artefact in (
+        found for versions in scan(BUNDLED_MODELS).values() for found in versions.values()
+    ):
+        name, precision, reason = loaded(artefact.path)
+        assert (name, precision) == ("openvino", "int8")
+        assert "int8 is the fastest that the artefact holds" in reason
+
+
+@pytest.mark.parametrize(
+    ("held", "capabilities", "precision"),
+    [
+        (("fp32", "int8"), ["FP32", "INT8"], "int8"),
+        (("fp32", "int8"), ["FP32", "BF16"], "fp32"),
+        (("int8",), ["FP32"], "int8"),
+        (("fp32",), ["FP32", "INT8", "BF16"], "fp32"),
+    ],
+)
+def test_auto_takes_the_precision_that_the_cpu_is_fast_in(
+    solvable_store: Path, held: tuple[StoredPrecision, ...], capabilities: list[str], precision: str
+) -> None:
+    files = {
+        openvino_path(one).with_suffix(end).as_posix(): ""
+        for one in held
+        for end in (".xml", ".bin")
+    }
+    contract = read_contract(solvable_store / "solvable" / "1").model_copy(update={"files": files})
+    assert _choose("auto", contract, capabilities)[0] == precision
+
+
+def test_bf16_answers_much_as_fp32_does_where_the_cpu_has_it(tmp_path: Path) -> None:
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        with pytest.raises(EngineUnavailableError, match="does not compute in bf16"):
+            loaded(_converted(tmp_path), precision="bf16")
+        return
+    artefact = _converted(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), np.uint8)
+    probabilities = []
+    for precision in ("fp32", "bf16"):
+        options = EngineOptions("openvino", precision, threads=2)
+        engine = load_engine(artefact, read_contract(artefact), options)
+        assert engine.precision == precision
+        probabilities.append(engine.probabilities(images))
+        engine.close()
+    difference = np.abs(probabilities[0] - probabilities[1]).max()
+    assert 0 < difference < 0.05
+
+
+@pytest.mark.parametrize(
+    ("missing", "name", "outcome"),
+    [
+        ("openvino", "auto", "tensorflow"),
+        ("openvino", "openvino", "openvino is not installed; the cpu extra brings it"),
+        ("tensorflow", "auto", "openvino"),
+        ("tensorflow", "tensorflow", "tensorflow is not installed; the cpu and gpu extras"),
+    ],
+)
+def test_a_library_that_is_not_installed_is_done_without_or_named(
+    openvino_store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    missing: str,
+    name: EngineName,
+    outcome: str,
+) -> None:
+    monkeypatch.setattr(
+        loading, "find_spec", lambda library: None if library == missing else object()
+    )
+    artefact = openvino_store / "solvable" / "1"
+    if name == "auto":
+        assert loaded(artefact)[0] == outcome
+    else:
+        with pytest.raises(EngineUnavailableError, match=outcome):
+            loaded(artefact, name=name)
 
 
 def test_auto_takes_tensorflow_where_it_holds_none(solvable_store: Path) -> None:
@@ -74,11 +168,8 @@ def test_openvino_answers_as_tensorflow_does_whatever_the_size_and_the_batch(
     tmp_path: Path,
 ) -> None:
     """In fp32, where its own default on this kind of CPU may be bf16; and its files pass through a fold and back."""
-    artefact = save_conv_network(tmp_path, "conv")
+    artefact = _converted(tmp_path)
     contract = read_contract(artefact)
-    write_openvino(convert_to_openvino(artefact), artefact, "fp32")
-    files = {openvino_path("fp32").with_suffix(end).as_posix(): "" for end in (".xml", ".bin")}
-    contract = contract.model_copy(update={"files": contract.files | files})
     first, second = (
         load_engine(artefact, contract, EngineOptions(name, threads=2))
         for name in ("tensorflow", "openvino")
