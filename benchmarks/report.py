@@ -376,12 +376,16 @@ def _limit(result: Result) -> str:
 
 
 def _memory(result: Result) -> str:
-    seen = result["resident_megabytes"]
-    return (
-        f"{result['requests']:,} requests of {result['sizes']} sizes in four formats, {result['requests_a_second']:.1f} a "
-        f"second: {seen[0]:,.0f} MB early, {seen[len(seen) // 2]:,.0f} MB half way, {seen[-1]:,.0f} MB at the end, "
-        f"{result['growth_in_second_half_megabytes']:+.0f} MB in the second half."
-    )
+    rows = []
+    for name, one in result["servers"].items():
+        seen = one["resident_megabytes"]
+        memory = (one["idle_megabytes"], seen[0], seen[len(seen) // 2 - 1], seen[-1])
+        rows.append(
+            f"| {name} ({one['engine']}) | {' | '.join(f'{value:,.0f} MB' for value in memory)} "
+            f"| {one['growth_in_second_half_megabytes']:+.0f} MB |"
+        )
+    head = f"| {result['requests']:,} requests of {result['sizes']} sizes in four formats | idle | early | half way | at the end | second half |"
+    return _table(head, rows)
 
 
 def _hot_swap(result: Result) -> str:
