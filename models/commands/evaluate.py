@@ -93,6 +93,7 @@ def _evaluate(parsed: argparse.Namespace) -> None:
         return
     for name, value in assessment.summary().items():
         print(f"{name.replace('_', ' '):24} {value:.4f}")
+    print(f"{'images per second':24} {assessment.images_per_second:.1f}")
     for name, values in assessment.by_class().items():
         print(f"  IoU {name:20} {values['iou']:.4f}   Dice {values['dice']:.4f}")
 

@@ -8,8 +8,9 @@ from typing import Any
 from models.commands.command import DEFAULT_STORE, Commands, import_tensorflow
 from models.commands.fields import add_recipe_flags, given_fields, shown
 from models.contract import ContractError, read_contract, versions
-from models.training.recipe import Recipe, read_recipe
+from models.training.recipe import Recipe, RecipeError, read_recipe
 
+MINUTES = 30
 TRAINED = "nuclei"  # whose encoder is started from: of the bundled models the one whose data may be used for anything
 TRAINED_ON = "dsb2018"
 
@@ -29,10 +30,15 @@ def add_command(commands: Commands) -> None:
     train.add_argument(
         "--minutes",
         type=float,
-        default=30,
-        help="with DATA: how long to train, about (default: 30)",
+        help=f"with DATA, unless --epochs says it: how long to train, about (default: {MINUTES})",
     )
     train.add_argument("--run", type=Path, help="the run folder (default: runs/<name>)")
+    train.add_argument(
+        "--split",
+        dest="recipe.split.fraction",
+        metavar="SHARE",
+        help="the same as --split.fraction, as segtrain check has it",
+    )
     train.add_argument(
         "--initialise-from",
         dest="recipe.network.initialise_from",
@@ -50,6 +56,11 @@ def _train(parsed: argparse.Namespace) -> None:
         recipe, notes = _recipe_for_data(parsed, changes)
     else:
         recipe, notes = read_recipe(parsed.recipe, changes), []
+        if parsed.minutes is not None:
+            raise RecipeError(
+                f"--minutes is for a data set's folder, whose recipe is chosen; {parsed.recipe} says how long by its epochs: "
+                "set --epochs"
+            )
 
     import_tensorflow()
     from models.training.train import train
@@ -75,7 +86,8 @@ def _recipe_for_data(
     if is_run(folder) and Run.open(folder).state.has_begun:
         print(f"{folder} has begun; going on with its recipe")
         return read_recipe(folder / RECIPE, changes), []
-    recipe, choices = chosen_recipe(parsed.recipe, parsed.minutes, changes, _trained())
+    minutes = MINUTES if parsed.minutes is None else parsed.minutes
+    recipe, choices = chosen_recipe(parsed.recipe, minutes, changes, _trained())
     lines = [f"{choice.field} = {shown(choice.value)}: {choice.reason}" for choice in choices]
     print("\n".join(lines))
     print(f"Written to {folder / RECIPE}, to run again or to change.")

@@ -5,6 +5,7 @@ every file once.
 """
 
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Annotated, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.contract import SegmentationClass
@@ -21,10 +22,22 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".
 VOID = 255  # in masks: no class, nothing to learn; data sets hold at most 255 classes
 
 # What Pillow raises for files that are damaged, no images, or far too large.
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, TypeError, AttributeError, LookupError),
+    *(struct.error, Image.DecompressionBombError),
+)
 
 _GRAY_MODES = ("1", "L", "LA", "I", "F")
-_ORIENTATION = 0x0112
+# By EXIF's orientation: what brings a picture upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _TIFF_BITS = 258
 
 
@@ -136,8 +149,10 @@ def read_picture(path: Path, channels: int) -> Picture:
     """Decode an image file, upright by its EXIF orientation. Raises DatasetError."""
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
-            upright = ImageOps.exif_transpose(image) if turned else image
+            turned = _turn(image) is not None
+            image.load()  # here Pillow itself turns a TIFF
+            turn = _turn(image)
+            upright = image if turn is None else image.transpose(turn)
             pixels = np.asarray(_eight_bit(upright).convert("L" if channels == 1 else "RGB"))
             mode = image.mode
     except UNREADABLE as error:
@@ -175,6 +190,14 @@ def read_classes(path: Path) -> ClassList:
         fault = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in fault["loc"])
         raise ClassListError(f"{path}: {place}: {fault['msg']}") from error
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What its EXIF orientation asks for; None where it is upright. As viewers do, a damaged EXIF block is passed over."""
+    try:
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except UNREADABLE:
+        return None
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

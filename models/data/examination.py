@@ -30,7 +30,8 @@ from models.data.tiles import Tile, draw_tile
 
 _TILES_OF_FAULTS = 24
 _COLOURS_KEPT = 256
-_WHITE = 0xFFFFFF
+_STRAY_VALUES_SAID = 5
+WHITE = 0xFFFFFF
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,10 @@ class Examined:
     size: tuple[int, int] | None = None  # width, height; upright
     mode: str | None = None
     mask_mode: str | None = None
-    turned: bool = False
     digest: bytes | None = None  # of the decoded pixels
     pixels_by_id: NDArray[np.int64] | None = None  # (256,)
     mask_values: frozenset[int] = frozenset()  # what the file holds: ids, or colours 0xrrggbb
     tile: Tile | None = None
-
-    @property
-    def is_sound(self) -> bool:
-        return not any(finding.severity == "error" for finding in self.findings)
 
 
 @dataclass
@@ -69,16 +65,22 @@ class Examination:
     )  # (colour?, value): files
     pixels: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # (256,) a split
     files_with: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # (256,) a split
+    pixels_beside: dict[str, NDArray[np.int64]] = field(
+        default_factory=dict
+    )  # (256,) a split: those with a class in the files that hold the value
     tiles: list[Tile] = field(default_factory=list)
-    unsound: set[Sample] = field(default_factory=set)
-    copies: set[Sample] = field(default_factory=set)  # of an image that another split has too
-    turned: set[Sample] = field(default_factory=set)
-    _first: dict[bytes, tuple[str, Sample]] = field(default_factory=dict)
+    # in their split; of a picture that another split keeps
+    copies: set[tuple[str, Sample]] = field(default_factory=set)
+    _holders: dict[bytes, list[tuple[str, Sample]]] = field(default_factory=dict)
     _fault_tiles: int = 0
 
     def class_pixels(self, split: str) -> NDArray[np.int64]:
         """Pixels of each class in a split (classes,)."""
         return self.pixels[split][: len(self.dataset.class_list.classes)]
+
+    def image_pixels(self, split: str) -> NDArray[np.int64]:
+        """Pixels, void left out, of the images that hold each class in a split (classes,)."""
+        return self.pixels_beside[split][: len(self.dataset.class_list.classes)]
 
     @property
     def errors(self) -> list[Finding]:
@@ -99,7 +101,7 @@ class Examination:
         class_list = self.dataset.class_list
         if not self.classes_are_known or class_list.ignore != VOID or len(class_list.classes) != 2:
             return False
-        pixels = np.sum([self.pixels[split] for split in self.splits], axis=0)
+        pixels = sum((self.pixels[split] for split in self.splits), np.zeros(256, np.int64))
         return bool(pixels[1] == 0 and pixels[VOID] > 0)
 
     def require_sound(self) -> None:
@@ -111,10 +113,6 @@ class Examination:
 
     def add(self, examined: Examined) -> None:
         self.findings += examined.findings
-        if not examined.is_sound:
-            self.unsound.add(examined.sample)
-        if examined.turned:
-            self.turned.add(examined.sample)
         if examined.size is not None:
             self.sizes[examined.size] += 1
         if examined.mode is not None:
@@ -126,25 +124,28 @@ class Examination:
         if examined.pixels_by_id is not None:
             self.pixels[examined.split] += examined.pixels_by_id
             self.files_with[examined.split] += examined.pixels_by_id > 0
+            known = examined.pixels_by_id[: len(self.dataset.class_list.classes)].sum()
+            self.pixels_beside[examined.split] += (examined.pixels_by_id > 0) * known
         if examined.digest is not None:
-            self._compare(examined.split, examined.sample, examined.digest)
+            holder = (examined.split, examined.sample)
+            self._holders.setdefault(examined.digest, []).append(holder)
         if examined.tile is not None:
             self._keep(examined.tile)
 
-    def _compare(self, split: str, sample: Sample, digest: bytes) -> None:
-        other_split, other = self._first.setdefault(digest, (split, sample))
-        if other is sample:
-            return
-        if other_split != split:
-            self.copies.add(other if other_split == "train" else sample)  # scores keep theirs
+    def _compare(self, holders: Sequence[tuple[str, Sample]]) -> None:
+        """Tell of samples with one picture. The last split keeps it: test before val, val before train."""
+        *others, (kept_split, kept) = holders
+        for split, sample in others:
+            if split == kept_split:
+                text = f"{kept.image} is the same picture as {sample.image}"
+                self.findings.append(Finding("warning", "same picture twice", text))
+                continue
+            self.copies.add((split, sample))
             text = (
-                f"{sample.image} in {split} is the same picture as {other.image} in {other_split}, "
-                "which makes scores too good; take one out"
+                f"{kept.image} in {kept_split} is the same picture as {sample.image} in {split}, "
+                f"which makes scores too good; take it out of {split}"
             )
             self.findings.append(Finding("error", "same picture in two splits", text))
-        else:
-            text = f"{sample.image} is the same picture as {other.image}"
-            self.findings.append(Finding("warning", "same picture twice", text))
 
     def _keep(self, tile: Tile) -> None:
         if tile.fault is not None:
@@ -154,7 +155,11 @@ class Examination:
         self.tiles.append(tile)
 
     def finish(self) -> None:
-        """Add what only the whole shows: splits and classes that are missing, images of another kind than the rest."""
+        """Add what only the whole shows: pictures that are there twice, splits and classes that are missing, images of
+        another kind than the rest."""
+        for holders in self._holders.values():
+            if any(split in self.splits for split, _ in holders):
+                self._compare(holders)
         missing = [split for split in ("train", "val") if not self.dataset.splits.get(split)]
         if missing:
             text = f"{self.dataset.folder} has no {' and no '.join(missing)} split, which training needs"
@@ -178,7 +183,8 @@ class Examination:
 
 
 def examine(dataset: Dataset, splits: Collection[str] | None = None, tiles: int = 0) -> Examination:
-    """Read every image and mask of the splits (default: all) once, in parallel.
+    """Read every image and mask of the splits (default: all) once, in parallel; of other splits the images alone, to find
+    those that the splits have too.
 
     `tiles` samples, evenly spread, and those with faults are drawn for a contact sheet; 0 draws none. Raises
     DatasetError where a split is not there, and nothing for a fault in a file: it is among the findings.
@@ -190,8 +196,9 @@ def examine(dataset: Dataset, splits: Collection[str] | None = None, tiles: int 
     for name in names:
         examination.pixels[name] = np.zeros(256, np.int64)
         examination.files_with[name] = np.zeros(256, np.int64)
-    examiner = Examiner(dataset, examination.classes_are_known, tiles > 0)
-    tasks = list(_tasks(dataset, names, tiles))
+        examination.pixels_beside[name] = np.zeros(256, np.int64)
+    examiner = Examiner(dataset, names, examination.classes_are_known, tiles > 0)
+    tasks = list(_tasks(dataset, tiles))
     with tqdm(
         read_ahead(lambda task: examiner(*task), tasks),
         desc=f"check {dataset.folder.resolve().name}",
@@ -208,12 +215,17 @@ def examine(dataset: Dataset, splits: Collection[str] | None = None, tiles: int 
 class Examiner:
     """Reads one sample and compares it with its data set. Safe to call from several threads."""
 
-    def __init__(self, dataset: Dataset, classes_are_known: bool, draws: bool) -> None:
+    def __init__(
+        self, dataset: Dataset, splits: Collection[str], classes_are_known: bool, draws: bool
+    ) -> None:
         self._dataset = dataset
+        self._splits = splits
         self._classes_are_known = classes_are_known
         self._draws = draws
 
     def __call__(self, split: str, sample: Sample, chosen: bool) -> Examined:
+        if split not in self._splits:
+            return self._to_compare(split, sample)
         findings: list[Finding] = []
         try:
             picture = read_picture(sample.image, self._dataset.channels)
@@ -232,12 +244,18 @@ class Examiner:
             size=(picture.pixels.shape[1], picture.pixels.shape[0]) if picture else None,
             mode=picture.mode if picture else None,
             mask_mode=raw.mode if raw else ("drawn" if ids is not None else None),
-            turned=picture.turned if picture else False,
             digest=_digest(picture.pixels) if picture else None,
             pixels_by_id=None if ids is None else np.bincount(ids.ravel(), minlength=256),
             mask_values=frozenset() if self._classes_are_known else _held(sample, raw),
             tile=self._tile(split, sample, picture, ids, findings, chosen),
         )
+
+    def _to_compare(self, split: str, sample: Sample) -> Examined:
+        """The digest alone, where the image can be read."""
+        with contextlib.suppress(DatasetError):
+            picture = read_picture(sample.image, self._dataset.channels)
+            return Examined(split, sample, (), digest=_digest(picture.pixels))
+        return Examined(split, sample, ())
 
     def _mask(
         self, sample: Sample, findings: list[Finding]
@@ -278,10 +296,8 @@ class Examiner:
         )
 
 
-def _tasks(
-    dataset: Dataset, splits: Sequence[str], tiles: int
-) -> Iterator[tuple[str, Sample, bool]]:
-    samples = [(split, sample) for split in splits for sample in dataset.splits[split]]
+def _tasks(dataset: Dataset, tiles: int) -> Iterator[tuple[str, Sample, bool]]:
+    samples = [(split, sample) for split, held in dataset.splits.items() for sample in held]
     shown = {round(place) for place in np.linspace(0, len(samples) - 1, tiles)}
     for index, (split, sample) in enumerate(samples):
         yield split, sample, index in shown
@@ -303,12 +319,15 @@ def _value_faults(
             f"({class_list.classes[1].name}) is to be 1; segtrain check --fix-to writes it so",
         )
     elif stray:
-        several = f" (and {len(stray) - 1} other values)" if len(stray) > 1 else ""
+        said = [f"{value} in {counts[value]} pixels" for value in stray[:_STRAY_VALUES_SAID]]
+        if more := stray[_STRAY_VALUES_SAID:]:
+            said.append(f"{len(more)} more in {counts[more].sum()} pixels")
+        held = ", ".join(said)
         yield Finding(
             "error",
             "stray value",
-            f"{sample.mask.path} holds the value {stray[0]} in {counts[stray[0]]} pixels{several}, which is no class of "
-            f"classes.json (ids 0 to {classes - 1}, {_ignored(class_list)}); add the class, set ignore, or mend the mask",
+            f"{sample.mask.path} holds the value{'s' if stray[1:] else ''} {held}, where classes.json has no such class "
+            f"(ids 0 to {classes - 1}, {_ignored(class_list)}); add the class, set ignore, or mend the mask",
         )
 
 
@@ -367,7 +386,7 @@ def is_gray_in_colour(raw: RawMask, allowed: Collection[int]) -> bool:
 
 def is_black_and_white(raw: RawMask) -> bool:
     """Whether a colour mask holds black and white alone."""
-    return _values(raw) in ({0, _WHITE}, {_WHITE})
+    return _values(raw) in ({0, WHITE}, {WHITE})
 
 
 def allowed_ids(class_list: ClassList) -> set[int]:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from models.contract import SegmentationClass
 from models.data.dataset import VOID, ClassList, DatasetError, Sample, read_picture
 from models.data.examination import (
+    WHITE,
     Examination,
     allowed_ids,
     is_black_and_white,
@@ -92,8 +93,11 @@ def offer(examination: Examination) -> Repair | None:
     values_held = sorted(value for colour, value in examination.mask_values if not colour)
     files = examination.mask_values.most_common()
     colours = [value for (is_colour, value), _ in files if is_colour]
+    if colours and values_held:  # some masks have one channel, some three
+        black_and_white = {*colours} <= {0, WHITE} and {*values_held} <= {0, VOID}
+        return _value_repair(name, (0, VOID)) if black_and_white else None
     if colours:
-        return _colour_repair(name, colours) if not values_held else None
+        return _colour_repair(name, colours)
     return _value_repair(name, values_held)
 
 
@@ -131,8 +135,8 @@ def _colour_repair(name: str, colours: Sequence[int]) -> Repair | None:
 def write_repaired(examination: Examination, repair: Repair, target: Path) -> tuple[int, list[str]]:
     """Write the mended data set as a new folder: the number of images written, and what was left out and why.
 
-    Images are copied as they are, those turned by EXIF written upright as PNG. A picture that two splits hold is left
-    out of train. The folder appears by one rename. Raises DatasetError where it is there already.
+    Images are copied as they are, those turned by EXIF written upright as PNG. A picture that several splits hold
+    stays in the last of them. The folder appears by one rename. Raises DatasetError where it is there already.
     """
     if target.exists():
         raise DatasetError(f"{target} is there already; --fix-to writes a new folder only")
@@ -151,8 +155,9 @@ def write_repaired(examination: Examination, repair: Repair, target: Path) -> tu
         )
         left_out = [reason for reason in progress if reason is not None]
         if len(left_out) == len(tasks):
+            reasons = left_out or [finding.text for finding in examination.findings]
             raise DatasetError(
-                f"nothing could be mended, so {target} was not written: {left_out[0]}"
+                f"nothing could be mended, so {target} was not written: {reasons[0]}"
             )
         beside.rename(target)
     finally:
@@ -170,6 +175,7 @@ class _Writer:
         self._allowed = allowed_ids(repair.class_list)
 
     def make_folders(self) -> None:
+        self._folder.mkdir()
         for split in self._examination.splits:
             for part in ("images", "masks"):
                 (self._folder / part / split).mkdir(parents=True)
@@ -178,7 +184,7 @@ class _Writer:
 
     def __call__(self, split: str, sample: Sample, stem: str) -> str | None:
         """Write the sample; give the reason where it was left out."""
-        if sample in self._examination.copies:
+        if (split, sample) in self._examination.copies:
             return f"{sample.image}: another split keeps the same picture"
         try:
             picture = read_picture(sample.image, self._examination.dataset.channels)

@@ -110,10 +110,12 @@ def _notes(model: ForeignModel, form: Form, options: AdoptOptions) -> tuple[str,
 
 def _values_note(model: ForeignModel, options: AdoptOptions, channels: int) -> str:
     if options.scaling is None:
-        return "0–255, since " + (
-            "it rescales them itself" if model.rescales_itself else "it takes integers"
-        )
-    words = ["0–255 as they are" if options.scaling == "none" else f"scaled to {options.scaling}"]
+        why = "it rescales them itself" if model.rescales_itself else "it takes integers"
+        words = [f"0–255, since {why}"]
+    elif options.scaling == "none":
+        words = ["0–255 as they are"]
+    else:
+        words = [f"scaled to {options.scaling}"]
     if options.mean is not None:
         words.append(f"less {options.mean}")
     if options.std is not None:

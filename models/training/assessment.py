@@ -61,6 +61,11 @@ class Assessment:
             )
         }
 
+    def name_of(self, sample: Sample) -> str:
+        """Its image's path below the data set's folder: file names alone can be equal in nested folders."""
+        path, folder = sample.image, self.dataset.folder
+        return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
     def document(self) -> dict[str, Any]:
         """All numbers, for JSON; None in place of NaN."""
         by_class = self.by_class()
@@ -71,6 +76,7 @@ class Assessment:
                 "way": self.way,
                 **self.summary(),
                 "pixel_error": 1 - self.scores.pixel_accuracy,
+                "images_per_second": self.images_per_second,
                 "class_iou": {name: values["iou"] for name, values in by_class.items()},
                 "class_dice": {name: values["dice"] for name, values in by_class.items()},
                 "class_accuracy": {name: values["accuracy"] for name, values in by_class.items()},
@@ -81,8 +87,8 @@ class Assessment:
                     "accuracy": self.calibration.accuracy.tolist(),
                 },
                 "images": {
-                    judged.sample.image.name: judged.mean_iou
-                    for judged in sorted(self.images, key=lambda j: j.sample.image.name)
+                    self.name_of(judged.sample): judged.mean_iou
+                    for judged in sorted(self.images, key=lambda judged: judged.sample.image)
                 },
             }
         )

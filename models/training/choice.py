@@ -92,10 +92,9 @@ def chosen_recipe(
     if "batch_size" not in given:
         choices.append(_batch(found, recipe))
         recipe = recipe_of(_nested(document, choices), changes)
-    if "epochs" not in given:
-        step, recipe, smaller = _fitting_step(found, recipe, "batch_size" in given)
-        choices = [c for c in choices if not (smaller and c.field == "batch_size")] + smaller
-        choices += _epochs(found, recipe, step, len(dataset.split("val")), minutes, given)
+    step, recipe, smaller = _fitting_step(found, recipe, "batch_size" in given)
+    choices = [c for c in choices if not (smaller and c.field == "batch_size")] + smaller
+    choices += _epochs(found, recipe, step, len(dataset.split("val")), minutes, given)
     return recipe_of(_nested(document, choices), changes), choices
 
 
@@ -301,7 +300,7 @@ def _epochs(
     minutes: float,
     given: Mapping[str, Any],
 ) -> list[Choice]:
-    """What the time allows, at `step` seconds a step, and how often val is looked at."""
+    """What the time allows, at `step` seconds a step, where the epochs are not given; and what goes by their number."""
     order = TrainingOrder(found.images, recipe.batch_size, recipe.seed)
     # A prediction is about a third of a step, by the pixel.
     crop = recipe.augmentation.crop[0] * recipe.augmentation.crop[1]
@@ -309,7 +308,8 @@ def _epochs(
     learning, scoring = order.steps_per_epoch * step, val_images * image
 
     def epochs_within(every: int) -> int:
-        return int(np.clip(minutes * 60 / (learning + scoring / every), *EPOCHS))
+        within = int(np.clip(minutes * 60 / (learning + scoring / every), *EPOCHS))
+        return int(given.get("epochs", within))
 
     every = math.ceil(scoring / learning / SCORING_SHARE)
     every = int(given.get("score_every", min(every, max(epochs_within(1) // LEAST_SCORINGS, 1))))

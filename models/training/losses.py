@@ -98,6 +98,7 @@ LOSSES: dict[str, Callable[[Pixels, LossTerm], tf.Tensor]] = {
     "tversky": tversky,
     "lovasz_softmax": lovasz_softmax,
 }
+BY_PIXEL_WEIGHTS = frozenset({"cross_entropy", "focal"})  # the others are means over classes
 
 
 def _weighted_mean(costs: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
@@ -141,17 +142,25 @@ class SegmentationLoss:
         return tf.add_n(terms)
 
 
-def class_weights(weighting: ClassWeighting, pixels: NDArray[np.int64]) -> list[float]:
+def class_weights(
+    weighting: ClassWeighting,
+    pixels: NDArray[np.int64],
+    image_pixels: NDArray[np.int64] | None = None,
+) -> list[float]:
     """One weight a class from the classes' pixel counts (classes,) in the training split.
 
+    `image_pixels` (classes,) are all pixels of the images that hold each class; if not said, each is in every image.
     "inverse_log" is 1 / ln(1.1 + p), p a class's share of all pixels (ENet, Paszke et al. 2016, section 5.1, with 1.1 for 1.02);
-    "median_frequency" is median(p) / p over the classes that occur (Eigen and Fergus 2015, section 6.3.2; SegNet).
+    "median_frequency" is median(f) / f over the classes that occur, f a class's share of the pixels of the images that hold it
+    (Eigen and Fergus 2015, section 6.3.2; SegNet).
     """
-    share = pixels / max(pixels.sum(), 1)
     if weighting == "none":
         return [1.0] * len(pixels)
     if weighting == "inverse_log":
+        share = pixels / max(pixels.sum(), 1)
         return [float(weight) for weight in 1 / np.log(1.1 + share)]
-    present = share > 0
-    median = float(np.median(share[present])) if present.any() else 1.0
-    return [float(median / p) if p > 0 else 0.0 for p in share]
+    held = pixels.sum() if image_pixels is None else image_pixels
+    frequency = pixels / np.maximum(held, 1)
+    present = frequency > 0
+    median = float(np.median(frequency[present])) if present.any() else 1.0
+    return [float(median / f) if f > 0 else 0.0 for f in frequency]

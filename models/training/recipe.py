@@ -69,7 +69,7 @@ def read_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
         document = tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise RecipeError(
-            f"no recipe at {path}; those of the project are in models/recipes/"
+            f"there is neither a recipe nor a folder at {path}; the project's recipes are in models/recipes/"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not TOML: {error}") from error

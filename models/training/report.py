@@ -156,7 +156,7 @@ def _predictions(assessment: Assessment, predictor: Predictor) -> list[Block]:
     figures = [
         Figure(
             _strip(assessment, predictor, judged),
-            f"{', '.join(names)}: {judged.sample.image.name}, mean IoU {judged.mean_iou:.3f}",
+            f"{', '.join(names)}: {assessment.name_of(judged.sample)}, mean IoU {judged.mean_iou:.3f}",
         )
         for judged, names in picked.items()
     ]

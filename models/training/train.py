@@ -14,7 +14,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from models.data.augmentation import Augmentation
-from models.data.dataset import Dataset
+from models.data.dataset import Dataset, Sample
 from models.data.examination import examine
 from models.data.input import PixelWeights, TrainingOrder, training_batches
 from models.data.reading import read_dataset
@@ -22,7 +22,7 @@ from models.training.assessment import assess
 from models.training.checkpoint import load_network
 from models.training.evaluation import EvaluationStoppedError, evaluate, network_predictor
 from models.training.learner import Learner, begun_learner, devices, resumed_learner, set_seeds
-from models.training.losses import class_weights
+from models.training.losses import BY_PIXEL_WEIGHTS, class_weights
 from models.training.recipe import Recipe, RecipeError
 from models.training.report import write_report
 from models.training.run import BEST, LAST, Run, RunState
@@ -55,7 +55,9 @@ def train(recipe: Recipe, folder: Path, notes: Sequence[str] = ()) -> RunState:
         )
     set_seeds(recipe)
     order = TrainingOrder(len(dataset.split("train")), recipe.batch_size, recipe.seed)
-    weights = class_weights(recipe.class_weights, examination.class_pixels("train"))
+    weights = class_weights(
+        recipe.class_weights, examination.class_pixels("train"), examination.image_pixels("train")
+    )
     steps = recipe.epochs * order.steps_per_epoch
     if run.state.has_begun:
         learner = resumed_learner(run.folder / LAST, recipe, weights, steps)
@@ -132,7 +134,7 @@ class Training:
             while state.steps_done < total:
                 if self._stop.is_set():
                     self._keep_and_stop(state)
-                loss = self._learner.step(next(batches))
+                loss = self._learner.step(self._next_batch(batches, state))
                 if not math.isfinite(loss):
                     raise TrainingError(self._not_finite(state))
                 state = replace(
@@ -141,6 +143,23 @@ class Training:
                 progress.set_postfix(loss=f"{state.loss_sum / state.steps_done:.4f}", refresh=False)
                 progress.update()
         return state
+
+    def _next_batch(
+        self, batches: Iterator[tuple[tf.Tensor, ...]], state: RunState
+    ) -> tuple[tf.Tensor, ...]:
+        """Raises DatasetError where a file was damaged since it was examined."""
+        try:
+            return next(batches)
+        except tf.errors.OpError:
+            for sample in self._samples(state):
+                sample.read(self._dataset.channels)  # raises what TensorFlow wraps in its own words
+            raise
+
+    def _samples(self, state: RunState) -> list[Sample]:
+        """Those of the step to come."""
+        step = state.epochs_done * self._order.steps_per_epoch + state.steps_done
+        samples = self._dataset.split("train")
+        return [samples[index] for index in self._order.batch(step)]
 
     def _has_scores(self, epoch: int) -> bool:
         return epoch % self._recipe.score_every == 0 or epoch == self._recipe.epochs
@@ -196,12 +215,11 @@ class Training:
         raise KeyboardInterrupt
 
     def _not_finite(self, state: RunState) -> str:
-        step = state.epochs_done * self._order.steps_per_epoch + state.steps_done
-        samples = self._dataset.split("train")
-        names = ", ".join(samples[index].image.name for index in self._order.batch(step))
+        names = ", ".join(str(sample.image) for sample in self._samples(state))
         return (
             f"the loss or its gradient is not finite in step {state.steps_done + 1} of epoch {state.epochs_done + 1}, at "
-            f"{names}. Look at these images and masks; lower optimizer.learning_rate or set optimizer.clip_norm"
+            f"{names}. Look at these images and masks; or start again with a lower optimizer.learning_rate, or with "
+            "optimizer.clip_norm, and --run NEW_FOLDER"
         )
 
 
@@ -220,6 +238,12 @@ def _border_weights(recipe: Recipe, dataset: Dataset) -> PixelWeights | None:
         return None
     from models.data.border import border_weights
 
+    terms = [term.name for term in recipe.loss.terms]
+    if not BY_PIXEL_WEIGHTS.intersection(terms):
+        raise RecipeError(
+            f"loss.border_weight weighs the pixels of {' and '.join(sorted(BY_PIXEL_WEIGHTS))}, and loss.terms has only "
+            f"{', '.join(terms)}; add one of them, or leave loss.border_weight out"
+        )
     background = dataset.class_list.background
     if background is None:
         raise RecipeError("loss.border_weight needs a class called background in classes.json")

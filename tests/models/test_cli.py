@@ -3,18 +3,23 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.typing import NDArray
 from PIL import Image
 
+from models.architectures.networks import is_encoder_layer
 from models.cli import main
 from models.commands.command import DEFAULT_STORE
 from models.contract import MODEL_CARD_PATH, read_contract, verify_files
+from models.data.examination import Examination, examine
 from models.data.input import TrainingOrder
 from models.data.reading import read_dataset
 from models.training.checkpoint import load_checkpoint, load_network
@@ -32,6 +37,13 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, recipe_file: Path) -> P
     assert main([*command, "--data", str(folder)]) == 1
     assert main(command) == 0
     return folder
+
+
+Weights = list[NDArray[np.float32]]
+
+
+def equal(first: Weights, second: Weights) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -121,10 +133,33 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_the_files_names(
     monkeypatch.setattr(Learner, "step", lambda *_: next(losses))
     assert main(["train", str(recipe_file), "--run", str(tmp_path / "run")]) == 1
     samples = read_dataset(read_recipe(recipe_file).data).split("train")
-    names = [samples[index].image.name for index in TrainingOrder(8, 2, seed=1).batch(1)]
+    files = [samples[index].image for index in TrainingOrder(8, 2, seed=1).batch(1)]
     said = capsys.readouterr().err
-    assert f"not finite in step 2 of epoch 1, at {names[0]}, {names[1]}" in said
+    assert f"not finite in step 2 of epoch 1, at {files[0]}, {files[1]}. " in said
+    assert "--run NEW_FOLDER" in said  # a folder with a checkpoint refuses another optimizer
     assert not (tmp_path / "run" / LAST).exists()
+
+
+def test_a_file_that_is_damaged_after_it_was_examined_is_one_sentence(
+    recipe_file: Path,
+    own_dataset_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = own_dataset_folder / "images" / "train" / "1.png"
+
+    def examined_and_damaged(*asked: Any) -> Examination:
+        found = examine(*asked)
+        image.write_bytes(image.read_bytes()[:200])
+        return found
+
+    monkeypatch.setattr("models.training.train.examine", examined_and_damaged)
+    command = ["train", str(recipe_file), "--data", str(own_dataset_folder)]
+    assert main([*command, "--run", str(tmp_path / "run")]) == 1
+    said = capsys.readouterr().err
+    assert f"segtrain: {image} cannot be read" in said
+    assert "Traceback" not in said
 
 
 def test_a_finished_run_is_not_trained_again(run_folder: Path, recipe_file: Path) -> None:
@@ -142,6 +177,7 @@ def test_a_report_that_a_killed_run_left_out_is_made_by_the_same_command(
         report.unlink()
     assert main(["train", str(recipe_file), "--run", str(folder)]) == 0
     reports = [json.loads((run / "report.json").read_text()) for run in (run_folder, folder)]
+    assert all(report.pop("images_per_second") > 0 for report in reports)
     assert reports[0] == reports[1]
     assert "<h2>Training</h2>" in (folder / "report.html").read_text()
 
@@ -188,6 +224,79 @@ def test_a_border_weight_is_learned_with(recipe_file: Path, tmp_path: Path) -> N
     assert losses[0] != losses[1]
 
 
+def test_a_border_weight_that_no_term_takes_is_refused(
+    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", str(recipe_file), "--run", str(tmp_path / "run")]
+    terms = '[{name = "dice"}, {name = "tversky"}, {name = "lovasz_softmax"}]'
+    assert main([*command, "--loss.border_weight", "10", "--loss.terms", terms]) == 1
+    said = capsys.readouterr().err
+    assert "weighs the pixels of cross_entropy and focal" in said
+    assert "has only dice, tversky, lovasz_softmax; add one of them" in said
+
+
+def test_a_border_weight_wants_a_background(
+    recipe_file: Path, own_dataset_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    classes = own_dataset_folder / "classes.json"
+    classes.write_text(classes.read_text().replace("background", "ground"))
+    command = ["train", str(recipe_file), "--data", str(own_dataset_folder)]
+    assert main([*command, "--run", str(tmp_path / "run"), "--loss.border_weight", "10"]) == 1
+    assert "needs a class called background in classes.json" in capsys.readouterr().err
+
+
+def test_a_frozen_encoder_learns_from_the_epoch_after(
+    recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two epochs of four steps, frozen in the first, its BatchNorm statistics too."""
+    step, encoders, decoders = Learner.step, list[Weights](), list[Weights]()
+
+    def watched(self: Learner, batch: tuple[tf.Tensor, ...]) -> float:
+        for seen, of_encoder in ((encoders, True), (decoders, False)):
+            layers = [one for one in self.network.layers if is_encoder_layer(one) is of_encoder]
+            seen.append([weight for layer in layers for weight in layer.get_weights()])
+        return step(self, batch)
+
+    monkeypatch.setattr(Learner, "step", watched)
+    command = ["train", str(recipe_file), "--run", str(tmp_path / "run")]
+    assert main([*command, "--frozen_encoder_epochs", "1"]) == 0
+    assert len(encoders) == 8
+    assert all(equal(encoders[0], later) for later in encoders[1:5])
+    assert not equal(encoders[4], encoders[5])
+    assert not equal(decoders[0], decoders[1])
+
+
+def test_a_finer_fcn_starts_from_the_run_of_a_coarser_one(
+    recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coarser, finer = tmp_path / "32s", tmp_path / "16s"
+    network = ["--network.encoder", "vgg16", "--network.width", "1", "--epochs", "1"]
+    command = ["train", str(recipe_file), *network]
+    assert main([*command, "--network.name", "fcn32s", "--run", str(coarser)]) == 0
+    starts: list[Weights] = []
+    step = Learner.step
+
+    def watched(self: Learner, batch: tuple[tf.Tensor, ...]) -> float:
+        starts.append(self.network.get_layer("fc6").get_weights())
+        return step(self, batch)
+
+    monkeypatch.setattr(Learner, "step", watched)
+    fine = [*command, "--network.name", "fcn16s", "--run", str(finer)]
+    assert main([*fine, "--initialise-from", str(coarser)]) == 0
+    assert equal(starts[0], load_network(coarser / BEST).get_layer("fc6").get_weights())
+    assert not equal(starts[0], starts[-1])
+    assert Run.open(finer).recipe.network.initialise_from == coarser
+
+
+def test_a_finer_fcn_does_not_start_from_what_is_no_run(
+    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = ["--network.encoder", "vgg16", "--network.width", "1", "--network.name", "fcn16s"]
+    command = ["train", str(recipe_file), "--run", str(tmp_path / "run"), *network]
+    assert main([*command, "--initialise-from", str(tmp_path)]) == 1
+    assert "is no run with a scored epoch to start from" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("option", "value", "sentence"),
     [
@@ -201,6 +310,31 @@ def test_a_wrong_field_for_a_folder_of_data_is_one_sentence(
 ) -> None:
     assert main(["train", str(dataset_folder), option, value]) == 1
     assert capsys.readouterr().err.startswith(f"segtrain: {sentence}")
+
+
+def test_split_is_the_share_of_val_as_in_check(
+    dataset_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(dataset_folder), "--split", "2"]) == 1
+    assert capsys.readouterr().err.startswith("segtrain: split.fraction: Input should be less")
+
+
+def test_a_recipe_is_not_told_how_many_minutes(
+    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", str(recipe_file), "--run", str(tmp_path / "run")]
+    assert main([*command, "--minutes", "5"]) == 1
+    said = capsys.readouterr().err
+    assert f"{recipe_file} says how long by its epochs: set --epochs" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_neither_a_recipe_nor_a_folder_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(tmp_path / "typo"), "--minutes", "5"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"segtrain: there is neither a recipe nor a folder at {tmp_path}/typo")
 
 
 def test_a_number_may_be_a_models_name(recipe_file: Path) -> None:
@@ -232,6 +366,31 @@ def test_a_damaged_image_of_any_split_stops_the_training_before_it_begins(
     assert main(command) == 1
     assert "val/0.png cannot be read" in capsys.readouterr().err
     assert not (folder / LAST).exists()
+
+
+@pytest.mark.parametrize("command", ["train", "choose", "evaluate"])
+def test_a_picture_of_train_that_is_in_test_too_is_refused(
+    command: str,
+    recipe_file: Path,
+    artefact: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Saved in another way; its mask and a damaged file of the split that is not asked for are not looked at."""
+    data = write_dataset(tmp_path / "data", {"train": 2, "val": 1, "test": 2})
+    first, second = (data / "images" / split / "1.png" for split in ("train", "test"))
+    Image.open(first).save(second, compress_level=0)
+    other = "train" if command == "evaluate" else "test"
+    (data / "images" / other / "0.png").write_text("damaged")
+    run = ["--run", str(tmp_path / "run")]
+    commands = {
+        "train": ["train", str(recipe_file), "--data", str(data), *run],
+        "choose": ["train", str(data), *run],
+        "evaluate": ["evaluate", str(artefact), "--data", str(data), "--split", "test"],
+    }
+    assert main(commands[command]) == 1
+    said = capsys.readouterr().err
+    assert f"segtrain: {second} in test is the same picture as {first} in train" in said
 
 
 def test_a_folder_that_is_no_model_cannot_be_evaluated(
@@ -371,7 +530,34 @@ def test_run_and_artefact_score_the_same(
     of_run = json.loads(capsys.readouterr().out)
     data = ["--data", str(dataset_folder)]
     assert main(["evaluate", str(artefact), "--split", "test", "--json", *data]) == 0
-    assert json.loads(capsys.readouterr().out) == of_run
+    of_artefact = json.loads(capsys.readouterr().out)
+    assert all(scores.pop("images_per_second") > 0 for scores in (of_run, of_artefact))
+    assert of_artefact == of_run
+
+
+def test_the_printed_table_has_scores_and_the_rate(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(run_folder), "--split", "test"]) == 0
+    printed = capsys.readouterr().out
+    for name in ("mean iou", "boundary f1", "calibration error"):
+        assert re.search(rf"^{name} +[01]\.\d{{4}}$", printed, re.MULTILINE)
+    assert re.search(r"^images per second +\d+\.\d$", printed, re.MULTILINE)
+    assert re.search(r"^  IoU red +[01]\.\d{4}   Dice [01]\.\d{4}$", printed, re.MULTILINE)
+
+
+def test_images_of_one_name_in_two_folders_are_both_in_the_report(
+    artefact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_dataset(tmp_path / "data", {"train": 1, "val": 2})
+    for part in ("images", "masks"):
+        for town, number in (("aachen", 0), ("bonn", 1)):
+            path = data / part / "val" / f"{number}.png"
+            (path.parent / town).mkdir()
+            path.rename(path.parent / town / "0.png")
+    assert main(["evaluate", str(artefact), "--data", str(data), "--json"]) == 0
+    names = set(json.loads(capsys.readouterr().out)["images"])
+    assert names == {"images/val/aachen/0.png", "images/val/bonn/0.png"}
 
 
 def test_a_run_and_a_saved_model_get_a_report_to_look_at(
@@ -391,7 +577,29 @@ def test_a_run_and_a_saved_model_get_a_report_to_look_at(
     other = json.loads(page.with_suffix(".json").read_text())
     assert plain["calibration"] != other["calibration"]
     assert np.sum(plain["confusion"]) == np.sum(other["confusion"])
-    assert set(plain["images"]) == {"0.png", "1.png", "2.png"}
+    assert set(plain["images"]) == {f"images/val/{number}.png" for number in range(3)}
+
+
+def test_a_runs_report_shows_every_score_as_its_numbers_say(run_folder: Path) -> None:
+    page = (run_folder / "report.html").read_text()
+    numbers = json.loads((run_folder / "report.json").read_text())
+    state = Run.open(run_folder).state
+    facts = {
+        "boundary F1": f"{numbers['boundary_f1']:.4f}",
+        "calibration error": f"{numbers['calibration_error']:.4f}",
+        "mean IoU": f"{numbers['mean_iou']:.4f}",
+        "images a second, model alone": f"{numbers['images_per_second']:.1f}",
+        "epochs": "2",
+        "minutes": f"{state.seconds / 60:.1f}",
+    }
+    for name, value in facts.items():
+        assert f"<b>{value}</b><span>{name}</span>" in page
+    for name, iou in numbers["class_iou"].items():
+        assert re.search(rf"{name}</td>\s*<td[^>]*>{iou:.4f}<", page)
+    curve = page.split("<h2>Calibration</h2>")[1].split("<h2>")[0]
+    assert f"over 15 bins is {numbers['calibration_error']:.4f}" in curve
+    held = [pixels for pixels in numbers["calibration"]["pixels"] if pixels]
+    assert curve.count("<circle") == len(held)
 
 
 def test_a_folder_of_data_is_trained_by_a_recipe_that_is_chosen_for_it(

@@ -46,9 +46,14 @@ def folder_classes(folder: Path, palette_file: Path | None = None) -> Classes:
     try:
         class_list = read_classes(path)
     except ClassListError as error:
-        stand_in = made_classes(folder.name or "data", ["background", "foreground"], "not stated")
-        return Classes(stand_in, None, (Finding("error", "classes", str(error)),))
+        return unknown_classes(folder, str(error))
     return Classes(class_list, class_palette(class_list.classes))
+
+
+def unknown_classes(folder: Path, text: str) -> Classes:
+    """Two classes that stand in where a folder does not say its own, and the finding that says so."""
+    stand_in = made_classes(folder.name or "data", ["background", "foreground"], "not stated")
+    return Classes(stand_in, None, (Finding("error", "classes", text),))
 
 
 def read_palette(path: Path, name: str) -> Classes:

@@ -13,13 +13,23 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from pydantic import ValidationError
 
-from models.data.dataset import ClassList, DatasetError, Sample, read_classes
-from models.data.layouts.layout import UNSPLIT, Found, made_classes, split_name
+from models.data.dataset import DatasetError, Finding, Sample, read_classes
+from models.data.layouts.class_files import Classes, unknown_classes
+from models.data.layouts.layout import (
+    ENTRY_FAULTS,
+    UNSPLIT,
+    Found,
+    fault_text,
+    json_object,
+    made_classes,
+    split_name,
+)
 from models.data.options import LayoutOptions
 
 BACKGROUND = "background"
 # Files of COCO's own annotations/ that hold no regions of things.
 _OTHER_TASKS = ("captions", "image_info", "panoptic", "person_keypoints")
+_FAULTY = "faulty annotations"
 
 
 @dataclass(frozen=True)
@@ -47,8 +57,8 @@ class CocoMask:
 
     def read(self) -> NDArray[np.uint8]:
         """The class ids uint8 (H, W), 0 where no region is. Raises DatasetError."""
-        ids = np.zeros((self.height, self.width), np.uint8)
         try:
+            ids = np.zeros((self.height, self.width), np.uint8)
             drawn = [(region, self._encoded(region)) for region in self.regions]
             drawn.sort(key=lambda pair: (not pair[0].is_crowd, -_area(*pair)))
             for region, code in drawn:
@@ -77,17 +87,31 @@ class CocoMask:
         return merged
 
 
+@dataclass
+class _Document:
+    """An annotation file; `categories` are the names by id that could be read."""
+
+    path: Path
+    images: list[Any]
+    annotations: list[Any]
+    categories: dict[int, str]
+
+
 def find_coco(folder: Path, options: LayoutOptions) -> Found | None:  # noqa: ARG001
-    """Read the annotation files. Raises DatasetError where one does not hold together."""
-    documents = [(path, document) for path in _files(folder) if (document := _document(path))]
-    if not documents:
+    """Read the annotation files. Raises DatasetError where classes.json is faulty, and where there are too many
+    categories or no images."""
+    faults: list[Finding] = []
+    documents = [
+        document for path in _files(folder) if (document := _document(path, faults)) is not None
+    ]
+    if not documents and not faults:
         return None
-    class_list = _classes(folder, [document for _, document in documents])
-    found = Found(class_list)
-    for path, document in documents:
-        _add_document(found, folder, path, document)
+    classes = _classes(folder, documents)
+    found = Found(classes.class_list, findings=[*faults, *classes.findings])
+    for document in documents:
+        _add_document(found, folder, document)
     if not found.samples and not found.findings:
-        raise DatasetError(f"{documents[0][0]} lists no images")
+        raise DatasetError(f"{documents[0].path} lists no images")
     return found
 
 
@@ -103,84 +127,141 @@ def _files(folder: Path) -> list[Path]:
     return instances or [path for path in paths if path.name != "classes.json"]
 
 
-def _document(path: Path) -> dict[str, Any] | None:
+def _document(path: Path, faults: list[Finding]) -> _Document | None:
+    """What an annotation file says, and a finding for each fault; None where it is not COCO's or no JSON."""
     try:
         document = json.loads(path.read_bytes())
     except ValueError as error:
-        raise DatasetError(f"{path} is not JSON: {error}") from error
-    if isinstance(document, dict) and {"images", "annotations", "categories"} <= document.keys():
-        return document
-    return None
+        faults.append(Finding("error", _FAULTY, f"{path} is not JSON: {error}"))
+        return None
+    parts = ("images", "annotations", "categories")
+    if not isinstance(document, dict) or not document.keys() >= set(parts):
+        return None
+    for part in parts:
+        if not isinstance(document[part], list):
+            faults.append(Finding("error", _FAULTY, f"{path}: {part} is no list; export it again"))
+            return None
+    categories = {}
+    for index, entry in enumerate(document["categories"]):
+        try:
+            category = json_object(entry)
+            categories[int(category["id"])] = str(category["name"])
+        except ENTRY_FAULTS as error:
+            faults.append(_fault(path, f"categories[{index}]", error))
+    return _Document(path, document["images"], document["annotations"], categories)
 
 
-def _classes(folder: Path, documents: list[dict[str, Any]]) -> ClassList:
+def _fault(path: Path, place: str, error: Exception) -> Finding:
+    text = f"{path}: {place} is not as COCO has it ({fault_text(error)}); export it again"
+    return Finding("error", _FAULTY, text)
+
+
+def _classes(folder: Path, documents: list[_Document]) -> Classes:
     """classes.json if there is one; else background and the categories by their ids."""
     if (folder / "classes.json").is_file():
-        return read_classes(folder / "classes.json")
-    categories = {
-        str(category["name"]): int(category["id"])
-        for document in documents
-        for category in document["categories"]
-    }
-    names = sorted(categories, key=lambda name: (categories[name], name))
+        return Classes(read_classes(folder / "classes.json"), None)
+    ids = {name: key for document in documents for key, name in document.categories.items()}
+    if not ids:
+        return unknown_classes(folder, f"{folder}: no annotation file lists a category")
+    names = sorted(ids, key=lambda name: (ids[name], name))
     ordered = [BACKGROUND, *(name for name in names if name.lower() != BACKGROUND)]
     try:
-        return made_classes(folder.name or "coco", ordered, "COCO annotations")
+        return Classes(made_classes(folder.name or "coco", ordered, "COCO annotations"), None)
     except ValidationError as error:
         raise DatasetError(
-            f"{folder}: {len(categories)} categories; segtrain takes 1 to 254 of different names"
+            f"{folder}: {len(ids)} categories; segtrain takes 1 to 254 of different names"
         ) from error
 
 
-def _add_document(found: Found, folder: Path, path: Path, document: dict[str, Any]) -> None:
-    split = _split_of(path, folder)
-    places = _image_folders(folder, path, split)
-    try:
-        regions = _regions(found, path, document)
-        for image in document["images"]:
-            name = str(image["file_name"])
-            file = next((place / name for place in places if (place / name).is_file()), None)
-            if file is None:
-                found.error(
-                    "no image", f"{path} lists {name}, which is not there; add it or export again"
-                )
-                continue
+def _add_document(found: Found, folder: Path, document: _Document) -> None:
+    split = _split_of(document.path, folder)
+    places = _image_folders(folder, document.path, split)
+    regions = _regions(found, document)
+    for index, image in enumerate(document.images):
+        try:
+            name, of_image = str(json_object(image)["file_name"]), regions[image["id"]]
             size = int(image["height"]), int(image["width"])
-            mask = CocoMask(path, name, *size, tuple(regions[image["id"]]))
-            found.add(split, Sample(file, mask))
-    except (KeyError, TypeError, ValueError) as error:
-        raise DatasetError(
-            f"{path} is not as COCO's annotations are ({type(error).__name__}: {error}); export it again"
-        ) from error
-
-
-def _regions(found: Found, path: Path, document: dict[str, Any]) -> dict[Any, list[Region]]:
-    """The regions by image id; annotations that have no area are left out with a finding."""
-    ids = {c.name: c.id for c in found.class_list.classes}
-    class_ids = {}
-    for category in document["categories"]:
-        name = str(category["name"])
-        known = ids.get(name, 0 if name.lower() == BACKGROUND else None)
-        if known is None:
-            raise DatasetError(
-                f"{path} has the category {name!r}, which classes.json does not list; add it there"
-            )
-        class_ids[category["id"]] = known
-    regions: dict[Any, list[Region]] = defaultdict(list)
-    for annotation in document["annotations"]:
-        segmentation = annotation.get("segmentation")
-        if isinstance(segmentation, list):
-            # pycocotools would take four numbers as a box.
-            segmentation = [polygon for polygon in segmentation if len(polygon) >= 6]
-        if not segmentation:
-            what = f"annotation {annotation.get('id')} of image {annotation['image_id']}"
-            found.warning("no region", f"{path}: {what} has no region, only a box, and is left out")
+        except ENTRY_FAULTS as error:
+            found.findings.append(_fault(document.path, f"images[{index}]", error))
             continue
-        area = annotation.get("area")
-        crowd = bool(annotation.get("iscrowd", 0))
-        class_id = class_ids[annotation["category_id"]]
-        regions[annotation["image_id"]].append(Region(class_id, segmentation, area, crowd))
+        file = next((place / name for place in places if (place / name).is_file()), None)
+        if file is None:
+            text = f"{document.path} lists {name}, which is not there; add it or export again"
+            found.error("no image", text)
+            continue
+        known = tuple(region for region in of_image if region is not None)
+        if len(known) == len(of_image):
+            found.add(split, Sample(file, CocoMask(document.path, name, *size, known)))
+
+
+def _regions(found: Found, document: _Document) -> dict[Any, list[Region | None]]:
+    """The regions by image id; None for one that cannot be used, which a finding tells of.
+
+    Annotations that have no area are left out with a warning.
+    """
+    class_ids = _class_ids(found, document)
+    regions: dict[Any, list[Region | None]] = defaultdict(list)
+    for index, annotation in enumerate(document.annotations):
+        place = f"annotations[{index}]"
+        try:
+            image_id = json_object(annotation)["image_id"]
+            of_image = regions[image_id]
+        except ENTRY_FAULTS as error:
+            found.findings.append(_fault(document.path, place, error))
+            continue
+        try:
+            if segmentation := _segmentation(annotation):
+                of_image.append(_region(annotation, segmentation, class_ids))
+            else:
+                what = f"annotation {annotation.get('id')} of image {image_id}"
+                text = f"{document.path}: {what} has no region, only a box, and is left out"
+                found.warning("no region", text)
+        except ENTRY_FAULTS as error:
+            found.findings.append(_fault(document.path, place, error))
+            of_image.append(None)
     return regions
+
+
+def _class_ids(found: Found, document: _Document) -> dict[int, int | None]:
+    """The class of each category; None, and a finding, where classes.json does not list it."""
+    ids = {c.name: c.id for c in found.class_list.classes}
+    class_ids = {
+        key: ids.get(name, 0 if name.lower() == BACKGROUND else None)
+        for key, name in document.categories.items()
+    }
+    for key, name in document.categories.items():
+        if class_ids[key] is None:
+            text = f"{document.path} has the category {name!r}, which classes.json does not list; add it there"
+            found.error("unknown category", text)
+    return class_ids
+
+
+def _segmentation(annotation: dict[str, Any]) -> Any:
+    """The polygons or run length of an annotation; empty where it is a box alone. Raises TypeError."""
+    segmentation = annotation.get("segmentation")
+    if isinstance(segmentation, list):
+        # pycocotools would take four numbers as a box.
+        return [polygon for polygon in segmentation if len(polygon) >= 6]
+    if segmentation is None or isinstance(segmentation, dict):
+        return segmentation
+    raise TypeError("its segmentation is no polygon or run length")
+
+
+def _region(
+    annotation: dict[str, Any], segmentation: Any, class_ids: Mapping[int, int | None]
+) -> Region | None:
+    """The region; None where its category is in no class. Raises ENTRY_FAULTS."""
+    category_id = int(annotation["category_id"])
+    if category_id not in class_ids:
+        raise ValueError(
+            f"its category_id is {category_id}; the categories have {', '.join(map(str, class_ids)) or 'none'}"
+        )
+    class_id = class_ids[category_id]
+    if class_id is None:
+        return None
+    return Region(
+        class_id, segmentation, annotation.get("area"), bool(annotation.get("iscrowd", 0))
+    )
 
 
 def _split_of(path: Path, folder: Path) -> str:

@@ -17,15 +17,24 @@ from pydantic import ValidationError
 
 from models.data.dataset import (
     UNREADABLE,
-    VOID,
     ClassList,
     DatasetError,
+    Finding,
     Sample,
     read_classes,
     unreadable,
 )
-from models.data.layouts.class_files import VOID_NAMES
-from models.data.layouts.layout import UNSPLIT, Found, images_below, made_classes, split_name
+from models.data.layouts.class_files import VOID_NAMES, Classes, unknown_classes
+from models.data.layouts.layout import (
+    ENTRY_FAULTS,
+    UNSPLIT,
+    Found,
+    fault_text,
+    images_below,
+    json_object,
+    made_classes,
+    split_name,
+)
 from models.data.options import LayoutOptions
 
 _BACKGROUND_NAMES = frozenset({"_background_", "background"})
@@ -121,94 +130,149 @@ DRAW: dict[str, Callable[[ImageDraw.ImageDraw, Image.Image, Shape], None]] = {
 
 
 def find_labelme(folder: Path, options: LayoutOptions) -> Found | None:  # noqa: ARG001
-    """Read the shapes of every JSON file. Raises DatasetError where one does not hold together."""
+    """Read the shapes of every JSON file. Raises DatasetError where there are too many classes or classes.json is faulty."""
+    faults: list[Finding] = []
     paths = [path for path in sorted(folder.rglob("*.json")) if path.name != "classes.json"]
-    documents = {path: document for path in paths if (document := _document(path)) is not None}
-    if not documents:
+    documents = {
+        path: document for path in paths if (document := _document(path, faults)) is not None
+    }
+    if not documents and not faults:
         return None
-    class_list = _classes(folder, documents)
-    found = Found(class_list)
+    classes = _classes(folder, documents)
+    found = Found(classes.class_list, findings=[*faults, *classes.findings])
     for path, document in documents.items():
         _add_document(found, folder, path, document)
-    used = {sample.image.resolve() for samples in found.samples.values() for sample in samples}
+    images = [_image(path, document) for path, document in documents.items()]
+    used = {image.resolve() for image in images if image.is_file()}
     folders = {path.parent for path in documents}
     for image in images_below(folder):
-        if image.parent in folders and image.resolve() not in used:
+        has_json = image.resolve() in used or image.with_suffix(".json").is_file()
+        if image.parent in folders and not has_json:
             found.warning("no shapes", f"{image} has no JSON of shapes and is left out")
     return found
 
 
-def _document(path: Path) -> dict[str, Any] | None:
-    """What a JSON file says, without the embedded image; None where it is not LabelMe's."""
+def _document(path: Path, faults: list[Finding]) -> dict[str, Any] | None:
+    """What a JSON file says, without the embedded image; None where it is not LabelMe's, or no JSON and a finding says so."""
     content = path.read_bytes()
     if b'"shapes"' not in content:
         return None
     try:
         document = json.loads(content)
     except ValueError as error:
-        raise DatasetError(f"{path} is not JSON: {error}") from error
+        faults.append(Finding("error", "faulty shapes", f"{path} is not JSON: {error}"))
+        return None
     if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
         return None
     document.pop("imageData", None)
     return document
 
 
-def _classes(folder: Path, documents: dict[Path, dict[str, Any]]) -> ClassList:
+def _classes(folder: Path, documents: dict[Path, dict[str, Any]]) -> Classes:
     """classes.json if there is one; else background and the labels in alphabetical order."""
     if (folder / "classes.json").is_file():
-        return read_classes(folder / "classes.json")
+        return Classes(read_classes(folder / "classes.json"), None)
     labels = {
-        str(shape.get("label", ""))
+        str(shape["label"])
         for document in documents.values()
         for shape in document["shapes"]
+        if isinstance(shape, dict) and "label" in shape
     }
     named = sorted(label for label in labels if label.lower() not in VOID_NAMES | _BACKGROUND_NAMES)
+    if not named:
+        return unknown_classes(folder, f"{folder}: no shape has a label that names a class")
     try:
-        return made_classes(folder.name or "labelme", ["background", *named], "LabelMe")
+        return Classes(
+            made_classes(folder.name or "labelme", ["background", *named], "LabelMe"), None
+        )
     except ValidationError as error:
         raise DatasetError(
             f"{folder}: {len(named)} labels; segtrain takes 1 to 254 of different names"
         ) from error
 
 
-def _add_document(found: Found, folder: Path, path: Path, document: dict[str, Any]) -> None:
+def _image(path: Path, document: dict[str, Any]) -> Path:
+    """Where the image of a file of shapes is to be."""
     name = str(document.get("imagePath") or "").replace("\\", "/")
     image = path.parent / name
+    return image if image.is_file() else path.parent / Path(name).name
+
+
+def _add_document(found: Found, folder: Path, path: Path, document: dict[str, Any]) -> None:
+    image = _image(path, document)
     if not image.is_file():
-        image = path.parent / Path(name).name
-    if not name or not image.is_file():
+        name = document.get("imagePath") or ""
         found.error("no image", f"{path} is of the image {name!r}, which is not there; add it")
         return
-    ids = {c.name: c.id for c in found.class_list.classes}
+    shapes, faults = _shapes(path, document["shapes"], found.class_list)
+    size = None
     try:
-        shapes = tuple(_shape(shape, ids, path) for shape in document["shapes"])
-        width, height = document.get("imageWidth"), document.get("imageHeight")
-        size = (int(width), int(height)) if width and height else None
-    except (KeyError, TypeError, ValueError) as error:
-        raise DatasetError(
-            f"{path} is not as LabelMe writes it ({type(error).__name__}: {error}); save it again"
-        ) from error
-    words = path.relative_to(folder).parts[:-1]
-    split = next((split for word in words if (split := split_name(word))), UNSPLIT)
-    found.add(split, Sample(image, DrawnMask(path, image, size, shapes)))
+        size = _stated_size(document)
+    except ENTRY_FAULTS as error:
+        faults.append(f"{path}: imageWidth and imageHeight are no size ({error}); save it again")
+    for text in faults:
+        found.error("faulty shapes", text)
+    if not faults:
+        words = path.relative_to(folder).parts[:-1]
+        split = next((split for word in words if (split := split_name(word))), UNSPLIT)
+        found.add(split, Sample(image, DrawnMask(path, image, size, shapes)))
 
 
-def _shape(shape: dict[str, Any], ids: dict[str, int], path: Path) -> Shape:
-    label, kind = str(shape["label"]), str(shape.get("shape_type") or "polygon")
-    if label in ids:
-        class_id = ids[label]
-    elif label.lower() in VOID_NAMES:
-        class_id = VOID
-    elif label.lower() in _BACKGROUND_NAMES:
-        class_id = 0
-    else:
-        raise DatasetError(
-            f"{path} has the label {label!r}, which classes.json does not list; add it there"
-        )
+def _stated_size(document: dict[str, Any]) -> tuple[int, int] | None:
+    """Width and height; None where the file does not say them. Raises ENTRY_FAULTS where they are none."""
+    width, height = document.get("imageWidth"), document.get("imageHeight")
+    if not width or not height:
+        return None
+    size = int(width), int(height)
+    if min(size) < 1:
+        raise ValueError(f"{size[0]}×{size[1]}")
+    return size
+
+
+def _shapes(
+    path: Path, entries: list[Any], class_list: ClassList
+) -> tuple[tuple[Shape, ...], list[str]]:
+    """The shapes that can be drawn, and sentences about the others, each once."""
+    ids = {c.name: c.id for c in class_list.classes}
+    shapes, faults = [], dict[str, None]()
+    for index, entry in enumerate(entries):
+        try:
+            shapes.append(_shape(path, entry, ids, class_list.ignore))
+        except DatasetError as error:
+            faults[str(error)] = None
+        except ENTRY_FAULTS as error:
+            text = f"{path}: shapes[{index}] is not as LabelMe writes it ({fault_text(error)}); save it again"
+            faults[text] = None
+    return tuple(shapes), list(faults)
+
+
+def _shape(path: Path, entry: Any, ids: dict[str, int], ignore: int | None) -> Shape:
+    """Read a shape. Raises DatasetError where it cannot be drawn, ENTRY_FAULTS where it is none."""
+    shape = json_object(entry)
+    kind = str(shape.get("shape_type") or "polygon")
+    class_id = _class_id(path, str(shape["label"]), ids, ignore)
     if kind not in DRAW:
         raise DatasetError(f"{path} has a {kind}; segtrain draws {', '.join(DRAW)}")
     points = tuple((float(x), float(y)) for x, y in shape["points"])
     return Shape(class_id, kind, points, shape.get("mask"))
+
+
+def _class_id(path: Path, label: str, ids: dict[str, int], ignore: int | None) -> int:
+    """What a label is drawn with. Raises DatasetError where nothing is said of it."""
+    if label in ids:
+        return ids[label]
+    if label.lower() in _BACKGROUND_NAMES:
+        return 0
+    if label.lower() not in VOID_NAMES:
+        raise DatasetError(
+            f"{path} has the label {label!r}, which classes.json does not list; add it there"
+        )
+    if ignore is None:
+        raise DatasetError(
+            f"{path} has the label {label!r}, and classes.json ignores nothing; set its ignore to a "
+            "value that is no class, such as 255"
+        )
+    return ignore
 
 
 def _size(image: Path) -> tuple[int, int]:

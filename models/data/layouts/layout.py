@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from models.contract import SegmentationClass
 from models.data.dataset import IMAGE_SUFFIXES, VOID, ClassList, Finding, Sample
@@ -11,6 +11,8 @@ from models.data.masks import hex_colour, voc_colour
 from models.data.options import LayoutOptions
 
 UNSPLIT = ""  # the split of samples whose folder has no splits
+# What reading an entry of an annotation file raises where it is not as its format has it.
+ENTRY_FAULTS = (KeyError, TypeError, ValueError, OverflowError)
 
 _SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -39,6 +41,18 @@ class Found:
 
 # Gives None where the folder has another layout. Raises DatasetError where it has this one, and nothing can be read of it.
 FindLayout: TypeAlias = Callable[[Path, LayoutOptions], Found | None]
+
+
+def json_object(value: Any) -> dict[str, Any]:
+    """An entry of an annotation file. Raises TypeError where it is no JSON object."""
+    if not isinstance(value, dict):
+        raise TypeError("it is no JSON object")
+    return value
+
+
+def fault_text(error: Exception) -> str:
+    """What is wrong with an entry of an annotation file, by what reading it raised."""
+    return f"it has no {error}" if isinstance(error, KeyError) else str(error)
 
 
 def split_name(word: str) -> str | None:

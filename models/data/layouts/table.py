@@ -1,6 +1,11 @@
-"""A CSV file with the columns image and mask, and split and group if wanted; paths from the CSV's folder."""
+"""A CSV file with the columns image and mask, and split and group if wanted; paths from the CSV's folder.
+
+Its columns are separated by commas, semicolons (as spreadsheets write where the comma is the decimal mark) or tabs.
+"""
 
 import csv
+import io
+from collections.abc import Iterator
 from pathlib import Path
 
 from models.data.dataset import DatasetError, Sample
@@ -9,10 +14,18 @@ from models.data.layouts.layout import UNSPLIT, Found, split_name
 from models.data.masks import FileMask
 from models.data.options import LayoutOptions
 
+_DELIMITERS = (",", ";", "\t")
+_LONGEST_HEADER = 2**16  # characters
+
 
 def find_table(folder: Path, options: LayoutOptions) -> Found | None:
-    """Read the one CSV of the folder that has the columns image and mask. Raises DatasetError where there are several."""
-    tables = [path for path in sorted(folder.glob("*.csv")) if {"image", "mask"} <= _columns(path)]
+    """Read the one CSV of the folder that has the columns image and mask. Raises DatasetError where there are several, or
+    where it cannot be read."""
+    tables = {
+        path: delimiter
+        for path in sorted(folder.glob("*.csv"))
+        if (delimiter := _delimiter(path)) is not None
+    }
     if not tables:
         return None
     if len(tables) > 1:
@@ -22,21 +35,40 @@ def find_table(folder: Path, options: LayoutOptions) -> Found | None:
         )
     classes = folder_classes(folder, options.palette)
     found = Found(classes.class_list, findings=list(classes.findings))
-    with tables[0].open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        for number, row in enumerate(rows, start=2):
-            _add_row(found, tables[0], number, row, FileMask(Path(), classes.palette))
+    ((table, delimiter),) = tables.items()
+    for number, row in enumerate(_rows(table, delimiter), start=2):
+        _add_row(found, table, number, row, FileMask(Path(), classes.palette))
     if not found.samples and not found.findings:
-        raise DatasetError(f"{tables[0]} has no rows; each names an image and its mask")
+        raise DatasetError(f"{table} has no rows; each names an image and its mask")
     return found
 
 
-def _columns(path: Path) -> set[str]:
+def _delimiter(path: Path) -> str | None:
+    """What separates the columns image and mask in a file's header; None where it has no such columns."""
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        header = file.readline(_LONGEST_HEADER)
+    for delimiter in _DELIMITERS:
+        columns = next(csv.reader([header], delimiter=delimiter), [])
+        if {"image", "mask"} <= {name.strip().lower() for name in columns}:
+            return delimiter
+    return None
+
+
+def _rows(path: Path, delimiter: str) -> Iterator[dict[str, str | None]]:
+    """The rows by their columns. Raises DatasetError where the file is not UTF-8 or no CSV."""
+    content = path.read_bytes()
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return {name.strip().lower() for name in next(csv.reader(file), [])}
-    except UnicodeDecodeError:
-        return set()
+        text = content.decode("utf-8-sig")
+        yield from csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DatasetError(
+            f"{path}, line {line}: it is not UTF-8 ({error}); save it as UTF-8"
+        ) from error
+    except csv.Error as error:
+        raise DatasetError(
+            f"{path} is no CSV ({error}); look for a quote that is not closed"
+        ) from error
 
 
 def _add_row(

@@ -27,7 +27,7 @@ def find_voc(folder: Path, options: LayoutOptions) -> Found | None:
     classes = _classes(root, options)
     found = Found(classes.class_list, findings=list(classes.findings))
     images = {path.stem: path for path in images_below(root / "JPEGImages")}
-    for split, stems in _lists(root).items():
+    for split, stems in _lists(root, found).items():
         for stem in stems:
             mask = root / "SegmentationClass" / f"{stem}.png"
             if stem not in images:
@@ -55,15 +55,23 @@ def _classes(root: Path, options: LayoutOptions) -> Classes:
     return Classes(ClassList(name=root.name, classes=classes, ignore=VOID, source=source), palette)
 
 
-def _lists(root: Path) -> dict[str, list[str]]:
+def _lists(root: Path, found: Found) -> dict[str, list[str]]:
     """Image names by split. A list that is no split, such as trainval, counts only where no list is one."""
-    lists = {
-        path.stem: [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
-        for path in sorted((root / "ImageSets" / "Segmentation").glob("*.txt"))
-    }
+    paths = sorted((root / "ImageSets" / "Segmentation").glob("*.txt"))
+    lists = {path.stem: _stems(path, found) for path in paths}
     splits = {split_name(name) or "": stems for name, stems in lists.items() if split_name(name)}
     if splits:
         return splits
     if lists:
         return {UNSPLIT: sorted({stem for stems in lists.values() for stem in stems})}
     return {UNSPLIT: sorted(path.stem for path in (root / "SegmentationClass").glob("*.png"))}
+
+
+def _stems(path: Path, found: Found) -> list[str]:
+    """The image names in a list; none, and a finding, where it is no text."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        found.error("unreadable list", f"{path} is not UTF-8 ({error}); save it as UTF-8")
+        return []
+    return [line.split()[0] for line in lines if line.strip()]

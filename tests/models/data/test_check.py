@@ -137,6 +137,55 @@ def test_the_mended_copy_is_sound_and_the_original_untouched(
     assert "is there already" in capsys.readouterr().err
 
 
+def test_the_mended_copy_keeps_each_picture_in_one_split(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (cells / "images" / "test").mkdir()
+    (cells / "masks" / "test").mkdir()
+    for copies in (
+        ("train/0", "train/1", "val/0"),  # twice in train
+        ("train/2", "val/1", "test/1"),
+        ("val/2", "test/2"),
+    ):
+        for part in ("images", "masks"):
+            first, *others = (cells / part / f"{name}.png" for name in copies)
+            for other in others:
+                shutil.copy(first, other)
+    assert main(["check", str(cells)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.count("which makes scores too good") == 5
+    assert "test/2.png in test is the same picture as" in printed.out
+    assert main(["check", str(cells), "--fix-to", "mended"]) == 0
+    assert main(["check", "mended"]) == 0
+    kept = {
+        name: {sample.image.stem for sample in samples}
+        for name, samples in read_dataset(Path("mended")).splits.items()
+    }
+    assert kept["train"] == {str(number) for number in range(3, 12)}
+    assert (kept["val"], kept["test"]) == ({"0"}, {"1", "2"})
+
+
+def test_an_image_that_two_rows_of_a_table_give_to_two_splits_stays_in_one(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = [(number, "train") for number in range(12)] + [(0, "val")]
+    rows = [f"images/train/{n}.png,masks/train/{n}.png,{split}\n" for n, split in numbers]
+    (cells / "index.csv").write_text("image,mask,split\n" + "".join(rows))
+    assert main(["check", str(cells), "--fix-to", "mended"]) == 0
+    assert "left out 1\n" in capsys.readouterr().out
+    assert len(read_dataset(Path("mended")).split("val")) == 1
+
+
+def test_where_nothing_is_left_to_mend_the_first_finding_says_why(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_classes(cells, ignore=255)
+    shutil.rmtree(cells / "masks")
+    (cells / "masks").mkdir()
+    assert main(["check", str(cells), "--fix-to", "mended"]) == 1
+    assert re.search(r"mended was not written: .*0\.png has no mask", capsys.readouterr().err)
+
+
 def test_masks_of_0_and_255_without_a_class_list_are_offered_one(
     cells: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,6 +201,21 @@ def test_masks_of_0_and_255_without_a_class_list_are_offered_one(
     assert main(["check", "mended"]) == 0
     names = [c.name for c in read_dataset(Path("mended")).class_list.classes]
     assert names == ["background", "foreground"]
+
+
+def test_black_and_white_masks_of_one_and_three_channels_are_mended_together(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (cells / "classes.json").unlink()
+    truth = {path: np.array(Image.open(path)) for path in (cells / "masks").rglob("*.png")}
+    for number, (path, ids) in enumerate(truth.items()):
+        Image.fromarray(ids * 255).convert("RGB" if number % 2 else "L").save(path)
+    assert main(["check", str(cells)]) == 1
+    assert re.search(r"255 +1 +foreground", capsys.readouterr().out)
+    assert main(["check", str(cells), "--fix-to", "mended"]) == 0
+    for path, ids in truth.items():
+        mended = Path("mended", path.relative_to(cells))
+        np.testing.assert_array_equal(np.asarray(Image.open(mended)), ids)
 
 
 @pytest.mark.parametrize("ignore", [None, 255])
@@ -286,6 +350,30 @@ def test_many_faults_of_one_kind_are_told_shortly(
     printed = capsys.readouterr().out
     assert printed.count("has no mask") == 5
     assert "7 more like it" in printed
+
+
+def test_a_folder_of_faulty_annotation_files_is_reported_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, shapes in (
+        ("cut", '[{"label": "tree"'),
+        ("text", '["tree"]}'),
+        ("blob", '[{"label": "tree", "shape_type": "blob", "points": []}]}'),
+        ("sound", '[{"label": "tree", "shape_type": "rectangle", "points": [[0, 0], [3, 3]]}]}'),
+    ):
+        Image.fromarray(scene(len(name), 40, 56)[0]).save(tmp_path / f"{name}.jpg")
+        document = f'{{"imagePath": "{name}.jpg", "shapes": {shapes}'
+        (tmp_path / f"{name}.json").write_text(document)
+    assert main(["check", ".", "--split", "0"]) == 1
+    printed = capsys.readouterr()
+    assert "1 train (layout: labelme)" in printed.out
+    assert "cut.json is not JSON" in printed.out
+    assert "text.json: shapes[0] is not as LabelMe writes it (it is no JSON object)" in printed.out
+    assert "blob.json has a blob" in printed.out
+    assert "has no JSON of shapes" not in printed.out
+    assert "3 errors" in printed.err
+    assert (tmp_path / f"{tmp_path.name}-check.html").is_file()
 
 
 def test_what_a_training_would_miss_is_said(

@@ -1,11 +1,12 @@
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from models.data.dataset import DatasetError, read_image
+from models.data.dataset import DatasetError, read_image, read_picture
 from models.data.examination import examine
 from models.data.masks import FileMask
 from models.data.options import SplitOptions
@@ -90,6 +91,19 @@ def test_a_stray_value_is_named_with_its_pixels(own_dataset_folder: Path) -> Non
         examine(read_dataset(own_dataset_folder), ("train",)).require_sound()
 
 
+def test_several_stray_values_are_named_each_with_its_pixels(own_dataset_folder: Path) -> None:
+    path = own_dataset_folder / "masks" / "train" / "0.png"
+    mask = np.array(Image.open(path))
+    mask[0, :5], mask[1, :3] = 77, 90
+    Image.fromarray(mask).save(path)
+    with pytest.raises(DatasetError, match=r"holds the values 77 in 5 pixels, 90 in 3 pixels, "):
+        examine(read_dataset(own_dataset_folder), ("train",)).require_sound()
+    mask[2, :8] = range(100, 108)
+    Image.fromarray(mask).save(path)
+    with pytest.raises(DatasetError, match=r"102 in 1 pixels, 5 more in 5 pixels, "):
+        examine(read_dataset(own_dataset_folder), ("train",)).require_sound()
+
+
 def test_a_mask_of_another_size_is_named(own_dataset_folder: Path) -> None:
     path = own_dataset_folder / "masks" / "train" / "0.png"
     Image.fromarray(np.zeros((10, 20), np.uint8)).save(path)
@@ -131,6 +145,40 @@ def test_an_image_is_turned_upright_by_its_exif(tmp_path: Path) -> None:
     exif[0x0112] = 6  # a quarter turn
     image.save(tmp_path / "turned.jpg", exif=exif)
     assert read_image(tmp_path / "turned.jpg", 3).shape == (30, 20, 3)
+
+
+def test_exif_that_cannot_be_written_again_turns_the_image_nonetheless(tmp_path: Path) -> None:
+    compression = struct.pack(">HHII", 0x0103, 4, 1, 70_000)  # a number of 16 bits, says EXIF
+    quarter_turn = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 2) + compression + quarter_turn + bytes(4)
+    Image.new("RGB", (30, 20)).save(tmp_path / "turned.jpg", exif=exif)
+    assert read_image(tmp_path / "turned.jpg", 3).shape == (30, 20, 3)
+
+
+def test_a_damaged_exif_block_is_passed_over(tmp_path: Path) -> None:
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.webp", exif=b"Exif\0\0MM\0\3\0\0\0\x08\0\0")
+    picture = read_picture(tmp_path / "a.webp", 3)
+    assert (picture.pixels.shape, picture.turned) == ((20, 30, 3), False)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_every_orientation_is_turned_upright_once(
+    orientation: int, suffix: str, tmp_path: Path
+) -> None:
+    stored = np.zeros((16, 32, 3), np.uint8)
+    stored[:8, :16] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(stored).save(path, exif=exif)
+    corner = ((0, 0), (0, -1), (-1, -1), (-1, 0))[(orientation - 1) % 4]
+    picture = read_picture(path, 1)
+    bright = picture.pixels[..., 0] > 128
+    assert bright.shape == ((32, 16) if orientation >= 5 else (16, 32))
+    assert bright[corner]
+    assert bright.sum() == bright.size // 4
+    assert picture.turned == (orientation > 1)
 
 
 def test_an_empty_split_is_no_split(own_dataset_folder: Path) -> None:

@@ -135,6 +135,42 @@ def test_a_table_names_images_masks_splits_and_groups(tmp_path: Path) -> None:
     assert "gone.png is not there" in finding.text
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_table_may_be_separated_by_semicolons_or_tabs(delimiter: str, tmp_path: Path) -> None:
+    picture(tmp_path / "0.jpg")
+    save_ids(tmp_path / "m0.png", IDS)
+    (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
+    rows = (("image", "mask", "split"), ("0.jpg", "m0.png", "train"))
+    (tmp_path / "index.csv").write_text("\n".join(map(delimiter.join, rows)))
+    assert read_dataset(tmp_path, WHOLE).layout == "csv"
+    np.testing.assert_array_equal(mask_of(tmp_path), IDS)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"gr\xf6\xdfe,image,mask\n", r"index\.csv, line 1: it is not UTF-8"),
+        (b"image,mask\n" + b"a,b\n" * 5000 + b"\xf6,b\n", r"index\.csv, line 5002: .*not UTF-8"),
+        (b'image,mask\n"a,b\n' + b"a,b\n" * 50_000, r"index\.csv is no CSV .*a quote"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_named(
+    content: bytes, sentence: str, tmp_path: Path
+) -> None:
+    (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
+    (tmp_path / "index.csv").write_bytes(content)
+    with pytest.raises(DatasetError, match=sentence):
+        find_dataset(tmp_path)
+
+
+def test_a_table_of_something_else_does_not_matter(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "a.png")
+    save_ids(tmp_path / "masks" / "a.png", IDS)
+    (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
+    (tmp_path / "cameras.csv").write_bytes(b"n\xe4me,lens\na,b\n")
+    assert read_dataset(tmp_path, WHOLE).layout == "folders"
+
+
 def test_voc_reads_its_lists_and_palette_indices(tmp_path: Path) -> None:
     root = tmp_path / "VOCdevkit" / "VOC2012"
     ids = IDS * 15
@@ -160,6 +196,20 @@ def test_voc_reads_its_lists_and_palette_indices(tmp_path: Path) -> None:
     colours = np.array([*map(voc_colour, range(len(VOC_CLASSES))), (224, 224, 192)], np.uint8)
     save_ids(root / "SegmentationClass" / "a.png", colours[np.where(ids == 255, 21, ids)])
     np.testing.assert_array_equal(mask_of(tmp_path), ids)
+
+
+def test_a_list_of_voc_that_is_no_text_is_named(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        picture(tmp_path / "JPEGImages" / f"{name}.jpg")
+        save_ids(tmp_path / "SegmentationClass" / f"{name}.png", IDS)
+    lists = tmp_path / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_bytes(b"\xfc\n")
+    (lists / "val.txt").write_text("b\n")
+    dataset = find_dataset(tmp_path)
+    assert list(dataset.splits) == ["val"]
+    (finding,) = dataset.findings
+    assert "train.txt is not UTF-8" in finding.text
 
 
 def coco_document(annotations: list[dict[str, Any]]) -> str:
@@ -222,6 +272,51 @@ def test_a_run_length_of_another_size_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(coco_document([wrong]))
     with pytest.raises(DatasetError, match=r"x\.json: a segmentation of a\.jpg is no polygon"):
         mask_of(tmp_path)
+
+
+def test_every_fault_of_coco_is_told_and_its_image_left_out(tmp_path: Path) -> None:
+    for name in "abc":
+        picture(tmp_path / f"{name}.jpg")
+    region = {"category_id": 3, "segmentation": [rectangle(2, 1, 6, 4)]}
+    document = json.loads(coco_document([{**region, "category_id": 9}, {"image_id": 8, **region}]))
+    document["images"] += [
+        {"id": 8, "file_name": "b.jpg", "width": 8, "height": 6},
+        {"id": 9, "file_name": "c.jpg"},
+    ]
+    document["categories"] += [{"name": "cat"}, "bird"]
+    document["annotations"] += ["none", {"image_id": 7, "category_id": 3, "segmentation": "circle"}]
+    (tmp_path / "train.json").write_text(json.dumps(document))
+    (tmp_path / "val.json").write_text("{")
+    dataset = find_dataset(tmp_path, WHOLE)
+    assert [sample.image.name for sample in dataset.split("train")] == ["b.jpg"]
+    said = [finding.text.removeprefix(f"{tmp_path}/") for finding in dataset.findings]
+    places = ("categories[2]", "categories[3]", "annotations[0]", "annotations[2]")
+    for place in (*places, "annotations[3]", "images[2]"):
+        assert sum(f"train.json: {place} is not as COCO has it" in text for text in said) == 1
+    assert any("it has no 'id'" in text for text in said)
+    assert any("its category_id is 9; the categories have 18, 3" in text for text in said)
+    assert any("val.json is not JSON" in text for text in said)
+    assert len(said) == 7
+
+
+def test_coco_without_a_category_is_told(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg")
+    document = json.loads(coco_document([])) | {"categories": [{"name": "car"}]}
+    (tmp_path / "x.json").write_text(json.dumps(document))
+    told = [finding.text for finding in find_dataset(tmp_path).findings]
+    assert "x.json: categories[0] is not as COCO has it (it has no 'id')" in told[0]
+    assert told[1].endswith("no annotation file lists a category")
+
+
+def test_a_category_that_classes_json_does_not_list_is_told_once(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg")
+    region = {"category_id": 18, "segmentation": [rectangle(2, 1, 6, 4)]}
+    (tmp_path / "x.json").write_text(coco_document([region, region]))
+    (tmp_path / "classes.json").write_text(json.dumps(CLASSES).replace("thing", "car"))
+    dataset = find_dataset(tmp_path)
+    (finding,) = dataset.findings
+    assert "the category 'dog', which classes.json does not list" in finding.text
+    assert not dataset.splits
 
 
 def labelme(shapes: list[dict[str, Any]]) -> str:
@@ -291,6 +386,27 @@ def test_a_label_that_classes_json_does_not_list_is_named(tmp_path: Path) -> Non
     (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
     with pytest.raises(DatasetError, match=r"a\.json has the label 'tree'"):
         read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("ignore", [254, None])
+def test_labelme_void_is_what_classes_json_ignores(ignore: int | None, tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg", (40, 30))
+    (tmp_path / "a.json").write_text(labelme([shape("__ignore__", "rectangle", [(0, 0), (4, 4)])]))
+    (tmp_path / "classes.json").write_text(json.dumps({**CLASSES, "ignore": ignore}))
+    if ignore is None:
+        with pytest.raises(DatasetError, match=r"'__ignore__', and classes\.json ignores nothing"):
+            read_dataset(tmp_path, WHOLE)
+    else:
+        assert np.unique(mask_of(tmp_path)).tolist() == [0, ignore]
+
+
+@pytest.mark.parametrize("size", [-5, "wide", [8]])
+def test_a_size_that_is_none_is_told(size: Any, tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg", (40, 30))
+    document = json.loads(labelme([shape("tree", "point", [(2, 2)])])) | {"imageWidth": size}
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    (finding,) = find_dataset(tmp_path).findings
+    assert "a.json: imageWidth and imageHeight are no size" in finding.text
 
 
 def test_a_folder_of_no_layout_says_what_it_holds(tmp_path: Path) -> None:

@@ -183,6 +183,31 @@ def test_a_channel_first_model_of_a_quarter_size_is_adopted(tmp_path: Path) -> N
     np.testing.assert_array_equal(both["class_map"][0], class_map)
 
 
+def test_normalisation_is_told_of_a_model_that_rescales_itself_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs = keras.Input((32, 32, 3))
+    inner = small_unet(32, 3, head(3, "softmax"))
+    theirs = keras.Model(inputs, inner(keras.layers.Rescaling(1 / 255)(inputs)))
+    theirs.save(tmp_path / "theirs.keras")
+    Image.fromarray(blobs(32, 32)).save(tmp_path / "0.png")
+    command = [
+        *("adopt", str(tmp_path / "theirs.keras"), "--name", "theirs", "--classes", "a,b,c"),
+        *("--mean", "1", "2", "3", "--std", "2", "--channel-order", "bgr", "--yes"),
+        *("--store", str(tmp_path / "store"), "--images", str(tmp_path / "0.png")),
+        *("--preview", str(tmp_path / "preview.html")),
+    ]
+    assert main(command) == 0
+    told = "0–255, since it rescales them itself, less (1.0, 2.0, 3.0), over (2.0,), BGR"
+    assert f"values: {told}" in capsys.readouterr().out
+    artefact = tmp_path / "store" / "theirs" / "1"
+    assert told in (tmp_path / "preview.html").read_text()
+    assert told in (artefact / MODEL_CARD_PATH).read_text()
+    image = blobs(32, 32, seed=3)
+    expected = theirs((image[np.newaxis, ..., ::-1] - np.array([1.0, 2.0, 3.0])) / 2.0)
+    np.testing.assert_allclose(answers(artefact, image)[1], expected[0], atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

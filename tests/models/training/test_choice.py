@@ -127,6 +127,18 @@ def test_val_is_looked_at_for_a_tenth_of_the_time_and_ten_times_at_least(
     assert epochs >= 10 * every
 
 
+def test_given_epochs_leave_the_choice_of_what_goes_by_their_number(
+    dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """25 epochs of four steps of 2 images: val as often as in the test above, whatever the minutes."""
+    monkeypatch.setattr(choice, "_step_seconds", lambda *_: 0.1)
+    changes = {"augmentation": {"crop": (16, 16)}, "batch_size": 2, "epochs": 25}
+    recipe, choices = chosen_recipe(dataset_folder, 1e6, changes)
+    assert recipe.epochs == 25
+    assert (recipe.score_every, recipe.optimizer.warm_up_steps, recipe.average) == (2, 10, 0.9)
+    assert "epochs" not in {chosen.field for chosen in choices}
+
+
 def test_the_crop_is_no_larger_than_the_pictures_and_colour_is_changed_where_there_is_some() -> (
     None
 ):

@@ -15,7 +15,7 @@ from models.training.deep_supervision import level_losses
 from models.training.learner import Learner, begun_learner, resumed_learner
 from models.training.losses import SegmentationLoss
 from models.training.options import LossOptions
-from models.training.recipe import Recipe
+from models.training.recipe import Recipe, RecipeError
 from models.training.run import LAST, Run, RunState
 
 DRAW = np.random.default_rng(0)
@@ -146,6 +146,16 @@ def test_deep_supervision_is_of_the_training_alone() -> None:
     assert (head.get_weights()[0] != before).any()
     assert learner.kept(IMAGES, training=False).shape == (2, 32, 32, 3)
     assert not any("auxiliary" in layer.name for layer in learner.kept.layers)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [{"name": "fcn32s"}, {"padding": "valid"}],
+    ids=["no levels", "levels without borders"],
+)
+def test_deep_supervision_wants_levels_as_large_as_the_image(network: dict[str, str]) -> None:
+    with pytest.raises(RecipeError, match="deep_supervision needs a decoder with levels"):
+        begun(deep_supervision=True, network={"width": 1} | network)
 
 
 def test_each_level_weighs_half_of_the_next_finer_one() -> None:

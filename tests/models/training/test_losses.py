@@ -1,11 +1,18 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
+from PIL import Image
 
+from models.data.examination import examine
+from models.data.reading import read_dataset
 from models.training.losses import LOSSES, SegmentationLoss, class_weights
 from models.training.options import LossOptions, LossTerm
 from models.training.schedules import WarmUpDecay
+from tests.models.conftest import write_dataset
 
 # Three pixels with a class and one void, two classes; p of class 0 and 1.
 PROBABILITIES = np.array([[[[0.5, 0.5], [0.8, 0.2], [0.1, 0.9], [0.3, 0.7]]]], np.float32)
@@ -108,10 +115,27 @@ def test_inverse_log_weights_are_those_of_the_paper() -> None:
     np.testing.assert_allclose(weights, expected)
 
 
-def test_median_frequency_weights_leave_out_classes_that_do_not_occur() -> None:
-    assert class_weights("median_frequency", np.array([60, 30, 10, 0])) == pytest.approx(
-        [0.5, 1, 3, 0]
+def test_a_median_frequency_is_a_share_of_the_images_that_hold_the_class(tmp_path: Path) -> None:
+    """Two images of 100 pixels, the third class in the second alone: frequencies 140/200, 50/200, 10/100. A fourth is in none,
+    and a void row counts nowhere."""
+    folder = write_dataset(tmp_path / "data", {"train": 2, "val": 1})
+    document = json.loads((folder / "classes.json").read_text())
+    document["classes"].append({"id": 3, "name": "green", "color": "#43a047"})
+    (folder / "classes.json").write_text(json.dumps(document))
+    for number, counts in enumerate([(70, 30, 0, 0, 10), (70, 20, 10, 0, 10)]):
+        mask = np.repeat(np.array([0, 1, 2, 3, 255], np.uint8), counts).reshape(11, 10)
+        for part, pixels in (("masks", mask), ("images", mask[..., np.newaxis].repeat(3, -1))):
+            Image.fromarray(pixels).save(folder / part / "train" / f"{number}.png")
+    examination = examine(read_dataset(folder), ("train",))
+    weights = class_weights(
+        "median_frequency", examination.class_pixels("train"), examination.image_pixels("train")
     )
+    assert weights == pytest.approx([0.25 / 0.7, 1, 2.5, 0])
+
+
+def test_without_image_pixels_every_image_holds_every_class() -> None:
+    weights = class_weights("median_frequency", np.array([60, 30, 10, 0]))
+    assert weights == pytest.approx([0.5, 1, 3, 0])
 
 
 def test_without_weighting_all_classes_weigh_one() -> None:
