@@ -14,8 +14,10 @@ from typing import Any
 
 from benchmarks import charts
 from benchmarks.measuring import RESULTS
+from models.contract import read_contract
 
 ROOT = Path(__file__).parents[1]
+ZOO = ROOT / "models" / "zoo"
 PAGE = ROOT / "docs" / "performance.md"
 PLOTS = ROOT / "docs" / "images" / "performance"
 TEMPLATE = Path(__file__).parent / "performance.template.md"
@@ -34,7 +36,9 @@ def page(results: Path = RESULTS) -> str:
         link = f"![{alternative}](images/performance/{name}.svg)"
         fields[f"{name}_plot"] = link if source in found else ""
     template = Template(TEMPLATE.read_text())
-    return template.substitute(fields, targets=_targets(found), machine=_machine(found))
+    return template.substitute(
+        fields, targets=_targets(found), machine=_machine(found), int8=_int8_scores()
+    )
 
 
 def plots(results: Path = RESULTS) -> dict[str, str]:
@@ -52,6 +56,18 @@ def _read_all(results: Path) -> dict[str, Result]:
     return {
         name: result for name, result in read.items() if "date" in result
     }  # others have pages of their own
+
+
+def _int8_scores() -> str:
+    """What the bundled int8 files score, as their contracts have it from `segtrain quantize`."""
+    scores = []
+    for path in sorted(ZOO.glob("*/*")):
+        contract = read_contract(path)
+        if contract.quantization is not None:
+            int8, fp32 = contract.quantization.scores, contract.quantization.float_scores
+            values = f"{int8['val']['mean_iou']:.4f} against {fp32['val']['mean_iou']:.4f}"
+            scores.append(f"`{contract.name}` {values}")
+    return f"Val mIoU of int8 against fp32: {', '.join(scores)}."
 
 
 def _machine(found: Mapping[str, Result]) -> str:
