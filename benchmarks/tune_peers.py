@@ -1,12 +1,13 @@
 """Question: with which of their settings are the other servers fastest here?
 
-    .venv/bin/python -m benchmarks.tune_peers             (5 minutes, and 5 more at first for their environments)
+    .venv/bin/python -m benchmarks.tune_peers             (8 minutes, and 5 more at first for their environments)
 
-Each peer with each of the settings its documentation names for such work, 8 callers, 480×360. The best of each goes into the
-comparisons. `THREADS` is the cores an inference uses; what else a setting means is in the peer's own file.
+Each peer with each of the settings its documentation names for such work, 8 callers, 480×360, the median of three rounds on new
+connections: how callers are spread over several processes is chance. The best of each goes into the comparisons. `THREADS` is the cores an inference uses; what else a setting means is in the peer's own file.
 """
 
 import os
+import statistics
 from typing import Any
 
 from tqdm import tqdm
@@ -17,7 +18,8 @@ from benchmarks.pictures import photographs
 from benchmarks.servers import peer, running
 
 CALLERS = 8
-SECONDS = 4.0
+ROUNDS = 3
+SECONDS = 3.0
 
 Settings = dict[str, str]
 
@@ -72,10 +74,17 @@ def _rate(run: Run, name: str, settings: Settings) -> dict[str, Any]:
     requests = [candidate.request(photo) for photo in photos]
     try:
         with running(candidate, photos[0]) as server:
-            load = closed_loop(
-                server.port, requests, CALLERS, run.seconds(SECONDS), ramp_seconds=1.0
-            )
-            return {"images_a_second": load.rate, "ready_seconds": server.ready_seconds}
+            rates = [
+                closed_loop(
+                    server.port, requests, CALLERS, run.seconds(SECONDS), ramp_seconds=1.0
+                ).rate
+                for _ in range(run.rounds(ROUNDS))
+            ]
+            return {
+                "images_a_second": statistics.median(rates),
+                "rounds": rates,
+                "ready_seconds": server.ready_seconds,
+            }
     except SystemExit as fault:
         return {"images_a_second": 0.0, "fault": str(fault)[-500:]}
 
