@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 
 from models.commands import adopt, check, evaluate, export, networks, quantize, train
 from models.contract import ContractError
@@ -13,6 +14,8 @@ COMMANDS = (check, networks, train, evaluate, export, quantize, adopt)
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; exit code 0 when it did what was asked, 1 with a sentence where it could not."""
     parsed = _parser().parse_args(arguments)
+    # Pillow's name no file; what is wrong with one is among what `check` finds.
+    warnings.filterwarnings("ignore", module="PIL")
     try:
         parsed.run_command(parsed)
     except _user_errors() as error:

@@ -393,3 +393,15 @@ def test_a_wrong_option_is_one_sentence(cells: Path, capsys: pytest.CaptureFixtu
     assert "is no regular expression" in capsys.readouterr().err
     assert main(["check", str(cells / "gone")]) == 1
     assert "is no folder" in capsys.readouterr().err
+
+
+def test_damaged_exif_is_passed_over_without_a_word_of_pillows(
+    cells: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    path = next((cells / "images" / "train").iterdir())
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0f\x01\x02\0\xff\xff\xff\x7f\xff\xff\xff\x7f" + bytes(4)
+    with Image.open(path) as image:
+        image.load()
+        image.save(path, "PNG", exif=exif)
+    assert main(["check", str(cells)]) == 0
+    assert [str(warning.message) for warning in recwarn if "PIL" in warning.filename] == []
