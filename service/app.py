@@ -37,7 +37,7 @@ TITLE = "segserve"
 STOP_SECONDS = 5.0
 
 # So many batch requests find room in the queue beside each other.
-BATCH_REQUESTS_BESIDE = 4
+BATCH_REQUESTS_BESIDE = 8
 
 EXPOSED_HEADERS = [
     "X-Model",
