@@ -42,7 +42,7 @@ def _load_saved_model(path: Path, options: AdoptOptions) -> ForeignModel:
         raise AdoptionError(
             f"signature {name} takes {len(inputs)} inputs ({', '.join(inputs)}); segtrain adopts models of one image input"
         )
-    (key, spec), outputs = next(iter(inputs.items())), list(function.structured_outputs)
+    (key, spec), outputs = next(iter(inputs.items())), sorted(function.structured_outputs)
     output = _chosen(outputs, options)
 
     def run(images: tf.Tensor) -> tf.Tensor:

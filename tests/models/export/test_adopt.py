@@ -144,6 +144,67 @@ def test_a_sigmoid_of_any_size_is_padded_and_cut_at_its_threshold(tmp_path: Path
     np.testing.assert_allclose(probabilities[..., 1], odds / (1 + odds), atol=1e-4)
 
 
+def test_an_h5_file_of_independent_sigmoids_is_run_at_the_size_that_is_said(tmp_path: Path) -> None:
+    theirs = small_unet(None, 3, head(3, "sigmoid"))
+    theirs.save(tmp_path / "theirs.h5")
+    command = [
+        *("adopt", str(tmp_path / "theirs.h5"), "--name", "theirs", "--classes", "a,b,c", "--yes"),
+        *("--scaling", "0..1", "--output", "sigmoid", "--size", "48", "64"),
+    ]
+    assert main([*command, "--store", str(tmp_path / "store")]) == 0
+    artefact = tmp_path / "store" / "theirs" / "1"
+    assert "48×64; images are resized" in (artefact / MODEL_CARD_PATH).read_text()
+    image = blobs(48, 64)
+    scores = np.asarray(theirs(image[np.newaxis] / 255.0))[0].clip(1e-7, 1 - 1e-7)
+    class_map, probabilities = answers(artefact, image)
+    np.testing.assert_allclose(probabilities, scores / scores.sum(-1, keepdims=True), atol=1e-4)
+    top = np.sort(scores, axis=-1)
+    clear = top[..., -1] - top[..., -2] > 1e-3
+    np.testing.assert_array_equal(class_map[clear], scores.argmax(axis=-1)[clear])
+    assert clear.mean() > 0.5
+    assert answers(artefact, blobs(70, 50))[0].shape == (70, 50)
+
+
+class TwoWays(tf.Module):  # type: ignore[misc]
+    """Two signatures, each with the logits and what else its maker wanted to know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = tf.Variable(tf.random.stateless_normal((1, 1, 3, 2), (3, 4)))
+
+    def straight(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits = tf.nn.conv2d(x, self.kernel, 1, "SAME")
+        return {"features": tf.reduce_mean(logits), "mask": logits}
+
+    def reversed(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {**self.straight(x), "mask": -self.straight(x)["mask"]}
+
+
+def test_one_of_several_signatures_and_outputs_is_chosen_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = TwoWays()
+    spec = tf.TensorSpec((None, None, None, 3), tf.float32, name="x")
+    ways = {
+        name: tf.function(getattr(theirs, name), input_signature=[spec])
+        for name in ("straight", "reversed")
+    }
+    tf.saved_model.save(theirs, str(tmp_path / "saved"), signatures=ways)
+    command = [
+        *("adopt", str(tmp_path / "saved"), "--name", "theirs", "--classes", "a,b", "--yes"),
+        *("--scaling", "0..1", "--output", "logits", "--store", str(tmp_path / "store")),
+    ]
+    assert main(command) == 1
+    assert "it has straight, reversed. Say --signature" in capsys.readouterr().err
+    assert main([*command, "--signature", "reversed"]) == 1
+    assert "2 outputs (features, mask); say --output-name" in capsys.readouterr().err
+    assert main([*command, "--signature", "reversed", "--output-name", "mask"]) == 0
+    image = blobs(16, 24)
+    logits = theirs.reversed(tf.constant(image[np.newaxis] / 255.0, tf.float32))["mask"][0]
+    probabilities = answers(tmp_path / "store" / "theirs" / "1", image)[1]
+    np.testing.assert_allclose(probabilities, tf.nn.softmax(logits), atol=1e-4)
+
+
 class ChannelFirst(tf.Module):  # type: ignore[misc]
     """BGR (1, 3, H, W) less a mean to logits (1, 4, H/4, W/4): a batch of one, as converters write them."""
 
