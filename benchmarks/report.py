@@ -299,21 +299,20 @@ def _stages(result: Result) -> str:
         for name in result["alone"][sizes[0]]["encode"]
     ]
     stages = _table(f"| stage alone | {' | '.join(sizes)} |", rows)
-    engines = result["engine_seconds_by_batch"]
-    batches = list(next(iter(engines.values())))
+    by_batch = _engines("an image in a batch of", result["engine_seconds_by_batch"])
+    by_side = _engines("one image of", result["engine_seconds_by_side"], unit="²")
+    return f"{stages}\n\n{by_batch}\n\n{by_side}\n\n{_shares(result['share_of_a_request'])}"
+
+
+def _engines(what: str, engines: Mapping[str, Mapping[str, float]], unit: str = "") -> str:
+    columns = list(next(iter(engines.values())))
     rows = [
-        f"| {name} | " + " | ".join(_ms(seconds[batch]) for batch in batches) + " |"
+        f"| {name} | " + " | ".join(_ms(seconds[column]) for column in columns) + " |"
         for name, seconds in engines.items()
     ]
-    by_batch = _table(f"| engine, an image in a batch of | {' | '.join(batches)} |", rows)
-    by_side = result["engine_seconds_by_side"]
-    sides = list(next(iter(by_side.values())))
-    rows = [
-        f"| {name} | " + " | ".join(_ms(seconds[side]) for side in sides) + " |"
-        for name, seconds in by_side.items()
-    ]
-    one = _table(f"| engine, one image of | {' | '.join(f'{side}²' for side in sides)} |", rows)
-    return f"{stages}\n\n{by_batch}\n\n{one}\n\n{_shares(result['share_of_a_request'])}"
+    return _table(
+        f"| engine, {what} | {' | '.join(f'{column}{unit}' for column in columns)} |", rows
+    )
 
 
 def _shares(result: Result) -> str:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,19 +64,11 @@ class Running:
 
     def resident_bytes(self) -> int:
         """Resident memory of all its processes, added up."""
-        total = 0
-        for process in self.processes():
-            with contextlib.suppress(psutil.Error):
-                total += process.memory_info().rss
-        return total
+        return self._sum(lambda process: process.memory_info().rss)
 
     def proportional_bytes(self) -> int:
         """The same, with what processes share counted once (Linux' proportional set size). Takes far longer to read."""
-        total = 0
-        for process in self.processes():
-            with contextlib.suppress(psutil.Error):
-                total += process.memory_full_info().pss
-        return total
+        return self._sum(lambda process: process.memory_full_info().pss)
 
     def pause(self) -> None:
         self._signal(signal.SIGSTOP)
@@ -109,6 +101,13 @@ class Running:
         finally:
             ended.set()
             watcher.join()
+
+    def _sum(self, measure: Callable[[psutil.Process], int]) -> int:
+        total = 0
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                total += measure(process)
+        return total
 
     def _signal(self, number: signal.Signals) -> None:
         for process in self.processes():
