@@ -22,7 +22,8 @@ def grouped(samples: Sequence[Sample], folder: Path, pattern: str | None) -> lis
         found.append(sample if match is None else replace(sample, group=_matched(match)))
     if all(sample.group is None for sample in found):
         raise DatasetError(
-            f"the group pattern {pattern!r} matches no image, such as {_name(samples[0], folder)}; mend split.group"
+            f"the group pattern {pattern!r} matches no image, such as {_name(samples[0], folder)}; "
+            "mend it (--group of check, split.group of a recipe)"
         )
     return found
 

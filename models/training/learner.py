@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import keras
@@ -229,8 +230,14 @@ class _Policy:
 
 def available_strategy() -> tf.distribute.Strategy:
     """All `devices` in step with each other, where there is more than one."""
-    names = devices()
-    return tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
+    names = tuple(devices())
+    return _mirrored(names) if len(names) > 1 else tf.distribute.get_strategy()
+
+
+@cache
+def _mirrored(names: tuple[str, ...]) -> tf.distribute.Strategy:
+    """One of a process: two would number their collective operations alike, and TensorFlow confuse them."""
+    return tf.distribute.MirroredStrategy(names)
 
 
 def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:

@@ -388,6 +388,74 @@ def test_what_a_training_would_miss_is_said(
     assert "1 images, such as" in printed
 
 
+def flattened(folder: Path) -> None:
+    """Take the splits away, as in a folder that has none."""
+    for part in ("images", "masks"):
+        for split in ("train", "val"):
+            for path in (folder / part / split).iterdir():
+                path.rename(folder / part / f"{split}{path.name}")
+            (folder / part / split).rmdir()
+
+
+def test_a_folder_without_splits_is_divided_by_share_seed_and_group(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flattened(cells)
+
+    def divided(*options: str) -> str:
+        assert main(["check", str(cells), *options]) == 0
+        return "\n".join(capsys.readouterr().out.splitlines()[:-1])
+
+    assert "2 train" not in divided()
+    half, another = divided("--split", "0.5"), divided("--split", "0.5", "--seed", "9")
+    assert half == divided("--split", "0.5")
+    assert half != another
+    assert 5 <= int(re.search(r", (\d+) val", half)[1]) <= 10  # type: ignore[index]
+    # By the split that stood in the name there are but two groups, and each is whole.
+    assert re.search(r"12 train, 3 val|3 train, 12 val", divided("--group", "images/(train|val)"))
+
+
+def test_a_layout_that_is_said_is_read_though_another_is_there(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "".join(f"images/train/{n}.png,masks/train/{n}.png,train\n" for n in range(4))
+    (cells / "some.csv").write_text(f"image,mask,split\n{rows}")
+    assert main(["check", str(cells), "--layout", "folders"]) == 0
+    assert "12 train, 3 val (layout: folders)" in capsys.readouterr().out
+    assert main(["check", str(cells), "--layout", "csv"]) == 0
+    assert re.search(r"\d train, \d val \(layout: csv\)", capsys.readouterr().out)
+
+
+def test_a_palette_that_is_said_names_the_classes(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (cells / "classes.json").unlink()
+    for path in (cells / "masks").rglob("*.png"):
+        change_mask(path, lambda mask: np.array([[9, 9, 9], [200, 9, 9]], np.uint8)[mask])
+    palette = cells.parent / "colours.txt"
+    palette.write_text("9 9 9 field\n200 9 9 hut\n")
+    assert main(["check", str(cells), "--palette", str(palette)]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^hut +1 ", printed, re.MULTILINE)
+    assert re.search(r"^masks +RGB \(15\)", printed, re.MULTILINE)
+    assert "Nothing is wrong" in printed
+
+
+def test_the_table_counts_sizes_and_modes_and_the_sheet_its_tiles(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", str(cells), "--tiles", "2"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert set(printed[1].split(maxsplit=1)[1].split(", ")) == {
+        "56×40 (5)",
+        "56×41 (5)",
+        "56×42 (5)",
+    }
+    assert printed[2].endswith("RGB (15), read as RGB")
+    assert printed[3].endswith("L (15)")
+    assert (cells.parent / "cells-check.html").read_text().count("data:image/jpeg") == 2
+
+
 def test_a_wrong_option_is_one_sentence(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(cells), "--group", "("]) == 1
     assert "is no regular expression" in capsys.readouterr().err

@@ -43,14 +43,16 @@ def begun(**fields: Any) -> Learner:
 
 def test_two_devices_do_what_one_does() -> None:
     script = [sys.executable, "-m", "tests.models.training.two_devices"]
-    done = subprocess.run(script, check=False, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(script, check=False, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = json.loads(done.stdout.splitlines()[-1])
     assert found["devices"] == 2
     assert found["moved"] > 1e-3
     assert found["difference"] < 1e-6
     assert found["copies"] == 0.0
     assert np.isfinite(found["usual_loss"])
+    assert found["stopped_at"] == 1  # of the second epoch
+    assert found["broken_difference"] == 0.0
 
 
 def test_a_frozen_encoder_stays_and_the_decoder_learns() -> None:

@@ -1,19 +1,27 @@
 """Run by test_learner in a process of its own: devices can be set up only before TensorFlow has begun.
 
-Trains a few steps on two virtual CPUs and on one, and prints what came of it as JSON.
+Trains a few steps on two virtual CPUs and on one, and a recipe on both, unbroken and stopped in its second epoch; prints what
+came of it as JSON.
 """
 
 import json
+import signal
 import sys
+import tempfile
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from models.architectures.blocks import conv_block
+from models.training.checkpoint import load_network
 from models.training.learner import Learner, available_strategy
 from models.training.losses import SegmentationLoss
 from models.training.recipe import Recipe
+from models.training.run import LAST, Run
+from models.training.train import train
+from tests.models.conftest import write_dataset
 
 STEPS = 3
 
@@ -47,6 +55,50 @@ def trained(network_of, strategy: tf.distribute.Strategy, recipe: Recipe) -> Lea
     return learner
 
 
+def stopped_and_gone_on(recipe: Recipe, folder: Path) -> int:
+    """Train, stopped by a Ctrl-C before the third step, then to the end; the steps done of the epoch where it stopped."""
+    steps = iter(range(1, 100))
+    whole_step = Learner.step
+
+    def step(learner: Learner, batch: tuple[tf.Tensor, ...]) -> float:
+        if next(steps) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return whole_step(learner, batch)
+
+    Learner.step = step  # type: ignore[method-assign]
+    try:
+        train(recipe, folder)
+    except KeyboardInterrupt:
+        stopped_at = Run.open(folder).state.steps_done
+    train(recipe, folder)
+    return stopped_at
+
+
+def runs_of_a_recipe(folder: Path) -> dict[str, float]:
+    """Two epochs of two steps, from reading the data to the report."""
+    recipe = Recipe.model_validate(
+        {
+            "name": "two",
+            "data": str(write_dataset(folder / "data", {"train": 8, "val": 3})),
+            "epochs": 2,
+            "batch_size": 4,
+            "average": 0.5,
+            "network": {"width": 2, "dropout": 0.2},
+            "augmentation": {"crop": [16, 16]},
+            "optimizer": {"warm_up_steps": 1, "clip_norm": 1.0, "encoder_rate": 0.5},
+        }
+    )
+    train(recipe, folder / "whole")
+    stopped_at = stopped_and_gone_on(recipe, folder / "broken")
+    whole, broken = (load_network(folder / run / LAST).get_weights() for run in ("whole", "broken"))
+    return {
+        "stopped_at": stopped_at,
+        "broken_difference": max(
+            float(np.abs(a - b).max()) for a, b in zip(whole, broken, strict=True)
+        ),
+    }
+
+
 def main() -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -60,8 +112,11 @@ def main() -> None:
     )
     usual = trained(usual_network, both, recipe)
     copies = [both.experimental_local_results(v.value) for v in usual.network.weights]
+    with tempfile.TemporaryDirectory() as folder:
+        runs = runs_of_a_recipe(Path(folder))
     json.dump(
         {
+            **runs,
             "devices": both.num_replicas_in_sync,
             "difference": max(
                 float(np.abs(a - b).max())
