@@ -60,10 +60,10 @@ def stopped_and_gone_on(recipe: Recipe, folder: Path) -> int:
     steps = iter(range(1, 100))
     whole_step = Learner.step
 
-    def step(learner: Learner, batch: tuple[tf.Tensor, ...]) -> float:
+    def step(self: Learner, batch: tuple[tf.Tensor, ...]) -> float:
         if next(steps) == 3:
             signal.raise_signal(signal.SIGINT)
-        return whole_step(learner, batch)
+        return whole_step(self, batch)
 
     Learner.step = step  # type: ignore[method-assign]
     try:
