@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ from numpy.typing import NDArray
 
 from models.data.reading import read_dataset
 from models.training.calibration import BINS, Calibration
-from models.training.charts import Line, line_chart
+from models.training.charts import WIDTH, Line, line_chart
 from models.training.evaluation import Predictor, flipped, shown_batches, windowed
 
 
@@ -74,6 +75,17 @@ def test_the_calibration_error_is_the_mean_gap_over_pixels() -> None:
     assert filled.tolist() == [int(np.ceil(0.6 * BINS)) - 1, int(np.ceil(0.9 * BINS)) - 1]
     np.testing.assert_allclose(calibration.accuracy[filled], [1.0, 0.5])
     np.testing.assert_allclose(calibration.confidence[filled], [0.6, 0.9], rtol=1e-6)
+
+
+@pytest.mark.parametrize("last", [1, 60, 900, 10_000])
+def test_every_label_of_an_axis_is_whole(last: int) -> None:
+    chart = line_chart([Line("loss", [(0, 0.00025), (last, 0.0)])], "epoch")
+    labels = re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="(\w+)">([^<]+)', chart)
+    assert len(labels) > 8
+    for x, anchor, text in labels:
+        width = 7 * len(text)  # of digits at 12 pixels
+        start = float(x) - {"middle": width / 2, "end": width}[anchor]
+        assert 0 <= start < start + width <= WIDTH
 
 
 def test_a_chart_draws_its_lines_and_escapes_their_names() -> None:
