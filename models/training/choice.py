@@ -147,7 +147,7 @@ def chosen_by_data(
 ) -> list[Choice]:
     """What the data decides, before anything is timed. `given` are the fields that the user set, by their dotted names, and
     `trained` a model whose encoder may be started from."""
-    return [*_network(found, given, trained), *_views(found), *_loss(found)]
+    return [*_network(found, given, trained), *_views(found, given), *_loss(found)]
 
 
 def _network(found: Fingerprint, given: Mapping[str, Any], trained: Path | None) -> list[Choice]:
@@ -200,7 +200,7 @@ def _on_mobilenet(reason: str) -> list[Choice]:
     ]
 
 
-def _views(found: Fingerprint) -> list[Choice]:
+def _views(found: Fingerprint, given: Mapping[str, Any]) -> list[Choice]:
     limit = 512 if _gpus() else 256
     crop = [min(limit, max(32, round(side / 32) * 32)) for side in found.size]
     height, width = found.size
@@ -223,7 +223,10 @@ def _views(found: Fingerprint) -> list[Choice]:
     )
     turning = flip and found.up_down <= ORIENTED
     difference = f"upper and lower halves differ by {found.up_down:.0%}"
-    choices.append(Choice("augmentation.vertical_flip", turning, difference))
+    if given.get("augmentation.vertical_flip") is False:
+        turning, difference = False, "by augmentation.vertical_flip, the images have an up"
+    hint = "; say false where the images have an up" if turning else ""
+    choices.append(Choice("augmentation.vertical_flip", turning, difference + hint))
     choices.append(Choice("augmentation.quarter_turns", turning, difference))
     if turning and found.images < FEW_IMAGES:
         reason = f"no up or down, and only {found.images} images"

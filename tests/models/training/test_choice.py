@@ -66,6 +66,16 @@ def test_pictures_without_up_and_down_are_turned_and_few_are_bent() -> None:
     assert not chosen(replace(CELLS, left_right=0.3))["augmentation.flip"]
 
 
+def test_whoever_says_that_there_is_an_up_gets_no_turns() -> None:
+    given = {"augmentation.vertical_flip": False}
+    options = {choice.field: choice.value for choice in chosen_by_data(CELLS, given)}
+    assert not options["augmentation.quarter_turns"]
+    assert "augmentation.rotation" not in options
+    assert options["augmentation.flip"]
+    hints = [c.reason for c in chosen_by_data(CELLS, {}) if c.field == "augmentation.vertical_flip"]
+    assert "say false where the images have an up" in hints[0]
+
+
 def test_rare_classes_are_weighted_and_very_rare_ones_get_dice() -> None:
     def loss(*pixels: int) -> tuple[str, list[str]]:
         options = chosen(replace(CELLS, class_pixels=np.array(pixels)))
