@@ -47,6 +47,15 @@ def write_dataset(folder: Path, sizes: dict[str, int], *, gray: bool = False) ->
     return folder
 
 
+def take_splits_away(folder: Path) -> None:
+    """Move every file of a written dataset out of its split's folder; the split stays in its name."""
+    for part in ("images", "masks"):
+        for split in [path for path in (folder / part).iterdir() if path.is_dir()]:
+            for path in split.iterdir():
+                path.rename(folder / part / f"{split.name}{path.name}")
+            split.rmdir()
+
+
 @pytest.fixture(scope="session")
 def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Rectangles in colour: 8 train, 3 val, 2 test. Read only."""

@@ -26,7 +26,7 @@ from models.training.checkpoint import load_checkpoint, load_network
 from models.training.learner import Learner
 from models.training.recipe import read_recipe
 from models.training.run import BEST, LAST, Run
-from tests.models.conftest import write_dataset
+from tests.models.conftest import take_splits_away, write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -439,10 +439,7 @@ def test_an_exported_model_is_scored_on_the_images_that_its_training_held_back(
 ) -> None:
     """Of a folder without splits; the flags may say another division."""
     whole = write_dataset(tmp_path / "whole", {"train": 12})
-    for part in ("images", "masks"):
-        for path in (whole / part / "train").iterdir():
-            path.rename(whole / part / path.name)
-        (whole / part / "train").rmdir()
+    take_splits_away(whole)
     run, store = tmp_path / "run", tmp_path / "store"
     command = ["train", str(recipe_file), "--data", str(whole), "--run", str(run)]
     assert main([*command, "--epochs", "1", "--split.seed", "7", "--split.fraction", "0.4"]) == 0

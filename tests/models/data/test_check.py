@@ -13,7 +13,7 @@ from PIL import Image
 from models.cli import main
 from models.data.dataset import read_image
 from models.data.reading import read_dataset
-from tests.models.conftest import CLASSES, scene, write_dataset
+from tests.models.conftest import CLASSES, scene, take_splits_away, write_dataset
 from tests.pictures import twelve_bit_tiff
 
 TWO_CLASSES = [CLASSES[0], {"id": 1, "name": "thing <b>", "color": "#e53935"}]
@@ -39,6 +39,11 @@ def change_mask(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
     Image.fromarray(change(np.array(Image.open(path)))).save(path)
 
 
+def in_two_colours(mask: np.ndarray) -> np.ndarray:
+    colours: np.ndarray = np.array([[9, 9, 9], [200, 9, 9]], np.uint8)
+    return colours[mask]  # type: ignore[no-any-return]
+
+
 def plant_ten_faults(folder: Path) -> dict[str, str]:
     """Spoil ten files of train; what is said of each, by file name."""
     images, masks = folder / "images" / "train", folder / "masks" / "train"
@@ -60,7 +65,7 @@ def plant_ten_faults(folder: Path) -> dict[str, str]:
     shutil.copy(images / "7.png", folder / "images" / "val" / "0.png")
     shutil.copy(masks / "7.png", folder / "masks" / "val" / "0.png")
     change_mask(masks / "8.png", lambda mask: mask * 255)
-    change_mask(masks / "9.png", lambda mask: np.array([[9, 9, 9], [200, 9, 9]], np.uint8)[mask])
+    change_mask(masks / "9.png", in_two_colours)
     return {
         "masks/train/0.png": "holds the value 77 in 5 pixels",
         "masks/train/1.png": "is 20×10 pixels and its image 56×41",
@@ -388,19 +393,10 @@ def test_what_a_training_would_miss_is_said(
     assert "1 images, such as" in printed
 
 
-def flattened(folder: Path) -> None:
-    """Take the splits away, as in a folder that has none."""
-    for part in ("images", "masks"):
-        for split in ("train", "val"):
-            for path in (folder / part / split).iterdir():
-                path.rename(folder / part / f"{split}{path.name}")
-            (folder / part / split).rmdir()
-
-
 def test_a_folder_without_splits_is_divided_by_share_seed_and_group(
     cells: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flattened(cells)
+    take_splits_away(cells)
 
     def divided(*options: str) -> str:
         assert main(["check", str(cells), *options]) == 0
@@ -431,7 +427,7 @@ def test_a_palette_that_is_said_names_the_classes(
 ) -> None:
     (cells / "classes.json").unlink()
     for path in (cells / "masks").rglob("*.png"):
-        change_mask(path, lambda mask: np.array([[9, 9, 9], [200, 9, 9]], np.uint8)[mask])
+        change_mask(path, in_two_colours)
     palette = cells.parent / "colours.txt"
     palette.write_text("9 9 9 field\n200 9 9 hut\n")
     assert main(["check", str(cells), "--palette", str(palette)]) == 0

@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from models.architectures.blocks import conv_block
 from models.training.checkpoint import load_network
@@ -55,6 +56,12 @@ def trained(network_of, strategy: tf.distribute.Strategy, recipe: Recipe) -> Lea
     return learner
 
 
+def largest_difference(
+    first: list[NDArray[np.float32]], second: list[NDArray[np.float32]]
+) -> float:
+    return max(float(np.abs(a - b).max()) for a, b in zip(first, second, strict=True))
+
+
 def stopped_and_gone_on(recipe: Recipe, folder: Path) -> int:
     """Train, stopped by a Ctrl-C before the third step, then to the end; the steps done of the epoch where it stopped."""
     steps = iter(range(1, 100))
@@ -93,9 +100,7 @@ def runs_of_a_recipe(folder: Path) -> dict[str, float]:
     whole, broken = (load_network(folder / run / LAST).get_weights() for run in ("whole", "broken"))
     return {
         "stopped_at": stopped_at,
-        "broken_difference": max(
-            float(np.abs(a - b).max()) for a, b in zip(whole, broken, strict=True)
-        ),
+        "broken_difference": largest_difference(whole, broken),
     }
 
 
@@ -112,18 +117,16 @@ def main() -> None:
     )
     usual = trained(usual_network, both, recipe)
     copies = [both.experimental_local_results(v.value) for v in usual.network.weights]
+    first, second = ([copy[device].numpy() for copy in copies] for device in (0, 1))
     with tempfile.TemporaryDirectory() as folder:
         runs = runs_of_a_recipe(Path(folder))
     json.dump(
         {
             **runs,
             "devices": both.num_replicas_in_sync,
-            "difference": max(
-                float(np.abs(a - b).max())
-                for a, b in zip(two.kept.get_weights(), one.kept.get_weights(), strict=True)
-            ),
+            "difference": largest_difference(two.kept.get_weights(), one.kept.get_weights()),
             "moved": float(np.abs(two.network.get_weights()[1]).max()),
-            "copies": max(float(np.abs(a.numpy() - b.numpy()).max()) for a, b in copies),
+            "copies": largest_difference(first, second),
             "usual_loss": usual.last_loss,  # type: ignore[attr-defined]
         },
         sys.stdout,
