@@ -57,7 +57,8 @@ RUN pip --python /opt/segserve/bin/python install --no-compile --require-hashes 
 FROM packages-cpu AS project
 COPY LICENSE README.md pyproject.toml ./
 COPY service service
-COPY models/__init__.py models/contract.py models/
+COPY models/__init__.py models/
+COPY models/contract models/contract
 COPY deploy/image/healthcheck.py /app/
 RUN pip --python /opt/segserve/bin/python install --no-deps --no-build-isolation --no-compile --target /app . \
     && rm /app/bin/segtrain \

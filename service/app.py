@@ -16,6 +16,7 @@ from prometheus_client.core import Metric
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from models.contract.cores import available_cores
 from service.api import docs, health, models, pages, segment
 from service.api.errors import ErrorMiddleware, install_error_handlers
 from service.api.keys import KeyFile, KeyFileError
@@ -25,7 +26,6 @@ from service.api.parts import Parts
 from service.api.request_log import RequestLogMiddleware
 from service.api.tracing import Tracing, TracingUnavailableError, open_tracing
 from service.engines.engine import EngineOptions
-from service.engines.threads import available_cores
 from service.pipeline.limits import PipelineLimits
 from service.registry import Registry, RegistryOptions, RunnerLoader
 from service.settings import SettingError, Settings, flag, variable

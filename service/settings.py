@@ -13,7 +13,7 @@ from models import contract
 from service.engines.engine import EngineName, Precision
 
 PREFIX = "SEGSERVE_"
-BUNDLED_MODELS = Path(contract.__file__).parent / "zoo"
+BUNDLED_MODELS = Path(contract.__file__).parents[1] / "zoo"
 
 # Kubernetes gives each container the addresses of the Services in its namespace; one named "segserve"
 # makes SEGSERVE_PORT=tcp://10.0.0.7:8000 and others that nobody meant as settings.

@@ -120,7 +120,7 @@ def test_of_models_the_service_image_takes_the_contract_and_the_zoo(target: str)
         for word in line[1:-1]
         if word.startswith("models")
     ]
-    assert sorted(copied) == ["models/__init__.py", "models/contract.py", "models/zoo"]
+    assert sorted(copied) == ["models/__init__.py", "models/contract", "models/zoo"]
 
 
 @pytest.mark.parametrize(("stage", "file"), [("cpu", "serve"), ("gpu", "gpu"), ("train", "train")])

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from service.engines.threads import available_cores
+from models.contract.cores import available_cores
 
 AFFINITY = len(os.sched_getaffinity(0))
 
