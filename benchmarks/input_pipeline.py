@@ -26,8 +26,8 @@ from models.data.augmentation import Augmentation
 from models.data.dataset import Dataset
 from models.data.input import training_batches
 from models.data.reading import read_dataset
-from models.training.learner import begun_learner
 from models.training.recipe import Recipe, read_recipe
+from models.training.trainer import new_trainer
 
 RECIPE = Path(__file__).parents[1] / "models" / "recipes" / "street.toml"
 CLASSES = 11
@@ -49,7 +49,7 @@ def main() -> None:
         one = next(kept)
         for _ in range(IMAGES // recipe.batch_size):
             next(kept)  # from here on all its samples are in memory
-        decoded = _batches(recipe, dataset, kept_bytes=0)
+        decoded = _batches(recipe, dataset, cache_bytes=0)
         next(decoded)
         candidates = {
             "input_decoding": lambda: _measured(recipe, lambda: next(decoded), INPUT_BATCHES),
@@ -90,7 +90,7 @@ def _write_photographs(folder: Path) -> None:
 
 
 def _batches(
-    recipe: Recipe, dataset: Dataset, kept_bytes: int | None = None
+    recipe: Recipe, dataset: Dataset, cache_bytes: int | None = None
 ) -> Iterator[tuple[tf.Tensor, ...]]:
     """An endless enough stream of the recipe's training batches."""
     return iter(
@@ -102,7 +102,7 @@ def _batches(
             seed=recipe.seed,
             first_step=0,
             steps=1_000_000,
-            kept_bytes=kept_bytes,
+            cache_bytes=cache_bytes,
         )
     )
 
@@ -111,10 +111,10 @@ def _step(recipe: Recipe) -> Callable[[tuple[tf.Tensor, ...]], Any]:
     """A training step of the recipe's network from random weights, traced and run once."""
     network = recipe.network.model_copy(update={"weights": None})
     random = recipe.model_copy(update={"network": network})
-    learner = begun_learner(random, 3, [1.0] * CLASSES, steps=1000)
+    trainer = new_trainer(random, 3, [1.0] * CLASSES, steps=1000)
     shape = (recipe.batch_size, *recipe.augmentation.crop)
-    learner.step((tf.zeros((*shape, 3)), tf.zeros(shape, tf.uint8)))
-    return learner.step
+    trainer.step((tf.zeros((*shape, 3)), tf.zeros(shape, tf.uint8)))
+    return trainer.step
 
 
 def _measured(recipe: Recipe, work: Callable[[], Any], times: int) -> tuple[float, float]:

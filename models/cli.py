@@ -46,7 +46,7 @@ def _user_errors() -> tuple[type[Exception], ...]:
     named = (
         ("models.architectures.backbones", "BackboneWeightsError"),
         ("models.data.dataset", "DatasetError"),
-        ("models.export.foreign", "AdoptionError"),
+        ("models.export.external", "AdoptionError"),
         ("models.export.saved_model", "ExportError"),
         ("models.training.train", "TrainingError"),
     )

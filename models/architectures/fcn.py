@@ -1,7 +1,7 @@
 """FCN (Long, Shelhamer, Darrell: "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015).
 
 VGG16 with its classifier turned into convolutions scores the classes at stride 32. FCN-32s interpolates these scores; FCN-16s adds
-scores of pool4 first, FCN-8s those of pool3 too. Each is trained from the next coarser one: `initialise_from`.
+scores of pool4 first, FCN-8s those of pool3 too. Each is trained from the next coarser one: `initialize_from`.
 """
 
 from typing import Literal
@@ -87,7 +87,7 @@ def build_fcn(
     return network
 
 
-def initialise_from(network: keras.Model, coarser: keras.Model) -> None:
+def initialize_from(network: keras.Model, coarser: keras.Model) -> None:
     """Give an FCN the weights of the next coarser one, so that it starts with the same predictions.
 
     The scores the coarser one lacks are zero. Raises BackboneWeightsError where it is another network, or of another

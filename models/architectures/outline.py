@@ -8,7 +8,7 @@ import keras
 from models.architectures.blocks import CropLike, MirrorPad
 from models.architectures.networks import build_by_options
 from models.architectures.options import CHOICES, NetworkOptions
-from models.architectures.receptive_field import reaches, receptive_field_radius
+from models.architectures.receptive_field import receptive_field_radius, receptive_fields
 from models.architectures.upsampling import MaxUnpool, Resize, Unpool
 
 
@@ -61,7 +61,7 @@ class Link:
 MOST_LINES = 4
 
 
-def shapes_only(options: NetworkOptions, classes: int, channels: int) -> keras.Model:
+def build_without_weights(options: NetworkOptions, classes: int, channels: int) -> keras.Model:
     """Build a network of any size in no memory: its layers know their shapes, and no weight has a value."""
     with keras.StatelessScope(initialize_variables=False):
         return build_by_options(classes, channels, options)
@@ -69,7 +69,7 @@ def shapes_only(options: NetworkOptions, classes: int, channels: int) -> keras.M
 
 def describe(options: NetworkOptions, classes: int, channels: int) -> NetworkFacts:
     """The facts of a network with these options."""
-    network = shapes_only(options, classes, channels)
+    network = build_without_weights(options, classes, channels)
     choices = CHOICES[options.name]
     return NetworkFacts(
         name=options.name,
@@ -84,7 +84,7 @@ def describe(options: NetworkOptions, classes: int, channels: int) -> NetworkFac
 
 def stages(network: keras.Model) -> tuple[list[Stage], list[Link]]:
     """The stages of a functional network in the order they run, and what goes between them."""
-    reach = reaches(network)
+    fields = receptive_fields(network)
     found: dict[tuple[int, int], Stage] = {}
     links: dict[tuple[tuple[int, int], tuple[int, int], str], Link] = {}
     place_of: dict[int, tuple[int, int]] = {}
@@ -92,7 +92,7 @@ def stages(network: keras.Model) -> tuple[list[Stage], list[Link]]:
         for node in network._nodes_by_depth[depth]:
             layer, incoming = node.operation, node.input_tensors
             before = [place_of[id(tensor)] for tensor in incoming]
-            output = reach[id(node.outputs[0])]
+            output = fields[id(node.outputs[0])]
             stride = int(output.step) if output else before[0][0]
             ups = max((ups for _, ups in before), default=0)
             if before and stride < min(stride for stride, _ in before):
@@ -128,10 +128,10 @@ def _link(
     if start[0] < end[0]:
         pools = "Pool" in type(layer).__name__
         return Link(start, end, "down", "max pool" if pools else "stride 2")
-    return Link(start, end, "up", _way_up(layer, start[0] // end[0]))
+    return Link(start, end, "up", _upsampling_label(layer, start[0] // end[0]))
 
 
-def _way_up(layer: keras.layers.Layer, factor: int) -> str:
+def _upsampling_label(layer: keras.layers.Layer, factor: int) -> str:
     if isinstance(layer, Resize):
         return f"{layer.interpolation} ×{factor}"
     if isinstance(layer, MaxUnpool):

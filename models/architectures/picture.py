@@ -61,28 +61,26 @@ def _draw_link(
     start: Box,
     end: Box,
 ) -> None:
-    colour = LINKS[link.kind]
+    color = LINKS[link.kind]
     if link.kind in ("skip", "indices"):
         level = start[1] + (14 if link.kind == "skip" else 32)
-        _arrow(pen, [(start[2], level), (end[0], level)], colour, dashed=link.kind == "indices")
-        _write(pen, (start[2] + 12, level - 16), link.label, colour)
+        _arrow(pen, [(start[2], level), (end[0], level)], color, dashed=link.kind == "indices")
+        _write(pen, (start[2] + 12, level - 16), link.label, color)
         return
     middle_of_start, middle_of_end = (start[0] + start[2]) / 2, (end[0] + end[2]) / 2
     if link.kind == "down":
         level = end[1] + 14
-        _arrow(
-            pen, [(middle_of_start, start[3]), (middle_of_start, level), (end[0], level)], colour
-        )
-        _write(pen, (middle_of_start - 6, level), link.label, colour, anchor="rm")
+        _arrow(pen, [(middle_of_start, start[3]), (middle_of_start, level), (end[0], level)], color)
+        _write(pen, (middle_of_start - 6, level), link.label, color, anchor="rm")
         return
     level = start[1] + 14
-    _arrow(pen, [(start[2], level), (middle_of_end, level), (middle_of_end, end[3])], colour)
-    _write(pen, (middle_of_end + 6, level), link.label, colour, anchor="lm")
+    _arrow(pen, [(start[2], level), (middle_of_end, level), (middle_of_end, end[3])], color)
+    _write(pen, (middle_of_end + 6, level), link.label, color, anchor="lm")
 
 
 def _draw_ends(pen: ImageDraw.ImageDraw, network: keras.Model, first: Box, last: Box) -> None:
-    colours = {1: "gray", 3: "RGB"}[network.input_shape[-1]]
-    _write(pen, (first[0] - END, first[1] - 18), f"{colours} image", PALE)
+    colors = {1: "gray", 3: "RGB"}[network.input_shape[-1]]
+    _write(pen, (first[0] - END, first[1] - 18), f"{colors} image", PALE)
     _arrow(pen, [(first[0] - END, first[1] + 14), (first[0], first[1] + 14)], INK)
     _arrow(pen, [(last[2], last[1] + 14), (last[2] + END, last[1] + 14)], INK)
     logits = f"logits of {network.output_shape[-1]} classes"
@@ -93,23 +91,23 @@ def _write(
     pen: ImageDraw.ImageDraw,
     place: Point,
     text: str,
-    colour: str,
+    color: str,
     size: int = 12,
     anchor: str = "la",
 ) -> None:
     # Pillow's own font has no ×.
-    pen.text(place, text.replace("×", "x"), colour, ImageFont.load_default(size), anchor=anchor)
+    pen.text(place, text.replace("×", "x"), color, ImageFont.load_default(size), anchor=anchor)
 
 
 def _arrow(
-    pen: ImageDraw.ImageDraw, points: list[Point], colour: str, *, dashed: bool = False
+    pen: ImageDraw.ImageDraw, points: list[Point], color: str, *, dashed: bool = False
 ) -> None:
     for (x0, y0), (x1, y1) in pairwise(points):
         if dashed:
             for dash in range(int(x0), int(x1), 10):
-                pen.line([(dash, y0), (min(dash + 5, x1), y1)], colour, 2)
+                pen.line([(dash, y0), (min(dash + 5, x1), y1)], color, 2)
         else:
-            pen.line([(x0, y0), (x1, y1)], colour, 2)
+            pen.line([(x0, y0), (x1, y1)], color, 2)
     (x0, y0), (x, y) = points[-2:]
     along = ((x > x0) - (x < x0), (y > y0) - (y < y0))
     across = (-along[1], along[0])
@@ -117,4 +115,4 @@ def _arrow(
         (x - 9 * along[0] + side * across[0], y - 9 * along[1] + side * across[1])
         for side in (-5, 5)
     ]
-    pen.polygon([(x, y), *wings], colour)
+    pen.polygon([(x, y), *wings], color)

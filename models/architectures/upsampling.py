@@ -185,8 +185,8 @@ class BilinearKernel(keras.initializers.Initializer):  # type: ignore[misc]
 
 def _triangle(size: int) -> NDArray[np.float64]:
     radius = (size + 1) // 2
-    centre = radius - 1 if size % 2 else radius - 0.5
-    triangle: NDArray[np.float64] = 1 - np.abs(np.arange(size) - centre) / radius
+    center = radius - 1 if size % 2 else radius - 0.5
+    triangle: NDArray[np.float64] = 1 - np.abs(np.arange(size) - center) / radius
     return triangle
 
 

@@ -18,7 +18,7 @@ from models.export.adopt_options import (
 
 def add_command(commands: Commands) -> None:
     adopt = commands.add_parser(
-        "adopt", help="wrap a foreign SavedModel or .keras file to serve it"
+        "adopt", help="wrap an external SavedModel or .keras file to serve it"
     )
     # argparse takes what begins with - for a flag, but for numbers; "-1..1" is one in its way.
     adopt._negative_number_matcher = re.compile(r"^-\d")
@@ -69,29 +69,29 @@ def _adopt(parsed: argparse.Namespace) -> None:
     from models.export.adopt import (
         adopted_card,
         adopted_facts,
-        chosen_images,
-        named_classes,
+        list_images,
+        parse_classes,
         read_images,
         write_preview,
     )
-    from models.export.foreign import AdoptionError, ForeignNetwork
-    from models.export.foreign_form import find_form, input_axes
-    from models.export.foreign_loading import load_foreign
+    from models.export.external import AdoptionError, ExternalNetwork
+    from models.export.external_io import infer_io_spec, input_axes
+    from models.export.external_loading import load_external
     from models.export.saved_model import export_network
 
-    class_list = named_classes(parsed.classes)
+    class_list = parse_classes(parsed.classes)
     facts = adopted_facts(parsed.name, class_list, parsed.architecture)
-    files = chosen_images(parsed.images)
-    model = load_foreign(parsed.model, options)
+    files = list_images(parsed.images)
+    model = load_external(parsed.model, options)
     _, channels = input_axes(model, options)
     images = read_images(files, channels)
-    form = find_form(model, len(class_list.classes), options, images)
-    network = ForeignNetwork(model, form, options)
-    print("\n".join(form.notes))
+    io_spec = infer_io_spec(model, len(class_list.classes), options, images)
+    network = ExternalNetwork(model, io_spec, options)
+    print("\n".join(io_spec.notes))
     if files:
         preview = parsed.preview or Path(f"{parsed.name}-preview.html")
         shown = list(zip(files, images, strict=True))
-        shares = write_preview(preview, network, form, class_list.classes, shown)
+        shares = write_preview(preview, network, io_spec, class_list.classes, shown)
         for segmentation_class, share in zip(class_list.classes, shares, strict=True):
             print(f"  {segmentation_class.name:20} {share:.2%} of the pixels")
         print(f"preview: {preview}")
@@ -101,7 +101,7 @@ def _adopt(parsed: argparse.Namespace) -> None:
         raise AdoptionError(
             "nothing was written; say --yes, or answer y, where the predictions look right"
         )
-    card = adopted_card(parsed.name, parsed.model.name, class_list, form, network.count_params())
+    card = adopted_card(parsed.name, parsed.model.name, class_list, io_spec, network.count_params())
     artefact = export_network(network, facts, card, parsed.store, parsed.version)
     print(f"{artefact}\nNext: segserve serve --model-store {parsed.store}")
 
@@ -109,7 +109,7 @@ def _adopt(parsed: argparse.Namespace) -> None:
 def _options(parsed: argparse.Namespace) -> AdoptOptions:
     from pydantic import ValidationError
 
-    from models.export.foreign import AdoptionError
+    from models.export.external import AdoptionError
 
     said = {
         name: tuple(value) if isinstance(value, list) else value

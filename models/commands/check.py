@@ -41,8 +41,8 @@ def _check(parsed: argparse.Namespace) -> None:
     from models.data.check_report import text_report, write_report
     from models.data.dataset import DatasetError
     from models.data.examination import examine
-    from models.data.reading import find_dataset
-    from models.data.repair import offer, write_repaired
+    from models.data.reading import scan_dataset
+    from models.data.repair import suggest_repair, write_repaired
 
     try:
         split = SplitOptions(fraction=parsed.split, seed=parsed.seed, group=parsed.group)
@@ -50,9 +50,9 @@ def _check(parsed: argparse.Namespace) -> None:
         fault = error.errors(include_url=False)[0]
         raise DatasetError(f"--split, --seed, --group: {fault['msg']}") from error
     layout = LayoutOptions(name=parsed.layout, palette=parsed.palette)
-    dataset = find_dataset(parsed.data, split, layout)
+    dataset = scan_dataset(parsed.data, split, layout)
     examination = examine(dataset, tiles=max(1, parsed.tiles))
-    repair = offer(examination)
+    repair = suggest_repair(examination)
     report = parsed.report or Path(f"{parsed.data.resolve().name}-check.html")
     write_report(report, examination, repair)
     print(text_report(examination, repair))

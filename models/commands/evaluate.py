@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from models.training.run import Run
 
 BATCH_SIZE = 4
-AS_IT_IS = "as it is"
 
 # The file that is run, and what is computed where it is not int8.
 OPENVINO_ENGINES: dict[str, tuple[StoredPrecision, Literal["fp32", "bf16"]]] = {
@@ -72,17 +71,19 @@ def _window(text: str) -> tuple[int, int]:
 def _evaluate(parsed: argparse.Namespace) -> None:
     import_tensorflow()
     from models.data.examination import examine
-    from models.training.assessment import assess
+    from models.training.assessment import SINGLE_PASS, assess
     from models.training.report import write_report
     from models.training.run import Run, is_run
 
     run = Run.open(parsed.model) if is_run(parsed.model) else None
     dataset = _dataset(parsed, run)
-    examine(dataset, (parsed.split,)).require_sound()
-    predictor, way = _predictor(parsed, run)
-    assessment = assess(predictor, dataset, parsed.split, batch_size=BATCH_SIZE, way=way)
-    # Scores on other data, or by another way, are not this model's card's.
-    if run and _is_on_own_data(parsed) and way == AS_IT_IS:
+    examine(dataset, (parsed.split,)).raise_on_error()
+    predictor, mode = _predictor(parsed, run)
+    assessment = assess(
+        predictor, dataset, parsed.split, batch_size=BATCH_SIZE, inference_mode=mode
+    )
+    # Scores on other data, or in another mode, are not this model's card's.
+    if run and _is_on_own_data(parsed) and mode == SINGLE_PASS:
         ious = {name: values["iou"] for name, values in assessment.by_class().items()}
         run.save_scores(parsed.split, assessment.summary(), ious)
     if parsed.report:
@@ -149,9 +150,10 @@ def data_of_artefact(artefact: Path, folder: Path, changes: dict[str, Any]) -> "
 
 
 def _predictor(parsed: argparse.Namespace, run: "Run | None") -> "tuple[Predictor, str]":
-    """What predicts, and in words how images are shown to it."""
+    """What predicts, and its inference mode."""
+    from models.training.assessment import SINGLE_PASS
     from models.training.checkpoint import load_network
-    from models.training.evaluation import flipped, network_predictor, windowed
+    from models.training.evaluation import network_predictor, with_flip, with_sliding_window
     from models.training.run import BEST
 
     predictor = (
@@ -159,14 +161,14 @@ def _predictor(parsed: argparse.Namespace, run: "Run | None") -> "tuple[Predicto
         if run
         else _artefact_predictor(parsed.model, parsed.engine)
     )
-    ways = []
+    modes = []
     if parsed.window:
-        predictor = windowed(predictor, parsed.window)
-        ways.append("in windows of {}×{}".format(*parsed.window))
+        predictor = with_sliding_window(predictor, parsed.window)
+        modes.append("sliding_window_{}x{}".format(*parsed.window))
     if parsed.flip:
-        predictor = flipped(predictor)
-        ways.append("together with its mirror image")
-    return predictor, ", ".join(ways) or AS_IT_IS
+        predictor = with_flip(predictor)
+        modes.append("flip")
+    return predictor, "+".join(modes) or SINGLE_PASS
 
 
 def _artefact_predictor(artefact: Path, engine: str) -> "Predictor":

@@ -62,14 +62,14 @@ def _options(name: str, parsed: argparse.Namespace) -> NetworkOptions:
 
 
 def _draw(options: NetworkOptions, facts: "NetworkFacts", parsed: argparse.Namespace) -> None:
-    from models.architectures.outline import shapes_only
+    from models.architectures.outline import build_without_weights
     from models.architectures.picture import draw_network
 
     title = (
         f"{facts.name} ({facts.paper}): {facts.parameters:,} parameters, stride {facts.stride}, "
         f"sees {_radius(facts)} pixels each way"
     )
-    picture = draw_network(shapes_only(options, parsed.classes, parsed.channels), title)
+    picture = draw_network(build_without_weights(options, parsed.classes, parsed.channels), title)
     beside = parsed.picture.with_name(f".{parsed.picture.name}.partial")
     picture.save(beside, "png")
     beside.replace(parsed.picture)

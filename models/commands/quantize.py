@@ -53,7 +53,7 @@ def _quantize(parsed: argparse.Namespace) -> None:
     from models.export.quantize import QuantizeOptions, quantize
 
     dataset = data_of_artefact(parsed.artefact, parsed.data, given_fields(parsed))
-    examine(dataset, ("val",)).require_sound()
+    examine(dataset, ("val",)).raise_on_error()
     options = QuantizeOptions(
         images=parsed.images,
         max_drop_points=parsed.max_drop,

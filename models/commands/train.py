@@ -79,15 +79,15 @@ def _recipe_for_data(
 ) -> tuple[Recipe, list[str]]:
     """The recipe that an earlier call chose for this data, or a new one and the reasons for it."""
     import_tensorflow()
-    from models.training.choice import chosen_recipe, run_name
+    from models.training.choice import choose_recipe, run_name
     from models.training.run import RECIPE, Run, is_run
 
     folder = parsed.run or Path("runs") / str(changes.get("name", run_name(parsed.recipe)))
-    if is_run(folder) and Run.open(folder).state.has_begun:
+    if is_run(folder) and Run.open(folder).state.has_checkpoint:
         print(f"{folder} has begun; going on with its recipe")
         return read_recipe(folder / RECIPE, changes), []
     minutes = MINUTES if parsed.minutes is None else parsed.minutes
-    recipe, choices = chosen_recipe(parsed.recipe, minutes, changes, _trained())
+    recipe, choices = choose_recipe(parsed.recipe, minutes, changes, _trained())
     lines = [f"{choice.field} = {shown(choice.value)}: {choice.reason}" for choice in choices]
     print("\n".join(lines))
     print(f"Written to {folder / RECIPE}, to run again or to change.")

@@ -170,7 +170,7 @@ def read_contract(artefact: Path) -> Contract:
     except FileNotFoundError:
         raise ContractError(
             f"{artefact.name} has no {CONTRACT_PATH}; export it with `segtrain export`, "
-            "or wrap a foreign SavedModel with `segtrain adopt`"
+            "or wrap an external SavedModel with `segtrain adopt`"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ContractError(f"{CONTRACT_PATH} cannot be read: {error}") from error

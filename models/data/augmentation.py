@@ -17,7 +17,7 @@ ELASTIC_GRID = 3  # Ronneberger et al. 2015, section 3.1
 RGB_TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
 
 
-class Draw:
+class StatelessRng:
     """Uniform and normal numbers that belong to one key: each draw folds its count into the key."""
 
     def __init__(self, key: tf.Tensor) -> None:
@@ -31,7 +31,7 @@ class Draw:
     def uniform(self, low: float, high: float, shape: tuple[int, ...] = ()) -> tf.Tensor:
         return tf.random.stateless_uniform(shape, self._seed(), low, high)
 
-    def whole(self, count: int) -> tf.Tensor:
+    def integer(self, count: int) -> tf.Tensor:
         """A whole number from 0 to `count` - 1, int32 ()."""
         return tf.random.stateless_uniform((), self._seed(), 0, count, tf.int32)
 
@@ -53,103 +53,107 @@ class Augmentation:
 
         `border` float32 (H, W) goes the mask's way and is a third float32 (h, w).
         """
-        draw = Draw(key)
+        rng = StatelessRng(key)
         size = tf.shape(mask)
-        places, outside = self._mirrored(self._places(size, draw), size)
-        view = tf.where(outside[..., tf.newaxis], MIDDLE_GRAY, _bilinear(image, places))
-        view = self._recoloured(tf.ensure_shape(view, (*self._options.crop, self._channels)), draw)
-        ids = tf.where(outside, tf.constant(VOID, tf.uint8), _nearest(mask, places))
+        coordinates, outside = self._reflect(self._sampling_grid(size, rng), size)
+        view = tf.where(outside[..., tf.newaxis], MIDDLE_GRAY, _bilinear(image, coordinates))
+        view = self._jitter_colors(
+            tf.ensure_shape(view, (*self._options.crop, self._channels)), rng
+        )
+        ids = tf.where(outside, tf.constant(VOID, tf.uint8), _nearest(mask, coordinates))
         parts = (view, tf.ensure_shape(ids, self._options.crop))
         if border is None:
             return parts
-        weights = tf.where(outside, 0.0, _nearest(border, places))
+        weights = tf.where(outside, 0.0, _nearest(border, coordinates))
         return (*parts, tf.ensure_shape(weights, self._options.crop))
 
     # ---- geometry
 
-    def _places(self, size: tf.Tensor, draw: Draw) -> tf.Tensor:
+    def _sampling_grid(self, size: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
         """Where in the image each pixel of the view comes from: float32 (h, w, 2), rows and columns."""
         options = self._options
         crop = tf.constant(options.crop, tf.float32)
         rows, columns = (tf.range(n, dtype=tf.float32) + 0.5 for n in options.crop)
         offsets = tf.stack(tf.meshgrid(rows, columns, indexing="ij"), axis=-1) - crop / 2
         if options.elastic:
-            shifts = draw.normal((ELASTIC_GRID, ELASTIC_GRID, 2)) * options.elastic
+            shifts = rng.normal((ELASTIC_GRID, ELASTIC_GRID, 2)) * options.elastic
             offsets += tf.image.resize(shifts, options.crop, "bicubic")
         low, high = options.scale
-        magnification = tf.exp(draw.uniform(math.log(low), math.log(high)))
-        turn = self._turn(draw) / magnification
-        offsets = tf.reshape(tf.reshape(offsets, (-1, 2)) @ turn, (*options.crop, 2))
+        magnification = tf.exp(rng.uniform(math.log(low), math.log(high)))
+        matrix = self._rotation(rng) / magnification
+        offsets = tf.reshape(tf.reshape(offsets, (-1, 2)) @ matrix, (*options.crop, 2))
         # The corner is a whole number of pixels, so that at scale 1 nothing is interpolated.
         extent = crop / magnification
         room = tf.cast(size, tf.float32) - extent
-        corner = tf.round(draw.uniform(0, 1, (2,)) * room)
+        corner = tf.round(rng.uniform(0, 1, (2,)) * room)
         return offsets + corner + extent / 2 - 0.5
 
-    def _turn(self, draw: Draw) -> tf.Tensor:
+    def _rotation(self, rng: StatelessRng) -> tf.Tensor:
         """The rotation and the flips, float32 (2, 2)."""
         options = self._options
-        turn = tf.eye(2)
+        matrix = tf.eye(2)
         if options.rotation:
-            angle = draw.uniform(-1, 1) * math.radians(options.rotation)
+            angle = rng.uniform(-1, 1) * math.radians(options.rotation)
             sine, cosine = tf.sin(angle), tf.cos(angle)
-            turn = tf.stack([tf.stack([cosine, -sine]), tf.stack([sine, cosine])])
+            matrix = tf.stack([tf.stack([cosine, -sine]), tf.stack([sine, cosine])])
         if options.quarter_turns:
             quarter = tf.constant([[0.0, -1.0], [1.0, 0.0]])
             powers = tf.stack([tf.eye(2), quarter, -tf.eye(2), -quarter])
-            turn = tf.gather(powers, draw.whole(4)) @ turn
+            matrix = tf.gather(powers, rng.integer(4)) @ matrix
         signs = [
-            1.0 - 2.0 * tf.cast(draw.whole(2), tf.float32) if flip else tf.constant(1.0)
+            1.0 - 2.0 * tf.cast(rng.integer(2), tf.float32) if flip else tf.constant(1.0)
             for flip in (options.vertical_flip, options.flip)
         ]
-        return turn * tf.stack(signs)
+        return matrix * tf.stack(signs)
 
-    def _mirrored(self, places: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _reflect(self, coordinates: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The places inside the image that show what lies beyond it, and which (h, w) of them stay empty."""
         size = tf.cast(size, tf.float32)
         if self._options.outside == "void":
-            outside = tf.reduce_any((places < -0.5) | (places >= size - 0.5), axis=-1)
+            outside = tf.reduce_any((coordinates < -0.5) | (coordinates >= size - 0.5), axis=-1)
         else:
             outside = tf.zeros(self._options.crop, tf.bool)
-        period = tf.math.floormod(places + 0.5, 2 * size)
+        period = tf.math.floormod(coordinates + 0.5, 2 * size)
         inside = tf.minimum(period, 2 * size - period) - 0.5
         return tf.clip_by_value(inside, 0.0, size - 1), outside
 
     # ---- colour
 
-    def _recoloured(self, view: tf.Tensor, draw: Draw) -> tf.Tensor:
+    def _jitter_colors(self, view: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
         options = self._options
         if options.blur:
-            view = self._blurred(view, draw)
+            view = self._blur(view, rng)
         if self._channels == 3 and (options.saturation or options.hue):
             view = tf.reshape(
-                tf.reshape(view, (-1, 3)) @ self._colour_matrix(draw), (*options.crop, 3)
+                tf.reshape(view, (-1, 3)) @ self._color_matrix(rng), (*options.crop, 3)
             )
         if options.contrast:
             mean = tf.reduce_mean(view, axis=(0, 1), keepdims=True)
-            view = mean + (view - mean) * (1 + draw.uniform(-1, 1) * options.contrast)
+            view = mean + (view - mean) * (1 + rng.uniform(-1, 1) * options.contrast)
         if options.brightness:
-            view += draw.uniform(-1, 1) * options.brightness * 255
+            view += rng.uniform(-1, 1) * options.brightness * 255
         if options.noise:
-            view += draw.normal((*options.crop, self._channels)) * (
-                draw.uniform(0, 1) * options.noise * 255
+            view += rng.normal((*options.crop, self._channels)) * (
+                rng.uniform(0, 1) * options.noise * 255
             )
         return tf.clip_by_value(view, 0.0, 255.0)
 
-    def _colour_matrix(self, draw: Draw) -> tf.Tensor:
+    def _color_matrix(self, rng: StatelessRng) -> tf.Tensor:
         """Saturation and hue, float32 (3, 3) from the right: a scaling and a turn of the plane without luma."""
         options = self._options
         to_yiq = tf.transpose(tf.constant(RGB_TO_YIQ))
-        scale = 1 + draw.uniform(-1, 1) * options.saturation
-        angle = draw.uniform(-1, 1) * options.hue * 2 * math.pi
+        scale = 1 + rng.uniform(-1, 1) * options.saturation
+        angle = rng.uniform(-1, 1) * options.hue * 2 * math.pi
         sine, cosine = scale * tf.sin(angle), scale * tf.cos(angle)
-        turn = tf.reshape(tf.stack([1.0, 0.0, 0.0, 0.0, cosine, -sine, 0.0, sine, cosine]), (3, 3))
-        return to_yiq @ turn @ tf.linalg.inv(to_yiq)
+        rotation = tf.reshape(
+            tf.stack([1.0, 0.0, 0.0, 0.0, cosine, -sine, 0.0, sine, cosine]), (3, 3)
+        )
+        return to_yiq @ rotation @ tf.linalg.inv(to_yiq)
 
-    def _blurred(self, view: tf.Tensor, draw: Draw) -> tf.Tensor:
+    def _blur(self, view: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
         """A Gaussian of a random width up to `options.blur` pixels, mirrored at the border."""
         reach = min(math.ceil(3 * self._options.blur), min(self._options.crop) - 1)
-        sigma = tf.maximum(draw.uniform(0, 1) * self._options.blur, 1e-2)
+        sigma = tf.maximum(rng.uniform(0, 1) * self._options.blur, 1e-2)
         kernel = tf.exp(-tf.square(tf.range(-reach, reach + 1, dtype=tf.float32) / sigma) / 2)
         kernel = tf.tile(
             (kernel / tf.reduce_sum(kernel))[:, None, None, None], (1, 1, self._channels, 1)
@@ -160,28 +164,28 @@ class Augmentation:
         return padded[0]
 
 
-def _bilinear(image: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+def _bilinear(image: tf.Tensor, coordinates: tf.Tensor) -> tf.Tensor:
     """The image uint8 (H, W, C) at places (h, w, 2) inside it, float32 (h, w, C)."""
-    low = tf.floor(places)
-    down, right = tf.split(places - low, 2, axis=-1)
+    low = tf.floor(coordinates)
+    down, right = tf.split(coordinates - low, 2, axis=-1)
     # Each pixel beside its right, lower and lower right neighbour, so that one gather fetches all four.
     wider = tf.concat([image, image[:, -1:]], axis=1)
     pairs = tf.concat([wider[:, :-1], wider[:, 1:]], axis=-1)
     fours = tf.concat([pairs, tf.concat([pairs[1:], pairs[-1:]], axis=0)], axis=-1)
-    corners = tf.cast(_at(fours, tf.cast(low, tf.int32)), tf.float32)
+    corners = tf.cast(_gather(fours, tf.cast(low, tf.int32)), tf.float32)
     top_left, top_right, bottom_left, bottom_right = tf.split(corners, 4, axis=-1)
     top = top_left + (top_right - top_left) * right
     bottom = bottom_left + (bottom_right - bottom_left) * right
     return top + (bottom - top) * down
 
 
-def _nearest(mask: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+def _nearest(mask: tf.Tensor, coordinates: tf.Tensor) -> tf.Tensor:
     """The mask (H, W) at places (h, w, 2) inside it, never between two values."""
-    return _at(mask, tf.cast(tf.round(places), tf.int32))
+    return _gather(mask, tf.cast(tf.round(coordinates), tf.int32))
 
 
-def _at(pixels: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+def _gather(pixels: tf.Tensor, coordinates: tf.Tensor) -> tf.Tensor:
     """`pixels` (H, W, …) at whole places (h, w, 2)."""
     shape = tf.shape(pixels)
     flat = tf.reshape(pixels, tf.concat([[-1], shape[2:]], 0))
-    return tf.gather(flat, places[..., 0] * shape[1] + places[..., 1])
+    return tf.gather(flat, coordinates[..., 0] * shape[1] + coordinates[..., 1])

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from models.data.dataset import Finding
+from models.data.dataset import Issue
 from models.data.examination import Examination
 from models.data.page import (
     Block,
@@ -42,13 +42,13 @@ def text_report(examination: Examination, repair: Repair | None) -> str:
         *_aligned([_class_header(examination), *_class_rows(examination)]),
         "",
     ]
-    if not examination.findings:
+    if not examination.issues:
         lines.append("Nothing is wrong with these files.")
-    for findings in _by_kind(examination.findings):
-        lines += [f"{finding.severity}: {finding.text}" for finding in findings[:_SHOWN_OF_A_KIND]]
-        hidden = len(findings) - _SHOWN_OF_A_KIND
+    for issues in _by_kind(examination.issues):
+        lines += [f"{issue.severity}: {issue.text}" for issue in issues[:_SHOWN_OF_A_KIND]]
+        hidden = len(issues) - _SHOWN_OF_A_KIND
         if hidden > 0:
-            lines.append(f"{findings[0].severity}: … {hidden} more like it ({findings[0].kind})")
+            lines.append(f"{issues[0].severity}: … {hidden} more like it ({issues[0].kind})")
     if _needs_repair(examination, repair):
         lines += ["", "--fix-to NEW_FOLDER writes a clean copy with this mapping:"]
         lines += _aligned([("in the masks", "id", "class"), *_repair_rows(repair)])
@@ -61,7 +61,7 @@ def write_report(path: Path, examination: Examination, repair: Repair | None) ->
     lead = f"{dataset.folder.resolve()} · layout {dataset.layout} · every file read once"
     sections = [
         Section("At a glance", [_facts(examination)]),
-        Section("Findings", list(_remarks(examination))),
+        Section("Issues", list(_remarks(examination))),
         *_repair_section(examination, repair),
         Section("Classes", _class_blocks(examination)),
         Section("Sizes and modes", _size_blocks(examination)),
@@ -85,11 +85,11 @@ def _facts(examination: Examination) -> Facts:
 
 
 def _remarks(examination: Examination) -> Iterator[Remark]:
-    if not examination.findings:
+    if not examination.issues:
         yield Remark("good", "Nothing is wrong with these files.")
-    for findings in _by_kind(examination.findings):
-        more = [finding.text for finding in findings[1:]]
-        yield Remark(findings[0].severity, findings[0].text, more)
+    for issues in _by_kind(examination.issues):
+        more = [issue.text for issue in issues[1:]]
+        yield Remark(issues[0].severity, issues[0].text, more)
 
 
 def _repair_section(examination: Examination, repair: Repair | None) -> Iterator[Section]:
@@ -111,10 +111,10 @@ def _repair_section(examination: Examination, repair: Repair | None) -> Iterator
 def _class_blocks(examination: Examination) -> list[Block]:
     if not examination.classes_are_known:
         return [Text("The data set does not say what its classes are.")]
-    colours = [c.color for c in examination.dataset.class_list.classes]
+    colors = [c.color for c in examination.dataset.class_list.classes]
     rows = _class_rows(examination)
     return [
-        Table(_class_header(examination), rows, [*colours, *[None] * (len(rows) - len(colours))]),
+        Table(_class_header(examination), rows, [*colors, *[None] * (len(rows) - len(colors))]),
         Text(
             "Share of the pixels that are not ignored, and in brackets the number of masks with the class."
         ),
@@ -174,7 +174,7 @@ def _share(examination: Examination, split: str, class_id: int) -> str:
 
 def _needs_repair(examination: Examination, repair: Repair | None) -> bool:
     """Whether a mapping would mend something."""
-    kinds = {finding.kind for finding in examination.errors}
+    kinds = {issue.kind for issue in examination.errors}
     return repair is not None and bool(
         kinds & {"classes", "0/255 mask", "ids in RGB", "lossy mask"}
     )
@@ -184,11 +184,11 @@ def _repair_rows(repair: Repair | None) -> list[tuple[Cell, ...]]:
     return [] if repair is None else list(repair.lines)
 
 
-def _by_kind(findings: Sequence[Finding]) -> list[list[Finding]]:
-    """Findings of one kind together; errors before warnings, else in the order they were found."""
-    kinds: dict[str, list[Finding]] = {}
-    for finding in findings:
-        kinds.setdefault(finding.kind, []).append(finding)
+def _by_kind(issues: Sequence[Issue]) -> list[list[Issue]]:
+    """Issues of one kind together; errors before warnings, else in the order they were found."""
+    kinds: dict[str, list[Issue]] = {}
+    for issue in issues:
+        kinds.setdefault(issue.kind, []).append(issue)
     return sorted(kinds.values(), key=lambda same: same[0].severity != "error")
 
 

@@ -29,7 +29,7 @@ UNREADABLE = (
 
 _GRAY_MODES = ("1", "L", "LA", "I", "F")
 # By EXIF's orientation: what brings a picture upright.
-_TURNS = {
+_EXIF_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -50,8 +50,8 @@ class ClassListError(DatasetError):
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong, or worth knowing. `kind` gathers findings of one sort; the text is a whole sentence."""
+class Issue:
+    """One thing that is wrong, or worth knowing. `kind` gathers issues of one sort; the text is a whole sentence."""
 
     severity: Literal["error", "warning"]
     kind: str
@@ -123,7 +123,7 @@ class Dataset:
     splits: Mapping[str, tuple[Sample, ...]]
     channels: int
     layout: str
-    findings: tuple[Finding, ...] = ()
+    issues: tuple[Issue, ...] = ()
 
     def split(self, name: str) -> tuple[Sample, ...]:
         """The samples of one split. Raises DatasetError where there is none of that name."""
@@ -142,22 +142,22 @@ class Picture:
 
     pixels: NDArray[np.uint8]
     mode: str
-    turned: bool
+    rotated_by_exif: bool
 
 
 def read_picture(path: Path, channels: int) -> Picture:
     """Decode an image file, upright by its EXIF orientation. Raises DatasetError."""
     try:
         with Image.open(path) as image:
-            turned = _turn(image) is not None
+            rotated_by_exif = _exif_transpose(image) is not None
             image.load()  # here Pillow itself turns a TIFF
-            turn = _turn(image)
+            turn = _exif_transpose(image)
             upright = image if turn is None else image.transpose(turn)
-            pixels = np.asarray(_eight_bit(upright).convert("L" if channels == 1 else "RGB"))
+            pixels = np.asarray(_to_8_bit(upright).convert("L" if channels == 1 else "RGB"))
             mode = image.mode
     except UNREADABLE as error:
         raise unreadable(path, error) from error
-    return Picture(pixels.reshape(*pixels.shape[:2], channels), mode, turned)
+    return Picture(pixels.reshape(*pixels.shape[:2], channels), mode, rotated_by_exif)
 
 
 def read_image(path: Path, channels: int) -> NDArray[np.uint8]:
@@ -192,15 +192,15 @@ def read_classes(path: Path) -> ClassList:
         raise ClassListError(f"{path}: {place}: {fault['msg']}") from error
 
 
-def _turn(image: Image.Image) -> Image.Transpose | None:
+def _exif_transpose(image: Image.Image) -> Image.Transpose | None:
     """What its EXIF orientation asks for; None where it is upright. As viewers do, a damaged EXIF block is passed over."""
     try:
-        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return _EXIF_TRANSPOSES.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except UNREADABLE:
         return None
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
+def _to_8_bit(image: Image.Image) -> Image.Image:
     """Scale 16-bit gray by its bit depth, as the service does; Pillow's own conversion clips it.
 
     Raises ValueError for what the service refuses too: 32-bit and floating-point pixels.

@@ -18,29 +18,29 @@ from models.data.dataset import (
     ClassList,
     Dataset,
     DatasetError,
-    Finding,
+    Issue,
     Picture,
     Sample,
     is_gray,
     read_picture,
 )
-from models.data.masks import FileMask, LossyMaskError, RawMask, UnknownColourError
+from models.data.masks import FileMask, LossyMaskError, RawMask, UnknownColorError
 from models.data.parallel import read_ahead
 from models.data.tiles import Tile, draw_tile
 
 _TILES_OF_FAULTS = 24
-_COLOURS_KEPT = 256
+_COLORS_KEPT = 256
 _STRAY_VALUES_SAID = 5
 WHITE = 0xFFFFFF
 
 
 @dataclass(frozen=True)
-class Examined:
+class ExaminedSample:
     """One sample, read. What could not be read is None."""
 
     split: str
     sample: Sample
-    findings: tuple[Finding, ...]
+    issues: tuple[Issue, ...]
     size: tuple[int, int] | None = None  # width, height; upright
     mode: str | None = None
     mask_mode: str | None = None
@@ -56,7 +56,7 @@ class Examination:
 
     dataset: Dataset
     splits: tuple[str, ...]
-    findings: list[Finding] = field(default_factory=list)
+    issues: list[Issue] = field(default_factory=list)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     modes: Counter[str] = field(default_factory=Counter)
     mask_modes: Counter[str] = field(default_factory=Counter)
@@ -65,7 +65,7 @@ class Examination:
     )  # (colour?, value): files
     pixels: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # (256,) a split
     files_with: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # (256,) a split
-    pixels_beside: dict[str, NDArray[np.int64]] = field(
+    image_pixels_by_id: dict[str, NDArray[np.int64]] = field(
         default_factory=dict
     )  # (256,) a split: those with a class in the files that hold the value
     tiles: list[Tile] = field(default_factory=list)
@@ -80,20 +80,20 @@ class Examination:
 
     def image_pixels(self, split: str) -> NDArray[np.int64]:
         """Pixels, void left out, of the images that hold each class in a split (classes,)."""
-        return self.pixels_beside[split][: len(self.dataset.class_list.classes)]
+        return self.image_pixels_by_id[split][: len(self.dataset.class_list.classes)]
 
     @property
-    def errors(self) -> list[Finding]:
-        return [finding for finding in self.findings if finding.severity == "error"]
+    def errors(self) -> list[Issue]:
+        return [issue for issue in self.issues if issue.severity == "error"]
 
     @property
-    def warnings(self) -> list[Finding]:
-        return [finding for finding in self.findings if finding.severity == "warning"]
+    def warnings(self) -> list[Issue]:
+        return [issue for issue in self.issues if issue.severity == "warning"]
 
     @property
     def classes_are_known(self) -> bool:
         """Whether the data set says what its classes are; where not, two stand in."""
-        return not any(finding.kind == "classes" for finding in self.dataset.findings)
+        return not any(issue.kind == "classes" for issue in self.dataset.issues)
 
     @property
     def ignores_its_foreground(self) -> bool:
@@ -104,28 +104,28 @@ class Examination:
         pixels = sum((self.pixels[split] for split in self.splits), np.zeros(256, np.int64))
         return bool(pixels[1] == 0 and pixels[VOID] > 0)
 
-    def require_sound(self) -> None:
+    def raise_on_error(self) -> None:
         """Raise DatasetError with the first error, if there is one."""
         if self.errors:
             more = len(self.errors) - 1
             rest = f" ({more} more: segtrain check {self.dataset.folder})" if more else ""
             raise DatasetError(self.errors[0].text + rest)
 
-    def add(self, examined: Examined) -> None:
-        self.findings += examined.findings
+    def add(self, examined: ExaminedSample) -> None:
+        self.issues += examined.issues
         if examined.size is not None:
             self.sizes[examined.size] += 1
         if examined.mode is not None:
             self.modes[examined.mode] += 1
         if examined.mask_mode is not None:
             self.mask_modes[examined.mask_mode] += 1
-        colour = (examined.mask_mode or "").startswith("RGB")
-        self.mask_values.update((colour, value) for value in examined.mask_values)
+        color = (examined.mask_mode or "").startswith("RGB")
+        self.mask_values.update((color, value) for value in examined.mask_values)
         if examined.pixels_by_id is not None:
             self.pixels[examined.split] += examined.pixels_by_id
             self.files_with[examined.split] += examined.pixels_by_id > 0
             known = examined.pixels_by_id[: len(self.dataset.class_list.classes)].sum()
-            self.pixels_beside[examined.split] += (examined.pixels_by_id > 0) * known
+            self.image_pixels_by_id[examined.split] += (examined.pixels_by_id > 0) * known
         if examined.digest is not None:
             holder = (examined.split, examined.sample)
             self._holders.setdefault(examined.digest, []).append(holder)
@@ -138,14 +138,14 @@ class Examination:
         for split, sample in others:
             if split == kept_split:
                 text = f"{kept.image} is the same picture as {sample.image}"
-                self.findings.append(Finding("warning", "same picture twice", text))
+                self.issues.append(Issue("warning", "same picture twice", text))
                 continue
             self.copies.add((split, sample))
             text = (
                 f"{kept.image} in {kept_split} is the same picture as {sample.image} in {split}, "
                 f"which makes scores too good; take it out of {split}"
             )
-            self.findings.append(Finding("error", "same picture in two splits", text))
+            self.issues.append(Issue("error", "same picture in two splits", text))
 
     def _keep(self, tile: Tile) -> None:
         if tile.fault is not None:
@@ -163,23 +163,23 @@ class Examination:
         missing = [split for split in ("train", "val") if not self.dataset.splits.get(split)]
         if missing:
             text = f"{self.dataset.folder} has no {' and no '.join(missing)} split, which training needs"
-            self.findings.append(Finding("warning", "no split", text))
+            self.issues.append(Issue("warning", "no split", text))
         if self.ignores_its_foreground:
             name = self.dataset.class_list.classes[1].name
             text = (
                 f"no mask in {self.dataset.folder} holds class 1 ({name}), and 255 is ignored: these look like 0/255 masks, whose 255 "
                 'is to be 1. segtrain check --fix-to writes them so, with "ignore": null'
             )
-            self.findings.append(Finding("error", "0/255 mask", text))
+            self.issues.append(Issue("error", "0/255 mask", text))
         elif self.classes_are_known:
-            self.findings += _absent_classes(self)
+            self.issues += _absent_classes(self)
         gray = sum(count for mode, count in self.modes.items() if is_gray(mode))
         if 0 < gray < self.modes.total():
             text = (
                 f"{gray} of {self.modes.total()} images are gray and the others in colour; all are read as RGB, "
                 "which is right where the model is to see both"
             )
-            self.findings.append(Finding("warning", "mixed images", text))
+            self.issues.append(Issue("warning", "mixed images", text))
 
 
 def examine(dataset: Dataset, splits: Collection[str] | None = None, tiles: int = 0) -> Examination:
@@ -187,16 +187,16 @@ def examine(dataset: Dataset, splits: Collection[str] | None = None, tiles: int 
     those that the splits have too.
 
     `tiles` samples, evenly spread, and those with faults are drawn for a contact sheet; 0 draws none. Raises
-    DatasetError where a split is not there, and nothing for a fault in a file: it is among the findings.
+    DatasetError where a split is not there, and nothing for a fault in a file: it is among the issues.
     """
     names = tuple(dataset.splits if splits is None else splits)
     for name in names:
         dataset.split(name)
-    examination = Examination(dataset, names, list(dataset.findings))
+    examination = Examination(dataset, names, list(dataset.issues))
     for name in names:
         examination.pixels[name] = np.zeros(256, np.int64)
         examination.files_with[name] = np.zeros(256, np.int64)
-        examination.pixels_beside[name] = np.zeros(256, np.int64)
+        examination.image_pixels_by_id[name] = np.zeros(256, np.int64)
     examiner = Examiner(dataset, names, examination.classes_are_known, tiles > 0)
     tasks = list(_tasks(dataset, tiles))
     with tqdm(
@@ -223,44 +223,44 @@ class Examiner:
         self._classes_are_known = classes_are_known
         self._draws = draws
 
-    def __call__(self, split: str, sample: Sample, chosen: bool) -> Examined:
+    def __call__(self, split: str, sample: Sample, chosen: bool) -> ExaminedSample:
         if split not in self._splits:
             return self._to_compare(split, sample)
-        findings: list[Finding] = []
+        issues: list[Issue] = []
         try:
             picture = read_picture(sample.image, self._dataset.channels)
         except DatasetError as error:
             picture = None
-            findings.append(Finding("error", "unreadable image", str(error)))
-        raw, ids = self._mask(sample, findings)
+            issues.append(Issue("error", "unreadable image", str(error)))
+        raw, ids = self._mask(sample, issues)
         if ids is not None and self._classes_are_known:
-            findings += _value_faults(sample, ids, self._dataset.class_list)
+            issues += _value_faults(sample, ids, self._dataset.class_list)
         if picture is not None:
-            findings += _shape_faults(sample, picture, raw.pixels if raw else ids)
-        return Examined(
+            issues += _shape_faults(sample, picture, raw.pixels if raw else ids)
+        return ExaminedSample(
             split,
             sample,
-            tuple(findings),
+            tuple(issues),
             size=(picture.pixels.shape[1], picture.pixels.shape[0]) if picture else None,
             mode=picture.mode if picture else None,
             mask_mode=raw.mode if raw else ("drawn" if ids is not None else None),
             digest=_digest(picture.pixels) if picture else None,
             pixels_by_id=None if ids is None else np.bincount(ids.ravel(), minlength=256),
             mask_values=frozenset() if self._classes_are_known else _held(sample, raw),
-            tile=self._tile(split, sample, picture, ids, findings, chosen),
+            tile=self._tile(split, sample, picture, ids, issues, chosen),
         )
 
-    def _to_compare(self, split: str, sample: Sample) -> Examined:
+    def _to_compare(self, split: str, sample: Sample) -> ExaminedSample:
         """The digest alone, where the image can be read."""
         with contextlib.suppress(DatasetError):
             picture = read_picture(sample.image, self._dataset.channels)
-            return Examined(split, sample, (), digest=_digest(picture.pixels))
-        return Examined(split, sample, ())
+            return ExaminedSample(split, sample, (), digest=_digest(picture.pixels))
+        return ExaminedSample(split, sample, ())
 
     def _mask(
-        self, sample: Sample, findings: list[Finding]
+        self, sample: Sample, issues: list[Issue]
     ) -> tuple[RawMask | None, NDArray[np.uint8] | None]:
-        """The mask as its file has it, and as class ids; None for what cannot be had, and a finding that says why."""
+        """The mask as its file has it, and as class ids; None for what cannot be had, and an issue that says why."""
         raw = None
         try:
             if not isinstance(sample.mask, FileMask):
@@ -268,12 +268,12 @@ class Examiner:
             raw = sample.mask.read_raw()
             return raw, sample.mask.ids(raw)
         except LossyMaskError as error:
-            findings.append(Finding("error", "lossy mask", str(error)))
-        except UnknownColourError as error:
+            issues.append(Issue("error", "lossy mask", str(error)))
+        except UnknownColorError as error:
             if self._classes_are_known:
-                findings.append(_colour_fault(sample, raw, str(error), self._dataset.class_list))
+                issues.append(_color_fault(sample, raw, str(error), self._dataset.class_list))
         except DatasetError as error:
-            findings.append(Finding("error", "unreadable mask", str(error)))
+            issues.append(Issue("error", "unreadable mask", str(error)))
         return raw, None
 
     def _tile(
@@ -282,17 +282,17 @@ class Examiner:
         sample: Sample,
         picture: Picture | None,
         ids: NDArray[np.uint8] | None,
-        findings: Sequence[Finding],
+        issues: Sequence[Issue],
         chosen: bool,
     ) -> Tile | None:
-        if not self._draws or picture is None or not (chosen or findings):
+        if not self._draws or picture is None or not (chosen or issues):
             return None
         return draw_tile(
             f"{split}/{sample.image.name}",
             picture.pixels,
             ids,
             self._dataset.class_list.classes,
-            findings[0].text if findings else None,
+            issues[0].text if issues else None,
         )
 
 
@@ -303,16 +303,14 @@ def _tasks(dataset: Dataset, tiles: int) -> Iterator[tuple[str, Sample, bool]]:
         yield split, sample, index in shown
 
 
-def _value_faults(
-    sample: Sample, ids: NDArray[np.uint8], class_list: ClassList
-) -> Iterator[Finding]:
+def _value_faults(sample: Sample, ids: NDArray[np.uint8], class_list: ClassList) -> Iterator[Issue]:
     counts = np.bincount(ids.ravel(), minlength=256)
     classes = len(class_list.classes)
     stray = [
         value for value in np.flatnonzero(counts).tolist() if value not in allowed_ids(class_list)
     ]
     if stray == [VOID] and classes == 2 and counts[1] == 0:
-        yield Finding(
+        yield Issue(
             "error",
             "0/255 mask",
             f"{sample.mask.path} is a 0/255 mask: {counts[VOID]} pixels of 255, where class 1 "
@@ -323,7 +321,7 @@ def _value_faults(
         if more := stray[_STRAY_VALUES_SAID:]:
             said.append(f"{len(more)} more in {counts[more].sum()} pixels")
         held = ", ".join(said)
-        yield Finding(
+        yield Issue(
             "error",
             "stray value",
             f"{sample.mask.path} holds the value{'s' if stray[1:] else ''} {held}, where classes.json has no such class "
@@ -333,24 +331,28 @@ def _value_faults(
 
 def _shape_faults(
     sample: Sample, picture: Picture, mask: NDArray[np.integer] | None
-) -> Iterator[Finding]:
+) -> Iterator[Issue]:
     height, width = picture.pixels.shape[:2]
-    if picture.turned and mask is not None and mask.shape == (width, height) != (height, width):
-        yield Finding(
+    if (
+        picture.rotated_by_exif
+        and mask is not None
+        and mask.shape == (width, height) != (height, width)
+    ):
+        yield Issue(
             "error",
             "mask of the unturned picture",
             f"{sample.image} is turned by its EXIF orientation and {sample.mask.path} fits it unturned; turn the mask, "
             "or take the orientation out of the image",
         )
         return
-    if picture.turned:
-        yield Finding(
+    if picture.rotated_by_exif:
+        yield Issue(
             "warning",
             "turned by EXIF",
             f"{sample.image} is turned by its EXIF orientation; its mask has to be of the upright picture",
         )
     if mask is not None and mask.shape != (height, width):
-        yield Finding(
+        yield Issue(
             "error",
             "other size",
             f"{sample.mask.path} is {mask.shape[1]}×{mask.shape[0]} pixels and its image {width}×{height}; "
@@ -358,7 +360,7 @@ def _shape_faults(
         )
 
 
-def _colour_fault(sample: Sample, raw: RawMask | None, text: str, class_list: ClassList) -> Finding:
+def _color_fault(sample: Sample, raw: RawMask | None, text: str, class_list: ClassList) -> Issue:
     if raw is not None and len(class_list.classes) == 2 and is_black_and_white(raw):
         white = class_list.classes[1].name
         text = (
@@ -368,17 +370,17 @@ def _colour_fault(sample: Sample, raw: RawMask | None, text: str, class_list: Cl
             if class_list.ignore == VOID
             else "segtrain check --fix-to writes it so"
         )
-        return Finding("error", "0/255 mask", text)
-    if raw is not None and is_gray_in_colour(raw, allowed_ids(class_list)):
+        return Issue("error", "0/255 mask", text)
+    if raw is not None and is_gray_in_color(raw, allowed_ids(class_list)):
         text = (
             f"{sample.mask.path} holds class ids three times over, as {raw.mode}; save one channel (mode L), "
             "as segtrain check --fix-to does"
         )
-        return Finding("error", "ids in RGB", text)
-    return Finding("error", "unknown colour", text)
+        return Issue("error", "ids in RGB", text)
+    return Issue("error", "unknown colour", text)
 
 
-def is_gray_in_colour(raw: RawMask, allowed: Collection[int]) -> bool:
+def is_gray_in_color(raw: RawMask, allowed: Collection[int]) -> bool:
     """Whether a colour mask holds `allowed` ids three times over."""
     values = _values(raw)
     return all(value % 0x10101 == 0 and value // 0x10101 in allowed for value in values)
@@ -413,7 +415,7 @@ def _held(sample: Sample, raw: RawMask | None) -> frozenset[int]:
 def _values(raw: RawMask) -> frozenset[int]:
     """The values or colours a mask holds; of a picture with very many, some."""
     values = np.unique(raw.pixels)
-    return frozenset(values[:_COLOURS_KEPT].tolist())
+    return frozenset(values[:_COLORS_KEPT].tolist())
 
 
 def _digest(pixels: NDArray[np.uint8]) -> bytes:
@@ -421,7 +423,7 @@ def _digest(pixels: NDArray[np.uint8]) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16, key=shape).digest()
 
 
-def _absent_classes(examination: Examination) -> Iterator[Finding]:
+def _absent_classes(examination: Examination) -> Iterator[Issue]:
     for split in examination.splits:
         absent = [
             segmentation_class.name
@@ -433,10 +435,10 @@ def _absent_classes(examination: Examination) -> Iterator[Finding]:
                 text = (
                     f"every pixel of every mask of {split} is ignored; masks of classes are needed"
                 )
-                yield Finding("error", "nothing but ignored", text)
+                yield Issue("error", "nothing but ignored", text)
         elif absent:
             what = "cannot be learned" if split == "train" else "has no score there"
-            yield Finding(
+            yield Issue(
                 "warning",
                 "absent class",
                 f"{', '.join(absent)}: in no mask of {split}, so that it {what}",

@@ -17,7 +17,7 @@ PixelWeights = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 class SampleReader:
-    """Reads samples by index, and keeps what it decoded up to `most_bytes`; the rest is decoded again each time."""
+    """Reads samples by index, and keeps what it decoded up to `max_bytes`; the rest is decoded again each time."""
 
     def __init__(
         self,
@@ -25,31 +25,31 @@ class SampleReader:
         channels: int,
         weights: PixelWeights | None = None,
         *,
-        most_bytes: int,
+        max_bytes: int,
     ) -> None:
         self._samples = samples
         self._channels = channels
         self._weights = weights
-        self._most_bytes = most_bytes
-        self._kept: dict[int, tuple[NDArray[np.generic], ...]] = {}
-        self._kept_bytes = 0
+        self._max_bytes = max_bytes
+        self._cache: dict[int, tuple[NDArray[np.generic], ...]] = {}
+        self._cached_bytes = 0
 
     def __call__(self, index: int) -> tuple[NDArray[np.generic], ...]:
         """The image uint8 (H, W, C) and mask uint8 (H, W) of one sample, and its weights float32 (H, W) where there are some.
 
         Raises DatasetError.
         """
-        kept = self._kept.get(int(index))
-        if kept is not None:
-            return kept
+        cached = self._cache.get(int(index))
+        if cached is not None:
+            return cached
         image, mask = self._samples[index].read(self._channels)
         parts: tuple[NDArray[np.generic], ...] = image, mask
         if self._weights:
             parts = (*parts, self._weights(mask))
         size = sum(part.nbytes for part in parts)
-        if self._kept_bytes + size <= self._most_bytes:
-            self._kept[int(index)] = parts
-            self._kept_bytes += size
+        if self._cached_bytes + size <= self._max_bytes:
+            self._cache[int(index)] = parts
+            self._cached_bytes += size
         return parts
 
 
@@ -90,17 +90,17 @@ def training_batches(
     first_step: int,
     steps: int,
     weights: PixelWeights | None = None,
-    kept_bytes: int | None = None,
+    cache_bytes: int | None = None,
 ) -> tf.data.Dataset:
     """Batches `first_step` to `steps` of images float32 (N, h, w, C), masks uint8 (N, h, w) and, with `weights`, their map (N, h, w).
 
-    Decoded images are kept up to `kept_bytes`: if not said, a quarter of the memory, at most 4 GiB.
+    Decoded images are kept up to `cache_bytes`: if not said, a quarter of the memory, at most 4 GiB.
     Order and views depend on the seed, the step and the sample alone, so a resumed run sees what an unbroken one would.
     """
     order = TrainingOrder(len(samples), batch_size, seed)
-    if kept_bytes is None:
-        kept_bytes = min(MEMORY_FOR_IMAGES_BYTES, int(MEMORY_SHARE_FOR_IMAGES * memory_bytes()))
-    read = SampleReader(samples, channels, weights, most_bytes=kept_bytes)
+    if cache_bytes is None:
+        cache_bytes = min(MEMORY_FOR_IMAGES_BYTES, int(MEMORY_SHARE_FOR_IMAGES * memory_bytes()))
+    read = SampleReader(samples, channels, weights, max_bytes=cache_bytes)
     types = (tf.uint8, tf.uint8, tf.float32) if weights else (tf.uint8, tf.uint8)
     first_epoch, steps_into_it = divmod(first_step, order.steps_per_epoch)
     places_in_epoch = order.steps_per_epoch * batch_size

@@ -12,13 +12,13 @@ from models.contract import SegmentationClass
 from models.data.dataset import UNREADABLE, VOID, DatasetError, unreadable
 
 _ID_MODES = ("L", "P", "1", "I", "I;16")
-_COLOUR_MODES = ("RGB", "RGBA")
+_COLOR_MODES = ("RGB", "RGBA")
 LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})
 _NEAR = 48  # how far from black or white JPEG leaves the pixels of a mask of two classes
 _MOST_IN_BETWEEN = 0.02  # share of pixels, all at edges
 
 
-class UnknownColourError(DatasetError):
+class UnknownColorError(DatasetError):
     """A colour mask holds a colour that stands for no class."""
 
 
@@ -30,7 +30,7 @@ class LossyMaskError(DatasetError):
 class Palette:
     """Colours as 0xrrggbb, ascending, and the id of each."""
 
-    colours: tuple[int, ...]
+    colors: tuple[int, ...]
     ids: tuple[int, ...]
 
     @classmethod
@@ -38,24 +38,24 @@ class Palette:
         """Make a palette of (rgb, id) entries. Raises DatasetError where a colour stands for two ids."""
         known: dict[int, int] = {}
         for (red, green, blue), class_id in entries:
-            colour = red << 16 | green << 8 | blue
-            if known.setdefault(colour, class_id) != class_id:
+            color = red << 16 | green << 8 | blue
+            if known.setdefault(color, class_id) != class_id:
                 raise DatasetError(
-                    f"the colour #{colour:06x} stands for class {known[colour]} and class {class_id}; "
+                    f"the colour #{color:06x} stands for class {known[color]} and class {class_id}; "
                     "give each class its own"
                 )
         ordered = sorted(known)
-        return cls(tuple(ordered), tuple(known[colour] for colour in ordered))
+        return cls(tuple(ordered), tuple(known[color] for color in ordered))
 
-    def ids_of(self, path: Path, colours: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    def ids_of(self, path: Path, colors: NDArray[np.uint32]) -> NDArray[np.uint8]:
         """Map colours 0xrrggbb (H, W) to ids uint8 (H, W). Raises UnknownColourError that names the file."""
-        known = np.array(self.colours, np.uint32)
-        place = np.searchsorted(known, colours).clip(max=len(known) - 1)
-        unknown = colours[known[place] != colours]
+        known = np.array(self.colors, np.uint32)
+        place = np.searchsorted(known, colors).clip(max=len(known) - 1)
+        unknown = colors[known[place] != colors]
         if unknown.size:
             values, counts = np.unique(unknown, return_counts=True)
             most = int(counts.argmax())
-            raise UnknownColourError(
+            raise UnknownColorError(
                 f"{path} holds {len(values)} colours of no class in {unknown.size} pixels, most of them "
                 f"#{values[most]:06x} ({counts[most]} pixels); add the colour to a class, or mend the mask"
             )
@@ -79,8 +79,8 @@ class RawMask:
     mode: str
 
     @property
-    def is_colour(self) -> bool:
-        return self.mode in _COLOUR_MODES
+    def is_color(self) -> bool:
+        return self.mode in _COLOR_MODES
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class FileMask:
             )
         try:
             with Image.open(self.path) as mask:
-                if mask.mode not in (*_ID_MODES, *_COLOUR_MODES):
+                if mask.mode not in (*_ID_MODES, *_COLOR_MODES):
                     raise DatasetError(
                         f"{self.path} is a {mask.mode} image; a mask has one channel of class ids "
                         "(mode L or P), or RGB with the classes' colours"
@@ -136,9 +136,9 @@ class FileMask:
 
     def ids(self, raw: RawMask) -> NDArray[np.uint8]:
         """The class ids uint8 (H, W) of what `read_raw` gave. Raises DatasetError."""
-        if raw.is_colour:
+        if raw.is_color:
             if self.palette is None:
-                raise UnknownColourError(
+                raise UnknownColorError(
                     f"{self.path} is a {raw.mode} image and no palette says what its colours mean; "
                     "give each class its color in classes.json, or save one channel of class ids"
                 )
@@ -153,7 +153,7 @@ class FileMask:
         return raw.pixels.astype(np.uint8, copy=False)
 
 
-def voc_colour(index: int) -> tuple[int, int, int]:
+def voc_color(index: int) -> tuple[int, int, int]:
     """The colour of PASCAL VOC's colour map: the index's bits, three at a time, from the highest bit of each channel."""
     red = green = blue = 0
     for shift in range(8):
@@ -163,6 +163,6 @@ def voc_colour(index: int) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def hex_colour(rgb: tuple[int, int, int]) -> str:
+def hex_color(rgb: tuple[int, int, int]) -> str:
     """`#rrggbb`."""
     return "#{:02x}{:02x}{:02x}".format(*rgb)

@@ -44,11 +44,11 @@ class Facts:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; numbers are set right-aligned. `colours` puts a swatch before the first cell of each row, or None."""
+    """A table; numbers are set right-aligned. `colors` puts a swatch before the first cell of each row, or None."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
-    colours: Sequence[str | None] | None = None
+    colors: Sequence[str | None] | None = None
     block: Literal["table"] = "table"
 
 
@@ -73,10 +73,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Figures side by side, as many as fit; `least_width` is the least width of one, in CSS pixels."""
+    """Figures side by side, as many as fit; `min_width` is the least width of one, in CSS pixels."""
 
     figures: Sequence[Figure]
-    least_width: int = 340
+    min_width: int = 340
     block: Literal["gallery"] = "gallery"
 
 

@@ -5,22 +5,22 @@ from pathlib import Path
 from PIL import Image
 
 from models.data.dataset import UNREADABLE, Dataset, DatasetError, Sample, is_gray
-from models.data.layouts.coco import find_coco
-from models.data.layouts.folders import find_folders
-from models.data.layouts.labelme import find_labelme
-from models.data.layouts.layout import FindLayout, Found
-from models.data.layouts.table import find_table
-from models.data.layouts.voc import find_voc
+from models.data.layouts.coco import parse_coco
+from models.data.layouts.folders import parse_folders
+from models.data.layouts.labelme import parse_labelme
+from models.data.layouts.layout import LayoutParser, ParsedLayout
+from models.data.layouts.table import parse_table
+from models.data.layouts.voc import parse_voc
 from models.data.options import LayoutName, LayoutOptions, SplitOptions
-from models.data.splits import divided, groups_in_two_splits
+from models.data.splits import groups_in_two_splits, split_samples
 
 # In this order a folder is tried: the more telling the files, the earlier.
-LAYOUTS: dict[LayoutName, FindLayout] = {
-    "csv": find_table,
-    "voc": find_voc,
-    "folders": find_folders,
-    "labelme": find_labelme,
-    "coco": find_coco,
+LAYOUTS: dict[LayoutName, LayoutParser] = {
+    "csv": parse_table,
+    "voc": parse_voc,
+    "folders": parse_folders,
+    "labelme": parse_labelme,
+    "coco": parse_coco,
 }
 
 _MADE = "images/ and masks/ with classes.json"
@@ -37,20 +37,20 @@ def read_dataset(
 
     Reads file names, class lists and annotations, no pixels. Raises DatasetError with the first error found.
     """
-    dataset = find_dataset(folder, split, layout)
-    errors = [finding for finding in dataset.findings if finding.severity == "error"]
+    dataset = scan_dataset(folder, split, layout)
+    errors = [issue for issue in dataset.issues if issue.severity == "error"]
     if errors:
         more = f" ({len(errors) - 1} more: segtrain check {folder})" if len(errors) > 1 else ""
         raise DatasetError(errors[0].text + more)
     return dataset
 
 
-def find_dataset(
+def scan_dataset(
     folder: Path,
     split: SplitOptions = _SPLIT,
     layout: LayoutOptions = _LAYOUT,
 ) -> Dataset:
-    """Open a data set as far as it goes; what is wrong with its file names and classes is in its `findings`.
+    """Open a data set as far as it goes; what is wrong with its file names and classes is in its `issues`.
 
     Raises DatasetError where the folder is no data set at all.
     """
@@ -58,12 +58,12 @@ def find_dataset(
     if not folder.is_dir():
         raise DatasetError(f"{folder} is no folder; give the folder of the data set")
     name, found = _detected(folder, layout)
-    splits = divided(found.samples, folder, split)
-    findings = (*found.findings, *groups_in_two_splits(splits))
-    return Dataset(folder, found.class_list, splits, _channels(splits), name, findings)
+    splits = split_samples(found.samples, folder, split)
+    issues = (*found.issues, *groups_in_two_splits(splits))
+    return Dataset(folder, found.class_list, splits, _channels(splits), name, issues)
 
 
-def _detected(folder: Path, options: LayoutOptions) -> tuple[LayoutName, Found]:
+def _detected(folder: Path, options: LayoutOptions) -> tuple[LayoutName, ParsedLayout]:
     names = [options.name] if options.name else list(LAYOUTS)
     for name in names:
         found = LAYOUTS[name](folder, options)

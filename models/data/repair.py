@@ -22,10 +22,10 @@ from models.data.examination import (
     Examination,
     allowed_ids,
     is_black_and_white,
-    is_gray_in_colour,
+    is_gray_in_color,
 )
-from models.data.layouts.layout import made_classes
-from models.data.masks import FileMask, Palette, RawMask, class_palette, hex_colour
+from models.data.layouts.layout import make_class_list
+from models.data.masks import FileMask, Palette, RawMask, class_palette, hex_color
 from models.data.parallel import read_ahead
 
 _BLACK_AND_WHITE = {0: 0, VOID: 1}
@@ -45,8 +45,8 @@ class Repair:
         names = {c.id: c.name for c in self.class_list.classes}
         seen = [(str(value), class_id) for value, class_id in sorted(self.values.items())]
         if self.palette is not None:
-            pairs = zip(self.palette.colours, self.palette.ids, strict=True)
-            seen += [(f"#{colour:06x}", class_id) for colour, class_id in pairs]
+            pairs = zip(self.palette.colors, self.palette.ids, strict=True)
+            seen += [(f"#{color:06x}", class_id) for color, class_id in pairs]
         return [(text, class_id, names.get(class_id, "ignored")) for text, class_id in seen]
 
     def ids(self, mask: FileMask) -> NDArray[np.uint8]:
@@ -56,8 +56,8 @@ class Repair:
             if cut is not None:
                 return cut
         raw = mask.read_raw()
-        if raw.is_colour:
-            return self._ids_of_colours(mask, raw)
+        if raw.is_color:
+            return self._ids_of_colors(mask, raw)
         if raw.pixels.min(initial=0) >= 0 and raw.pixels.max(initial=0) <= VOID:
             held = np.flatnonzero(np.bincount(raw.pixels.ravel(), minlength=256)).tolist()
             if self.values.keys() >= set(held):
@@ -67,7 +67,7 @@ class Repair:
                 return mended
         return mask.ids(raw)
 
-    def _ids_of_colours(self, mask: FileMask, raw: RawMask) -> NDArray[np.uint8]:
+    def _ids_of_colors(self, mask: FileMask, raw: RawMask) -> NDArray[np.uint8]:
         if len(self.class_list.classes) == 2 and is_black_and_white(raw):
             if self.values != _BLACK_AND_WHITE:
                 raise DatasetError(
@@ -75,12 +75,12 @@ class Repair:
                 )
             white: NDArray[np.uint8] = (raw.pixels != 0).astype(np.uint8)
             return white
-        if is_gray_in_colour(raw, allowed_ids(self.class_list)):
+        if is_gray_in_color(raw, allowed_ids(self.class_list)):
             return (raw.pixels & 0xFF).astype(np.uint8)
         return FileMask(mask.path, self.palette or mask.palette).ids(raw)
 
 
-def offer(examination: Examination) -> Repair | None:
+def suggest_repair(examination: Examination) -> Repair | None:
     """The repair that an examination suggests; None where nothing can be guessed."""
     class_list = examination.dataset.class_list
     if examination.classes_are_known:
@@ -90,14 +90,14 @@ def offer(examination: Examination) -> Repair | None:
         values = _BLACK_AND_WHITE if binary else {}
         return Repair(class_list, values, class_palette(class_list.classes))
     name = examination.dataset.folder.resolve().name
-    values_held = sorted(value for colour, value in examination.mask_values if not colour)
+    values_held = sorted(value for color, value in examination.mask_values if not color)
     files = examination.mask_values.most_common()
-    colours = [value for (is_colour, value), _ in files if is_colour]
-    if colours and values_held:  # some masks have one channel, some three
-        black_and_white = {*colours} <= {0, WHITE} and {*values_held} <= {0, VOID}
+    colors = [value for (is_color, value), _ in files if is_color]
+    if colors and values_held:  # some masks have one channel, some three
+        black_and_white = {*colors} <= {0, WHITE} and {*values_held} <= {0, VOID}
         return _value_repair(name, (0, VOID)) if black_and_white else None
-    if colours:
-        return _colour_repair(name, colours)
+    if colors:
+        return _color_repair(name, colors)
     return _value_repair(name, values_held)
 
 
@@ -106,29 +106,29 @@ def _value_repair(name: str, values: Sequence[int]) -> Repair | None:
     if classes == list(range(len(classes))) and len(classes) > 1:  # ids already; 255 is void
         names = [f"class {class_id}" for class_id in classes]
         identity = {value: value for value in values}
-        return Repair(made_classes(name, names, "not stated"), identity, None)
+        return Repair(make_class_list(name, names, "not stated"), identity, None)
     if not 2 <= len(values) <= _MOST_CLASSES or values[-1] > VOID:
         return None
     names = ["background", "foreground"] if len(values) == 2 else [f"value {v}" for v in values]
-    class_list = made_classes(name, names, "not stated")
+    class_list = make_class_list(name, names, "not stated")
     return Repair(class_list, {value: class_id for class_id, value in enumerate(values)}, None)
 
 
-def _colour_repair(name: str, colours: Sequence[int]) -> Repair | None:
+def _color_repair(name: str, colors: Sequence[int]) -> Repair | None:
     """Black first, as the background; then the colours of the most masks."""
-    if not 2 <= len(colours) <= _MOST_CLASSES:
+    if not 2 <= len(colors) <= _MOST_CLASSES:
         return None
-    ordered = sorted(colours, key=lambda colour: colour != 0)
-    rgb = [(colour >> 16, colour >> 8 & 0xFF, colour & 0xFF) for colour in ordered]
+    ordered = sorted(colors, key=lambda color: color != 0)
+    rgb = [(color >> 16, color >> 8 & 0xFF, color & 0xFF) for color in ordered]
     classes = tuple(
         SegmentationClass(
             id=index,
-            name="background" if colour == (0, 0, 0) else f"colour {hex_colour(colour)}",
-            color=hex_colour(colour),
+            name="background" if color == (0, 0, 0) else f"colour {hex_color(color)}",
+            color=hex_color(color),
         )
-        for index, colour in enumerate(rgb)
+        for index, color in enumerate(rgb)
     )
-    palette = Palette.of((colour, index) for index, colour in enumerate(rgb))
+    palette = Palette.of((color, index) for index, color in enumerate(rgb))
     return Repair(ClassList(name=name, classes=classes, ignore=VOID), {}, palette)
 
 
@@ -145,7 +145,7 @@ def write_repaired(examination: Examination, repair: Repair, target: Path) -> tu
     writer = _Writer(examination, repair, beside)
     try:
         writer.make_folders()
-        tasks = list(_named(examination))
+        tasks = list(_with_unique_stems(examination))
         progress = tqdm(
             read_ahead(lambda task: writer(*task), tasks),
             desc=f"write {target.name}",
@@ -155,7 +155,7 @@ def write_repaired(examination: Examination, repair: Repair, target: Path) -> tu
         )
         left_out = [reason for reason in progress if reason is not None]
         if len(left_out) == len(tasks):
-            reasons = left_out or [finding.text for finding in examination.findings]
+            reasons = left_out or [issue.text for issue in examination.issues]
             raise DatasetError(
                 f"nothing could be mended, so {target} was not written: {reasons[0]}"
             )
@@ -203,7 +203,7 @@ class _Writer:
         if stray:
             return f"{sample.mask.path} holds the value {min(stray)}, which is no class"
         Image.fromarray(ids).save(self._folder / "masks" / split / f"{stem}.png")
-        if picture.turned:
+        if picture.rotated_by_exif:
             pixels = picture.pixels[..., 0] if picture.pixels.shape[-1] == 1 else picture.pixels
             Image.fromarray(pixels).save(self._folder / "images" / split / f"{stem}.png")
         else:
@@ -212,7 +212,7 @@ class _Writer:
         return None
 
 
-def _named(examination: Examination) -> Iterator[tuple[str, Sample, str]]:
+def _with_unique_stems(examination: Examination) -> Iterator[tuple[str, Sample, str]]:
     """Each sample with a stem that no other of its split has."""
     for split in examination.splits:
         taken = Counter[str]()

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from models.data.dataset import DatasetError, Finding, Sample
+from models.data.dataset import DatasetError, Issue, Sample
 from models.data.layouts.layout import UNSPLIT
 from models.data.options import SplitOptions
 
 
-def grouped(samples: Sequence[Sample], folder: Path, pattern: str | None) -> list[Sample]:
+def assign_groups(samples: Sequence[Sample], folder: Path, pattern: str | None) -> list[Sample]:
     """Give each sample its group: what `pattern` matches in its path below the folder (its brackets, if it has any)."""
     if pattern is None:
         return list(samples)
@@ -28,7 +28,7 @@ def grouped(samples: Sequence[Sample], folder: Path, pattern: str | None) -> lis
     return found
 
 
-def divided(
+def split_samples(
     samples: Mapping[str, Sequence[Sample]], folder: Path, options: SplitOptions
 ) -> dict[str, tuple[Sample, ...]]:
     """The samples by split. Those without one are divided; a val or test that is missing is taken off train where there are groups enough.
@@ -36,11 +36,11 @@ def divided(
     Raises DatasetError where the group pattern matches nothing.
     """
     splits = {
-        name: grouped(entries, folder, options.group)
+        name: assign_groups(entries, folder, options.group)
         for name, entries in samples.items()
         if name != UNSPLIT and entries
     }
-    loose = grouped(
+    loose = assign_groups(
         samples.get(UNSPLIT, ()), folder, options.group if samples.get(UNSPLIT) else None
     )
     pool = [*splits.pop("train", []), *loose]
@@ -50,13 +50,13 @@ def divided(
         if share and name not in splits
     }
     if pool and shares:
-        splits |= _drawn(pool, folder, shares, options.seed)
+        splits |= _split_by_hash(pool, folder, shares, options.seed)
     elif pool:
         splits["train"] = pool
     return {name: tuple(splits[name]) for name in sorted(splits, key=_place)}
 
 
-def groups_in_two_splits(splits: Mapping[str, Sequence[Sample]]) -> list[Finding]:
+def groups_in_two_splits(splits: Mapping[str, Sequence[Sample]]) -> list[Issue]:
     """An error for each group whose samples the data's own splits tear apart."""
     seen: dict[str, set[str]] = {}
     for name, samples in splits.items():
@@ -64,7 +64,7 @@ def groups_in_two_splits(splits: Mapping[str, Sequence[Sample]]) -> list[Finding
             if sample.group is not None:
                 seen.setdefault(sample.group, set()).add(name)
     return [
-        Finding(
+        Issue(
             "error",
             "group in two splits",
             f"the group {group!r} has images in {' and '.join(sorted(names))}; put all of them into one split",
@@ -74,7 +74,7 @@ def groups_in_two_splits(splits: Mapping[str, Sequence[Sample]]) -> list[Finding
     ]
 
 
-def _drawn(
+def _split_by_hash(
     pool: Sequence[Sample], folder: Path, shares: Mapping[str, float], seed: int
 ) -> dict[str, list[Sample]]:
     """Divide by hash: [0, share) is the first split's, and so on; the rest is train.

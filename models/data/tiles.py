@@ -33,16 +33,16 @@ def draw_tile(
     fault: str | None = None,
 ) -> Tile:
     """Draw an image (H, W, C) and its mask (H, W), which may have another size; without a mask the image alone."""
-    picture = small(image)
+    picture = thumbnail(image)
     strip = [picture]
     if mask is not None:
-        coloured = coloured_mask(mask, classes)
-        shown = small(coloured, nearest=True).resize(picture.size, Image.Resampling.NEAREST)
+        colored = colorize_mask(mask, classes)
+        shown = thumbnail(colored, nearest=True).resize(picture.size, Image.Resampling.NEAREST)
         strip += [shown, Image.blend(picture, shown, _OVERLAY_ALPHA)]
-    return Tile(name, jpeg_uri(beside(strip)), fault)
+    return Tile(name, jpeg_data_uri(side_by_side(strip)), fault)
 
 
-def small(pixels: NDArray[np.uint8], *, nearest: bool = False) -> Image.Image:
+def thumbnail(pixels: NDArray[np.uint8], *, nearest: bool = False) -> Image.Image:
     """An RGB picture of (H, W, C) that fits into a square of TILE_SIDE_PIXELS."""
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     scale = min(1.0, TILE_SIDE_PIXELS / max(picture.size))
@@ -51,18 +51,18 @@ def small(pixels: NDArray[np.uint8], *, nearest: bool = False) -> Image.Image:
     return picture.resize(size, way, reducing_gap=None if nearest else 2.0).convert("RGB")
 
 
-def coloured_mask(
+def colorize_mask(
     mask: NDArray[np.uint8], classes: Sequence[SegmentationClass]
 ) -> NDArray[np.uint8]:
     """Class ids (H, W) as RGB (H, W, 3): void white, values of no class magenta."""
-    colours = np.full((256, 3), _NO_CLASS, np.uint8)
-    colours[255] = 255
+    colors = np.full((256, 3), _NO_CLASS, np.uint8)
+    colors[255] = 255
     for segmentation_class in classes:
-        colours[segmentation_class.id] = segmentation_class.rgb
-    return colours[mask]
+        colors[segmentation_class.id] = segmentation_class.rgb
+    return colors[mask]
 
 
-def beside(pictures: Sequence[Image.Image], gap: int = 4) -> Image.Image:
+def side_by_side(pictures: Sequence[Image.Image], gap: int = 4) -> Image.Image:
     """Pictures of one height in a row, on transparent-looking gray."""
     width = sum(picture.width for picture in pictures) + gap * (len(pictures) - 1)
     row = Image.new("RGB", (width, pictures[0].height), (128, 128, 128))
@@ -73,7 +73,7 @@ def beside(pictures: Sequence[Image.Image], gap: int = 4) -> Image.Image:
     return row
 
 
-def jpeg_uri(picture: Image.Image) -> str:
+def jpeg_data_uri(picture: Image.Image) -> str:
     """The picture as a data URI."""
     buffer = io.BytesIO()
     picture.save(buffer, "jpeg", quality=82, subsampling=0)

@@ -1,4 +1,4 @@
-"""From a foreign model to an artefact: its classes, a look at what it does, and its card."""
+"""From an external model to an artefact: its classes, a look at what it does, and its card."""
 
 import json
 from collections.abc import Sequence
@@ -10,16 +10,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from models.contract import Name, SegmentationClass
 from models.data.dataset import ClassList, DatasetError, read_classes, read_image
-from models.data.layouts.layout import images_below, made_classes
+from models.data.layouts.layout import images_below, make_class_list
 from models.data.page import Figure, Gallery, Legend, Section, Table, Text, write_page
 from models.data.tiles import draw_tile
-from models.export.foreign import AdoptionError, ForeignNetwork, Form
+from models.export.external import AdoptionError, ExternalNetwork, IOSpec
 from models.export.saved_model import ModelFacts
 
 _MOST_IMAGES = 24
 
 
-def named_classes(text: str) -> ClassList:
+def parse_classes(text: str) -> ClassList:
     """The classes of a classes.json, or of names with commas between; one name alone gets a background before it.
 
     Raises AdoptionError.
@@ -33,13 +33,13 @@ def named_classes(text: str) -> ClassList:
     if len(names) == 1:
         names.insert(0, "background")
     try:
-        return made_classes("adopted", names, "not stated").model_copy(update={"ignore": None})
+        return make_class_list("adopted", names, "not stated").model_copy(update={"ignore": None})
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]["msg"]
         raise AdoptionError(f"--classes {text}: {fault}") from error
 
 
-def chosen_images(paths: Sequence[Path]) -> list[Path]:
+def list_images(paths: Sequence[Path]) -> list[Path]:
     """The image files named, or in the folders named, at most 24. Raises AdoptionError where there are none."""
     files = [file for path in paths for file in (images_below(path) if path.is_dir() else [path])]
     if paths and not files:
@@ -57,8 +57,8 @@ def read_images(paths: Sequence[Path], channels: int) -> list[NDArray[np.uint8]]
 
 def write_preview(
     path: Path,
-    network: ForeignNetwork,
-    form: Form,
+    network: ExternalNetwork,
+    io_spec: IOSpec,
     classes: Sequence[SegmentationClass],
     images: Sequence[tuple[Path, NDArray[np.uint8]]],
 ) -> list[float]:
@@ -71,7 +71,7 @@ def write_preview(
         figures.append(Figure(draw_tile(file.name, image, class_map, classes).uri, file.name))
     shares: list[float] = (counts[: len(classes)] / counts.sum()).tolist()
     rows = [(c.name, c.id, f"{share:.2%}") for c, share in zip(classes, shares, strict=True)]
-    notes = [note.split(": ", 1) for note in form.notes]
+    notes = [note.split(": ", 1) for note in io_spec.notes]
     sections = [
         Section("What it takes and gives", [Table(("", ""), notes)]),
         Section(
@@ -110,9 +110,11 @@ def adopted_facts(name: str, class_list: ClassList, architecture: str) -> ModelF
     )
 
 
-def adopted_card(name: str, file: str, class_list: ClassList, form: Form, parameters: int) -> str:
+def adopted_card(
+    name: str, file: str, class_list: ClassList, io_spec: IOSpec, parameters: int
+) -> str:
     """The model card of an adopted model, as Markdown."""
-    notes = "\n".join(f"- {note}" for note in form.notes)
+    notes = "\n".join(f"- {note}" for note in io_spec.notes)
     classes = "\n".join(f"| {c.id} | {c.name} | {c.color} |" for c in class_list.classes)
     return f"""# {name}
 

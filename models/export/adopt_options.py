@@ -1,4 +1,4 @@
-"""What the user says of a foreign model. Knows nothing of TensorFlow, so that a command line can be read without it."""
+"""What the user says of an external model. Knows nothing of TensorFlow, so that a command line can be read without it."""
 
 from typing import Annotated, Literal, Self
 
@@ -11,7 +11,7 @@ OutputKind = Literal["logits", "probabilities", "sigmoid"]
 
 
 class AdoptOptions(BaseModel):
-    """How a foreign model wants its pixels and what its output means. None is found out from the model, or asked for."""
+    """How an external model wants its pixels and what its output means. None is found out from the model, or asked for."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,7 +48,7 @@ class AdoptOptions(BaseModel):
     ] = None
 
     @model_validator(mode="after")
-    def _normalisation_is_whole(self) -> Self:
+    def _normalization_is_whole(self) -> Self:
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and len(values) not in (1, 3):
                 raise ValueError(f"{name} has one value, or one a channel; got {len(values)}")

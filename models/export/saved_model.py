@@ -31,13 +31,13 @@ from models.contract import (
     versions,
     write_contract,
 )
-from models.export.foreign import ForeignNetwork
+from models.export.external import ExternalNetwork
 from models.export.openvino import convert_to_openvino, openvino_is_installed, write_openvino
 from models.training.evaluation import openvino_predictor
 
 logger = logging.getLogger(__name__)
 
-Network: TypeAlias = "keras.Model | ForeignNetwork"
+Network: TypeAlias = "keras.Model | ExternalNetwork"
 
 REQUIRED_AGREEMENT = 0.9999  # of pixels: other kernels round differently
 TIED_LOGITS = 1e-6  # a network that has hardly begun to learn gives two classes the same logit; either is right
@@ -170,8 +170,8 @@ def _contract(network: Network, facts: ModelFacts, folder: Path) -> Contract:
 
 
 def _geometry(network: Network) -> tuple[int, int | None]:
-    """Stride and receptive-field radius: a foreign network is told its own, one of ours is looked through."""
-    if isinstance(network, ForeignNetwork):
+    """Stride and receptive-field radius: an external network is told its own, one of ours is looked through."""
+    if isinstance(network, ExternalNetwork):
         return network.stride, network.receptive_field_radius
     stride = next(layer.stride for layer in network.layers if isinstance(layer, MirrorPad))
     return stride, receptive_field_radius(network)

@@ -10,12 +10,14 @@ import numpy as np
 from models.data.dataset import Dataset, Sample
 from models.training.boundary import BoundaryF1
 from models.training.calibration import Calibration
-from models.training.evaluation import Predictor, shown_batches
+from models.training.evaluation import Predictor, eval_batches
 from models.training.metrics import ConfusionMatrix, Scores
+
+SINGLE_PASS = "single_pass"  # each image once, whole, as it is served
 
 
 @dataclass(frozen=True)
-class Judged:
+class ImageScore:
     """One image and its own mean IoU, NaN where its mask is all void."""
 
     sample: Sample
@@ -31,9 +33,9 @@ class Assessment:
     confusion: ConfusionMatrix
     boundary_f1: float
     calibration: Calibration
-    images: tuple[Judged, ...]
+    images: tuple[ImageScore, ...]
     images_per_second: float
-    way: str
+    inference_mode: str
 
     @property
     def scores(self) -> Scores:
@@ -73,7 +75,7 @@ class Assessment:
             {
                 "data": self.dataset.class_list.name,
                 "split": self.split,
-                "way": self.way,
+                "inference_mode": self.inference_mode,
                 **self.summary(),
                 "pixel_error": 1 - self.scores.pixel_accuracy,
                 "images_per_second": self.images_per_second,
@@ -87,8 +89,8 @@ class Assessment:
                     "accuracy": self.calibration.accuracy.tolist(),
                 },
                 "images": {
-                    self.name_of(judged.sample): judged.mean_iou
-                    for judged in sorted(self.images, key=lambda judged: judged.sample.image)
+                    self.name_of(scored.sample): scored.mean_iou
+                    for scored in sorted(self.images, key=lambda scored: scored.sample.image)
                 },
             }
         )
@@ -96,14 +98,19 @@ class Assessment:
 
 
 def assess(
-    predictor: Predictor, dataset: Dataset, split: str, *, batch_size: int, way: str = "as it is"
+    predictor: Predictor,
+    dataset: Dataset,
+    split: str,
+    *,
+    batch_size: int,
+    inference_mode: str = SINGLE_PASS,
 ) -> Assessment:
-    """Predict the split once and score it; `way` says how the predictor shows images to the model. Raises DatasetError."""
+    """Predict the split once and score it; `inference_mode` says how the predictor runs the model. Raises DatasetError."""
     classes = len(dataset.class_list.classes)
     confusion, calibration = ConfusionMatrix(classes), Calibration()
     boundary, images = BoundaryF1(classes), []
     timed: list[tuple[int, float]] = []  # images, seconds
-    for shown in shown_batches(dataset, split, batch_size):
+    for shown in eval_batches(dataset, split, batch_size):
         began = time.perf_counter()
         probabilities = predictor.probabilities(shown.images)
         timed.append((len(shown.samples), time.perf_counter() - began))
@@ -114,9 +121,16 @@ def assess(
             own.add(mask, class_map)
             confusion.counts += own.counts
             boundary.add(mask, class_map)
-            images.append(Judged(sample, own.scores().mean_iou))
+            images.append(ImageScore(sample, own.scores().mean_iou))
     return Assessment(
-        dataset, split, confusion, boundary.score(), calibration, tuple(images), _rate(timed), way
+        dataset,
+        split,
+        confusion,
+        boundary.score(),
+        calibration,
+        tuple(images),
+        _rate(timed),
+        inference_mode,
     )
 
 

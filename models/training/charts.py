@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 520, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 20, 14, 46
-_COLOURS = ("#2f7ed8", "#e08214", "#2b9e4f", "#b3416f")
+_COLORS = ("#2f7ed8", "#e08214", "#2b9e4f", "#b3416f")
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,12 @@ def line_chart(
         parts.append(
             f'<text x="{frame.x(tick):.1f}" y="{HEIGHT - _BOTTOM + 16}" text-anchor="middle">{tick:.4g}</text>'
         )
-    parts += [
-        _drawn(line, colour, frame) for line, colour in zip(lines, _cycle(lines), strict=True)
-    ]
+    parts += [_drawn(line, color, frame) for line, color in zip(lines, _cycle(lines), strict=True)]
     parts.append(_legend(lines, x_name))
     return Markup("".join(parts) + "</svg>")
 
 
-def beside_each_other(*charts: Markup) -> Markup:
+def chart_row(*charts: Markup) -> Markup:
     """Charts in a row, as many as fit."""
     cells = Markup("").join(
         Markup('<div style="flex:1 1 340px;max-width:520px">{}</div>').format(chart)
@@ -80,7 +78,7 @@ class _Frame:
         return HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM)
 
 
-def _drawn(line: Line, colour: str, frame: _Frame) -> str:
+def _drawn(line: Line, color: str, frame: _Frame) -> str:
     shown = [(frame.x(x), frame.y(y)) for x, y in line.points if math.isfinite(y)]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in shown)
     dash = ' stroke-dasharray="4 4"' if line.dashed else ""
@@ -88,18 +86,18 @@ def _drawn(line: Line, colour: str, frame: _Frame) -> str:
         ""
         if line.dashed or len(shown) > 60
         else "".join(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>' for x, y in shown
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{color}"/>' for x, y in shown
         )
     )
-    return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>{dots}'
+    return f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"{dash}/>{dots}'
 
 
 def _legend(lines: Sequence[Line], x_name: str) -> str:
     left, y = _LEFT, HEIGHT - 8
     parts = []
-    for line, colour in zip(lines, _cycle(lines), strict=True):
+    for line, color in zip(lines, _cycle(lines), strict=True):
         parts.append(
-            f'<path d="M{left} {y - 4}h16" stroke="{colour}" stroke-width="3"/>'
+            f'<path d="M{left} {y - 4}h16" stroke="{color}" stroke-width="3"/>'
             f'<text x="{left + 22}" y="{y}">{escape(line.name)}</text>'
         )
         left += 40 + 7 * len(line.name)
@@ -112,7 +110,7 @@ def _names(lines: Sequence[Line]) -> str:
 
 
 def _cycle(lines: Sequence[Line]) -> list[str]:
-    return [_COLOURS[i % len(_COLOURS)] for i in range(len(lines))]
+    return [_COLORS[i % len(_COLORS)] for i in range(len(lines))]
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -24,21 +24,25 @@ from models.data.input import TrainingOrder
 from models.data.memory import memory_bytes
 from models.data.parallel import read_ahead
 from models.data.reading import read_dataset
-from models.training.learner import begun_learner, devices, set_seeds
 from models.training.recipe import Recipe, RecipeError, recipe_of
+from models.training.trainer import devices, new_trainer, set_seeds
 
-LOOKED_AT = 60  # masks, at most, for object sizes and symmetry
-ORIENTED = 0.08  # classes whose halves differ by more of all pixels have an up or a left
+MAX_MASKS = 60  # masks, at most, for object sizes and symmetry
+ORIENTATION_THRESHOLD = (
+    0.08  # classes whose halves differ by more of all pixels have an up or a left
+)
 RARE, VERY_RARE = 10, 100  # times fewer pixels than the most frequent class
 FEW_IMAGES = 60
 MEMORY_SHARE = 0.25
-BYTES_A_FEATURE = 4 * 40  # of a training step, a pixel and feature at full resolution; an estimate
+BYTES_PER_FEATURE = (
+    4 * 40
+)  # of a training step, a pixel and feature at full resolution; an estimate
 TIMED_STEPS = 3
 EPOCHS = (3, 400)
-THIN = 5.0  # pixels across; such classes need a decoder that goes up to full resolution
-COMMON = 0.05  # a class with less of what is not background does not count for that
-SCORING_SHARE = 0.1  # of the time, at most
-LEAST_SCORINGS = 10  # of val in a training, where it has as many epochs
+THIN_PIXELS = 5.0  # pixels across; such classes need a decoder that goes up to full resolution
+COMMON_SHARE = 0.05  # a class with less of what is not background does not count for that
+MAX_VALIDATION_SHARE = 0.1  # of the time, at most
+MIN_VALIDATIONS = 10  # of val in a training, where it has as many epochs
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Fingerprint:
     left_right: float
 
 
-def chosen_recipe(
+def choose_recipe(
     folder: Path, minutes: float, changes: Mapping[str, Any], trained: Path | None = None
 ) -> tuple[Recipe, list[Choice]]:
     """Choose a recipe for the data set in `folder` that trains about `minutes` here; `changes`, nested as a recipe, stay.
@@ -78,13 +82,13 @@ def chosen_recipe(
     given_alone = recipe_of(document, changes)
     dataset = read_dataset(folder, given_alone.split, given_alone.layout)
     examination = examine(dataset, ("train", "val"))
-    examination.require_sound()
+    examination.raise_on_error()
     found = fingerprint(dataset, examination)
     given = _fields(changes)
     is_another_network = given.get("network.name", "unet") != "unet"
     choices = [
         choice
-        for choice in chosen_by_data(found, given, trained)
+        for choice in choose_by_data(found, given, trained)
         if choice.field not in given
         and not (is_another_network and choice.field.startswith("network."))
     ]
@@ -110,7 +114,7 @@ def fingerprint(dataset: Dataset, examination: Examination) -> Fingerprint:
     width, height = (int(side) for side in np.median(sizes, axis=0))
     classes = len(dataset.class_list.classes)
     background = dataset.class_list.background or 0
-    looked_at = samples[:: -(-len(samples) // LOOKED_AT)]
+    looked_at = samples[:: -(-len(samples) // MAX_MASKS)]
     sides: list[float] = []
     outlines = np.zeros(classes)
     halves = np.zeros((4, classes))
@@ -133,7 +137,9 @@ def fingerprint(dataset: Dataset, examination: Examination) -> Fingerprint:
         channels=dataset.channels,
         class_pixels=examination.class_pixels("train"),
         object_side=float(np.median(sides)) if sides else float(min(height, width)),
-        thinnest=float(widths[(areas > 0) & (areas >= COMMON * areas.sum())].min(initial=np.inf)),
+        thinnest=float(
+            widths[(areas > 0) & (areas >= COMMON_SHARE * areas.sum())].min(initial=np.inf)
+        ),
         up_down=float(np.abs(shares[0] - shares[1]).sum() / 2),
         left_right=float(np.abs(shares[2] - shares[3]).sum() / 2),
     )
@@ -142,7 +148,7 @@ def fingerprint(dataset: Dataset, examination: Examination) -> Fingerprint:
 # ---- choices
 
 
-def chosen_by_data(
+def choose_by_data(
     found: Fingerprint, given: Mapping[str, Any], trained: Path | None = None
 ) -> list[Choice]:
     """What the data decides, before anything is timed. `given` are the fields that the user set, by their dotted names, and
@@ -184,7 +190,7 @@ def _why_plain(found: Fingerprint, given: Mapping[str, Any], trained: Path | Non
             return f"{field} was given"
     if given.get("network.upsampling") == "max_unpool":
         return "max_unpool wants an encoder that pools"
-    if found.thinnest < THIN:
+    if found.thinnest < THIN_PIXELS:
         return (
             f"a common class is {found.thinnest:.1f} pixels wide, and this decoder goes up to full resolution, "
             "mobilenet_v2's to half"
@@ -217,11 +223,11 @@ def _views(found: Fingerprint, given: Mapping[str, Any]) -> list[Choice]:
     else:
         scale, reason = [0.7, 1.4], "regions fit into the crop"
     choices.append(Choice("augmentation.scale", scale, reason))
-    flip = found.left_right <= ORIENTED
+    flip = found.left_right <= ORIENTATION_THRESHOLD
     choices.append(
         Choice("augmentation.flip", flip, f"left and right halves differ by {found.left_right:.0%}")
     )
-    turning = flip and found.up_down <= ORIENTED
+    turning = flip and found.up_down <= ORIENTATION_THRESHOLD
     difference = f"upper and lower halves differ by {found.up_down:.0%}"
     if given.get("augmentation.vertical_flip") is False:
         turning, difference = False, "by augmentation.vertical_flip, the images have an up"
@@ -257,7 +263,7 @@ def _loss(found: Fingerprint) -> list[Choice]:
 def _batch(found: Fingerprint, recipe: Recipe) -> Choice:
     height, width = recipe.augmentation.crop
     features = 16 if recipe.network.encoder == "mobilenet_v2" else recipe.network.width
-    image_bytes = height * width * features * BYTES_A_FEATURE
+    image_bytes = height * width * features * BYTES_PER_FEATURE
     memory = MEMORY_SHARE * memory_bytes()
     fitting = max(int(memory / image_bytes), 1)
     most = (16 if _gpus() else 8) * max(_gpus(), 1)
@@ -314,8 +320,8 @@ def _epochs(
         within = int(np.clip(minutes * 60 / (learning + scoring / every), *EPOCHS))
         return int(given.get("epochs", within))
 
-    every = math.ceil(scoring / learning / SCORING_SHARE)
-    every = int(given.get("score_every", min(every, max(epochs_within(1) // LEAST_SCORINGS, 1))))
+    every = math.ceil(scoring / learning / MAX_VALIDATION_SHARE)
+    every = int(given.get("score_every", min(every, max(epochs_within(1) // MIN_VALIDATIONS, 1))))
     epochs = epochs_within(every)
     seconds = learning + scoring / every
     steps = epochs * order.steps_per_epoch
@@ -343,14 +349,14 @@ def _epochs(
 def _step_seconds(found: Fingerprint, recipe: Recipe) -> float:
     classes = len(found.class_pixels)
     set_seeds(recipe)
-    learner = begun_learner(recipe, found.channels, [1.0] * classes, steps=100)
+    trainer = new_trainer(recipe, found.channels, [1.0] * classes, steps=100)
     shape = (recipe.batch_size, *recipe.augmentation.crop)
     images, masks = tf.zeros((*shape, found.channels)), tf.zeros(shape, tf.uint8)
-    batch = next(iter(learner.distributed(tf.data.Dataset.from_tensors((images, masks)))))
-    learner.step(batch)  # traces
+    batch = next(iter(trainer.distribute(tf.data.Dataset.from_tensors((images, masks)))))
+    trainer.step(batch)  # traces
     began = time.perf_counter()
     for _ in range(TIMED_STEPS):
-        learner.step(batch)
+        trainer.step(batch)
     return (time.perf_counter() - began) / TIMED_STEPS
 
 

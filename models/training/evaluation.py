@@ -36,7 +36,7 @@ class Predictor:
 
 
 @dataclass(frozen=True)
-class Shown:
+class EvalBatch:
     """One batch of an evaluation: the samples, their images (N, H, W, C) and masks (N, H, W), all of one size."""
 
     samples: tuple[Sample, ...]
@@ -54,25 +54,25 @@ def evaluate(
 ) -> ConfusionMatrix:
     """Count the class maps against the split's masks. Raises DatasetError, and EvaluationStoppedError where `stop` is set."""
     confusion = ConfusionMatrix(len(dataset.class_list.classes))
-    for shown in shown_batches(dataset, split, batch_size):
+    for shown in eval_batches(dataset, split, batch_size):
         if stop is not None and stop.is_set():
             raise EvaluationStoppedError
         confusion.add(shown.masks, predictor.class_maps(shown.images))
     return confusion
 
 
-def shown_batches(dataset: Dataset, split: str, batch_size: int) -> Iterator[Shown]:
+def eval_batches(dataset: Dataset, split: str, batch_size: int) -> Iterator[EvalBatch]:
     """The split in order, neighbours of one size together, with a progress bar. Raises DatasetError."""
     samples = dataset.split(split)
     with tqdm(desc=split, total=len(samples), unit="image", leave=False, disable=None) as progress:
         waiting: list[tuple[Sample, Images, NDArray[np.uint8]]] = []
         for item in read_ahead(partial(_read, channels=dataset.channels), samples):
             if waiting and (len(waiting) == batch_size or waiting[0][1].shape != item[1].shape):
-                yield _together(waiting)
+                yield _stack(waiting)
                 progress.update(len(waiting))
                 waiting = []
             waiting.append(item)
-        yield _together(waiting)
+        yield _stack(waiting)
         progress.update(len(waiting))
 
 
@@ -127,7 +127,7 @@ def openvino_predictor(model: Path, precision: Literal["fp32", "bf16"]) -> Predi
     )
 
 
-def flipped(predictor: Predictor) -> Predictor:
+def with_flip(predictor: Predictor) -> Predictor:
     """Test-time augmentation: the mean of the probabilities of the images and of their mirror images."""
 
     def probabilities(images: Images) -> Probabilities:
@@ -138,11 +138,11 @@ def flipped(predictor: Predictor) -> Predictor:
     return _by_probabilities(probabilities)
 
 
-def windowed(predictor: Predictor, window: tuple[int, int]) -> Predictor:
+def with_sliding_window(predictor: Predictor, window: tuple[int, int]) -> Predictor:
     """Sliding windows of (height, width), each half over the next; their probabilities count by a Gaussian of an eighth of
     the window about its middle (nnU-Net, Isensee et al. 2021). An image that is no larger goes through as it is."""
     height, width = window
-    weight = np.outer(_bell(height), _bell(width)).astype(np.float32)[..., np.newaxis]
+    weight = np.outer(_gaussian(height), _gaussian(width)).astype(np.float32)[..., np.newaxis]
 
     def probabilities(images: Images) -> Probabilities:
         full = images.shape[1:3]
@@ -170,7 +170,7 @@ def _by_probabilities(probabilities: Callable[[Images], Probabilities]) -> Predi
     )
 
 
-def _bell(size: int) -> NDArray[np.float64]:
+def _gaussian(size: int) -> NDArray[np.float64]:
     bell: NDArray[np.float64] = np.exp(
         -np.square((np.arange(size) + 0.5 - size / 2) / (size / 8)) / 2
     )
@@ -187,6 +187,6 @@ def _read(sample: Sample, channels: int) -> tuple[Sample, Images, NDArray[np.uin
     return sample, *sample.read(channels)
 
 
-def _together(items: Sequence[tuple[Sample, Images, NDArray[np.uint8]]]) -> Shown:
+def _stack(items: Sequence[tuple[Sample, Images, NDArray[np.uint8]]]) -> EvalBatch:
     samples, images, masks = zip(*items, strict=True)
-    return Shown(samples, np.stack(images), np.stack(masks))
+    return EvalBatch(samples, np.stack(images), np.stack(masks))

@@ -20,9 +20,9 @@ from models.data.page import (
     Text,
     write_page,
 )
-from models.data.tiles import beside, coloured_mask, jpeg_uri, small
-from models.training.assessment import Assessment, Judged
-from models.training.charts import Line, beside_each_other, line_chart
+from models.data.tiles import colorize_mask, jpeg_data_uri, side_by_side, thumbnail
+from models.training.assessment import Assessment, ImageScore
+from models.training.charts import Line, chart_row, line_chart
 from models.training.evaluation import Predictor
 from models.training.run import Run
 
@@ -37,7 +37,7 @@ def write_report(
     data = assessment.dataset.class_list.name
     count = len(assessment.images)
     images = "1 image" if count == 1 else f"{count} images"
-    lead = f"{images} of {data}, shown to the model {assessment.way}."
+    lead = f"{images} of {data}. Inference mode: {assessment.inference_mode}."
     sections = [
         Section("Scores", [Facts(_facts(assessment)), Text(_SCORES)]),
         *([Section("Training", _curves(run))] if run and run.metrics() else []),
@@ -89,7 +89,7 @@ def _curves(run: Run) -> list[Block]:
     return [
         Facts(facts),
         Drawing(
-            beside_each_other(
+            chart_row(
                 line_chart([line("training loss", "loss")], "epoch"),
                 line_chart(val, "epoch"),
                 line_chart([line("learning rate", "learning_rate")], "epoch"),
@@ -139,49 +139,49 @@ def _reliability(assessment: Assessment) -> list[Block]:
 
 def _predictions(assessment: Assessment, predictor: Predictor) -> list[Block]:
     ranked = sorted(
-        (judged for judged in assessment.images if math.isfinite(judged.mean_iou)),
-        key=lambda judged: -judged.mean_iou,
+        (scored for scored in assessment.images if math.isfinite(scored.mean_iou)),
+        key=lambda scored: -scored.mean_iou,
     )
     shown = max(1, min(SHOWN, len(ranked) // 3))
     middle = (len(ranked) - shown) // 2
-    kinds: dict[str, Sequence[Judged]] = {
+    kinds: dict[str, Sequence[ImageScore]] = {
         "best": ranked[:shown],
         "median": ranked[middle : middle + shown],
         "worst": ranked[-shown:],
     }
-    picked: dict[Judged, list[str]] = {}  # of one or two images, one is of several kinds
+    picked: dict[ImageScore, list[str]] = {}  # of one or two images, one is of several kinds
     for kind, those in kinds.items():
-        for judged in those:
-            picked.setdefault(judged, []).append(kind)
+        for scored in those:
+            picked.setdefault(scored, []).append(kind)
     figures = [
         Figure(
-            _strip(assessment, predictor, judged),
-            f"{', '.join(names)}: {assessment.name_of(judged.sample)}, mean IoU {judged.mean_iou:.3f}",
+            _strip(assessment, predictor, scored),
+            f"{', '.join(names)}: {assessment.name_of(scored.sample)}, mean IoU {scored.mean_iou:.3f}",
         )
-        for judged, names in picked.items()
+        for scored, names in picked.items()
     ]
     classes = assessment.dataset.class_list.classes
-    return [Text(_PREDICTIONS), Legend(classes), Gallery(figures, least_width=520)]
+    return [Text(_PREDICTIONS), Legend(classes), Gallery(figures, min_width=520)]
 
 
-def _strip(assessment: Assessment, predictor: Predictor, judged: Judged) -> str:
+def _strip(assessment: Assessment, predictor: Predictor, scored: ImageScore) -> str:
     """Image, truth, prediction and error side by side."""
     dataset = assessment.dataset
     classes = dataset.class_list.classes
-    image, mask = judged.sample.read(dataset.channels)
+    image, mask = scored.sample.read(dataset.channels)
     class_map = predictor.class_maps(image[np.newaxis])[0]
     void = mask >= len(classes)
     gray = (image.mean(axis=-1, keepdims=True) * 0.5).astype(np.uint8).repeat(3, axis=-1)
     error = np.where(((mask != class_map) & ~void)[..., np.newaxis], (255, 60, 60), gray)
     error[void] = 255
-    truth = coloured_mask(np.where(void, VOID, mask).astype(np.uint8), classes)
-    prediction = coloured_mask(class_map, classes)
-    return jpeg_uri(
-        beside(
+    truth = colorize_mask(np.where(void, VOID, mask).astype(np.uint8), classes)
+    prediction = colorize_mask(class_map, classes)
+    return jpeg_data_uri(
+        side_by_side(
             [
-                small(image),
-                *(small(part, nearest=True) for part in (truth, prediction)),
-                small(error.astype(np.uint8), nearest=True),
+                thumbnail(image),
+                *(thumbnail(part, nearest=True) for part in (truth, prediction)),
+                thumbnail(error.astype(np.uint8), nearest=True),
             ]
         )
     )

@@ -45,7 +45,7 @@ class RunState:
     loss_sum: float = 0.0
 
     @property
-    def has_begun(self) -> bool:
+    def has_checkpoint(self) -> bool:
         """Whether a checkpoint was kept."""
         return self.epochs_done > 0 or self.steps_done > 0
 
@@ -71,7 +71,7 @@ class Run:
 
         `notes` become comments above the recipe that is written.
         """
-        if is_run(folder) and cls.open(folder).state.has_begun:
+        if is_run(folder) and cls.open(folder).state.has_checkpoint:
             kept = cls.open(folder).recipe
             changed = [key for key, value in recipe if getattr(kept, key) != value]
             if changed:

@@ -21,12 +21,12 @@ from models.data.reading import read_dataset
 from models.training.assessment import assess
 from models.training.checkpoint import load_network
 from models.training.evaluation import EvaluationStoppedError, evaluate, network_predictor
-from models.training.learner import Learner, begun_learner, devices, resumed_learner, set_seeds
 from models.training.losses import BY_PIXEL_WEIGHTS, class_weights
 from models.training.recipe import Recipe, RecipeError
 from models.training.report import write_report
 from models.training.run import BEST, LAST, Run, RunState
 from models.training.tensorboard import ScalarWriter
+from models.training.trainer import Trainer, devices, new_trainer, restore_trainer, set_seeds
 
 
 class TrainingError(Exception):
@@ -42,13 +42,13 @@ def train(recipe: Recipe, folder: Path, notes: Sequence[str] = ()) -> RunState:
     """
     run = Run.begin(folder, recipe, notes)
     report = run.folder / "report.html"
-    if _is_over(recipe, run.state) and report.is_file():
+    if _is_finished(recipe, run.state) and report.is_file():
         return run.state
     dataset = read_dataset(recipe.data, recipe.split, recipe.layout)
     examination = examine(
         dataset, ("train", "val")
     )  # a fault in val would show only after an epoch
-    examination.require_sound()
+    examination.raise_on_error()
     if recipe.batch_size % len(devices()):
         raise RecipeError(
             f"batch_size {recipe.batch_size} cannot be shared by {len(devices())} devices; take a multiple"
@@ -59,51 +59,51 @@ def train(recipe: Recipe, folder: Path, notes: Sequence[str] = ()) -> RunState:
         recipe.class_weights, examination.class_pixels("train"), examination.image_pixels("train")
     )
     steps = recipe.epochs * order.steps_per_epoch
-    if run.state.has_begun:
-        learner = resumed_learner(run.folder / LAST, recipe, weights, steps)
+    if run.state.has_checkpoint:
+        trainer = restore_trainer(run.folder / LAST, recipe, weights, steps)
     else:
-        learner = begun_learner(recipe, dataset.channels, weights, steps)
-    with _asked_to_stop() as stop:
-        Training(run, dataset, learner, order, stop).go_on()
+        trainer = new_trainer(recipe, dataset.channels, weights, steps)
+    with _stop_on_signals() as stop:
+        TrainingLoop(run, dataset, trainer, order, stop).run()
     predictor = network_predictor(load_network(run.folder / BEST))
     assessment = assess(predictor, dataset, "val", batch_size=recipe.batch_size)
     write_report(report, assessment, predictor, recipe.name, run)
     return run.state
 
 
-class Training:
+class TrainingLoop:
     """A run from where it stands to its end."""
 
     def __init__(
         self,
         run: Run,
         dataset: Dataset,
-        learner: Learner,
+        trainer: Trainer,
         order: TrainingOrder,
         stop: threading.Event,
     ) -> None:
         self._run = run
         self._recipe = run.recipe
         self._dataset = dataset
-        self._learner = learner
+        self._trainer = trainer
         self._order = order
         self._stop = stop
-        self._predictor = network_predictor(learner.kept)
+        self._predictor = network_predictor(trainer.ema_model)
         self._scalars = ScalarWriter(run.folder / "tensorboard")
         self._since = time.monotonic()
 
-    def go_on(self) -> None:
+    def run(self) -> None:
         """Epoch by epoch. Raises TrainingError and KeyboardInterrupt."""
         state = self._run.state
-        batches = iter(self._learner.distributed(self._batches(state)))
-        while not _is_over(self._recipe, state):
-            self._learner.freeze_encoder(state.epochs_done < self._recipe.frozen_encoder_epochs)
-            state = self._steps(state, batches)
-            if self._has_scores(state.epochs_done + 1):
-                state = self._scored(state)
+        batches = iter(self._trainer.distribute(self._batches(state)))
+        while not _is_finished(self._recipe, state):
+            self._trainer.freeze_encoder(state.epochs_done < self._recipe.frozen_encoder_epochs)
+            state = self._train_epoch(state, batches)
+            if self._is_validation_epoch(state.epochs_done + 1):
+                state = self._validate(state)
             else:
-                state = self._timed(_next_epoch(state))
-            self._keep(state)
+                state = self._with_elapsed_time(_next_epoch(state))
+            self._save_checkpoint(state)
             if self._stop.is_set():
                 raise KeyboardInterrupt
 
@@ -120,7 +120,7 @@ class Training:
             weights=_border_weights(recipe, self._dataset),
         )
 
-    def _steps(self, state: RunState, batches: Iterator[tuple[tf.Tensor, ...]]) -> RunState:
+    def _train_epoch(self, state: RunState, batches: Iterator[tuple[tf.Tensor, ...]]) -> RunState:
         """The rest of the epoch."""
         total = self._order.steps_per_epoch
         with tqdm(
@@ -133,10 +133,10 @@ class Training:
         ) as progress:
             while state.steps_done < total:
                 if self._stop.is_set():
-                    self._keep_and_stop(state)
-                loss = self._learner.step(self._next_batch(batches, state))
+                    self._save_and_stop(state)
+                loss = self._trainer.step(self._next_batch(batches, state))
                 if not math.isfinite(loss):
-                    raise TrainingError(self._not_finite(state))
+                    raise TrainingError(self._not_finite_message(state))
                 state = replace(
                     state, steps_done=state.steps_done + 1, loss_sum=state.loss_sum + loss
                 )
@@ -151,20 +151,20 @@ class Training:
         try:
             return next(batches)
         except tf.errors.OpError:
-            for sample in self._samples(state):
+            for sample in self._next_samples(state):
                 sample.read(self._dataset.channels)  # raises what TensorFlow wraps in its own words
             raise
 
-    def _samples(self, state: RunState) -> list[Sample]:
+    def _next_samples(self, state: RunState) -> list[Sample]:
         """Those of the step to come."""
         step = state.epochs_done * self._order.steps_per_epoch + state.steps_done
         samples = self._dataset.split("train")
         return [samples[index] for index in self._order.batch(step)]
 
-    def _has_scores(self, epoch: int) -> bool:
+    def _is_validation_epoch(self, epoch: int) -> bool:
         return epoch % self._recipe.score_every == 0 or epoch == self._recipe.epochs
 
-    def _scored(self, state: RunState) -> RunState:
+    def _validate(self, state: RunState) -> RunState:
         """The epoch's end: scores on val, a row of metrics, the best network."""
         try:
             scores = evaluate(
@@ -175,12 +175,12 @@ class Training:
                 stop=self._stop,
             ).scores()
         except EvaluationStoppedError:
-            self._keep_and_stop(state)
+            self._save_and_stop(state)
         epoch = state.epochs_done + 1
         row = {
             "epoch": epoch,
             "loss": state.loss_sum / state.steps_done,
-            "learning_rate": float(self._learner.optimizer.learning_rate),
+            "learning_rate": float(self._trainer.optimizer.learning_rate),
             **{f"val_{name}": value for name, value in scores.summary().items()},
             **{
                 f"val_iou_{c.name}": float(iou)
@@ -190,8 +190,8 @@ class Training:
         state = _next_epoch(state)
         if scores.mean_iou > state.best_mean_iou:
             state = replace(state, best_mean_iou=scores.mean_iou, best_epoch=epoch)
-            self._run.save_best(self._learner.kept)
-        state = self._timed(state)
+            self._run.save_best(self._trainer.ema_model)
+        state = self._with_elapsed_time(state)
         self._run.append_metrics(row | {"seconds": state.seconds})
         self._scalars.write(row, epoch)
         tqdm.write(
@@ -200,22 +200,22 @@ class Training:
         )
         return state
 
-    def _timed(self, state: RunState) -> RunState:
+    def _with_elapsed_time(self, state: RunState) -> RunState:
         now = time.monotonic()
         state = replace(state, seconds=state.seconds + now - self._since)
         self._since = now
         return state
 
-    def _keep(self, state: RunState) -> None:
-        with self._learner.thawed():
-            self._run.save_last(self._learner.network, state, self._learner.arrays())
+    def _save_checkpoint(self, state: RunState) -> None:
+        with self._trainer.unfrozen():
+            self._run.save_last(self._trainer.network, state, self._trainer.arrays())
 
-    def _keep_and_stop(self, state: RunState) -> None:
-        self._keep(self._timed(state))
+    def _save_and_stop(self, state: RunState) -> None:
+        self._save_checkpoint(self._with_elapsed_time(state))
         raise KeyboardInterrupt
 
-    def _not_finite(self, state: RunState) -> str:
-        names = ", ".join(str(sample.image) for sample in self._samples(state))
+    def _not_finite_message(self, state: RunState) -> str:
+        names = ", ".join(str(sample.image) for sample in self._next_samples(state))
         return (
             f"the loss or its gradient is not finite in step {state.steps_done + 1} of epoch {state.epochs_done + 1}, at "
             f"{names}. Look at these images and masks; or start again with a lower optimizer.learning_rate, or with "
@@ -227,7 +227,7 @@ def _next_epoch(state: RunState) -> RunState:
     return replace(state, epochs_done=state.epochs_done + 1, steps_done=0, loss_sum=0.0)
 
 
-def _is_over(recipe: Recipe, state: RunState) -> bool:
+def _is_finished(recipe: Recipe, state: RunState) -> bool:
     scored = state.epochs_done - state.epochs_done % recipe.score_every
     waited = scored - state.best_epoch
     return state.epochs_done >= recipe.epochs or 0 < recipe.patience <= waited
@@ -257,7 +257,7 @@ def _border_weights(recipe: Recipe, dataset: Dataset) -> PixelWeights | None:
 
 
 @contextmanager
-def _asked_to_stop() -> Iterator[threading.Event]:
+def _stop_on_signals() -> Iterator[threading.Event]:
     """An event that the first Ctrl-C or SIGTERM sets. A second one ends the process as ever."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -14,7 +14,7 @@ CLASSES = [
     {"id": 2, "name": "blue", "color": "#1e88e5"},
 ]
 IGNORE = 255
-COLOURS = np.array([(20, 20, 20), (220, 40, 40), (40, 60, 220)], np.uint8)
+COLORS = np.array([(20, 20, 20), (220, 40, 40), (40, 60, 220)], np.uint8)
 
 
 def scene(seed: int, height: int, width: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -25,7 +25,7 @@ def scene(seed: int, height: int, width: int) -> tuple[NDArray[np.uint8], NDArra
         top, left = draw.integers(0, height // 2), draw.integers(0, width // 2)
         mask[top : top + height // 2, left : left + width // 3] = class_id
     noise = draw.integers(-15, 16, (height, width, 3))
-    image = np.clip(COLOURS[mask] + noise, 0, 255).astype(np.uint8)
+    image = np.clip(COLORS[mask] + noise, 0, 255).astype(np.uint8)
     mask[-1] = IGNORE
     return image, mask
 

@@ -23,9 +23,9 @@ from models.data.examination import Examination, examine
 from models.data.input import TrainingOrder
 from models.data.reading import read_dataset
 from models.training.checkpoint import load_checkpoint, load_network
-from models.training.learner import Learner
 from models.training.recipe import read_recipe
 from models.training.run import BEST, LAST, Run
+from models.training.trainer import Trainer
 from tests.models.conftest import take_splits_away, write_dataset
 
 
@@ -91,15 +91,15 @@ def test_a_stopped_run_goes_on_to_the_same_end(
     metrics and the best network are ahead of the checkpoint."""
     folder = tmp_path / "broken"
     command = ["train", str(recipe_file), "--run", str(folder)]
-    step, steps = Learner.step, iter(range(1, 100))
+    step, steps = Trainer.step, iter(range(1, 100))
 
-    def stopped(self: Learner, batch: tuple[tf.Tensor, ...]) -> float:
+    def stopped(self: Trainer, batch: tuple[tf.Tensor, ...]) -> float:
         if next(steps) == 6:
             os.kill(os.getpid(), number)
         return step(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Learner, "step", stopped)
+        patch.setattr(Trainer, "step", stopped)
         assert main(command) == 130
     state = Run.open(folder).state
     assert (state.epochs_done, state.steps_done) == (1, 2)
@@ -128,9 +128,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_the_files_names(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What a step says of such a batch is tested in test_learner."""
+    """What a step says of such a batch is tested in test_trainer."""
     losses = iter([0.5, float("nan")])
-    monkeypatch.setattr(Learner, "step", lambda *_: next(losses))
+    monkeypatch.setattr(Trainer, "step", lambda *_: next(losses))
     assert main(["train", str(recipe_file), "--run", str(tmp_path / "run")]) == 1
     samples = read_dataset(read_recipe(recipe_file).data).split("train")
     files = [samples[index].image for index in TrainingOrder(8, 2, seed=1).batch(1)]
@@ -249,15 +249,15 @@ def test_a_frozen_encoder_learns_from_the_epoch_after(
     recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two epochs of four steps, frozen in the first, its BatchNorm statistics too."""
-    step, encoders, decoders = Learner.step, list[Weights](), list[Weights]()
+    step, encoders, decoders = Trainer.step, list[Weights](), list[Weights]()
 
-    def watched(self: Learner, batch: tuple[tf.Tensor, ...]) -> float:
+    def watched(self: Trainer, batch: tuple[tf.Tensor, ...]) -> float:
         for seen, of_encoder in ((encoders, True), (decoders, False)):
             layers = [one for one in self.network.layers if is_encoder_layer(one) is of_encoder]
             seen.append([weight for layer in layers for weight in layer.get_weights()])
         return step(self, batch)
 
-    monkeypatch.setattr(Learner, "step", watched)
+    monkeypatch.setattr(Trainer, "step", watched)
     command = ["train", str(recipe_file), "--run", str(tmp_path / "run")]
     assert main([*command, "--frozen_encoder_epochs", "1"]) == 0
     assert len(encoders) == 8
@@ -274,13 +274,13 @@ def test_a_finer_fcn_starts_from_the_run_of_a_coarser_one(
     command = ["train", str(recipe_file), *network]
     assert main([*command, "--network.name", "fcn32s", "--run", str(coarser)]) == 0
     starts: list[Weights] = []
-    step = Learner.step
+    step = Trainer.step
 
-    def watched(self: Learner, batch: tuple[tf.Tensor, ...]) -> float:
+    def watched(self: Trainer, batch: tuple[tf.Tensor, ...]) -> float:
         starts.append(self.network.get_layer("fc6").get_weights())
         return step(self, batch)
 
-    monkeypatch.setattr(Learner, "step", watched)
+    monkeypatch.setattr(Trainer, "step", watched)
     fine = [*command, "--network.name", "fcn16s", "--run", str(finer)]
     assert main([*fine, "--initialise-from", str(coarser)]) == 0
     assert equal(starts[0], load_network(coarser / BEST).get_layer("fc6").get_weights())
@@ -569,7 +569,7 @@ def test_a_run_and_a_saved_model_get_a_report_to_look_at(
     page = tmp_path / "flipped.html"
     command = ["evaluate", str(artefact), "--data", str(dataset_folder), "--split", "val"]
     assert main([*command, "--flip", "--window", "32,32", "--report", str(page)]) == 0
-    assert "in windows of 32×32, together with its mirror image" in page.read_text()
+    assert "Inference mode: sliding_window_32x32+flip." in page.read_text()
     plain = json.loads((run_folder / "report.json").read_text())
     other = json.loads(page.with_suffix(".json").read_text())
     assert plain["calibration"] != other["calibration"]
@@ -606,7 +606,7 @@ def test_a_folder_of_data_is_trained_by_a_recipe_that_is_chosen_for_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The choosing and the run around it; the steps themselves are left out."""
-    monkeypatch.setattr(Learner, "step", lambda *_: 0.5)
+    monkeypatch.setattr(Trainer, "step", lambda *_: 0.5)
     folder = tmp_path / "chosen"
     command = ["train", str(dataset_folder), "--run", str(folder), "--network.width", "2"]
     assert main([*command, "--minutes", "0"]) == 0

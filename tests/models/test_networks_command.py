@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from models.architectures.options import CHOICES, NetworkOptions
-from models.architectures.outline import shapes_only, stages
+from models.architectures.outline import build_without_weights, stages
 from models.cli import main
 
 
@@ -36,13 +36,13 @@ def test_a_picture_shows_each_stage_of_the_network(tmp_path: Path) -> None:
     path = tmp_path / "segnet.png"
     assert main(["networks", "segnet", "--width", "4", "--picture", str(path)]) == 0
     picture = np.asarray(Image.open(path))
-    colours = {tuple(pixel) for pixel in picture.reshape(-1, 3)[::7].tolist()}
-    assert {(219, 234, 254), (220, 252, 231)} <= colours, "encoder and decoder boxes"
+    colors = {tuple(pixel) for pixel in picture.reshape(-1, 3)[::7].tolist()}
+    assert {(219, 234, 254), (220, 252, 231)} <= colors, "encoder and decoder boxes"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_outline_of_a_unet_is_a_u() -> None:
-    network = shapes_only(NetworkOptions(width=4), classes=2, channels=3)
+    network = build_without_weights(NetworkOptions(width=4), classes=2, channels=3)
     found, links = stages(network)
     assert [stage.stride for stage in found] == [1, 2, 4, 8, 16, 8, 4, 2, 1]
     assert found[0].convolutions() == ["2 × 3×3, 4"]
@@ -53,7 +53,7 @@ def test_the_outline_of_a_unet_is_a_u() -> None:
 @pytest.mark.parametrize("padding", ["same", "valid"])
 def test_the_outline_tells_places_of_maxima_from_features(padding: str) -> None:
     choice = {"width": 2, "padding": padding, "upsampling": "max_unpool"}
-    network = shapes_only(NetworkOptions.model_validate(choice), classes=2, channels=1)
+    network = build_without_weights(NetworkOptions.model_validate(choice), classes=2, channels=1)
     _, links = stages(network)
     kinds = [link.kind for link in links]
     assert [kinds.count(kind) for kind in ("down", "up", "skip", "indices")] == [4, 4, 4, 4]

@@ -12,17 +12,17 @@ from models.data.dataset import (
     ClassList,
     ClassListError,
     DatasetError,
-    Finding,
+    Issue,
     read_classes,
 )
-from models.data.layouts.layout import made_classes
-from models.data.masks import Palette, class_palette, hex_colour
+from models.data.layouts.layout import make_class_list
+from models.data.masks import Palette, class_palette, hex_color
 
 # CamVid's own, the one of its copy on Kaggle, CVAT's.
 PALETTE_FILES = ("label_colors.txt", "class_dict.csv", "labelmap.txt")
 VOID_NAMES = frozenset({"void", "ignore", "__ignore__", "unlabelled", "unlabeled"})
 
-_COLOUR_FIRST = re.compile(r"^(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\S.*)$")
+_COLOR_FIRST = re.compile(r"^(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\S.*)$")
 _NAME_FIRST = re.compile(r"^(\S.*?)\s*[,:\t]\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*(?::.*)?$")
 
 
@@ -32,11 +32,11 @@ class Classes:
 
     class_list: ClassList
     palette: Palette | None
-    findings: tuple[Finding, ...] = ()
+    issues: tuple[Issue, ...] = ()
 
 
 def folder_classes(folder: Path, palette_file: Path | None = None) -> Classes:
-    """The classes that a folder's files name; where none does, two stand in and a finding says so."""
+    """The classes that a folder's files name; where none does, two stand in and an issue says so."""
     if palette_file is not None:
         return read_palette(palette_file, folder.name)
     path = folder / "classes.json"
@@ -51,9 +51,9 @@ def folder_classes(folder: Path, palette_file: Path | None = None) -> Classes:
 
 
 def unknown_classes(folder: Path, text: str) -> Classes:
-    """Two classes that stand in where a folder does not say its own, and the finding that says so."""
-    stand_in = made_classes(folder.name or "data", ["background", "foreground"], "not stated")
-    return Classes(stand_in, None, (Finding("error", "classes", text),))
+    """Two classes that stand in where a folder does not say its own, and the issue that says so."""
+    stand_in = make_class_list(folder.name or "data", ["background", "foreground"], "not stated")
+    return Classes(stand_in, None, (Issue("error", "classes", text),))
 
 
 def read_palette(path: Path, name: str) -> Classes:
@@ -73,7 +73,7 @@ def read_palette(path: Path, name: str) -> Classes:
     void = [rgb for class_name, rgb in entries if class_name.lower() in VOID_NAMES]
     try:
         classes = tuple(
-            SegmentationClass(id=index, name=class_name, color=hex_colour(rgb))
+            SegmentationClass(id=index, name=class_name, color=hex_color(rgb))
             for index, (class_name, rgb) in enumerate(named)
         )
         class_list = ClassList(name=name or "data", classes=classes, ignore=VOID)
@@ -88,7 +88,7 @@ def _entry(line: str, path: Path) -> tuple[str, tuple[int, int, int]] | None:
     text = line.strip()
     if not text or text.startswith("#") or not any(character.isdigit() for character in text):
         return None
-    if match := _COLOUR_FIRST.match(text):
+    if match := _COLOR_FIRST.match(text):
         numbers, name = match.groups()[:3], match[4]
     elif match := _NAME_FIRST.match(text):
         numbers, name = match.groups()[1:], match[1]

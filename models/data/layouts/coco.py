@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from pydantic import ValidationError
 
-from models.data.dataset import DatasetError, Finding, Sample, read_classes
+from models.data.dataset import DatasetError, Issue, Sample, read_classes
 from models.data.layouts.class_files import Classes, unknown_classes
 from models.data.layouts.layout import (
     ENTRY_FAULTS,
     UNSPLIT,
-    Found,
+    ParsedLayout,
     fault_text,
     json_object,
-    made_classes,
+    make_class_list,
     split_name,
 )
 from models.data.options import LayoutOptions
@@ -97,20 +97,20 @@ class _Document:
     categories: dict[int, str]
 
 
-def find_coco(folder: Path, options: LayoutOptions) -> Found | None:  # noqa: ARG001
+def parse_coco(folder: Path, options: LayoutOptions) -> ParsedLayout | None:  # noqa: ARG001
     """Read the annotation files. Raises DatasetError where classes.json is faulty, and where there are too many
     categories or no images."""
-    faults: list[Finding] = []
+    faults: list[Issue] = []
     documents = [
         document for path in _files(folder) if (document := _document(path, faults)) is not None
     ]
     if not documents and not faults:
         return None
     classes = _classes(folder, documents)
-    found = Found(classes.class_list, findings=[*faults, *classes.findings])
+    found = ParsedLayout(classes.class_list, issues=[*faults, *classes.issues])
     for document in documents:
         _add_document(found, folder, document)
-    if not found.samples and not found.findings:
+    if not found.samples and not found.issues:
         raise DatasetError(f"{documents[0].path} lists no images")
     return found
 
@@ -127,19 +127,19 @@ def _files(folder: Path) -> list[Path]:
     return instances or [path for path in paths if path.name != "classes.json"]
 
 
-def _document(path: Path, faults: list[Finding]) -> _Document | None:
-    """What an annotation file says, and a finding for each fault; None where it is not COCO's or no JSON."""
+def _document(path: Path, faults: list[Issue]) -> _Document | None:
+    """What an annotation file says, and an issue for each fault; None where it is not COCO's or no JSON."""
     try:
         document = json.loads(path.read_bytes())
     except ValueError as error:
-        faults.append(Finding("error", _FAULTY, f"{path} is not JSON: {error}"))
+        faults.append(Issue("error", _FAULTY, f"{path} is not JSON: {error}"))
         return None
     parts = ("images", "annotations", "categories")
     if not isinstance(document, dict) or not document.keys() >= set(parts):
         return None
     for part in parts:
         if not isinstance(document[part], list):
-            faults.append(Finding("error", _FAULTY, f"{path}: {part} is no list; export it again"))
+            faults.append(Issue("error", _FAULTY, f"{path}: {part} is no list; export it again"))
             return None
     categories = {}
     for index, entry in enumerate(document["categories"]):
@@ -151,9 +151,9 @@ def _document(path: Path, faults: list[Finding]) -> _Document | None:
     return _Document(path, document["images"], document["annotations"], categories)
 
 
-def _fault(path: Path, place: str, error: Exception) -> Finding:
+def _fault(path: Path, place: str, error: Exception) -> Issue:
     text = f"{path}: {place} is not as COCO has it ({fault_text(error)}); export it again"
-    return Finding("error", _FAULTY, text)
+    return Issue("error", _FAULTY, text)
 
 
 def _classes(folder: Path, documents: list[_Document]) -> Classes:
@@ -166,14 +166,14 @@ def _classes(folder: Path, documents: list[_Document]) -> Classes:
     names = sorted(ids, key=lambda name: (ids[name], name))
     ordered = [BACKGROUND, *(name for name in names if name.lower() != BACKGROUND)]
     try:
-        return Classes(made_classes(folder.name or "coco", ordered, "COCO annotations"), None)
+        return Classes(make_class_list(folder.name or "coco", ordered, "COCO annotations"), None)
     except ValidationError as error:
         raise DatasetError(
             f"{folder}: {len(ids)} categories; segtrain takes 1 to 254 of different names"
         ) from error
 
 
-def _add_document(found: Found, folder: Path, document: _Document) -> None:
+def _add_document(found: ParsedLayout, folder: Path, document: _Document) -> None:
     split = _split_of(document.path, folder)
     places = _image_folders(folder, document.path, split)
     regions = _regions(found, document)
@@ -182,7 +182,7 @@ def _add_document(found: Found, folder: Path, document: _Document) -> None:
             name, of_image = str(json_object(image)["file_name"]), regions[image["id"]]
             size = int(image["height"]), int(image["width"])
         except ENTRY_FAULTS as error:
-            found.findings.append(_fault(document.path, f"images[{index}]", error))
+            found.issues.append(_fault(document.path, f"images[{index}]", error))
             continue
         file = next((place / name for place in places if (place / name).is_file()), None)
         if file is None:
@@ -194,8 +194,8 @@ def _add_document(found: Found, folder: Path, document: _Document) -> None:
             found.add(split, Sample(file, CocoMask(document.path, name, *size, known)))
 
 
-def _regions(found: Found, document: _Document) -> dict[Any, list[Region | None]]:
-    """The regions by image id; None for one that cannot be used, which a finding tells of.
+def _regions(found: ParsedLayout, document: _Document) -> dict[Any, list[Region | None]]:
+    """The regions by image id; None for one that cannot be used, which an issue tells of.
 
     Annotations that have no area are left out with a warning.
     """
@@ -207,7 +207,7 @@ def _regions(found: Found, document: _Document) -> dict[Any, list[Region | None]
             image_id = json_object(annotation)["image_id"]
             of_image = regions[image_id]
         except ENTRY_FAULTS as error:
-            found.findings.append(_fault(document.path, place, error))
+            found.issues.append(_fault(document.path, place, error))
             continue
         try:
             if segmentation := _segmentation(annotation):
@@ -217,13 +217,13 @@ def _regions(found: Found, document: _Document) -> dict[Any, list[Region | None]
                 text = f"{document.path}: {what} has no region, only a box, and is left out"
                 found.warning("no region", text)
         except ENTRY_FAULTS as error:
-            found.findings.append(_fault(document.path, place, error))
+            found.issues.append(_fault(document.path, place, error))
             of_image.append(None)
     return regions
 
 
-def _class_ids(found: Found, document: _Document) -> dict[int, int | None]:
-    """The class of each category; None, and a finding, where classes.json does not list it."""
+def _class_ids(found: ParsedLayout, document: _Document) -> dict[int, int | None]:
+    """The class of each category; None, and an issue, where classes.json does not list it."""
     ids = {c.name: c.id for c in found.class_list.classes}
     class_ids = {
         key: ids.get(name, 0 if name.lower() == BACKGROUND else None)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from models.data.dataset import IMAGE_SUFFIXES, DatasetError, Sample
 from models.data.layouts.class_files import folder_classes
-from models.data.layouts.layout import UNSPLIT, Found, images_below, split_name
+from models.data.layouts.layout import UNSPLIT, ParsedLayout, images_below, split_name
 from models.data.masks import LOSSY_SUFFIXES, FileMask
 from models.data.options import LayoutOptions
 
@@ -14,13 +14,13 @@ MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".gif"})
 MASK_ENDINGS = ("", "_mask", "_label", "_labels", "_seg", "_gt", "_L")
 
 
-def find_folders(folder: Path, options: LayoutOptions) -> Found | None:
+def parse_folders(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
     """Pair `images/` with `masks/` by stem. Raises DatasetError where there are no images at all."""
     images = folder / "images"
     if not images.is_dir() or not (folder / "masks").is_dir():
         return None
     classes = folder_classes(folder, options.palette)
-    found = Found(classes.class_list, findings=list(classes.findings))
+    found = ParsedLayout(classes.class_list, issues=list(classes.issues))
     places = _split_folders(images)
     loose = [path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
     if loose and places[0][0] != UNSPLIT:
@@ -32,7 +32,7 @@ def find_folders(folder: Path, options: LayoutOptions) -> Found | None:
         masks = folder / "masks" / place.relative_to(images)
         for image, mask in _pairs(place, masks, found):
             found.add(split, Sample(image, FileMask(mask, classes.palette)))
-    if not found.samples and not found.findings:
+    if not found.samples and not found.issues:
         raise DatasetError(
             f"{folder} has no images; they belong in images/, or in images/train/, images/val/ and images/test/, "
             "each with its mask of the same stem in masks/, or in masks/train/ and so on"
@@ -48,8 +48,8 @@ def _split_folders(images: Path) -> list[tuple[str, Path]]:
     return [(split_name(path.name) or path.name, path) for path in folders]
 
 
-def _pairs(images: Path, masks: Path, found: Found) -> list[tuple[Path, Path]]:
-    """Each image with its mask; what is left over on either side becomes a finding."""
+def _pairs(images: Path, masks: Path, found: ParsedLayout) -> list[tuple[Path, Path]]:
+    """Each image with its mask; what is left over on either side becomes an issue."""
     by_key = {
         (path.relative_to(masks).parent, path.stem): path
         for path in (sorted(masks.rglob("*")) if masks.is_dir() else [])

@@ -19,7 +19,7 @@ from models.data.dataset import (
     UNREADABLE,
     ClassList,
     DatasetError,
-    Finding,
+    Issue,
     Sample,
     read_classes,
     unreadable,
@@ -28,11 +28,11 @@ from models.data.layouts.class_files import VOID_NAMES, Classes, unknown_classes
 from models.data.layouts.layout import (
     ENTRY_FAULTS,
     UNSPLIT,
-    Found,
+    ParsedLayout,
     fault_text,
     images_below,
     json_object,
-    made_classes,
+    make_class_list,
     split_name,
 )
 from models.data.options import LayoutOptions
@@ -112,8 +112,8 @@ def _bitmap(draw: ImageDraw.ImageDraw, canvas: Image.Image, shape: Shape) -> Non
     canvas.paste(shape.class_id, corner, stencil)
 
 
-def _disc(draw: ImageDraw.ImageDraw, centre: Point, radius: float, class_id: int) -> None:
-    x, y = centre
+def _disc(draw: ImageDraw.ImageDraw, center: Point, radius: float, class_id: int) -> None:
+    x, y = center
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=class_id, outline=class_id)
 
 
@@ -129,9 +129,9 @@ DRAW: dict[str, Callable[[ImageDraw.ImageDraw, Image.Image, Shape], None]] = {
 }
 
 
-def find_labelme(folder: Path, options: LayoutOptions) -> Found | None:  # noqa: ARG001
+def parse_labelme(folder: Path, options: LayoutOptions) -> ParsedLayout | None:  # noqa: ARG001
     """Read the shapes of every JSON file. Raises DatasetError where there are too many classes or classes.json is faulty."""
-    faults: list[Finding] = []
+    faults: list[Issue] = []
     paths = [path for path in sorted(folder.rglob("*.json")) if path.name != "classes.json"]
     documents = {
         path: document for path in paths if (document := _document(path, faults)) is not None
@@ -139,7 +139,7 @@ def find_labelme(folder: Path, options: LayoutOptions) -> Found | None:  # noqa:
     if not documents and not faults:
         return None
     classes = _classes(folder, documents)
-    found = Found(classes.class_list, findings=[*faults, *classes.findings])
+    found = ParsedLayout(classes.class_list, issues=[*faults, *classes.issues])
     for path, document in documents.items():
         _add_document(found, folder, path, document)
     images = [_image(path, document) for path, document in documents.items()]
@@ -152,15 +152,15 @@ def find_labelme(folder: Path, options: LayoutOptions) -> Found | None:  # noqa:
     return found
 
 
-def _document(path: Path, faults: list[Finding]) -> dict[str, Any] | None:
-    """What a JSON file says, without the embedded image; None where it is not LabelMe's, or no JSON and a finding says so."""
+def _document(path: Path, faults: list[Issue]) -> dict[str, Any] | None:
+    """What a JSON file says, without the embedded image; None where it is not LabelMe's, or no JSON and an issue says so."""
     content = path.read_bytes()
     if b'"shapes"' not in content:
         return None
     try:
         document = json.loads(content)
     except ValueError as error:
-        faults.append(Finding("error", "faulty shapes", f"{path} is not JSON: {error}"))
+        faults.append(Issue("error", "faulty shapes", f"{path} is not JSON: {error}"))
         return None
     if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
         return None
@@ -183,7 +183,7 @@ def _classes(folder: Path, documents: dict[Path, dict[str, Any]]) -> Classes:
         return unknown_classes(folder, f"{folder}: no shape has a label that names a class")
     try:
         return Classes(
-            made_classes(folder.name or "labelme", ["background", *named], "LabelMe"), None
+            make_class_list(folder.name or "labelme", ["background", *named], "LabelMe"), None
         )
     except ValidationError as error:
         raise DatasetError(
@@ -198,7 +198,7 @@ def _image(path: Path, document: dict[str, Any]) -> Path:
     return image if image.is_file() else path.parent / Path(name).name
 
 
-def _add_document(found: Found, folder: Path, path: Path, document: dict[str, Any]) -> None:
+def _add_document(found: ParsedLayout, folder: Path, path: Path, document: dict[str, Any]) -> None:
     image = _image(path, document)
     if not image.is_file():
         name = document.get("imagePath") or ""

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from models.contract import SegmentationClass
-from models.data.dataset import IMAGE_SUFFIXES, VOID, ClassList, Finding, Sample
-from models.data.masks import hex_colour, voc_colour
+from models.data.dataset import IMAGE_SUFFIXES, VOID, ClassList, Issue, Sample
+from models.data.masks import hex_color, voc_color
 from models.data.options import LayoutOptions
 
 UNSPLIT = ""  # the split of samples whose folder has no splits
@@ -22,25 +22,25 @@ _SPLIT_NAMES = {
 
 
 @dataclass
-class Found:
+class ParsedLayout:
     """A data set as its layout has it. `samples` maps a split, or UNSPLIT, to its samples."""
 
     class_list: ClassList
     samples: dict[str, list[Sample]] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
+    issues: list[Issue] = field(default_factory=list)
 
     def add(self, split: str, sample: Sample) -> None:
         self.samples.setdefault(split, []).append(sample)
 
     def error(self, kind: str, text: str) -> None:
-        self.findings.append(Finding("error", kind, text))
+        self.issues.append(Issue("error", kind, text))
 
     def warning(self, kind: str, text: str) -> None:
-        self.findings.append(Finding("warning", kind, text))
+        self.issues.append(Issue("warning", kind, text))
 
 
 # Gives None where the folder has another layout. Raises DatasetError where it has this one, and nothing can be read of it.
-FindLayout: TypeAlias = Callable[[Path, LayoutOptions], Found | None]
+LayoutParser: TypeAlias = Callable[[Path, LayoutOptions], ParsedLayout | None]
 
 
 def json_object(value: Any) -> dict[str, Any]:
@@ -65,10 +65,10 @@ def images_below(folder: Path) -> list[Path]:
     return [path for path in _visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
-def made_classes(name: str, class_names: list[str], source: str) -> ClassList:
+def make_class_list(name: str, class_names: list[str], source: str) -> ClassList:
     """A class list for names that came without colours: those of PASCAL VOC's colour map. Raises ValidationError."""
     classes = tuple(
-        SegmentationClass(id=index, name=class_name, color=hex_colour(voc_colour(index)))
+        SegmentationClass(id=index, name=class_name, color=hex_color(voc_color(index)))
         for index, class_name in enumerate(class_names)
     )
     return ClassList(name=name, classes=classes, ignore=VOID, source=source)

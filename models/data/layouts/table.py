@@ -10,7 +10,7 @@ from pathlib import Path
 
 from models.data.dataset import DatasetError, Sample
 from models.data.layouts.class_files import folder_classes
-from models.data.layouts.layout import UNSPLIT, Found, split_name
+from models.data.layouts.layout import UNSPLIT, ParsedLayout, split_name
 from models.data.masks import FileMask
 from models.data.options import LayoutOptions
 
@@ -18,7 +18,7 @@ _DELIMITERS = (",", ";", "\t")
 _LONGEST_HEADER = 2**16  # characters
 
 
-def find_table(folder: Path, options: LayoutOptions) -> Found | None:
+def parse_table(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
     """Read the one CSV of the folder that has the columns image and mask. Raises DatasetError where there are several, or
     where it cannot be read."""
     tables = {
@@ -34,11 +34,11 @@ def find_table(folder: Path, options: LayoutOptions) -> Found | None:
             f"{', '.join(path.name for path in tables)}; leave one"
         )
     classes = folder_classes(folder, options.palette)
-    found = Found(classes.class_list, findings=list(classes.findings))
+    found = ParsedLayout(classes.class_list, issues=list(classes.issues))
     ((table, delimiter),) = tables.items()
     for number, row in enumerate(_rows(table, delimiter), start=2):
         _add_row(found, table, number, row, FileMask(Path(), classes.palette))
-    if not found.samples and not found.findings:
+    if not found.samples and not found.issues:
         raise DatasetError(f"{table} has no rows; each names an image and its mask")
     return found
 
@@ -72,7 +72,7 @@ def _rows(path: Path, delimiter: str) -> Iterator[dict[str, str | None]]:
 
 
 def _add_row(
-    found: Found, table: Path, number: int, row: dict[str, str | None], model: FileMask
+    found: ParsedLayout, table: Path, number: int, row: dict[str, str | None], model: FileMask
 ) -> None:
     cells = {
         name.strip().lower(): text.strip()

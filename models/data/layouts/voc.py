@@ -5,8 +5,8 @@ from pathlib import Path
 from models.contract import SegmentationClass
 from models.data.dataset import VOID, ClassList, DatasetError, Sample
 from models.data.layouts.class_files import PALETTE_FILES, Classes, folder_classes
-from models.data.layouts.layout import UNSPLIT, Found, images_below, split_name
-from models.data.masks import FileMask, Palette, hex_colour, voc_colour
+from models.data.layouts.layout import UNSPLIT, ParsedLayout, images_below, split_name
+from models.data.masks import FileMask, Palette, hex_color, voc_color
 from models.data.options import LayoutOptions
 
 # The order of the ids, from VOC's development kit.
@@ -18,14 +18,14 @@ VOC_CLASSES = (
 _BORDER = (224, 224, 192)  # the colour of id 255, which surrounds objects
 
 
-def find_voc(folder: Path, options: LayoutOptions) -> Found | None:
+def parse_voc(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
     """Read VOC's lists of images. Raises DatasetError where they name none."""
     roots = [folder, *sorted(folder.glob("VOC*")), *sorted(folder.glob("VOCdevkit/VOC*"))]
     root = next((path for path in roots if (path / "SegmentationClass").is_dir()), None)
     if root is None or not (root / "JPEGImages").is_dir():
         return None
     classes = _classes(root, options)
-    found = Found(classes.class_list, findings=list(classes.findings))
+    found = ParsedLayout(classes.class_list, issues=list(classes.issues))
     images = {path.stem: path for path in images_below(root / "JPEGImages")}
     for split, stems in _lists(root, found).items():
         for stem in stems:
@@ -36,7 +36,7 @@ def find_voc(folder: Path, options: LayoutOptions) -> Found | None:
                 found.error("no mask", f"{images[stem]} has no mask; expected {mask}")
             else:
                 found.add(split, Sample(images[stem], FileMask(mask, classes.palette)))
-    if not found.samples and not found.findings:
+    if not found.samples and not found.issues:
         raise DatasetError(f"{root} lists no images in ImageSets/Segmentation/*.txt")
     return found
 
@@ -45,17 +45,17 @@ def _classes(root: Path, options: LayoutOptions) -> Classes:
     named = (root / name for name in ("classes.json", *PALETTE_FILES))
     if options.palette is not None or any(path.is_file() for path in named):
         return folder_classes(root, options.palette)
-    colours = [voc_colour(index) for index in range(len(VOC_CLASSES))]
+    colors = [voc_color(index) for index in range(len(VOC_CLASSES))]
     classes = tuple(
-        SegmentationClass(id=index, name=name, color=hex_colour(colours[index]))
+        SegmentationClass(id=index, name=name, color=hex_color(colors[index]))
         for index, name in enumerate(VOC_CLASSES)
     )
-    palette = Palette.of([*((rgb, index) for index, rgb in enumerate(colours)), (_BORDER, VOID)])
+    palette = Palette.of([*((rgb, index) for index, rgb in enumerate(colors)), (_BORDER, VOID)])
     source = "PASCAL VOC"
     return Classes(ClassList(name=root.name, classes=classes, ignore=VOID, source=source), palette)
 
 
-def _lists(root: Path, found: Found) -> dict[str, list[str]]:
+def _lists(root: Path, found: ParsedLayout) -> dict[str, list[str]]:
     """Image names by split. A list that is no split, such as trainval, counts only where no list is one."""
     paths = sorted((root / "ImageSets" / "Segmentation").glob("*.txt"))
     lists = {path.stem: _stems(path, found) for path in paths}
@@ -67,8 +67,8 @@ def _lists(root: Path, found: Found) -> dict[str, list[str]]:
     return {UNSPLIT: sorted(path.stem for path in (root / "SegmentationClass").glob("*.png"))}
 
 
-def _stems(path: Path, found: Found) -> list[str]:
-    """The image names in a list; none, and a finding, where it is no text."""
+def _stems(path: Path, found: ParsedLayout) -> list[str]:
+    """The image names in a list; none, and an issue, where it is no text."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:

@@ -152,25 +152,25 @@ class TestEveryNetwork:
         images = noise(1, 45, 30, 3)
         np.testing.assert_array_equal(network(images), loaded(images))
 
-    def test_no_pixel_beyond_the_radius_changes_the_centre(self, network: keras.Model) -> None:
+    def test_no_pixel_beyond_the_radius_changes_the_center(self, network: keras.Model) -> None:
         """Beyond the radius the centre has no gradient, and other pixels change nothing; within it has a gradient."""
         radius = receptive_field_radius(network)
         assert radius is not None
         size = 2 * (radius + 40)
-        pixels, centre = noise(1, 16, size, 3), size // 2
+        pixels, center = noise(1, 16, size, 3), size // 2
         image = tf.constant(pixels)
         with tf.GradientTape() as tape:
             tape.watch(image)
-            logits = network(image, training=False)[:, 8, centre]
+            logits = network(image, training=False)[:, 8, center]
             # Sums of squares of all logits at the centre: no single cancellation hides a path.
             strength = tf.reduce_sum(tf.square(logits))
         reached = np.abs(tape.gradient(strength, image)).sum(axis=(0, 1, 3)) > 0
-        distance = np.abs(np.arange(size) - centre)
+        distance = np.abs(np.arange(size) - center)
         assert distance[reached].max() <= radius
         assert distance[reached].max() >= 0.5 * radius, "the radius is computed far too large"
         # Where a maximum was found has no gradient, so pixels are changed too.
         other = np.where((distance > radius)[:, np.newaxis], noise(1, 16, size, 3, seed=1), pixels)
-        far = network(other, training=False)[:, 8, centre]
+        far = network(other, training=False)[:, 8, center]
         np.testing.assert_allclose(far, logits, atol=1e-5 * np.abs(logits).max())
 
     def test_it_can_be_exported(self, network: keras.Model, title: str, exports: Path) -> None:

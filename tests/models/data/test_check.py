@@ -39,9 +39,9 @@ def change_mask(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
     Image.fromarray(change(np.array(Image.open(path)))).save(path)
 
 
-def in_two_colours(mask: np.ndarray) -> np.ndarray:
-    colours: np.ndarray = np.array([[9, 9, 9], [200, 9, 9]], np.uint8)
-    return colours[mask]  # type: ignore[no-any-return]
+def in_two_colors(mask: np.ndarray) -> np.ndarray:
+    colors: np.ndarray = np.array([[9, 9, 9], [200, 9, 9]], np.uint8)
+    return colors[mask]  # type: ignore[no-any-return]
 
 
 def plant_ten_faults(folder: Path) -> dict[str, str]:
@@ -65,7 +65,7 @@ def plant_ten_faults(folder: Path) -> dict[str, str]:
     shutil.copy(images / "7.png", folder / "images" / "val" / "0.png")
     shutil.copy(masks / "7.png", folder / "masks" / "val" / "0.png")
     change_mask(masks / "8.png", lambda mask: mask * 255)
-    change_mask(masks / "9.png", in_two_colours)
+    change_mask(masks / "9.png", in_two_colors)
     return {
         "masks/train/0.png": "holds the value 77 in 5 pixels",
         "masks/train/1.png": "is 20×10 pixels and its image 56×41",
@@ -264,7 +264,7 @@ def test_a_split_that_is_all_ignored_is_an_error(
     assert "every pixel of every mask of val is ignored" in capsys.readouterr().out
 
 
-def test_one_colour_picture_among_gray_ones_makes_all_of_them_colour(
+def test_one_color_picture_among_gray_ones_makes_all_of_them_color(
     cells: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths = sorted((cells / "images").rglob("*.png"))
@@ -295,13 +295,13 @@ def test_pixels_that_the_service_refuses_are_no_image_to_learn_from(
     assert "0.tif cannot be read (its pixels are of 32 bits" in capsys.readouterr().out
 
 
-def test_colours_without_a_palette_are_offered_as_classes(
+def test_colors_without_a_palette_are_offered_as_classes(
     cells: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (cells / "classes.json").unlink()
-    colours = np.array([[0, 0, 0], [255, 128, 0]], np.uint8)
+    colors = np.array([[0, 0, 0], [255, 128, 0]], np.uint8)
     for path in (cells / "masks").rglob("*.png"):
-        change_mask(path, lambda mask: colours[mask])
+        change_mask(path, lambda mask: colors[mask])
     assert main(["check", str(cells), "--fix-to", "mended"]) == 0
     assert "#ff8000" in capsys.readouterr().out
     dataset = read_dataset(Path("mended"))
@@ -398,17 +398,19 @@ def test_a_folder_without_splits_is_divided_by_share_seed_and_group(
 ) -> None:
     take_splits_away(cells)
 
-    def divided(*options: str) -> str:
+    def split_samples(*options: str) -> str:
         assert main(["check", str(cells), *options]) == 0
         return "\n".join(capsys.readouterr().out.splitlines()[:-1])
 
-    assert "2 train" not in divided()
-    half, another = divided("--split", "0.5"), divided("--split", "0.5", "--seed", "9")
-    assert half == divided("--split", "0.5")
+    assert "2 train" not in split_samples()
+    half, another = split_samples("--split", "0.5"), split_samples("--split", "0.5", "--seed", "9")
+    assert half == split_samples("--split", "0.5")
     assert half != another
     assert 5 <= int(re.search(r", (\d+) val", half)[1]) <= 10  # type: ignore[index]
     # By the split that stood in the name there are but two groups, and each is whole.
-    assert re.search(r"12 train, 3 val|3 train, 12 val", divided("--group", "images/(train|val)"))
+    assert re.search(
+        r"12 train, 3 val|3 train, 12 val", split_samples("--group", "images/(train|val)")
+    )
 
 
 def test_a_layout_that_is_said_is_read_though_another_is_there(
@@ -427,7 +429,7 @@ def test_a_palette_that_is_said_names_the_classes(
 ) -> None:
     (cells / "classes.json").unlink()
     for path in (cells / "masks").rglob("*.png"):
-        change_mask(path, in_two_colours)
+        change_mask(path, in_two_colors)
     palette = cells.parent / "colours.txt"
     palette.write_text("9 9 9 field\n200 9 9 hut\n")
     assert main(["check", str(cells), "--palette", str(palette)]) == 0

@@ -88,7 +88,7 @@ def test_a_stray_value_is_named_with_its_pixels(own_dataset_folder: Path) -> Non
     mask[0, :5] = 77
     Image.fromarray(mask).save(path)
     with pytest.raises(DatasetError, match=r"0\.png holds the value 77 in 5 pixels"):
-        examine(read_dataset(own_dataset_folder), ("train",)).require_sound()
+        examine(read_dataset(own_dataset_folder), ("train",)).raise_on_error()
 
 
 def test_several_stray_values_are_named_each_with_its_pixels(own_dataset_folder: Path) -> None:
@@ -97,18 +97,18 @@ def test_several_stray_values_are_named_each_with_its_pixels(own_dataset_folder:
     mask[0, :5], mask[1, :3] = 77, 90
     Image.fromarray(mask).save(path)
     with pytest.raises(DatasetError, match=r"holds the values 77 in 5 pixels, 90 in 3 pixels, "):
-        examine(read_dataset(own_dataset_folder), ("train",)).require_sound()
+        examine(read_dataset(own_dataset_folder), ("train",)).raise_on_error()
     mask[2, :8] = range(100, 108)
     Image.fromarray(mask).save(path)
     with pytest.raises(DatasetError, match=r"102 in 1 pixels, 5 more in 5 pixels, "):
-        examine(read_dataset(own_dataset_folder), ("train",)).require_sound()
+        examine(read_dataset(own_dataset_folder), ("train",)).raise_on_error()
 
 
 def test_a_mask_of_another_size_is_named(own_dataset_folder: Path) -> None:
     path = own_dataset_folder / "masks" / "train" / "0.png"
     Image.fromarray(np.zeros((10, 20), np.uint8)).save(path)
     with pytest.raises(DatasetError, match=r"0\.png is 20×10 pixels and its image 56×40"):
-        examine(read_dataset(own_dataset_folder), ("train",)).require_sound()
+        examine(read_dataset(own_dataset_folder), ("train",)).raise_on_error()
 
 
 def test_a_truncated_image_is_named(own_dataset_folder: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_truncated_image_is_named(own_dataset_folder: Path) -> None:
         read_image(path, 3)
 
 
-def test_a_colour_picture_is_no_mask(tmp_path: Path) -> None:
+def test_a_color_picture_is_no_mask(tmp_path: Path) -> None:
     path = tmp_path / "mask.png"
     Image.new("RGB", (4, 4)).save(path)
     with pytest.raises(DatasetError, match="no palette says what its colours mean"):
@@ -158,7 +158,7 @@ def test_exif_that_cannot_be_written_again_turns_the_image_nonetheless(tmp_path:
 def test_a_damaged_exif_block_is_passed_over(tmp_path: Path) -> None:
     Image.new("RGB", (30, 20)).save(tmp_path / "a.webp", exif=b"Exif\0\0MM\0\3\0\0\0\x08\0\0")
     picture = read_picture(tmp_path / "a.webp", 3)
-    assert (picture.pixels.shape, picture.turned) == ((20, 30, 3), False)
+    assert (picture.pixels.shape, picture.rotated_by_exif) == ((20, 30, 3), False)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -178,7 +178,7 @@ def test_every_orientation_is_turned_upright_once(
     assert bright.shape == ((32, 16) if orientation >= 5 else (16, 32))
     assert bright[corner]
     assert bright.sum() == bright.size // 4
-    assert picture.turned == (orientation > 1)
+    assert picture.rotated_by_exif == (orientation > 1)
 
 
 def test_an_empty_split_is_no_split(own_dataset_folder: Path) -> None:
@@ -192,4 +192,4 @@ def test_an_empty_split_is_no_split(own_dataset_folder: Path) -> None:
 def test_a_file_that_is_no_image_is_named(own_dataset_folder: Path) -> None:
     (own_dataset_folder / "images" / "train" / "0.png").write_text("no image")
     with pytest.raises(DatasetError, match=r"0\.png cannot be read"):
-        examine(read_dataset(own_dataset_folder), ("train",)).require_sound()
+        examine(read_dataset(own_dataset_folder), ("train",)).raise_on_error()

@@ -11,7 +11,7 @@ from models.data.dataset import VOID, Sample, read_image
 from models.data.input import SampleReader, TrainingOrder, training_batches
 from models.data.options import AugmentationOptions
 from models.data.reading import read_dataset
-from tests.models.conftest import COLOURS, scene
+from tests.models.conftest import COLORS, scene
 
 EVERYTHING = AugmentationOptions(
     crop=(32, 48),
@@ -79,7 +79,7 @@ def test_no_more_is_kept_decoded_than_is_allowed(
 ) -> None:
     samples = read_dataset(dataset_folder).split("train")
     sizes = [image.nbytes + mask.nbytes for image, mask in (sample.read(3) for sample in samples)]
-    read = SampleReader(samples, 3, most_bytes=sizes[0] + sizes[1])
+    read = SampleReader(samples, 3, max_bytes=sizes[0] + sizes[1])
     first = [read(index) for index in (0, 1, 2)]
     monkeypatch.setattr(Sample, "read", lambda *_: "decoded again")
     assert read(0) is first[0]
@@ -155,7 +155,7 @@ def test_masks_move_with_their_images_and_keep_their_values(
         known = ids != VOID
         seen_void |= not known.all()
         assert (view[~known] == MIDDLE_GRAY).all()
-        nearest = np.abs(view[..., np.newaxis, :] - COLOURS).sum(axis=-1).argmin(axis=-1)
+        nearest = np.abs(view[..., np.newaxis, :] - COLORS).sum(axis=-1).argmin(axis=-1)
         assert np.mean(nearest[known] * 100 == ids[known]) > 0.95  # the rest lies on edges
     assert seen_void == (outside == "void")
 
@@ -223,7 +223,7 @@ def test_scale_magnifies_by_as_much_as_it_says() -> None:
     assert max(widths) == 32
 
 
-def test_colours_change_within_their_limits() -> None:
+def test_colors_change_within_their_limits() -> None:
     gray = views_of_square(saturation=1.0)
     luma = SQUARE @ np.array([0.299, 0.587, 0.114])
     for view in gray:
@@ -268,5 +268,5 @@ def test_an_image_smaller_than_the_crop_is_surrounded_by_void_or_its_mirror_imag
 
 def test_a_reader_decodes_each_sample_once(dataset_folder: Path) -> None:
     dataset = read_dataset(dataset_folder)
-    read = SampleReader(dataset.split("train"), 3, most_bytes=1 << 20)
+    read = SampleReader(dataset.split("train"), 3, max_bytes=1 << 20)
     assert read(4)[0] is read(4)[0]

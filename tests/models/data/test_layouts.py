@@ -14,9 +14,9 @@ from pycocotools import mask as coco_mask
 
 from models.data.dataset import DatasetError
 from models.data.layouts.voc import VOC_CLASSES
-from models.data.masks import voc_colour
+from models.data.masks import voc_color
 from models.data.options import LayoutOptions, SplitOptions
-from models.data.reading import find_dataset, read_dataset
+from models.data.reading import read_dataset, scan_dataset
 
 WHOLE = SplitOptions(fraction=0)
 
@@ -32,7 +32,7 @@ def save_ids(path: Path, ids: NDArray[np.uint8], mode: str = "L") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(ids)
     if mode == "P":
-        image.putpalette([channel for index in range(256) for channel in voc_colour(index)])
+        image.putpalette([channel for index in range(256) for channel in voc_color(index)])
     image.save(path)
 
 
@@ -77,14 +77,14 @@ def test_names_of_split_folders_are_understood(tmp_path: Path) -> None:
     assert sorted(read_dataset(tmp_path).splits) == ["train", "val"]
 
 
-def test_colour_masks_go_through_the_classes_colours(tmp_path: Path) -> None:
+def test_color_masks_go_through_the_classes_colors(tmp_path: Path) -> None:
     picture(tmp_path / "images" / "train" / "a.png")
-    colours = np.array([[0x10, 0x20, 0x30], [0xFF, 0x80, 0x00]], np.uint8)[IDS]
-    save_ids(tmp_path / "masks" / "train" / "a.png", colours)
+    colors = np.array([[0x10, 0x20, 0x30], [0xFF, 0x80, 0x00]], np.uint8)[IDS]
+    save_ids(tmp_path / "masks" / "train" / "a.png", colors)
     (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
     np.testing.assert_array_equal(mask_of(tmp_path), IDS)
-    colours[0, :3] = 9
-    save_ids(tmp_path / "masks" / "train" / "a.png", colours)
+    colors[0, :3] = 9
+    save_ids(tmp_path / "masks" / "train" / "a.png", colors)
     with pytest.raises(DatasetError, match=r"a\.png holds 1 colours of no class in 3 pixels"):
         mask_of(tmp_path)
 
@@ -99,9 +99,9 @@ def test_colour_masks_go_through_the_classes_colours(tmp_path: Path) -> None:
 )
 def test_palettes_of_other_tools_name_the_classes(tmp_path: Path, name: str, text: str) -> None:
     picture(tmp_path / "images" / "train" / "a.png")
-    colours = np.array([[16, 32, 48], [255, 128, 0]], np.uint8)[IDS]
-    colours[0, 0] = 1
-    save_ids(tmp_path / "masks" / "train" / "a.png", colours)
+    colors = np.array([[16, 32, 48], [255, 128, 0]], np.uint8)[IDS]
+    colors[0, 0] = 1
+    save_ids(tmp_path / "masks" / "train" / "a.png", colors)
     (tmp_path / name).write_text(text)
     assert class_names(tmp_path) == ["ground", "thing"]
     expected = IDS.copy()
@@ -126,13 +126,13 @@ def test_a_table_names_images_masks_splits_and_groups(tmp_path: Path) -> None:
     (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
     rows = "all/0.jpg,all/m0.png,train,p1\nall/1.jpg,all/m1.png,validation,p2\nall/2.jpg,all/gone.png,train,p1\n"
     (tmp_path / "index.csv").write_text(f"Image,Mask,split,group\n{rows}")
-    dataset = find_dataset(tmp_path)
+    dataset = scan_dataset(tmp_path)
     assert dataset.layout == "csv"
     assert [s.group for s in dataset.split("train")] == ["p1"]
     assert [s.mask.path.name for s in dataset.split("val")] == ["m1.png"]
-    (finding,) = dataset.findings
-    assert "line 4: the mask" in finding.text
-    assert "gone.png is not there" in finding.text
+    (issue,) = dataset.issues
+    assert "line 4: the mask" in issue.text
+    assert "gone.png is not there" in issue.text
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])
@@ -160,7 +160,7 @@ def test_a_table_that_cannot_be_read_is_named(
     (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
     (tmp_path / "index.csv").write_bytes(content)
     with pytest.raises(DatasetError, match=sentence):
-        find_dataset(tmp_path)
+        scan_dataset(tmp_path)
 
 
 def test_a_table_of_something_else_does_not_matter(tmp_path: Path) -> None:
@@ -193,8 +193,8 @@ def test_voc_reads_its_lists_and_palette_indices(tmp_path: Path) -> None:
     assert dataset.class_list.classes[15].color == "#c08080"
     np.testing.assert_array_equal(mask_of(tmp_path), ids)
     # the same masks drawn in colour, border included
-    colours = np.array([*map(voc_colour, range(len(VOC_CLASSES))), (224, 224, 192)], np.uint8)
-    save_ids(root / "SegmentationClass" / "a.png", colours[np.where(ids == 255, 21, ids)])
+    colors = np.array([*map(voc_color, range(len(VOC_CLASSES))), (224, 224, 192)], np.uint8)
+    save_ids(root / "SegmentationClass" / "a.png", colors[np.where(ids == 255, 21, ids)])
     np.testing.assert_array_equal(mask_of(tmp_path), ids)
 
 
@@ -206,10 +206,10 @@ def test_a_list_of_voc_that_is_no_text_is_named(tmp_path: Path) -> None:
     lists.mkdir(parents=True)
     (lists / "train.txt").write_bytes(b"\xfc\n")
     (lists / "val.txt").write_text("b\n")
-    dataset = find_dataset(tmp_path)
+    dataset = scan_dataset(tmp_path)
     assert list(dataset.splits) == ["val"]
-    (finding,) = dataset.findings
-    assert "train.txt is not UTF-8" in finding.text
+    (issue,) = dataset.issues
+    assert "train.txt is not UTF-8" in issue.text
 
 
 def coco_document(annotations: list[dict[str, Any]]) -> str:
@@ -246,8 +246,8 @@ def test_coco_draws_polygons_and_both_run_lengths(tmp_path: Path) -> None:
     expected[5, 6:] = 1
     assert class_names(tmp_path) == ["background", "car", "dog"]
     np.testing.assert_array_equal(mask_of(tmp_path), expected)
-    (finding,) = find_dataset(tmp_path, WHOLE).findings
-    assert "annotation 3 of image 7 has no region" in finding.text
+    (issue,) = scan_dataset(tmp_path, WHOLE).issues
+    assert "annotation 3 of image 7 has no region" in issue.text
 
 
 def test_where_coco_regions_overlap_the_smaller_is_on_top(tmp_path: Path) -> None:
@@ -287,9 +287,9 @@ def test_every_fault_of_coco_is_told_and_its_image_left_out(tmp_path: Path) -> N
     document["annotations"] += ["none", {"image_id": 7, "category_id": 3, "segmentation": "circle"}]
     (tmp_path / "train.json").write_text(json.dumps(document))
     (tmp_path / "val.json").write_text("{")
-    dataset = find_dataset(tmp_path, WHOLE)
+    dataset = scan_dataset(tmp_path, WHOLE)
     assert [sample.image.name for sample in dataset.split("train")] == ["b.jpg"]
-    said = [finding.text.removeprefix(f"{tmp_path}/") for finding in dataset.findings]
+    said = [issue.text.removeprefix(f"{tmp_path}/") for issue in dataset.issues]
     places = ("categories[2]", "categories[3]", "annotations[0]", "annotations[2]")
     for place in (*places, "annotations[3]", "images[2]"):
         assert sum(f"train.json: {place} is not as COCO has it" in text for text in said) == 1
@@ -303,7 +303,7 @@ def test_coco_without_a_category_is_told(tmp_path: Path) -> None:
     picture(tmp_path / "a.jpg")
     document = json.loads(coco_document([])) | {"categories": [{"name": "car"}]}
     (tmp_path / "x.json").write_text(json.dumps(document))
-    told = [finding.text for finding in find_dataset(tmp_path).findings]
+    told = [issue.text for issue in scan_dataset(tmp_path).issues]
     assert "x.json: categories[0] is not as COCO has it (it has no 'id')" in told[0]
     assert told[1].endswith("no annotation file lists a category")
 
@@ -313,9 +313,9 @@ def test_a_category_that_classes_json_does_not_list_is_told_once(tmp_path: Path)
     region = {"category_id": 18, "segmentation": [rectangle(2, 1, 6, 4)]}
     (tmp_path / "x.json").write_text(coco_document([region, region]))
     (tmp_path / "classes.json").write_text(json.dumps(CLASSES).replace("thing", "car"))
-    dataset = find_dataset(tmp_path)
-    (finding,) = dataset.findings
-    assert "the category 'dog', which classes.json does not list" in finding.text
+    dataset = scan_dataset(tmp_path)
+    (issue,) = dataset.issues
+    assert "the category 'dog', which classes.json does not list" in issue.text
     assert not dataset.splits
 
 
@@ -367,9 +367,9 @@ def test_labelme_is_found_beside_other_json_and_tells_of_images_without_one(tmp_
     for name in ("a", "b"):
         Image.new("RGB", (40, 30)).save(tmp_path / f"{name}.jpg")
     (tmp_path / "a.json").write_text(labelme([shape("tree", "rectangle", [(0, 0), (4, 4)])]))
-    dataset = find_dataset(tmp_path)
+    dataset = scan_dataset(tmp_path)
     assert dataset.layout == "labelme"
-    assert [finding.text for finding in dataset.findings] == [
+    assert [issue.text for issue in dataset.issues] == [
         f"{tmp_path / 'b.jpg'} has no JSON of shapes and is left out"
     ]
 
@@ -405,8 +405,8 @@ def test_a_size_that_is_none_is_told(size: Any, tmp_path: Path) -> None:
     picture(tmp_path / "a.jpg", (40, 30))
     document = json.loads(labelme([shape("tree", "point", [(2, 2)])])) | {"imageWidth": size}
     (tmp_path / "a.json").write_text(json.dumps(document))
-    (finding,) = find_dataset(tmp_path).findings
-    assert "a.json: imageWidth and imageHeight are no size" in finding.text
+    (issue,) = scan_dataset(tmp_path).issues
+    assert "a.json: imageWidth and imageHeight are no size" in issue.text
 
 
 def test_a_folder_of_no_layout_says_what_it_holds(tmp_path: Path) -> None:

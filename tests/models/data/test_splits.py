@@ -8,7 +8,7 @@ from models.data.dataset import DatasetError, Sample
 from models.data.layouts.layout import UNSPLIT
 from models.data.masks import FileMask
 from models.data.options import SplitOptions
-from models.data.splits import divided, groups_in_two_splits
+from models.data.splits import groups_in_two_splits, split_samples
 
 FOLDER = Path("data")
 
@@ -22,8 +22,8 @@ def samples(count: int, name: str = "{}.png") -> list[Sample]:
 
 def test_files_added_later_move_none_of_the_old() -> None:
     options = SplitOptions(fraction=0.2, test=0.1)
-    before = divided({UNSPLIT: samples(400)}, FOLDER, options)
-    after = divided({UNSPLIT: samples(700)}, FOLDER, options)
+    before = split_samples({UNSPLIT: samples(400)}, FOLDER, options)
+    after = split_samples({UNSPLIT: samples(700)}, FOLDER, options)
     for name, entries in before.items():
         assert set(entries) <= set(after[name])
     assert 50 <= len(before["val"]) <= 110
@@ -35,7 +35,7 @@ def test_every_sample_is_in_one_split_and_none_is_empty(
     count: int, share: float, seed: int
 ) -> None:
     pool = samples(count)
-    splits = divided({UNSPLIT: pool}, FOLDER, SplitOptions(fraction=share, seed=seed))
+    splits = split_samples({UNSPLIT: pool}, FOLDER, SplitOptions(fraction=share, seed=seed))
     assert sorted(s.image for part in splits.values() for s in part) == sorted(
         s.image for s in pool
     )
@@ -45,20 +45,20 @@ def test_every_sample_is_in_one_split_and_none_is_empty(
 
 def test_a_val_that_the_data_has_is_left_alone() -> None:
     pool = samples(20)
-    splits = divided({"train": pool[:15], "val": pool[15:]}, FOLDER, SplitOptions())
+    splits = split_samples({"train": pool[:15], "val": pool[15:]}, FOLDER, SplitOptions())
     assert splits == {"train": tuple(pool[:15]), "val": tuple(pool[15:])}
 
 
 def test_a_missing_val_is_taken_off_train_and_never_off_test() -> None:
     pool = samples(40)
-    splits = divided({"train": pool[:30], "test": pool[30:]}, FOLDER, SplitOptions())
+    splits = split_samples({"train": pool[:30], "test": pool[30:]}, FOLDER, SplitOptions())
     assert splits["test"] == tuple(pool[30:])
     assert {*splits["train"], *splits["val"]} == set(pool[:30])
 
 
 def test_images_of_one_group_stay_together() -> None:
     pool = [s for patient in range(12) for s in samples(5, f"p{patient}_{{}}.png")]
-    splits = divided({UNSPLIT: pool}, FOLDER, SplitOptions(fraction=0.3, group=r"(p\d+)_"))
+    splits = split_samples({UNSPLIT: pool}, FOLDER, SplitOptions(fraction=0.3, group=r"(p\d+)_"))
     patients = {name: {s.group for s in part} for name, part in splits.items()}
     assert not patients["train"] & patients["val"]
     assert len(splits["val"]) % 5 == 0
@@ -66,18 +66,19 @@ def test_images_of_one_group_stay_together() -> None:
 
 def test_another_seed_divides_otherwise() -> None:
     first, second = (
-        divided({UNSPLIT: samples(60)}, FOLDER, SplitOptions(seed=seed))["val"] for seed in (1, 2)
+        split_samples({UNSPLIT: samples(60)}, FOLDER, SplitOptions(seed=seed))["val"]
+        for seed in (1, 2)
     )
     assert first != second
 
 
 def test_a_pattern_that_matches_nothing_is_refused() -> None:
     with pytest.raises(DatasetError, match=r"matches no image, such as images/0\.png"):
-        divided({UNSPLIT: samples(4)}, FOLDER, SplitOptions(group="patient"))
+        split_samples({UNSPLIT: samples(4)}, FOLDER, SplitOptions(group="patient"))
 
 
 def test_a_group_that_the_data_tears_apart_is_found() -> None:
     pool = samples(4, "p1_{}.png")
-    splits = divided({"train": pool[:2], "val": pool[2:]}, FOLDER, SplitOptions(group=r"p\d"))
-    (finding,) = groups_in_two_splits(splits)
-    assert finding.text.startswith("the group 'p1' has images in train and val")
+    splits = split_samples({"train": pool[:2], "val": pool[2:]}, FOLDER, SplitOptions(group=r"p\d"))
+    (issue,) = groups_in_two_splits(splits)
+    assert issue.text.startswith("the group 'p1' has images in train and val")

@@ -232,8 +232,8 @@ def test_a_channel_first_model_of_a_quarter_size_is_adopted(tmp_path: Path) -> N
     artefact = tmp_path / "store" / "theirs" / "1"
     assert read_contract(artefact).stride == 4
     image = blobs(32, 44)
-    normalised = (image[..., ::-1] / 255.0 - IMAGENET_MEAN) / IMAGENET_STD
-    quarter = theirs(tf.constant(normalised.transpose(2, 0, 1)[np.newaxis], tf.float32))
+    normalized = (image[..., ::-1] / 255.0 - IMAGENET_MEAN) / IMAGENET_STD
+    quarter = theirs(tf.constant(normalized.transpose(2, 0, 1)[np.newaxis], tf.float32))
     logits = tf.image.resize(tf.transpose(quarter, (0, 2, 3, 1)), (32, 44))
     class_map, probabilities = answers(artefact, image)
     np.testing.assert_allclose(probabilities, tf.nn.softmax(logits)[0], atol=1e-4)
@@ -244,7 +244,7 @@ def test_a_channel_first_model_of_a_quarter_size_is_adopted(tmp_path: Path) -> N
     np.testing.assert_array_equal(both["class_map"][0], class_map)
 
 
-def test_normalisation_is_told_of_a_model_that_rescales_itself_too(
+def test_normalization_is_told_of_a_model_that_rescales_itself_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     inputs = keras.Input((32, 32, 3))

@@ -12,8 +12,8 @@ from models.data.reading import read_dataset
 from models.training import choice
 from models.training.choice import (
     Fingerprint,
-    chosen_by_data,
-    chosen_recipe,
+    choose_by_data,
+    choose_recipe,
     fingerprint,
     run_name,
 )
@@ -34,7 +34,7 @@ CELLS = Fingerprint(
 
 def chosen(found: Fingerprint, trained: Path | None = None, **network: str | int) -> dict[str, Any]:
     given = {f"network.{field}": value for field, value in network.items()}
-    return {chosen.field: chosen.value for chosen in chosen_by_data(found, given, trained)}
+    return {chosen.field: chosen.value for chosen in choose_by_data(found, given, trained)}
 
 
 def test_the_fingerprint_measures_sizes_regions_and_halves(tmp_path: Path) -> None:
@@ -68,11 +68,11 @@ def test_pictures_without_up_and_down_are_turned_and_few_are_bent() -> None:
 
 def test_whoever_says_that_there_is_an_up_gets_no_turns() -> None:
     given = {"augmentation.vertical_flip": False}
-    options = {choice.field: choice.value for choice in chosen_by_data(CELLS, given)}
+    options = {choice.field: choice.value for choice in choose_by_data(CELLS, given)}
     assert not options["augmentation.quarter_turns"]
     assert "augmentation.rotation" not in options
     assert options["augmentation.flip"]
-    hints = [c.reason for c in chosen_by_data(CELLS, {}) if c.field == "augmentation.vertical_flip"]
+    hints = [c.reason for c in choose_by_data(CELLS, {}) if c.field == "augmentation.vertical_flip"]
     assert "say false where the images have an up" in hints[0]
 
 
@@ -111,7 +111,7 @@ def test_what_goes_with_no_mobilenet_keeps_the_choice_from_it(
     field: str, value: Any, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choice, "_step_seconds", lambda *_: 0.1)
-    recipe, _ = chosen_recipe(dataset_folder, 1, {"network": {field: value}}, Path("zoo/nuclei/1"))
+    recipe, _ = choose_recipe(dataset_folder, 1, {"network": {field: value}}, Path("zoo/nuclei/1"))
     assert getattr(recipe.network, field) == value
     assert recipe.network.encoder == (value if field == "encoder" else "plain")
     assert recipe.network.weights is None
@@ -125,7 +125,7 @@ def test_val_is_looked_at_for_a_tenth_of_the_time_and_ten_times_at_least(
 
     def scorings(minutes: float, crop: tuple[int, int]) -> tuple[int, int]:
         changes = {"augmentation": {"crop": crop}, "batch_size": 2}
-        recipe, _ = chosen_recipe(dataset_folder, minutes, changes)
+        recipe, _ = choose_recipe(dataset_folder, minutes, changes)
         return recipe.score_every, recipe.epochs
 
     every, epochs = scorings(1, (32, 64))
@@ -143,15 +143,13 @@ def test_given_epochs_leave_the_choice_of_what_goes_by_their_number(
     """25 epochs of four steps of 2 images: val as often as in the test above, whatever the minutes."""
     monkeypatch.setattr(choice, "_step_seconds", lambda *_: 0.1)
     changes = {"augmentation": {"crop": (16, 16)}, "batch_size": 2, "epochs": 25}
-    recipe, choices = chosen_recipe(dataset_folder, 1e6, changes)
+    recipe, choices = choose_recipe(dataset_folder, 1e6, changes)
     assert recipe.epochs == 25
     assert (recipe.score_every, recipe.optimizer.warm_up_steps, recipe.average) == (2, 10, 0.9)
     assert "epochs" not in {chosen.field for chosen in choices}
 
 
-def test_the_crop_is_no_larger_than_the_pictures_and_colour_is_changed_where_there_is_some() -> (
-    None
-):
+def test_the_crop_is_no_larger_than_the_pictures_and_color_is_changed_where_there_is_some() -> None:
     assert chosen(replace(CELLS, size=(100, 70)))["augmentation.crop"] == [96, 64]
     assert chosen(CELLS)["augmentation.crop"] in ([256, 256], [512, 480])  # without or with a GPU
     assert "augmentation.saturation" not in chosen(CELLS)
@@ -171,14 +169,14 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(
 
     monkeypatch.setattr(choice, "_step_seconds", step)
     fits = 1
-    recipe, choices = chosen_recipe(dataset_folder, 1, {})
+    recipe, choices = choose_recipe(dataset_folder, 1, {})
     assert (tried, recipe.batch_size) == ([2, 1], 1)
     assert [c.reason for c in choices if c.field == "batch_size"] == [
         "2 images did not fit into the device's memory"
     ]
     fits = 0
     with pytest.raises(RecipeError, match="set a smaller batch_size"):
-        chosen_recipe(dataset_folder, 1, {})
+        choose_recipe(dataset_folder, 1, {})
 
 
 def test_a_folders_name_becomes_a_models_name() -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from models.data.reading import read_dataset
 from models.training.calibration import BINS, Calibration
 from models.training.charts import WIDTH, Line, line_chart
-from models.training.evaluation import Predictor, flipped, shown_batches, windowed
+from models.training.evaluation import Predictor, eval_batches, with_flip, with_sliding_window
 
 
 def by_channel(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -34,8 +34,8 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (2, 37, 50, 3)).astype(np.uin
 
 
 def test_flips_average_an_image_and_its_mirror_image() -> None:
-    np.testing.assert_allclose(flipped(predictor_of(by_column)).probabilities(IMAGES), 0.5)
-    pixelwise = flipped(predictor_of(by_channel))
+    np.testing.assert_allclose(with_flip(predictor_of(by_column)).probabilities(IMAGES), 0.5)
+    pixelwise = with_flip(predictor_of(by_channel))
     np.testing.assert_allclose(pixelwise.probabilities(IMAGES), by_channel(IMAGES), rtol=1e-5)
 
 
@@ -43,20 +43,20 @@ def test_flips_average_an_image_and_its_mirror_image() -> None:
 def test_windows_cover_every_pixel_and_change_nothing_that_is_pixelwise(
     window: tuple[int, int],
 ) -> None:
-    slid = windowed(predictor_of(by_channel), window)
+    slid = with_sliding_window(predictor_of(by_channel), window)
     np.testing.assert_allclose(slid.probabilities(IMAGES), by_channel(IMAGES), rtol=1e-4)
     np.testing.assert_array_equal(slid.class_maps(IMAGES), by_channel(IMAGES).argmax(axis=-1))
 
 
 def test_where_windows_overlap_the_one_whose_middle_is_nearer_counts_more() -> None:
-    slid = windowed(predictor_of(by_column), (37, 20)).probabilities(IMAGES)[0, 0, :, 1]
+    slid = with_sliding_window(predictor_of(by_column), (37, 20)).probabilities(IMAGES)[0, 0, :, 1]
     # Column 10 lies in the middle of the second window and at the border of none; column 20 likewise of the third.
     np.testing.assert_allclose(slid[[10, 20]], np.linspace(0, 1, 20)[[10, 10]], atol=0.03)
 
 
-def test_neighbours_of_one_size_are_shown_together(dataset_folder: Path) -> None:
+def test_neighbors_of_one_size_are_shown_together(dataset_folder: Path) -> None:
     dataset = read_dataset(dataset_folder)  # heights 40, 41, 42 in turn
-    batches = list(shown_batches(dataset, "train", batch_size=2))
+    batches = list(eval_batches(dataset, "train", batch_size=2))
     assert [len(shown.images) for shown in batches] == [1] * 8
     shown = [sample for batch in batches for sample in batch.samples]
     assert tuple(shown) == dataset.split("train")

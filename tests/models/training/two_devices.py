@@ -1,4 +1,4 @@
-"""Run by test_learner in a process of its own: devices can be set up only before TensorFlow has begun.
+"""Run by test_trainer in a process of its own: devices can be set up only before TensorFlow has begun.
 
 Trains a few steps on two virtual CPUs and on one, and a recipe on both, unbroken and stopped in its second epoch; prints what
 came of it as JSON.
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from models.architectures.blocks import conv_block
 from models.training.checkpoint import load_network
-from models.training.learner import Learner, available_strategy
 from models.training.losses import SegmentationLoss
 from models.training.recipe import Recipe
 from models.training.run import LAST, Run
 from models.training.train import train
+from models.training.trainer import Trainer, available_strategy
 from tests.models.conftest import write_dataset
 
 STEPS = 3
@@ -41,19 +41,19 @@ def usual_network() -> keras.Model:
     return keras.Model(image, keras.layers.Conv2D(3, 1)(keras.layers.Dropout(0.2)(x)))
 
 
-def trained(network_of, strategy: tf.distribute.Strategy, recipe: Recipe) -> Learner:  # type: ignore[no-untyped-def]
+def trained(network_of, strategy: tf.distribute.Strategy, recipe: Recipe) -> Trainer:  # type: ignore[no-untyped-def]
     keras.utils.set_random_seed(1)
     with strategy.scope():
         network, optimizer = network_of(), keras.optimizers.SGD(0.1)
         optimizer.build(network.trainable_variables)
         loss = SegmentationLoss(recipe.loss, [1.0] * 3)
-        learner = Learner(network, optimizer, recipe, loss, strategy)
+        trainer = Trainer(network, optimizer, recipe, loss, strategy)
     draw = np.random.default_rng(0)
     images = draw.uniform(0, 255, (STEPS * 4, 16, 16, 3)).astype(np.float32)
     batches = tf.data.Dataset.from_tensor_slices((images, images.argmax(axis=-1).astype(np.uint8)))
-    for batch in learner.distributed(batches.batch(4, drop_remainder=True)):
-        learner.last_loss = learner.step(batch)  # type: ignore[attr-defined]
-    return learner
+    for batch in trainer.distribute(batches.batch(4, drop_remainder=True)):
+        trainer.last_loss = trainer.step(batch)  # type: ignore[attr-defined]
+    return trainer
 
 
 def largest_difference(
@@ -65,14 +65,14 @@ def largest_difference(
 def stopped_and_gone_on(recipe: Recipe, folder: Path) -> int:
     """Train, stopped by a Ctrl-C before the third step, then to the end; the steps done of the epoch where it stopped."""
     steps = iter(range(1, 100))
-    whole_step = Learner.step
+    whole_step = Trainer.step
 
-    def step(self: Learner, batch: tuple[tf.Tensor, ...]) -> float:
+    def step(self: Trainer, batch: tuple[tf.Tensor, ...]) -> float:
         if next(steps) == 3:
             signal.raise_signal(signal.SIGINT)
         return whole_step(self, batch)
 
-    Learner.step = step  # type: ignore[method-assign]
+    Trainer.step = step  # type: ignore[method-assign]
     try:
         train(recipe, folder)
     except KeyboardInterrupt:
@@ -124,7 +124,9 @@ def main() -> None:
         {
             **runs,
             "devices": both.num_replicas_in_sync,
-            "difference": largest_difference(two.kept.get_weights(), one.kept.get_weights()),
+            "difference": largest_difference(
+                two.ema_model.get_weights(), one.ema_model.get_weights()
+            ),
             "moved": float(np.abs(two.network.get_weights()[1]).max()),
             "copies": largest_difference(first, second),
             "usual_loss": usual.last_loss,  # type: ignore[attr-defined]

@@ -6,10 +6,10 @@ import keras
 import tensorflow as tf
 
 from models.export.adopt_options import AdoptOptions
-from models.export.foreign import AdoptionError, ForeignModel, first_line
+from models.export.external import AdoptionError, ExternalModel, first_line
 
 
-def load_foreign(path: Path, options: AdoptOptions) -> ForeignModel:
+def load_external(path: Path, options: AdoptOptions) -> ExternalModel:
     """Load a SavedModel folder, or a `.keras` or `.h5` file. Raises AdoptionError."""
     if (path / "saved_model.pb").is_file():
         return _load_saved_model(path, options)
@@ -22,7 +22,7 @@ def load_foreign(path: Path, options: AdoptOptions) -> ForeignModel:
     )
 
 
-def _load_saved_model(path: Path, options: AdoptOptions) -> ForeignModel:
+def _load_saved_model(path: Path, options: AdoptOptions) -> ExternalModel:
     try:
         loaded = tf.saved_model.load(str(path))
     except Exception as error:  # TensorFlow raises what it likes for a damaged graph
@@ -50,12 +50,12 @@ def _load_saved_model(path: Path, options: AdoptOptions) -> ForeignModel:
 
     run.loaded = loaded  # type: ignore[attr-defined]  # variables live as long as their module
     shape = _rank_four(spec.shape.as_list() if spec.shape.rank is not None else None)
-    return ForeignModel(
+    return ExternalModel(
         run, list(function.variables), shape, spec.dtype, f"SavedModel, signature {name}", False
     )
 
 
-def _load_keras(path: Path, options: AdoptOptions) -> ForeignModel:
+def _load_keras(path: Path, options: AdoptOptions) -> ExternalModel:
     try:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises what it likes for layers it does not know
@@ -83,7 +83,7 @@ def _load_keras(path: Path, options: AdoptOptions) -> ForeignModel:
     rescales = any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers)
     variables = [weight.value for weight in model.weights]
     shape = _rank_four(list(inputs[0].shape))
-    return ForeignModel(run, variables, shape, dtype, f"Keras model {model.name}", rescales)
+    return ExternalModel(run, variables, shape, dtype, f"Keras model {model.name}", rescales)
 
 
 def _chosen(outputs: list[str], options: AdoptOptions) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.architectures.fcn import initialise_from
+from models.architectures.fcn import initialize_from
 from models.architectures.networks import build_by_options, is_encoder_layer
 from models.training.checkpoint import OBJECTS_OF_FILES, load_checkpoint
 from models.training.deep_supervision import level_losses, level_strides, with_auxiliary_logits
@@ -27,10 +27,10 @@ _POLICIES: dict[Precision, str] = {
 }
 
 
-class Learner:
+class Trainer:
     """A network in training.
 
-    `network` learns and may have auxiliary outputs or 16-bit layers; `kept` is what is scored and exported: float32, one output,
+    `network` learns and may have auxiliary outputs or 16-bit layers; `ema_model` is what is scored and exported: float32, one output,
     its weights those of `network` or their running average.
     """
 
@@ -54,15 +54,15 @@ class Learner:
             else network
         )
         twin = recipe.average > 0 or recipe.precision != "float32"
-        self.kept = _in_float32(self._inference) if twin else self._inference
+        self.ema_model = _in_float32(self._inference) if twin else self._inference
         self._frozen = False
         self._step = self._traced_step()
 
     def step(self, batch: tuple[tf.Tensor, ...]) -> float:
-        """Learn from one batch of `distributed` data; its loss, NaN where the loss or a gradient is not finite."""
+        """Learn from one batch of distributed data; its loss, NaN where the loss or a gradient is not finite."""
         return float(self._step(batch))
 
-    def distributed(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+    def distribute(self, batches: tf.data.Dataset) -> tf.data.Dataset:
         """The batches, each shared by all devices."""
         if self._strategy.num_replicas_in_sync == 1:
             return batches
@@ -76,7 +76,7 @@ class Learner:
             self._step = self._traced_step()
 
     @contextmanager
-    def thawed(self) -> Iterator[None]:
+    def unfrozen(self) -> Iterator[None]:
         """For saving: Keras would load a frozen layer without its optimizer's state."""
         self._set_encoder_trainable(True)
         yield
@@ -94,8 +94,8 @@ class Learner:
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """What a checkpoint has to keep beside the network and its optimizer."""
         arrays = {f"random_{i}": np.asarray(v) for i, v in enumerate(self._random_states())}
-        if self.kept is not self._inference:
-            arrays |= {f"kept_{i}": w for i, w in enumerate(self.kept.get_weights())}
+        if self.ema_model is not self._inference:
+            arrays |= {f"kept_{i}": w for i, w in enumerate(self.ema_model.get_weights())}
         return arrays
 
     def restore(self, arrays: dict[str, NDArray[np.generic]]) -> None:
@@ -103,8 +103,10 @@ class Learner:
         for i, variable in enumerate(self._random_states()):
             if f"random_{i}" in arrays:
                 variable.assign(arrays[f"random_{i}"])
-        if self.kept is not self._inference and "kept_0" in arrays:
-            self.kept.set_weights([arrays[f"kept_{i}"] for i in range(len(self.kept.weights))])
+        if self.ema_model is not self._inference and "kept_0" in arrays:
+            self.ema_model.set_weights(
+                [arrays[f"kept_{i}"] for i in range(len(self.ema_model.weights))]
+            )
 
     def _random_states(self) -> list[keras.Variable]:
         weights = {id(weight) for weight in self.network.weights}
@@ -116,7 +118,7 @@ class Learner:
         clip_norm = self._recipe.optimizer.clip_norm
         strides = level_strides(self.network)
         encoder_rate = self._recipe.optimizer.encoder_rate
-        slower = self._encoder_variables() if encoder_rate < 1 else []
+        encoder_variables = self._encoder_variables() if encoder_rate < 1 else []
 
         def learn(
             images: tf.Tensor, masks: tf.Tensor, border: tf.Tensor | None = None
@@ -143,23 +145,23 @@ class Learner:
             return tf.where(tf.math.is_finite(norm), loss, float("nan"))
 
         def step(batch: tuple[tf.Tensor, ...]) -> tf.Tensor:
-            before = [tf.identity(v) for v in slower]
+            before = [tf.identity(v) for v in encoder_variables]
             losses = self._strategy.run(learn, args=batch)
             # Adam's step does not shrink with the gradient, so it is the step that is shortened.
-            for v, old in zip(slower, before, strict=True):
+            for v, old in zip(encoder_variables, before, strict=True):
                 v.assign(old + (v - old) * encoder_rate)
-            if self.kept is not self._inference:
-                self._average()
+            if self.ema_model is not self._inference:
+                self._update_ema()
             return self._strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)
 
         return tf.function(step, reduce_retracing=True)  # type: ignore[no-any-return]
 
-    def _average(self) -> None:
-        """Move the kept weights towards the network's; in the first steps faster, while they are mostly their start."""
+    def _update_ema(self) -> None:
+        """Move the averaged weights towards the network's; in the first steps faster, while they are mostly their start."""
         steps = tf.cast(self.optimizer.iterations, tf.float32)
         decay = tf.minimum(self._recipe.average, (1 + steps) / (10 + steps))
-        for kept, weight in zip(self.kept.weights, self._inference.weights, strict=True):
-            kept.assign(kept * decay + tf.cast(weight, kept.dtype) * (1 - decay))
+        for average, weight in zip(self.ema_model.weights, self._inference.weights, strict=True):
+            average.assign(average * decay + tf.cast(weight, average.dtype) * (1 - decay))
 
 
 def set_seeds(recipe: Recipe) -> None:
@@ -169,29 +171,29 @@ def set_seeds(recipe: Recipe) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def begun_learner(
+def new_trainer(
     recipe: Recipe, channels: int, class_weights: Sequence[float], steps: int
-) -> Learner:
-    """A learner at its first step of `steps`. Raises BackboneWeightsError and RecipeError."""
+) -> Trainer:
+    """A trainer at its first step of `steps`. Raises BackboneWeightsError and RecipeError."""
     strategy = available_strategy()
     with strategy.scope():
         with _Policy(recipe.precision):
             network = build_by_options(len(class_weights), channels, recipe.network)
             if recipe.network.initialise_from is not None:
-                initialise_from(network, load_best(recipe.network.initialise_from))
+                initialize_from(network, load_best(recipe.network.initialise_from))
             if recipe.deep_supervision:
                 network = with_auxiliary_logits(network)
         optimizer = _optimizer(recipe, steps)
         optimizer.build(network.trainable_variables)
         network.compile(optimizer)
         loss = SegmentationLoss(recipe.loss, class_weights)
-        return Learner(network, optimizer, recipe, loss, strategy)
+        return Trainer(network, optimizer, recipe, loss, strategy)
 
 
-def resumed_learner(
+def restore_trainer(
     path: Path, recipe: Recipe, class_weights: Sequence[float], steps: int
-) -> Learner:
-    """A learner as a checkpoint left it."""
+) -> Trainer:
+    """A trainer as a checkpoint left it."""
     strategy = available_strategy()
     with strategy.scope():
         checkpoint = load_checkpoint(path)
@@ -203,9 +205,9 @@ def resumed_learner(
             variable.assign(kept)
         network.compile(optimizer)
         loss = SegmentationLoss(recipe.loss, class_weights)
-        learner = Learner(network, optimizer, recipe, loss, strategy)
-        learner.restore(checkpoint.arrays)
-    return learner
+        trainer = Trainer(network, optimizer, recipe, loss, strategy)
+        trainer.restore(checkpoint.arrays)
+    return trainer
 
 
 def devices() -> list[str]:

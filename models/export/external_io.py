@@ -1,4 +1,4 @@
-"""What a foreign model takes and gives: read off its shapes, and by running it."""
+"""What an external model takes and gives: read off its shapes, and by running it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,19 +8,19 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.export.adopt_options import AdoptOptions, AxisOrder, OutputKind
-from models.export.foreign import AdoptionError, ForeignModel, Form, first_line, prepare
+from models.export.external import AdoptionError, ExternalModel, IOSpec, first_line, prepare
 
 _TRIED_STRIDES = (1, 2, 4, 8, 16, 32, 64)
 _PROBE_SIDE_PIXELS = 64
 _SUM_TOLERANCE = 1e-2  # half precision
 
 
-def find_form(
-    model: ForeignModel,
+def infer_io_spec(
+    model: ExternalModel,
     classes: int,
     options: AdoptOptions,
     images: Sequence[NDArray[np.uint8]] = (),
-) -> Form:
+) -> IOSpec:
     """Find out what the model takes and gives, by its shapes and by running it. Raises AdoptionError."""
     axes, channels = input_axes(model, options)
     batch_size, *rest = model.input_shape
@@ -33,7 +33,7 @@ def find_form(
     if size is not None and options.size not in (None, size):
         raise AdoptionError(f"the model takes {height}×{width} pixels alone; leave --size out")
     _require_scaling(model, options, channels)
-    known = Form(axes, channels, batch_size, size, 1, 1, "logits", "NHWC", 1, ())
+    known = IOSpec(axes, channels, batch_size, size, 1, 1, "logits", "NHWC", 1, ())
     pictures = [image for image in images if image.shape[-1] == channels][:4] or [_noise(channels)]
     stride, sample = _first_run(model, known, options, pictures[0])
     output_axes, output_channels, reduction = _output_axes(sample, classes, axes)
@@ -42,7 +42,7 @@ def find_form(
         *(_run(model, known, options, p, stride).output for p in pictures[1:]),
     ]
     kind = options.output or _output_kind(outputs, output_axes, output_channels)
-    form = Form(
+    io_spec = IOSpec(
         axes,
         channels,
         batch_size,
@@ -54,11 +54,11 @@ def find_form(
         output_channels,
         (),
     )
-    return replace(form, notes=_notes(model, form, options))
+    return replace(io_spec, notes=_notes(model, io_spec, options))
 
 
-def input_axes(model: ForeignModel, options: AdoptOptions) -> tuple[AxisOrder, int]:
-    """The order of the foreign input's axes, and its channels. Raises AdoptionError where they must be said."""
+def input_axes(model: ExternalModel, options: AdoptOptions) -> tuple[AxisOrder, int]:
+    """The order of the external input's axes, and its channels. Raises AdoptionError where they must be said."""
     first, last = model.input_shape[1], model.input_shape[3]
     fits: dict[AxisOrder, int | None] = {"NHWC": last, "NCHW": first}
     if options.axes is not None:
@@ -79,7 +79,7 @@ def input_axes(model: ForeignModel, options: AdoptOptions) -> tuple[AxisOrder, i
     return options.axes, channels
 
 
-def _require_scaling(model: ForeignModel, options: AdoptOptions, channels: int) -> None:
+def _require_scaling(model: ExternalModel, options: AdoptOptions, channels: int) -> None:
     for name, values in (("mean", options.mean), ("std", options.std)):
         if values is not None and len(values) not in (1, channels):
             raise AdoptionError(
@@ -92,23 +92,27 @@ def _require_scaling(model: ForeignModel, options: AdoptOptions, channels: int) 
         )
 
 
-def _notes(model: ForeignModel, form: Form, options: AdoptOptions) -> tuple[str, ...]:
+def _notes(model: ExternalModel, io_spec: IOSpec, options: AdoptOptions) -> tuple[str, ...]:
     """What was found out and what was said, for the user and the model card."""
-    if form.size is None:
-        size = f"any, padded to a multiple of {form.stride}" if form.stride > 1 else "any"
+    if io_spec.size is None:
+        size = f"any, padded to a multiple of {io_spec.stride}" if io_spec.stride > 1 else "any"
     else:
-        size = f"{form.size[0]}×{form.size[1]}; images are resized to it and class scores back, both bilinearly"
-    each = f", each for {form.reduction}×{form.reduction} pixels" if form.reduction > 1 else ""
+        size = f"{io_spec.size[0]}×{io_spec.size[1]}; images are resized to it and class scores back, both bilinearly"
+    each = (
+        f", each for {io_spec.reduction}×{io_spec.reduction} pixels"
+        if io_spec.reduction > 1
+        else ""
+    )
     return (
         f"model: {model.description}",
-        f"input: {form.axes}, {_channels(form.channels)}, {model.input_type.name}",
+        f"input: {io_spec.axes}, {_channels(io_spec.channels)}, {model.input_type.name}",
         f"size: {size}",
-        f"values: {_values_note(model, options, form.channels)}",
-        f"output: {form.output}, {form.output_axes}, {_channels(form.output_channels)}{each}",
+        f"values: {_values_note(model, options, io_spec.channels)}",
+        f"output: {io_spec.output}, {io_spec.output_axes}, {_channels(io_spec.output_channels)}{each}",
     )
 
 
-def _values_note(model: ForeignModel, options: AdoptOptions, channels: int) -> str:
+def _values_note(model: ExternalModel, options: AdoptOptions, channels: int) -> str:
     if options.scaling is None:
         why = "it rescales them itself" if model.rescales_itself else "it takes integers"
         words = [f"0–255, since {why}"]
@@ -134,38 +138,42 @@ class _Run:
 
 
 def _run(
-    model: ForeignModel, form: Form, options: AdoptOptions, image: NDArray[np.uint8], stride: int
+    model: ExternalModel,
+    io_spec: IOSpec,
+    options: AdoptOptions,
+    image: NDArray[np.uint8],
+    stride: int,
 ) -> _Run:
     """Run the model on one image, brought to its size, or to an odd multiple of `stride` on each side."""
-    if form.size is not None:
-        size = form.size
+    if io_spec.size is not None:
+        size = io_spec.size
     else:
         steps = -(-_PROBE_SIDE_PIXELS // stride) | 1
         size = (steps * stride, (steps + 2) * stride)
     pixels = tf.image.resize(tf.constant(image[np.newaxis], tf.float32), size)
-    output = model.run(prepare(pixels, form, options, model.input_type))
+    output = model.run(prepare(pixels, io_spec, options, model.input_type))
     return _Run(size, np.asarray(tf.cast(output, tf.float32)))
 
 
 def _first_run(
-    model: ForeignModel, form: Form, options: AdoptOptions, image: NDArray[np.uint8]
+    model: ExternalModel, io_spec: IOSpec, options: AdoptOptions, image: NDArray[np.uint8]
 ) -> tuple[int, _Run]:
     """The least stride at which the model runs and gives back whole multiples, and its output there."""
     fault = "its output is of another size"
-    for stride in (1,) if form.size else _TRIED_STRIDES:
+    for stride in (1,) if io_spec.size else _TRIED_STRIDES:
         try:
-            run = _run(model, form, options, image, stride)
+            run = _run(model, io_spec, options, image, stride)
         except (ValueError, TypeError, tf.errors.OpError) as error:
             fault = first_line(error)
             continue
-        if form.size or _reduction(run, "NHWC") or _reduction(run, "NCHW"):
+        if io_spec.size or _reduction(run, "NHWC") or _reduction(run, "NCHW"):
             return stride, run
         fault = f"a {run.size[0]}×{run.size[1]} image gave an output of shape {run.output.shape}"
     raise AdoptionError(
         f"the model runs on no size that was tried ({fault}); "
         + (
             "check --axes and --channels"
-            if form.size
+            if io_spec.size
             else "say --size HEIGHT WIDTH if it takes one alone"
         )
     )
