@@ -93,9 +93,12 @@ def train_and_score(
     keras.backend.clear_session()
     keras.utils.set_random_seed(budget.seed)
     network = build()
-    warm_up = budget.steps // 10
+    warmup_steps = budget.steps // 10
     rate = keras.optimizers.schedules.CosineDecay(
-        0.0, budget.steps - warm_up, warmup_target=budget.learning_rate, warmup_steps=warm_up
+        0.0,
+        budget.steps - warmup_steps,
+        warmup_target=budget.learning_rate,
+        warmup_steps=warmup_steps,
     )
     cross_entropy = SegmentationLoss(LossOptions(), street.class_weights)
     network.compile(

@@ -44,7 +44,7 @@ def matrix(networks: dict[str, Row]) -> str:
     rows = [
         [
             f"`{name}`",
-            *(_scores(networks, name, way) for way in UPSAMPLINGS),
+            *(_scores(networks, name, upsampling) for upsampling in UPSAMPLINGS),
             *_size(networks, name),
         ]
         for name in CHOICES
@@ -74,8 +74,8 @@ def segnet_order(networks: dict[str, Row]) -> str:
     """SegNet's table 1 beside ours, in its order of mIoU."""
     head = ["SegNet's table 1", "its mIoU / F1", "ours", "mIoU / F1"]
     rows = [
-        [text, f"{iou} / {f1}", f"`{name} {way}`", _scores(networks, name, way)]
-        for text, iou, f1, name, way in SEGNET_TABLE
+        [text, f"{iou} / {f1}", f"`{name} {upsampling}`", _scores(networks, name, upsampling)]
+        for text, iou, f1, name, upsampling in SEGNET_TABLE
     ]
     return markdown(head, rows)
 
@@ -107,8 +107,8 @@ def tables() -> dict[tuple[Path, str], str]:
     }
 
 
-def _scores(networks: dict[str, Row], name: NetworkName, way: Upsampling) -> str:
-    row = networks.get(f"{name} {way}")
+def _scores(networks: dict[str, Row], name: NetworkName, upsampling: Upsampling) -> str:
+    row = networks.get(f"{name} {upsampling}")
     if row is None:
         return "–"
     return f"{100 * row['val_mean_iou']:.1f} / {100 * row['val_boundary_f1']:.1f}"

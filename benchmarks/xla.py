@@ -45,12 +45,12 @@ def main() -> None:
     began = time.perf_counter()
     class_map = by_xla()
     compiling = time.perf_counter() - began
-    ways: dict[str, Callable[[], object]] = {
+    variants: dict[str, Callable[[], object]] = {
         "plain": lambda: engine.class_map(images),
         "xla": by_xla,
     }
     seconds = alternate(
-        {name: lambda way=way: _seconds(way) for name, way in ways.items()},  # type: ignore[misc]
+        {name: lambda variant=variant: _seconds(variant) for name, variant in variants.items()},  # type: ignore[misc]
         run.rounds(ROUNDS),
         "images",
     )
@@ -66,10 +66,10 @@ def main() -> None:
     )
 
 
-def _seconds(way: Callable[[], object]) -> float:
+def _seconds(variant: Callable[[], object]) -> float:
     began = time.perf_counter()
     for _ in range(RUNS):
-        way()
+        variant()
     return (time.perf_counter() - began) / RUNS
 
 

@@ -223,7 +223,7 @@ def read_vgg16(path: str) -> dict[str, tuple[NDArray[np.float32], NDArray[np.flo
             file.visititems(collect)
     except OSError as error:
         raise BackboneWeightsError(
-            f"{path} is no HDF5 file ({error}); give a weights file of keras.applications.VGG16"
+            f"{path} is not an HDF5 file ({error}); give a weights file of keras.applications.VGG16"
         ) from error
     # Older files name the layers; newer ones number them by kind: conv2d, conv2d_1, …, dense, dense_1, …
     ordered = sorted(groups, key=_kind_and_number)

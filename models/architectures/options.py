@@ -111,7 +111,7 @@ class NetworkOptions(BaseModel):
             description="dropped share of the coarsest features; 0.5 in the papers' fcn and unet",
         ),
     ] = 0.0
-    initialise_from: Annotated[
+    initialize_from: Annotated[
         Path | None, Field(description="the run of the coarser FCN that a finer one starts from")
     ] = None
 
@@ -151,9 +151,9 @@ class NetworkOptions(BaseModel):
             raise ValueError(
                 "the plain encoder has no trained weights; take encoder = 'mobilenet_v2' or no weights"
             )
-        if self.initialise_from is not None and self.name not in COARSER:
+        if self.initialize_from is not None and self.name not in COARSER:
             raise ValueError(
-                f"initialise_from is for {_listed(tuple(COARSER))}, which start from a coarser FCN's run; "
+                f"initialize_from is for {_listed(tuple(COARSER))}, which start from a coarser FCN's run; "
                 f"{self.name} does not"
             )
         return self

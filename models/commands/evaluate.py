@@ -63,7 +63,7 @@ def _window(text: str) -> tuple[int, int]:
     sides = text.split(",")
     if len(sides) != 2 or not all(side.strip().isdecimal() and int(side) for side in sides):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no height and width in pixels, such as 512,512"
+            f"{text!r} is not a height and width in pixels, such as 512,512"
         )
     return int(sides[0]), int(sides[1])
 
@@ -118,7 +118,7 @@ def _dataset(parsed: argparse.Namespace, run: "Run | None") -> "Dataset":
         return data_of_artefact(parsed.model, parsed.data, given_fields(parsed))
     if not (run.folder / BEST).is_file():
         raise RecipeError(
-            f"{run.folder} has no epoch that was scored on val yet; `segtrain train` goes on with it"
+            f"{run.folder} has no epoch that was validated yet; run `segtrain train` again to resume it"
         )
     if parsed.engine != "tensorflow":
         raise RecipeError(f"{parsed.model} is a run; {parsed.engine} scores exported models")

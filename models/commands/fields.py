@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from models.data.options import LayoutOptions, SplitOptions
-from models.training.recipe import Recipe, recipe_of
+from models.training.recipe import Recipe, RecipeError, recipe_of
+from models.training.renamed import RENAMED, with_new_names
 
 
 def add_recipe_flags(
@@ -27,6 +28,9 @@ def add_recipe_flags(
             metavar=name.rsplit(".")[-1].upper(),
             help=f"{field.description or ''}{default}".replace("%", "%%"),
         )
+    for old in RENAMED:
+        if tables is None or old.split(".")[0] in tables:
+            parser.add_argument(f"--{old}", dest=f"recipe.{old}", help=argparse.SUPPRESS)
 
 
 def data_options(
@@ -51,7 +55,7 @@ def recipe_fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[st
 
 
 def given_fields(parsed: argparse.Namespace) -> dict[str, Any]:
-    """The recipe fields that the command line sets, nested as the recipe is."""
+    """The recipe fields that the command line sets, nested as the recipe is. Raises RecipeError."""
     changes: dict[str, Any] = {}
     for name, text in vars(parsed).items():
         if not name.startswith("recipe.") or text is None:
@@ -61,7 +65,10 @@ def given_fields(parsed: argparse.Namespace) -> dict[str, Any]:
         for table in tables:
             place = place.setdefault(table, {})
         place[key] = _toml_value(text)
-    return changes
+    try:
+        return with_new_names(changes, "command line")
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
 
 
 def _toml_value(text: str) -> Any:

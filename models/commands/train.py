@@ -1,4 +1,4 @@
-"""`segtrain train`: train by a recipe; the same command again goes on where it stopped."""
+"""`segtrain train`: train by a recipe; the same command again resumes."""
 
 import argparse
 import contextlib
@@ -19,7 +19,7 @@ def add_command(commands: Commands) -> None:
     train = commands.add_parser("train", help="train by a recipe; the same command again resumes")
     train.set_defaults(
         run_command=_train,
-        when_stopped="the same command goes on where it stopped",
+        when_stopped="run the same command again to resume",
     )
     train.add_argument(
         "recipe",
@@ -40,10 +40,13 @@ def add_command(commands: Commands) -> None:
         help="the same as --split.fraction, as segtrain check has it",
     )
     train.add_argument(
-        "--initialise-from",
-        dest="recipe.network.initialise_from",
+        "--initialize-from",
+        dest="recipe.network.initialize_from",
         metavar="RUN",
         help="the run of the coarser FCN that fcn16s or fcn8s starts from",
+    )
+    train.add_argument(
+        "--initialise-from", dest="recipe.network.initialise_from", help=argparse.SUPPRESS
     )
     add_recipe_flags(
         train.add_argument_group("recipe", "every field of the recipe can be set here too")
@@ -84,7 +87,7 @@ def _recipe_for_data(
 
     folder = parsed.run or Path("runs") / str(changes.get("name", run_name(parsed.recipe)))
     if is_run(folder) and Run.open(folder).state.has_checkpoint:
-        print(f"{folder} has begun; going on with its recipe")
+        print(f"{folder} is a run already; resuming it with its recipe")
         return read_recipe(folder / RECIPE, changes), []
     minutes = MINUTES if parsed.minutes is None else parsed.minutes
     recipe, choices = choose_recipe(parsed.recipe, minutes, changes, _trained())

@@ -34,7 +34,7 @@ OPENVINO_OUTPUTS: Final = ("class_map", "probabilities")
 
 
 class ContractError(Exception):
-    """The folder is no artefact, or not the one its contract describes. The text says which file, and what to do."""
+    """The folder is not an artefact, or not the one its contract describes. The text says which file, and what to do."""
 
 
 class _Frozen(BaseModel):

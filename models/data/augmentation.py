@@ -96,7 +96,7 @@ class Augmentation:
             angle = rng.uniform(-1, 1) * math.radians(options.rotation)
             sine, cosine = tf.sin(angle), tf.cos(angle)
             matrix = tf.stack([tf.stack([cosine, -sine]), tf.stack([sine, cosine])])
-        if options.quarter_turns:
+        if options.rot90:
             quarter = tf.constant([[0.0, -1.0], [1.0, 0.0]])
             powers = tf.stack([tf.eye(2), quarter, -tf.eye(2), -quarter])
             matrix = tf.gather(powers, rng.integer(4)) @ matrix
@@ -109,7 +109,7 @@ class Augmentation:
     def _reflect(self, coordinates: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The places inside the image that show what lies beyond it, and which (h, w) of them stay empty."""
         size = tf.cast(size, tf.float32)
-        if self._options.outside == "void":
+        if self._options.fill_mode == "ignore":
             outside = tf.reduce_any((coordinates < -0.5) | (coordinates >= size - 0.5), axis=-1)
         else:
             outside = tf.zeros(self._options.crop, tf.bool)

@@ -97,7 +97,7 @@ def _repair_section(examination: Examination, repair: Repair | None) -> Iterator
         return
     rows = _repair_rows(repair)
     yield Section(
-        "What can be mended",
+        "What can be fixed",
         [
             Text(
                 "This mapping was read off the masks. It is written into a new folder, never in place:"
@@ -173,7 +173,7 @@ def _share(examination: Examination, split: str, class_id: int) -> str:
 
 
 def _needs_repair(examination: Examination, repair: Repair | None) -> bool:
-    """Whether a mapping would mend something."""
+    """Whether a mapping would fix something."""
     kinds = {issue.kind for issue in examination.errors}
     return repair is not None and bool(
         kinds & {"classes", "0/255 mask", "ids in RGB", "lossy mask"}

@@ -325,7 +325,7 @@ def _value_faults(sample: Sample, ids: NDArray[np.uint8], class_list: ClassList)
             "error",
             "stray value",
             f"{sample.mask.path} holds the value{'s' if stray[1:] else ''} {held}, where classes.json has no such class "
-            f"(ids 0 to {classes - 1}, {_ignored(class_list)}); add the class, set ignore, or mend the mask",
+            f"(ids 0 to {classes - 1}, {_ignored(class_list)}); add the class, set ignore, or fix the mask",
         )
 
 

@@ -57,7 +57,7 @@ class Palette:
             most = int(counts.argmax())
             raise UnknownColorError(
                 f"{path} holds {len(values)} colours of no class in {unknown.size} pixels, most of them "
-                f"#{values[most]:06x} ({counts[most]} pixels); add the colour to a class, or mend the mask"
+                f"#{values[most]:06x} ({counts[most]} pixels); add the colour to a class, or fix the mask"
             )
         ids: NDArray[np.uint8] = np.array(self.ids, np.uint8)[place]
         return ids

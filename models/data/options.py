@@ -25,15 +25,15 @@ class AugmentationOptions(BaseModel):
     ] = (1.0, 1.0)
     flip: Annotated[bool, Field(description="mirror left and right")] = True
     vertical_flip: Annotated[bool, Field(description="mirror up and down")] = False
-    quarter_turns: Annotated[bool, Field(description="turn by 0, 90, 180 or 270 degrees")] = False
+    rot90: Annotated[bool, Field(description="turn by 0, 90, 180 or 270 degrees")] = False
     rotation: Annotated[float, Field(ge=0, le=180, description="largest turn in degrees")] = 0.0
     elastic: Annotated[
         float, Field(ge=0, le=100, description="deviation of a 3×3 grid's shifts, in pixels")
     ] = 0.0
-    outside: Annotated[
-        Literal["mirror", "void"],
-        Field(description="beyond the picture: its mirror image, or gray that teaches nothing"),
-    ] = "mirror"
+    fill_mode: Annotated[
+        Literal["reflect", "ignore"],
+        Field(description="beyond the picture: its mirror image, or gray that is ignored"),
+    ] = "reflect"
     brightness: Annotated[Fraction, Field(description="largest shift, of the range 0–255")] = 0.0
     contrast: Annotated[Fraction, Field(description="largest change of contrast")] = 0.0
     saturation: Annotated[Fraction, Field(description="largest change of saturation")] = 0.0
@@ -83,7 +83,7 @@ class SplitOptions(BaseModel):
                 re.compile(self.group)
             except re.error as error:
                 raise ValueError(
-                    f"group {self.group!r} is no regular expression: {error}"
+                    f"group {self.group!r} is not a regular expression: {error}"
                 ) from None
         return self
 

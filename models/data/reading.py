@@ -56,7 +56,7 @@ def scan_dataset(
     """
     folder = folder.expanduser()
     if not folder.is_dir():
-        raise DatasetError(f"{folder} is no folder; give the folder of the data set")
+        raise DatasetError(f"{folder} is not a folder; give the folder of the data set")
     name, found = _detected(folder, layout)
     splits = split_samples(found.samples, folder, split)
     issues = (*found.issues, *groups_in_two_splits(splits))

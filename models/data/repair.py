@@ -1,4 +1,4 @@
-"""The mapping that mends a data set's masks, and the clean copy it gives. Never in place.
+"""The mapping that repairs a data set's masks, and the clean copy it gives. Never in place.
 
 <folder>/images/<split>/  masks/<split>/ (PNG of class ids)  classes.json
 """
@@ -50,7 +50,7 @@ class Repair:
         return [(text, class_id, names.get(class_id, "ignored")) for text, class_id in seen]
 
     def ids(self, mask: FileMask) -> NDArray[np.uint8]:
-        """The class ids uint8 (H, W) of a mask file, mended where it needs it. Raises DatasetError."""
+        """The class ids uint8 (H, W) of a mask file, repaired where it needs it. Raises DatasetError."""
         if mask.is_lossy and self.values == _BLACK_AND_WHITE:
             cut = mask.read_black_and_white()
             if cut is not None:
@@ -63,8 +63,8 @@ class Repair:
             if self.values.keys() >= set(held):
                 table = np.zeros(256, np.uint8)
                 table[list(self.values)] = list(self.values.values())
-                mended: NDArray[np.uint8] = table[raw.pixels]
-                return mended
+                repaired: NDArray[np.uint8] = table[raw.pixels]
+                return repaired
         return mask.ids(raw)
 
     def _ids_of_colors(self, mask: FileMask, raw: RawMask) -> NDArray[np.uint8]:
@@ -133,7 +133,7 @@ def _color_repair(name: str, colors: Sequence[int]) -> Repair | None:
 
 
 def write_repaired(examination: Examination, repair: Repair, target: Path) -> tuple[int, list[str]]:
-    """Write the mended data set as a new folder: the number of images written, and what was left out and why.
+    """Write the repaired data set as a new folder: the number of images written, and what was left out and why.
 
     Images are copied as they are, those turned by EXIF written upright as PNG. A picture that several splits hold
     stays in the last of them. The folder appears by one rename. Raises DatasetError where it is there already.
@@ -157,7 +157,7 @@ def write_repaired(examination: Examination, repair: Repair, target: Path) -> tu
         if len(left_out) == len(tasks):
             reasons = left_out or [issue.text for issue in examination.issues]
             raise DatasetError(
-                f"nothing could be mended, so {target} was not written: {reasons[0]}"
+                f"nothing could be repaired, so {target} was not written: {reasons[0]}"
             )
         beside.rename(target)
     finally:

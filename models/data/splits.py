@@ -23,7 +23,7 @@ def assign_groups(samples: Sequence[Sample], folder: Path, pattern: str | None) 
     if all(sample.group is None for sample in found):
         raise DatasetError(
             f"the group pattern {pattern!r} matches no image, such as {_name(samples[0], folder)}; "
-            "mend it (--group of check, split.group of a recipe)"
+            "fix it (--group of check, split.group of a recipe)"
         )
     return found
 

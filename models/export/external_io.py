@@ -67,7 +67,7 @@ def input_axes(model: ExternalModel, options: AdoptOptions) -> tuple[AxisOrder, 
         sure = [axes for axes, size in fits.items() if size in (1, 3)]
         if len(sure) != 1:
             raise AdoptionError(
-                f"the model's input has the shape {model.input_shape}, which does not tell where the channels are; "
+                f"the model's input has the shape {model.input_shape}, which does not say where the channels are; "
                 "say --axes NHWC or NCHW" + ("" if sure else ", and --channels 1 or 3")
             )
         return sure[0], fits[sure[0]] or 0
@@ -87,7 +87,7 @@ def _require_scaling(model: ExternalModel, options: AdoptOptions, channels: int)
             )
     if options.scaling is None and not (model.rescales_itself or model.input_type.is_integer):
         raise AdoptionError(
-            "nothing in the file tells what range of pixel values it was trained on; say --scaling 0..1, -1..1 or none "
+            "nothing in the file says what range of pixel values it was trained on; say --scaling 0..1, -1..1 or none "
             "(and --mean, --std where it was trained with them)"
         )
 
@@ -224,7 +224,7 @@ def _output_kind(
     if all(float(np.abs(s - 1).max()) < _SUM_TOLERANCE for s in sums):
         return "probabilities"
     raise AdoptionError(
-        "its outputs lie between 0 and 1 and do not add up to 1; say --output sigmoid where each class is for itself, or "
+        "its outputs lie between 0 and 1 and do not add up to 1; set --output sigmoid where each class is for itself, or "
         "--output logits"
     )
 

@@ -110,7 +110,7 @@ def _kept_layers(model: "openvino.Model", patterns: Sequence[str]) -> tuple[str,
             found = {name for name in names if re.search(pattern, name)}
         except re.error as error:
             raise ExportError(
-                f"--keep-float {pattern!r} is no regular expression: {error}"
+                f"--keep-float {pattern!r} is not a regular expression: {error}"
             ) from None
         if not found:
             raise ExportError(

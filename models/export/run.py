@@ -22,11 +22,11 @@ def export_run(
     Raises ExportError, DatasetError and RecipeError.
     """
     if not is_run(folder):
-        raise ExportError(f"{folder} is no run folder; `segtrain train` makes one")
+        raise ExportError(f"{folder} is not a run folder; `segtrain train` makes one")
     run = Run.open(folder)
     if not (folder / BEST).exists():
         raise ExportError(
-            f"{folder} has no epoch that was scored on val yet; `segtrain train` goes on with it"
+            f"{folder} has no epoch that was validated yet; run `segtrain train` again to resume it"
         )
     state, recipe = run.state, run.recipe
     dataset = read_dataset(recipe.data, recipe.split, recipe.layout)
@@ -89,7 +89,7 @@ def _architecture(recipe: Recipe) -> str:
 
 
 def _start(recipe: Recipe) -> str:
-    weights, coarser = recipe.network.weights, recipe.network.initialise_from
+    weights, coarser = recipe.network.weights, recipe.network.initialize_from
     if coarser is not None:
         return f"The weights started from those of the run {coarser.name}."
     if weights is None:
@@ -114,8 +114,8 @@ def _how(recipe: Recipe) -> str:
     if recipe.loss.border_weight:
         parts.append(f"U-Net border weights of {recipe.loss.border_weight:g}")
     parts.append(
-        f"the running average of the weights, decay {recipe.average:g}"
-        if recipe.average
+        f"the running average of the weights, decay {recipe.ema_decay:g}"
+        if recipe.ema_decay
         else "the weights of one epoch, not averaged"
     )
     parts.append(f"arithmetic in {recipe.precision}, kept in float32")
@@ -145,6 +145,6 @@ def _recipe_text(recipe: Recipe) -> str:
         document["network"]["weights"] = _short(recipe.network.weights)
     if recipe.layout.palette is not None:
         document["layout"]["palette"] = recipe.layout.palette.name
-    if recipe.network.initialise_from is not None:
-        document["network"]["initialise_from"] = recipe.network.initialise_from.name
+    if recipe.network.initialize_from is not None:
+        document["network"]["initialize_from"] = recipe.network.initialize_from.name
     return tomli_w.dumps(document)

@@ -1,4 +1,4 @@
-"""One file that a training goes on from: a `.keras` file with what Keras does not keep in it.
+"""One file that a training resumes from: a `.keras` file with what Keras does not keep in it.
 
 The run's state, the averaged weights and the states of random layers are further members of the zip that a `.keras` file is,
 so that they belong to these very weights whenever the process is killed: the file is written beside and renamed.
@@ -71,7 +71,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Load what a training goes on from."""
+    """Load what a training resumes from."""
     network = keras.models.load_model(path, custom_objects=OBJECTS_OF_FILES)
     with zipfile.ZipFile(path) as archive:
         if _ARRAYS not in archive.namelist():  # written by release 0.1

@@ -233,7 +233,7 @@ def _views(found: Fingerprint, given: Mapping[str, Any]) -> list[Choice]:
         turning, difference = False, "by augmentation.vertical_flip, the images have an up"
     hint = "; say false where the images have an up" if turning else ""
     choices.append(Choice("augmentation.vertical_flip", turning, difference + hint))
-    choices.append(Choice("augmentation.quarter_turns", turning, difference))
+    choices.append(Choice("augmentation.rot90", turning, difference))
     if turning and found.images < FEW_IMAGES:
         reason = f"no up or down, and only {found.images} images"
         choices += [
@@ -321,7 +321,7 @@ def _epochs(
         return int(given.get("epochs", within))
 
     every = math.ceil(scoring / learning / MAX_VALIDATION_SHARE)
-    every = int(given.get("score_every", min(every, max(epochs_within(1) // MIN_VALIDATIONS, 1))))
+    every = int(given.get("eval_every", min(every, max(epochs_within(1) // MIN_VALIDATIONS, 1))))
     epochs = epochs_within(every)
     seconds = learning + scoring / every
     steps = epochs * order.steps_per_epoch
@@ -332,13 +332,13 @@ def _epochs(
             f"{step:.2f} s a step were measured, {seconds:.0f} s an epoch; {minutes:g} minutes were asked for",
         ),
         Choice(
-            "score_every",
+            "eval_every",
             every,
-            f"a look at val takes about {scoring:.0f} s, the steps of an epoch {learning:.0f} s",
+            f"a validation takes about {scoring:.0f} s, the steps of an epoch {learning:.0f} s",
         ),
-        Choice("optimizer.warm_up_steps", min(100, steps // 10), f"{steps} steps in all"),
+        Choice("optimizer.warmup_steps", min(100, steps // 10), f"{steps} steps in all"),
         Choice(
-            "average",
+            "ema_decay",
             0.99 if steps >= 500 else 0.9,
             "averaged weights are steadier; over about a hundred steps, or ten of a short training",
         ),

@@ -53,12 +53,12 @@ class OptimizerOptions(BaseModel):
         Field(description="AdamW (Loshchilov and Hutter 2019) or SGD with Nesterov momentum"),
     ] = "adamw"
     learning_rate: Annotated[float, Field(gt=0, description="the highest learning rate")] = 1e-3
-    encoder_rate: Annotated[
+    encoder_lr_multiplier: Annotated[
         float,
         Field(
             gt=0,
             le=1,
-            description="the encoder's share of the learning rate; fc6 and fc7 have all of it",
+            description="the encoder's learning rate is this share of it; fc6 and fc7 have all of it",
         ),
     ] = 1.0
     momentum: Annotated[float, Field(ge=0, lt=1, description="of SGD")] = 0.9
@@ -68,7 +68,9 @@ class OptimizerOptions(BaseModel):
     decay: Annotated[Decay, Field(description="how the learning rate falls after warm-up")] = (
         "cosine"
     )
-    warm_up_steps: Annotated[int, Field(ge=0, description="steps to the highest rate")] = 100
+    warmup_steps: Annotated[
+        int, Field(ge=0, description="steps of linear warm-up to the highest rate")
+    ] = 100
     clip_norm: Annotated[
         float, Field(ge=0, description="longest gradient, by its global norm; 0 clips nothing")
     ] = 0.0

@@ -11,6 +11,7 @@ from models.architectures.options import NetworkOptions
 from models.contract import Name
 from models.data.options import AugmentationOptions, LayoutOptions, SplitOptions
 from models.training.options import ClassWeighting, LossOptions, OptimizerOptions, Precision
+from models.training.renamed import with_new_names
 
 
 class RecipeError(Exception):
@@ -34,13 +35,17 @@ class Recipe(BaseModel):
     precision: Annotated[
         Precision, Field(description="of the arithmetic; weights and artefact stay float32")
     ] = "float32"
-    average: Annotated[
+    ema_decay: Annotated[
         float,
-        Field(ge=0, lt=1, description="decay of the weights' running average, kept and scored"),
+        Field(
+            ge=0,
+            lt=1,
+            description="decay of the weights' exponential moving average, which is scored and exported; 0: none",
+        ),
     ] = 0.0
-    score_every: Annotated[
+    eval_every: Annotated[
         int,
-        Field(ge=1, description="epochs from one look at val to the next; the last epoch has one"),
+        Field(ge=1, description="epochs from one validation to the next; the last epoch has one"),
     ] = 1
     frozen_encoder_epochs: Annotated[
         int, Field(ge=0, description="first epochs in which the encoder does not learn")
@@ -74,8 +79,8 @@ def read_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not TOML: {error}") from error
     try:
-        return recipe_of(document, changes or {})
-    except RecipeError as error:
+        return recipe_of(with_new_names(document, str(path)), changes or {})
+    except (RecipeError, ValueError) as error:
         raise RecipeError(f"{path}: {error}") from error
 
 

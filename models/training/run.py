@@ -1,4 +1,4 @@
-"""A run folder: what a training writes, and what it goes on from.
+"""A run folder: what a training writes, and what it resumes from.
 
     recipe.toml  metrics.csv  tensorboard/  last.keras  best.keras  state.json  report.html  report.json  scores/<split>.json
 
@@ -67,7 +67,7 @@ class Run:
 
     @classmethod
     def begin(cls, folder: Path, recipe: Recipe, notes: Sequence[str] = ()) -> Self:
-        """Make the folder, or go on with the one that is there. Raises RecipeError where its recipe is another.
+        """Make the folder, or resume the one that is there. Raises RecipeError where its recipe is another.
 
         `notes` become comments above the recipe that is written.
         """
@@ -107,7 +107,7 @@ class Run:
     def save_last(
         self, network: keras.Model, state: RunState, arrays: dict[str, NDArray[np.generic]]
     ) -> None:
-        """Keep what the run goes on from."""
+        """Keep what the run resumes from."""
         document = asdict(state)
         save_checkpoint(self.folder / LAST, network, document, arrays)
         _replace(self.folder / STATE, json.dumps(document, indent=2) + "\n")
@@ -161,7 +161,7 @@ def load_best(folder: Path) -> keras.Model:
     """Load a run's best network, for another training to start from. Raises RecipeError."""
     if not (folder / BEST).is_file():
         raise RecipeError(
-            f"{folder} is no run with a scored epoch to start from; `segtrain train` makes one"
+            f"{folder} is not a run with a validated epoch to start from; `segtrain train` makes one"
         )
     return load_network(folder / BEST)
 

@@ -1,7 +1,7 @@
 """Learning rates over the steps of a training."""
 
 import math
-from typing import Any
+from typing import Any, Self
 
 import keras
 import tensorflow as tf
@@ -16,29 +16,35 @@ class WarmUpDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ign
     DeepLab, section 4.1).
     """
 
-    def __init__(self, peak: float, steps: int, warm_up_steps: int, decay: Decay) -> None:
+    def __init__(self, peak: float, steps: int, warmup_steps: int, decay: Decay) -> None:
         self.peak = peak
         self.steps = steps
-        self.warm_up_steps = warm_up_steps
+        self.warmup_steps = warmup_steps
         self.decay = decay
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         step = tf.cast(step, tf.float32)
-        warm_up = tf.minimum((step + 1) / max(self.warm_up_steps, 1), 1.0)
-        span = max(self.steps - self.warm_up_steps, 1)
-        done = tf.clip_by_value((step - self.warm_up_steps) / span, 0.0, 1.0)
+        warmup = tf.minimum((step + 1) / max(self.warmup_steps, 1), 1.0)
+        span = max(self.steps - self.warmup_steps, 1)
+        done = tf.clip_by_value((step - self.warmup_steps) / span, 0.0, 1.0)
         if self.decay == "cosine":
             left = 0.5 * (1 + tf.cos(math.pi * done))
         elif self.decay == "poly":
             left = (1 - done) ** 0.9
         else:
             left = tf.ones_like(done)
-        return self.peak * warm_up * left
+        return self.peak * warmup * left
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        if "warm_up_steps" in config:  # a file of release 0.1
+            config = {key.replace("warm_up", "warmup"): value for key, value in config.items()}
+        return cls(**config)
 
     def get_config(self) -> dict[str, Any]:
         return {
             "peak": self.peak,
             "steps": self.steps,
-            "warm_up_steps": self.warm_up_steps,
+            "warmup_steps": self.warmup_steps,
             "decay": self.decay,
         }

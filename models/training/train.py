@@ -30,11 +30,11 @@ from models.training.trainer import Trainer, devices, new_trainer, restore_train
 
 
 class TrainingError(Exception):
-    """The training cannot go on. The text says why, and what to do."""
+    """The training cannot continue. The text says why, and what to do."""
 
 
 def train(recipe: Recipe, folder: Path, notes: Sequence[str] = ()) -> RunState:
-    """Train by the recipe into a run folder, going on where that folder's run stopped, at the very step.
+    """Train by the recipe into a run folder, resuming that folder's run, where it has one, at the very step.
 
     `notes` are kept as comments above the run's recipe.
     The network of the epoch with the highest val mIoU is kept beside the last. Raises DatasetError, RecipeError,
@@ -162,7 +162,7 @@ class TrainingLoop:
         return [samples[index] for index in self._order.batch(step)]
 
     def _is_validation_epoch(self, epoch: int) -> bool:
-        return epoch % self._recipe.score_every == 0 or epoch == self._recipe.epochs
+        return epoch % self._recipe.eval_every == 0 or epoch == self._recipe.epochs
 
     def _validate(self, state: RunState) -> RunState:
         """The epoch's end: scores on val, a row of metrics, the best network."""
@@ -228,7 +228,7 @@ def _next_epoch(state: RunState) -> RunState:
 
 
 def _is_finished(recipe: Recipe, state: RunState) -> bool:
-    scored = state.epochs_done - state.epochs_done % recipe.score_every
+    scored = state.epochs_done - state.epochs_done % recipe.eval_every
     waited = scored - state.best_epoch
     return state.epochs_done >= recipe.epochs or 0 < recipe.patience <= waited
 

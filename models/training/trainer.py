@@ -53,7 +53,7 @@ class Trainer:
             if len(network.outputs) > 1
             else network
         )
-        twin = recipe.average > 0 or recipe.precision != "float32"
+        twin = recipe.ema_decay > 0 or recipe.precision != "float32"
         self.ema_model = _in_float32(self._inference) if twin else self._inference
         self._frozen = False
         self._step = self._traced_step()
@@ -117,8 +117,8 @@ class Trainer:
         variables = self.network.trainable_variables
         clip_norm = self._recipe.optimizer.clip_norm
         strides = level_strides(self.network)
-        encoder_rate = self._recipe.optimizer.encoder_rate
-        encoder_variables = self._encoder_variables() if encoder_rate < 1 else []
+        encoder_lr_multiplier = self._recipe.optimizer.encoder_lr_multiplier
+        encoder_variables = self._encoder_variables() if encoder_lr_multiplier < 1 else []
 
         def learn(
             images: tf.Tensor, masks: tf.Tensor, border: tf.Tensor | None = None
@@ -149,7 +149,7 @@ class Trainer:
             losses = self._strategy.run(learn, args=batch)
             # Adam's step does not shrink with the gradient, so it is the step that is shortened.
             for v, old in zip(encoder_variables, before, strict=True):
-                v.assign(old + (v - old) * encoder_rate)
+                v.assign(old + (v - old) * encoder_lr_multiplier)
             if self.ema_model is not self._inference:
                 self._update_ema()
             return self._strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)
@@ -159,7 +159,7 @@ class Trainer:
     def _update_ema(self) -> None:
         """Move the averaged weights towards the network's; in the first steps faster, while they are mostly their start."""
         steps = tf.cast(self.optimizer.iterations, tf.float32)
-        decay = tf.minimum(self._recipe.average, (1 + steps) / (10 + steps))
+        decay = tf.minimum(self._recipe.ema_decay, (1 + steps) / (10 + steps))
         for average, weight in zip(self.ema_model.weights, self._inference.weights, strict=True):
             average.assign(average * decay + tf.cast(weight, average.dtype) * (1 - decay))
 
@@ -179,8 +179,8 @@ def new_trainer(
     with strategy.scope():
         with _Policy(recipe.precision):
             network = build_by_options(len(class_weights), channels, recipe.network)
-            if recipe.network.initialise_from is not None:
-                initialize_from(network, load_best(recipe.network.initialise_from))
+            if recipe.network.initialize_from is not None:
+                initialize_from(network, load_best(recipe.network.initialize_from))
             if recipe.deep_supervision:
                 network = with_auxiliary_logits(network)
         optimizer = _optimizer(recipe, steps)
@@ -244,7 +244,7 @@ def _mirrored(names: tuple[str, ...]) -> tf.distribute.Strategy:
 
 def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     options = recipe.optimizer
-    rate = WarmUpDecay(options.learning_rate, steps, options.warm_up_steps, options.decay)
+    rate = WarmUpDecay(options.learning_rate, steps, options.warmup_steps, options.decay)
     if options.name == "sgd":
         optimizer = keras.optimizers.SGD(
             rate, momentum=options.momentum, nesterov=True, weight_decay=options.weight_decay

@@ -78,7 +78,7 @@ def recipe_file(tmp_path_factory: pytest.TempPathFactory, dataset_folder: Path) 
         data = "{dataset_folder}"
         epochs = 2
         batch_size = 2
-        average = 0.5
+        ema_decay = 0.5
         class_weights = "inverse_log"
         [network]
         name = "unet"
@@ -91,7 +91,7 @@ def recipe_file(tmp_path_factory: pytest.TempPathFactory, dataset_folder: Path) 
         brightness = 0.1
         [optimizer]
         learning_rate = 3e-3
-        warm_up_steps = 2
+        warmup_steps = 2
         """
     )
     return path

@@ -1,4 +1,4 @@
-"""A training as its user sees it: train, stop, go on, evaluate, export."""
+"""A training as its user sees it: train, stop, resume, evaluate, export."""
 
 import csv
 import json
@@ -182,32 +182,32 @@ def test_a_report_that_a_killed_run_left_out_is_made_by_the_same_command(
     assert "<h2>Training</h2>" in (folder / "report.html").read_text()
 
 
-@pytest.mark.parametrize("score_every", [1, 2])
+@pytest.mark.parametrize("eval_every", [1, 2])
 def test_patience_ends_a_run_that_gets_no_better(
-    recipe_file: Path, tmp_path: Path, score_every: int
+    recipe_file: Path, tmp_path: Path, eval_every: int
 ) -> None:
     """At a rate that changes nothing, the second look at val shows nothing better than the first."""
     folder = tmp_path / "patient"
     command = ["train", str(recipe_file), "--run", str(folder), "--epochs", "9", "--patience", "1"]
-    command += ["--score_every", str(score_every)]
+    command += ["--eval_every", str(eval_every)]
     still = [
         "--optimizer.learning_rate",
         "1e-20",
         "--optimizer.weight_decay",
         "0",
-        "--average",
+        "--ema_decay",
         "0.9",
     ]
     assert main([*command, *still]) == 0
     state = Run.open(folder).state
-    assert state.epochs_done == state.best_epoch + score_every < 9
+    assert state.epochs_done == state.best_epoch + eval_every < 9
 
 
 def test_val_is_scored_at_the_epochs_asked_for_and_at_the_last(
     recipe_file: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    options = ["--epochs", "5", "--score_every", "2"]
+    options = ["--epochs", "5", "--eval_every", "2"]
     assert main(["train", str(recipe_file), "--run", str(folder), *options]) == 0
     assert [int(row["epoch"]) for row in rows(folder)] == [2, 4, 5]
     state = Run.open(folder).state
@@ -282,10 +282,10 @@ def test_a_finer_fcn_starts_from_the_run_of_a_coarser_one(
 
     monkeypatch.setattr(Trainer, "step", watched)
     fine = [*command, "--network.name", "fcn16s", "--run", str(finer)]
-    assert main([*fine, "--initialise-from", str(coarser)]) == 0
+    assert main([*fine, "--initialize-from", str(coarser)]) == 0
     assert equal(starts[0], load_network(coarser / BEST).get_layer("fc6").get_weights())
     assert not equal(starts[0], starts[-1])
-    assert Run.open(finer).recipe.network.initialise_from == coarser
+    assert Run.open(finer).recipe.network.initialize_from == coarser
 
 
 def test_a_finer_fcn_does_not_start_from_what_is_no_run(
@@ -293,8 +293,8 @@ def test_a_finer_fcn_does_not_start_from_what_is_no_run(
 ) -> None:
     network = ["--network.encoder", "vgg16", "--network.width", "1", "--network.name", "fcn16s"]
     command = ["train", str(recipe_file), "--run", str(tmp_path / "run"), *network]
-    assert main([*command, "--initialise-from", str(tmp_path)]) == 1
-    assert "is no run with a scored epoch to start from" in capsys.readouterr().err
+    assert main([*command, "--initialize-from", str(tmp_path)]) == 1
+    assert "is not a run with a validated epoch to start from" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -620,7 +620,7 @@ def test_a_folder_of_data_is_trained_by_a_recipe_that_is_chosen_for_it(
     assert "s a step were measured" in said
     assert "# class_weights = " in (folder / "recipe.toml").read_text()
     assert main(command) == 0
-    assert "going on with its recipe" in capsys.readouterr().out
+    assert "resuming it with its recipe" in capsys.readouterr().out
 
 
 def test_without_weights_the_chosen_recipe_starts_from_the_bundled_nuclei(
@@ -633,8 +633,8 @@ def test_without_weights_the_chosen_recipe_starts_from_the_bundled_nuclei(
     store = tmp_path / "zoo"
     shutil.copytree(DEFAULT_STORE / "nuclei" / "1", store / "nuclei" / "1")
     shutil.copytree(store / "nuclei" / "1", store / "nuclei" / "2")
-    foreign = store / "nuclei" / "2" / "assets.extra" / "contract.json"
-    foreign.write_text(foreign.read_text().replace("dsb2018", "mine"))
+    theirs = store / "nuclei" / "2" / "assets.extra" / "contract.json"
+    theirs.write_text(theirs.read_text().replace("dsb2018", "mine"))
     monkeypatch.setattr("models.commands.train.DEFAULT_STORE", store)
     folder = tmp_path / "run"
     command = ["train", str(dataset_folder), "--run", str(folder), "--epochs", "1"]
@@ -682,4 +682,4 @@ def test_a_folder_that_is_no_run_cannot_be_exported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["export", str(tmp_path)]) == 1
-    assert "is no run folder" in capsys.readouterr().err
+    assert "is not a run folder" in capsys.readouterr().err

@@ -96,5 +96,5 @@ def _entry(line: str, path: Path) -> tuple[str, tuple[int, int, int]] | None:
         return None
     red, green, blue = (int(number) for number in numbers)
     if max(red, green, blue) > 255:
-        raise DatasetError(f"{path}: {text!r} is no colour; its numbers go from 0 to 255")
+        raise DatasetError(f"{path}: {text!r} is not a colour; its numbers go from 0 to 255")
     return name, (red, green, blue)

@@ -65,7 +65,7 @@ class CocoMask:
                 ids[coco_mask.decode(code).astype(bool)] = region.class_id
         except (TypeError, ValueError, KeyError, IndexError) as error:
             raise DatasetError(
-                f"{self.path}: a segmentation of {self.image_name} is no polygon or run length of its "
+                f"{self.path}: a segmentation of {self.image_name} is not a polygon or run length of its "
                 f"{self.width}×{self.height} pixels ({error}); export the annotations again"
             ) from error
         return ids
@@ -139,7 +139,7 @@ def _document(path: Path, faults: list[Issue]) -> _Document | None:
         return None
     for part in parts:
         if not isinstance(document[part], list):
-            faults.append(Issue("error", _FAULTY, f"{path}: {part} is no list; export it again"))
+            faults.append(Issue("error", _FAULTY, f"{path}: {part} is not a list; export it again"))
             return None
     categories = {}
     for index, entry in enumerate(document["categories"]):
@@ -244,7 +244,7 @@ def _segmentation(annotation: dict[str, Any]) -> Any:
         return [polygon for polygon in segmentation if len(polygon) >= 6]
     if segmentation is None or isinstance(segmentation, dict):
         return segmentation
-    raise TypeError("its segmentation is no polygon or run length")
+    raise TypeError("its segmentation is not a polygon or run length")
 
 
 def _region(

@@ -209,7 +209,7 @@ def _add_document(found: ParsedLayout, folder: Path, path: Path, document: dict[
     try:
         size = _stated_size(document)
     except ENTRY_FAULTS as error:
-        faults.append(f"{path}: imageWidth and imageHeight are no size ({error}); save it again")
+        faults.append(f"{path}: imageWidth and imageHeight are not a size ({error}); save it again")
     for text in faults:
         found.error("faulty shapes", text)
     if not faults:

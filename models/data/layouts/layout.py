@@ -44,9 +44,9 @@ LayoutParser: TypeAlias = Callable[[Path, LayoutOptions], ParsedLayout | None]
 
 
 def json_object(value: Any) -> dict[str, Any]:
-    """An entry of an annotation file. Raises TypeError where it is no JSON object."""
+    """An entry of an annotation file. Raises TypeError where it is not a JSON object."""
     if not isinstance(value, dict):
-        raise TypeError("it is no JSON object")
+        raise TypeError("it is not a JSON object")
     return value
 
 

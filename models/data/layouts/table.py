@@ -67,7 +67,7 @@ def _rows(path: Path, delimiter: str) -> Iterator[dict[str, str | None]]:
         ) from error
     except csv.Error as error:
         raise DatasetError(
-            f"{path} is no CSV ({error}); look for a quote that is not closed"
+            f"{path} is not a CSV ({error}); look for a quote that is not closed"
         ) from error
 
 
@@ -84,7 +84,7 @@ def _add_row(
         if not path.is_file():
             found.error(
                 f"no {what}",
-                f"{table}, line {number}: the {what} {path} is not there; mend the line",
+                f"{table}, line {number}: the {what} {path} is not there; fix the line",
             )
             return
     split = cells.get("split", "")

@@ -147,7 +147,7 @@ def test_weights_of_another_width_or_network_are_refused(tmp_path: Path) -> None
     with pytest.raises(BackboneWeightsError, match="13 convolutions of VGG16"):
         build_network("segnet", classes=3, channels=3, width=1, weights=str(other))
     (tmp_path / "text.h5").write_text("no weights")
-    with pytest.raises(BackboneWeightsError, match="is no HDF5 file"):
+    with pytest.raises(BackboneWeightsError, match="is not an HDF5 file"):
         build_network("segnet", classes=3, channels=3, width=1, weights=str(tmp_path / "text.h5"))
     with pytest.raises(BackboneWeightsError, match="no file of VGG16 weights at"):
         build_network("segnet", classes=3, channels=3, width=1, weights=str(tmp_path / "none.h5"))

@@ -41,7 +41,7 @@ def test_what_is_not_said_is_the_networks_own(
         ),
         ({"name": "unet", "encoder": "vgg16", "padding": "valid"}, "with the plain encoder alone"),
         ({"name": "unet", "weights": "vgg16.h5"}, "the plain encoder has no trained weights"),
-        ({"name": "unet", "initialise_from": "runs/a"}, "for fcn16s or fcn8s"),
+        ({"name": "unet", "initialize_from": "runs/a"}, "for fcn16s or fcn8s"),
     ],
 )
 def test_choices_that_do_not_go_together_get_a_sentence(

@@ -126,19 +126,19 @@ def test_the_mended_copy_is_sound_and_the_original_untouched(
         cells / "masks" / "train" / "10.png", lambda mask: np.stack([mask] * 3, axis=-1)
     )
     before = {path: path.read_bytes() for path in cells.rglob("*") if path.is_file()}
-    assert main(["check", str(cells), "--fix-to", "mended"]) == 0
-    # 0, 1, 4, 5 and 9 cannot be mended, 7 is in val too; 2 and 3 had no partner
+    assert main(["check", str(cells), "--fix-to", "repaired"]) == 0
+    # 0, 1, 4, 5 and 9 cannot be repaired, 7 is in val too; 2 and 3 had no partner
     assert "left out 6" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in cells.rglob("*") if path.is_file()} == before
-    assert main(["check", "mended"]) == 0
-    dataset = read_dataset(Path("mended"))
-    mended = {s.image.stem: s for s in dataset.split("train")}
-    assert set(mended) == {"6", "8", "10", "11"}
-    image, mask = mended["6"].read(3)
+    assert main(["check", "repaired"]) == 0
+    dataset = read_dataset(Path("repaired"))
+    repaired = {s.image.stem: s for s in dataset.split("train")}
+    assert set(repaired) == {"6", "8", "10", "11"}
+    image, mask = repaired["6"].read(3)
     assert image.shape[:2] == mask.shape
     original = np.asarray(Image.open(cells / "masks" / "train" / "8.png"))
-    np.testing.assert_array_equal(mended["8"].read(3)[1], original // 255)
-    assert main(["check", str(cells), "--fix-to", "mended"]) == 1
+    np.testing.assert_array_equal(repaired["8"].read(3)[1], original // 255)
+    assert main(["check", str(cells), "--fix-to", "repaired"]) == 1
     assert "is there already" in capsys.readouterr().err
 
 
@@ -160,11 +160,11 @@ def test_the_mended_copy_keeps_each_picture_in_one_split(
     printed = capsys.readouterr()
     assert printed.out.count("which makes scores too good") == 5
     assert "test/2.png in test is the same picture as" in printed.out
-    assert main(["check", str(cells), "--fix-to", "mended"]) == 0
-    assert main(["check", "mended"]) == 0
+    assert main(["check", str(cells), "--fix-to", "repaired"]) == 0
+    assert main(["check", "repaired"]) == 0
     kept = {
         name: {sample.image.stem for sample in samples}
-        for name, samples in read_dataset(Path("mended")).splits.items()
+        for name, samples in read_dataset(Path("repaired")).splits.items()
     }
     assert kept["train"] == {str(number) for number in range(3, 12)}
     assert (kept["val"], kept["test"]) == ({"0"}, {"1", "2"})
@@ -176,19 +176,19 @@ def test_an_image_that_two_rows_of_a_table_give_to_two_splits_stays_in_one(
     numbers = [(number, "train") for number in range(12)] + [(0, "val")]
     rows = [f"images/train/{n}.png,masks/train/{n}.png,{split}\n" for n, split in numbers]
     (cells / "index.csv").write_text("image,mask,split\n" + "".join(rows))
-    assert main(["check", str(cells), "--fix-to", "mended"]) == 0
+    assert main(["check", str(cells), "--fix-to", "repaired"]) == 0
     assert "left out 1\n" in capsys.readouterr().out
-    assert len(read_dataset(Path("mended")).split("val")) == 1
+    assert len(read_dataset(Path("repaired")).split("val")) == 1
 
 
-def test_where_nothing_is_left_to_mend_the_first_finding_says_why(
+def test_where_nothing_is_left_to_repair_the_first_issue_says_why(
     cells: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_classes(cells, ignore=255)
     shutil.rmtree(cells / "masks")
     (cells / "masks").mkdir()
-    assert main(["check", str(cells), "--fix-to", "mended"]) == 1
-    assert re.search(r"mended was not written: .*0\.png has no mask", capsys.readouterr().err)
+    assert main(["check", str(cells), "--fix-to", "repaired"]) == 1
+    assert re.search(r"repaired was not written: .*0\.png has no mask", capsys.readouterr().err)
 
 
 def test_masks_of_0_and_255_without_a_class_list_are_offered_one(
@@ -202,9 +202,9 @@ def test_masks_of_0_and_255_without_a_class_list_are_offered_one(
     assert "classes.json is missing" in printed.out
     assert re.search(r"255 +1 +foreground", printed.out)
     assert "1 errors" in printed.err
-    assert main(["check", str(cells), "--fix-to", "mended"]) == 0
-    assert main(["check", "mended"]) == 0
-    names = [c.name for c in read_dataset(Path("mended")).class_list.classes]
+    assert main(["check", str(cells), "--fix-to", "repaired"]) == 0
+    assert main(["check", "repaired"]) == 0
+    names = [c.name for c in read_dataset(Path("repaired")).class_list.classes]
     assert names == ["background", "foreground"]
 
 
@@ -217,10 +217,10 @@ def test_black_and_white_masks_of_one_and_three_channels_are_mended_together(
         Image.fromarray(ids * 255).convert("RGB" if number % 2 else "L").save(path)
     assert main(["check", str(cells)]) == 1
     assert re.search(r"255 +1 +foreground", capsys.readouterr().out)
-    assert main(["check", str(cells), "--fix-to", "mended"]) == 0
+    assert main(["check", str(cells), "--fix-to", "repaired"]) == 0
     for path, ids in truth.items():
-        mended = Path("mended", path.relative_to(cells))
-        np.testing.assert_array_equal(np.asarray(Image.open(mended)), ids)
+        repaired = Path("repaired", path.relative_to(cells))
+        np.testing.assert_array_equal(np.asarray(Image.open(repaired)), ids)
 
 
 @pytest.mark.parametrize("ignore", [None, 255])
@@ -242,16 +242,16 @@ def test_masks_of_0_and_255_are_found_and_mended_whatever_is_ignored(
     ) in said
     if channels == 3 and ignore:  # white might as well be what is ignored, as these say
         assert '"ignore": null' in said
-        assert main(["check", str(cells), "--fix-to", "mended"]) == 1
-        assert "nothing could be mended" in capsys.readouterr().err
+        assert main(["check", str(cells), "--fix-to", "repaired"]) == 1
+        assert "nothing could be repaired" in capsys.readouterr().err
         return
-    assert main(["check", str(cells), "--fix-to", "mended"]) == 0
-    assert main(["check", "mended"]) == 0
+    assert main(["check", str(cells), "--fix-to", "repaired"]) == 0
+    assert main(["check", "repaired"]) == 0
     original = np.asarray(Image.open(cells / "masks" / "val" / "0.png").convert("L")) // 255
     np.testing.assert_array_equal(
-        np.asarray(Image.open(Path("mended", "masks", "val", "0.png"))), original
+        np.asarray(Image.open(Path("repaired", "masks", "val", "0.png"))), original
     )
-    assert read_dataset(Path("mended")).class_list.ignore is None
+    assert read_dataset(Path("repaired")).class_list.ignore is None
 
 
 def test_a_split_that_is_all_ignored_is_an_error(
@@ -302,9 +302,9 @@ def test_colors_without_a_palette_are_offered_as_classes(
     colors = np.array([[0, 0, 0], [255, 128, 0]], np.uint8)
     for path in (cells / "masks").rglob("*.png"):
         change_mask(path, lambda mask: colors[mask])
-    assert main(["check", str(cells), "--fix-to", "mended"]) == 0
+    assert main(["check", str(cells), "--fix-to", "repaired"]) == 0
     assert "#ff8000" in capsys.readouterr().out
-    dataset = read_dataset(Path("mended"))
+    dataset = read_dataset(Path("repaired"))
     assert [c.color for c in dataset.class_list.classes] == ["#000000", "#ff8000"]
     sample = dataset.split("train")[0]
     original = np.asarray(Image.open(cells / "masks" / "train" / sample.mask.path.name))
@@ -328,8 +328,8 @@ def test_black_and_white_masks_saved_as_jpeg_are_mended(
     shutil.rmtree(cells / "images" / "val")
     assert main(["check", str(cells)]) == 1
     assert "is stored lossily" in capsys.readouterr().out
-    assert main(["check", str(cells), "--fix-to", "mended"]) == 0
-    dataset = read_dataset(Path("mended"))
+    assert main(["check", str(cells), "--fix-to", "repaired"]) == 0
+    dataset = read_dataset(Path("repaired"))
     assert sum(map(len, dataset.splits.values())) == 12
     for sample in (*dataset.split("train"), *dataset.split("val")):
         np.testing.assert_array_equal(sample.mask.read(), truth[sample.image.stem])
@@ -374,7 +374,9 @@ def test_a_folder_of_faulty_annotation_files_is_reported_whole(
     printed = capsys.readouterr()
     assert "1 train (layout: labelme)" in printed.out
     assert "cut.json is not JSON" in printed.out
-    assert "text.json: shapes[0] is not as LabelMe writes it (it is no JSON object)" in printed.out
+    assert (
+        "text.json: shapes[0] is not as LabelMe writes it (it is not a JSON object)" in printed.out
+    )
     assert "blob.json has a blob" in printed.out
     assert "has no JSON of shapes" not in printed.out
     assert "3 errors" in printed.err
@@ -456,9 +458,9 @@ def test_the_table_counts_sizes_and_modes_and_the_sheet_its_tiles(
 
 def test_a_wrong_option_is_one_sentence(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(cells), "--group", "("]) == 1
-    assert "is no regular expression" in capsys.readouterr().err
+    assert "is not a regular expression" in capsys.readouterr().err
     assert main(["check", str(cells / "gone")]) == 1
-    assert "is no folder" in capsys.readouterr().err
+    assert "is not a folder" in capsys.readouterr().err
 
 
 def test_damaged_exif_is_passed_over_without_a_word_of_pillows(

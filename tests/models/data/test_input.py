@@ -58,7 +58,7 @@ def test_the_order_knows_what_each_batch_holds(dataset_folder: Path) -> None:
     epochs = [[i for step in range(3) for i in order.batch(3 * epoch + step)] for epoch in (0, 1)]
     assert [set(epoch) for epoch in epochs] == [set(range(8))] * 2
     assert epochs[0] != epochs[1]
-    plain = AugmentationOptions(crop=(44, 56), flip=False, outside="void")
+    plain = AugmentationOptions(crop=(44, 56), flip=False, fill_mode="ignore")
     samples = read_dataset(dataset_folder).split("train")
     stream = training_batches(
         samples, 3, Augmentation(plain, 3), batch_size=3, seed=1, first_step=4, steps=5
@@ -93,7 +93,7 @@ def test_no_more_is_kept_decoded_than_is_allowed(
     [
         {"flip": True},
         {"vertical_flip": True},
-        {"quarter_turns": True},
+        {"rot90": True},
         {"rotation": 30.0},
         {"elastic": 5.0},
         {"scale": (0.6, 1.6)},
@@ -130,18 +130,18 @@ GEOMETRY = AugmentationOptions(
     crop=(48, 56),
     scale=(0.7, 1.6),
     vertical_flip=True,
-    quarter_turns=True,
+    rot90=True,
     rotation=30,
     elastic=3,
 )
 
 
-@pytest.mark.parametrize("outside", ["mirror", "void"])
+@pytest.mark.parametrize("fill_mode", ["reflect", "ignore"])
 def test_masks_move_with_their_images_and_keep_their_values(
-    outside: Literal["mirror", "void"],
+    fill_mode: Literal["reflect", "ignore"],
 ) -> None:
     """Every pixel deep inside a class still shows that class's colour."""
-    augment = Augmentation(GEOMETRY.model_copy(update={"outside": outside}), 3)
+    augment = Augmentation(GEOMETRY.model_copy(update={"fill_mode": fill_mode}), 3)
     image, mask = scene(5, 60, 80)
     mask[mask == 255] = 0
     spread = mask * 100  # any mixture of two of these ids is none of them
@@ -157,11 +157,11 @@ def test_masks_move_with_their_images_and_keep_their_values(
         assert (view[~known] == MIDDLE_GRAY).all()
         nearest = np.abs(view[..., np.newaxis, :] - COLORS).sum(axis=-1).argmin(axis=-1)
         assert np.mean(nearest[known] * 100 == ids[known]) > 0.95  # the rest lies on edges
-    assert seen_void == (outside == "void")
+    assert seen_void == (fill_mode == "ignore")
 
 
 def test_a_border_map_goes_the_masks_way() -> None:
-    augment = Augmentation(GEOMETRY.model_copy(update={"outside": "void"}), 3)
+    augment = Augmentation(GEOMETRY.model_copy(update={"fill_mode": "ignore"}), 3)
     image, mask = scene(5, 60, 80)
     border = mask.astype(np.float32) * 2
     _, ids, weights = augment(
@@ -175,7 +175,7 @@ SQUARE = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
 
 
 def views_of_square(**options: Any) -> list[NDArray[np.float32]]:
-    options = {"crop": (16, 16), "flip": False, "outside": "void"} | options
+    options = {"crop": (16, 16), "flip": False, "fill_mode": "ignore"} | options
     augment = Augmentation(AugmentationOptions(**options), 3)
     mask = np.zeros((16, 16), np.uint8)
     return [
@@ -194,7 +194,7 @@ def test_a_view_without_any_change_is_the_picture() -> None:
     [
         ({"flip": True}, [SQUARE, SQUARE[:, ::-1]]),
         ({"vertical_flip": True}, [SQUARE, SQUARE[::-1]]),
-        ({"quarter_turns": True}, [np.rot90(SQUARE, turns) for turns in range(4)]),
+        ({"rot90": True}, [np.rot90(SQUARE, turns) for turns in range(4)]),
     ],
 )
 def test_flips_and_quarter_turns_are_exact_and_all_occur(
@@ -254,13 +254,13 @@ def test_an_image_smaller_than_the_crop_is_surrounded_by_void_or_its_mirror_imag
     size: tuple[int, int],
 ) -> None:
     image, mask = np.full((*size, 1), 9, np.uint8), np.zeros(size, np.uint8)
-    options = AugmentationOptions(crop=(32, 48), flip=False, outside="void")
+    options = AugmentationOptions(crop=(32, 48), flip=False, fill_mode="ignore")
     view, ids = Augmentation(options, 1)(tf.constant(image), tf.constant(mask), [0, 0])
     assert view.shape == (32, 48, 1)
     seen = np.asarray(ids) != VOID
     assert seen.sum() == min(size[0], 32) * min(size[1], 48)
     assert (np.asarray(view)[seen] == 9).all()
-    mirrored = Augmentation(options.model_copy(update={"outside": "mirror"}), 1)
+    mirrored = Augmentation(options.model_copy(update={"fill_mode": "reflect"}), 1)
     view, ids = mirrored(tf.constant(image), tf.constant(mask), [0, 0])
     assert (np.asarray(view) == 9).all()
     assert (np.asarray(ids) == 0).all()

@@ -151,7 +151,7 @@ def test_a_table_may_be_separated_by_semicolons_or_tabs(delimiter: str, tmp_path
     [
         (b"gr\xf6\xdfe,image,mask\n", r"index\.csv, line 1: it is not UTF-8"),
         (b"image,mask\n" + b"a,b\n" * 5000 + b"\xf6,b\n", r"index\.csv, line 5002: .*not UTF-8"),
-        (b'image,mask\n"a,b\n' + b"a,b\n" * 50_000, r"index\.csv is no CSV .*a quote"),
+        (b'image,mask\n"a,b\n' + b"a,b\n" * 50_000, r"index\.csv is not a CSV .*a quote"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_named(
@@ -270,7 +270,7 @@ def test_a_run_length_of_another_size_is_named(tmp_path: Path) -> None:
     picture(tmp_path / "a.jpg")
     wrong = {"category_id": 3, "segmentation": {"size": [6, 8], "counts": [0, 6]}}
     (tmp_path / "x.json").write_text(coco_document([wrong]))
-    with pytest.raises(DatasetError, match=r"x\.json: a segmentation of a\.jpg is no polygon"):
+    with pytest.raises(DatasetError, match=r"x\.json: a segmentation of a\.jpg is not a polygon"):
         mask_of(tmp_path)
 
 
@@ -406,7 +406,7 @@ def test_a_size_that_is_none_is_told(size: Any, tmp_path: Path) -> None:
     document = json.loads(labelme([shape("tree", "point", [(2, 2)])])) | {"imageWidth": size}
     (tmp_path / "a.json").write_text(json.dumps(document))
     (issue,) = scan_dataset(tmp_path).issues
-    assert "a.json: imageWidth and imageHeight are no size" in issue.text
+    assert "a.json: imageWidth and imageHeight are not a size" in issue.text
 
 
 def test_a_folder_of_no_layout_says_what_it_holds(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_pictures_without_up_and_down_are_turned_and_few_are_bent() -> None:
     assert options["augmentation.elastic"] > 0
     street = chosen(replace(CELLS, up_down=0.4, images=500))
     assert not street["augmentation.vertical_flip"]
-    assert not street["augmentation.quarter_turns"]
+    assert not street["augmentation.rot90"]
     assert street["augmentation.flip"]
     assert "augmentation.elastic" not in street
     assert not chosen(replace(CELLS, left_right=0.3))["augmentation.flip"]
@@ -69,7 +69,7 @@ def test_pictures_without_up_and_down_are_turned_and_few_are_bent() -> None:
 def test_whoever_says_that_there_is_an_up_gets_no_turns() -> None:
     given = {"augmentation.vertical_flip": False}
     options = {choice.field: choice.value for choice in choose_by_data(CELLS, given)}
-    assert not options["augmentation.quarter_turns"]
+    assert not options["augmentation.rot90"]
     assert "augmentation.rotation" not in options
     assert options["augmentation.flip"]
     hints = [c.reason for c in choose_by_data(CELLS, {}) if c.field == "augmentation.vertical_flip"]
@@ -126,7 +126,7 @@ def test_val_is_looked_at_for_a_tenth_of_the_time_and_ten_times_at_least(
     def scorings(minutes: float, crop: tuple[int, int]) -> tuple[int, int]:
         changes = {"augmentation": {"crop": crop}, "batch_size": 2}
         recipe, _ = choose_recipe(dataset_folder, minutes, changes)
-        return recipe.score_every, recipe.epochs
+        return recipe.eval_every, recipe.epochs
 
     every, epochs = scorings(1, (32, 64))
     assert every == 2  # 0.04 of 0.4 s are just more than a tenth
@@ -145,7 +145,7 @@ def test_given_epochs_leave_the_choice_of_what_goes_by_their_number(
     changes = {"augmentation": {"crop": (16, 16)}, "batch_size": 2, "epochs": 25}
     recipe, choices = choose_recipe(dataset_folder, 1e6, changes)
     assert recipe.epochs == 25
-    assert (recipe.score_every, recipe.optimizer.warm_up_steps, recipe.average) == (2, 10, 0.9)
+    assert (recipe.eval_every, recipe.optimizer.warmup_steps, recipe.ema_decay) == (2, 10, 0.9)
     assert "epochs" not in {chosen.field for chosen in choices}
 
 

@@ -146,8 +146,10 @@ def test_without_weighting_all_classes_weigh_one() -> None:
     ("decay", "half_way"), [("cosine", 0.5), ("poly", 0.5**0.9), ("constant", 1.0)]
 )
 def test_the_rate_rises_linearly_and_then_falls(decay: str, half_way: float) -> None:
-    rate = WarmUpDecay(2.0, steps=110, warm_up_steps=10, decay=decay)  # type: ignore[arg-type]
+    rate = WarmUpDecay(2.0, steps=110, warmup_steps=10, decay=decay)  # type: ignore[arg-type]
     assert float(rate(4)) == pytest.approx(1.0)
     assert float(rate(10)) == pytest.approx(2.0)
     assert float(rate(60)) == pytest.approx(2.0 * half_way)
     assert float(rate(110)) == pytest.approx(2.0 if decay == "constant" else 0.0, abs=1e-6)
+    of_release_0_1 = {"peak": 2.0, "steps": 110, "warm_up_steps": 10, "decay": decay}
+    assert WarmUpDecay.from_config(of_release_0_1).get_config() == rate.get_config()

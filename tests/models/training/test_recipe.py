@@ -1,10 +1,12 @@
+import argparse
 from pathlib import Path
 
 import pytest
 
-from models.commands.fields import recipe_fields, shown
+from models.commands.fields import add_recipe_flags, given_fields, recipe_fields, shown
 from models.training.options import LossTerm
 from models.training.recipe import Recipe, RecipeError, read_recipe
+from models.training.renamed import RENAMED
 
 RECIPES = Path(__file__).parents[3] / "models" / "recipes"
 
@@ -89,4 +91,63 @@ def test_a_run_of_an_older_release_is_read_with_todays_defaults(tmp_path: Path) 
     )
     recipe = read_recipe(path)
     assert recipe.loss.terms == (LossTerm(name="cross_entropy"),)
-    assert (recipe.average, recipe.precision, recipe.optimizer.name) == (0.0, "float32", "adamw")
+    assert (recipe.ema_decay, recipe.precision, recipe.optimizer.name) == (0.0, "float32", "adamw")
+
+
+OLD_NAMES = """
+name = "old"
+data = "d"
+average = 0.99
+score_every = 5
+[network]
+name = "fcn16s"
+initialise_from = "runs/32s"
+[augmentation]
+quarter_turns = true
+outside = "void"
+[optimizer]
+encoder_rate = 0.1
+warm_up_steps = 7
+"""
+
+
+def test_the_old_names_of_fields_are_read_with_one_line_of_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(OLD_NAMES)
+    recipe = read_recipe(path)
+    assert (recipe.ema_decay, recipe.eval_every) == (0.99, 5)
+    assert recipe.network.initialize_from == Path("runs/32s")
+    assert (recipe.augmentation.rot90, recipe.augmentation.fill_mode) == (True, "ignore")
+    assert (recipe.optimizer.encoder_lr_multiplier, recipe.optimizer.warmup_steps) == (0.1, 7)
+    assert read_recipe(path) == recipe
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith(f"{path}: average is now ema_decay, score_every is now eval_every, ")
+    assert "augmentation.fill_mode 'void' is now 'ignore'" in said
+    assert "\n" not in said
+
+
+def test_a_field_by_both_its_names_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text('name = "a"\ndata = "d"\naverage = 0.9\nema_decay = 0.99\n')
+    with pytest.raises(RecipeError, match="average is the old name of ema_decay; leave it out"):
+        read_recipe(path)
+
+
+def test_every_old_name_is_a_flag_still(
+    recipe_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    parser = argparse.ArgumentParser()
+    add_recipe_flags(parser)
+    flags = [word for name in RENAMED for word in (f"--{name}", f"[{name!r}]")]
+    given = given_fields(parser.parse_args(flags))
+    assert len(caplog.records) == 1
+    assert given["ema_decay"] == ["average"]
+    assert given["optimizer"]["warmup_steps"] == ["optimizer.warm_up_steps"]
+    assert "score_every" not in parser.format_help()
+    changed = given_fields(
+        parser.parse_args(["--score_every", "3", "--augmentation.outside", "void"])
+    )
+    recipe = read_recipe(recipe_file, changed)
+    assert (recipe.eval_every, recipe.augmentation.fill_mode) == (3, "ignore")

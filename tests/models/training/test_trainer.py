@@ -78,7 +78,7 @@ def test_the_encoder_learns_at_its_share_of_the_rate(name: str) -> None:
     """From one start and one batch: the first step of the encoder is a quarter as long, the decoder's the same."""
     ways = []
     for rate in (1.0, 0.25):
-        trainer = begun(optimizer={"name": name, "warm_up_steps": 0, "encoder_rate": rate})
+        trainer = begun(optimizer={"name": name, "warmup_steps": 0, "encoder_lr_multiplier": rate})
         layers = [layer for layer in trainer.network.layers if layer.trainable_weights]
         before = [[np.asarray(w) for w in layer.trainable_weights] for layer in layers]
         trainer.step((IMAGES, MASKS))
@@ -101,7 +101,7 @@ def test_the_gradient_is_clipped_to_its_global_norm() -> None:
         "momentum": 0.0,
         "weight_decay": 0.0,
         "decay": "constant",
-        "warm_up_steps": 0,
+        "warmup_steps": 0,
     }
     for clip_norm in (0.01, 0.02):
         trainer = begun(optimizer=optimizer | {"clip_norm": clip_norm})
@@ -113,7 +113,7 @@ def test_the_gradient_is_clipped_to_its_global_norm() -> None:
 
 
 def test_the_ema_model_has_the_running_average() -> None:
-    trainer = begun(average=0.5)
+    trainer = begun(ema_decay=0.5)
     expected = trainer.network.get_weights()
     for step in range(1, 4):
         trainer.step((IMAGES, MASKS))
@@ -128,7 +128,7 @@ def test_the_ema_model_has_the_running_average() -> None:
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_mixed_precision_trains_and_keeps_float32(precision: str) -> None:
-    optimizer = {"warm_up_steps": 0, "learning_rate": 1e-2}
+    optimizer = {"warmup_steps": 0, "learning_rate": 1e-2}
     trainer = begun(precision=precision, optimizer=optimizer, network={"width": 2})
     losses = [trainer.step((IMAGES, MASKS)) for _ in range(4)]
     assert losses[-1] < losses[0]
@@ -178,7 +178,7 @@ def test_a_batch_that_is_not_finite_is_told() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"average": 0.9, "frozen_encoder_epochs": 1, "optimizer": {"name": "sgd"}},
+        {"ema_decay": 0.9, "frozen_encoder_epochs": 1, "optimizer": {"name": "sgd"}},
         {"precision": "float16", "deep_supervision": True},
     ],
     ids=lambda fields: next(iter(fields)),

@@ -89,10 +89,10 @@ def runs_of_a_recipe(folder: Path) -> dict[str, float]:
             "data": str(write_dataset(folder / "data", {"train": 8, "val": 3})),
             "epochs": 2,
             "batch_size": 4,
-            "average": 0.5,
+            "ema_decay": 0.5,
             "network": {"width": 2, "dropout": 0.2},
             "augmentation": {"crop": [16, 16]},
-            "optimizer": {"warm_up_steps": 1, "clip_norm": 1.0, "encoder_rate": 0.5},
+            "optimizer": {"warmup_steps": 1, "clip_norm": 1.0, "encoder_lr_multiplier": 0.5},
         }
     )
     train(recipe, folder / "whole")
@@ -108,7 +108,10 @@ def main() -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     recipe = Recipe(
-        name="two", data="unused", average=0.5, optimizer={"clip_norm": 0.05, "encoder_rate": 0.5}
+        name="two",
+        data="unused",
+        ema_decay=0.5,
+        optimizer={"clip_norm": 0.05, "encoder_lr_multiplier": 0.5},
     )
     both = available_strategy()
     two, one = (
