@@ -90,7 +90,7 @@ def test_a_finer_fcn_starts_from_the_run_of_a_coarser_one(
     train = ["train", str(recipe_file), "--run", str(fine), "--epochs", "1"]
     train += ["--network.name", "fcn16s", "--network.encoder", "vgg16", "--network.width", "1"]
     assert main([*train, "--initialize-from", str(tmp_path)]) == 1
-    assert "no run with a scored epoch" in capsys.readouterr().err
+    assert "not a run with a validated epoch" in capsys.readouterr().err
     rate = ["--optimizer.learning_rate", "1e-9"]
     assert main([*train, *rate, "--initialize-from", str(coarse)]) == 0
     finer = load_network(fine / LAST)
