@@ -26,7 +26,7 @@ MODELS = (1, 2, 4, 8)
 CALLERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SECONDS = 5.0
 RAMP_SECONDS = 1.0
-PATIENCE_SECONDS = 1800.0
+TIMEOUT_SECONDS = 1800.0
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def _pixels(run: Run) -> list[dict[str, Any]]:
     """One image of each size alone, and the most memory the server took above idle; small ones several times."""
     patience = (
         "--request-timeout-seconds",
-        str(PATIENCE_SECONDS),
+        str(TIMEOUT_SECONDS),
         "--max-upload-bytes",
         "500000000",
     )
@@ -62,7 +62,7 @@ def _pixels(run: Run) -> list[dict[str, Any]]:
             with server.watching_memory() as seen:
                 while len(seconds) < 3 and sum(seconds) < SECONDS:
                     began = time.perf_counter()
-                    reply = server.fetch(photo, PATIENCE_SECONDS)
+                    reply = server.fetch(photo, TIMEOUT_SECONDS)
                     seconds.append(time.perf_counter() - began)
                     if reply.status != 200:
                         raise SystemExit(f"{megapixels} megapixels: {reply.status} {reply.body!r}")

@@ -20,7 +20,7 @@ from benchmarks.measuring import quantile
 
 HOST = "127.0.0.1"
 NO_ANSWER = 0
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 BOUNDARY = "one-image-and-nothing-else"
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ class Load:
         return {str(status): n for status, n in Counter(one.status for one in self.samples).items()}
 
 
-def fetch(port: int, request: bytes, patience: float = PATIENCE_SECONDS) -> Reply:
+def fetch(port: int, request: bytes, patience: float = TIMEOUT_SECONDS) -> Reply:
     """One request on a connection of its own."""
 
     async def once() -> Reply:
@@ -151,7 +151,7 @@ def open_loop(
     requests: Sequence[bytes],
     rate: float,
     seconds: float,
-    patience: float = PATIENCE_SECONDS,
+    patience: float = TIMEOUT_SECONDS,
 ) -> Load:
     """`rate` requests a second at even distances, whatever becomes of those before.
 
@@ -191,7 +191,7 @@ class _Pool:
         self._port = port
         self._idle: list[_Connection] = []
 
-    async def send(self, request: bytes, patience: float = PATIENCE_SECONDS) -> Reply:
+    async def send(self, request: bytes, patience: float = TIMEOUT_SECONDS) -> Reply:
         connection: _Connection | None = None
         try:
             async with asyncio.timeout(patience):

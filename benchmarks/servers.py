@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.load import PATIENCE_SECONDS, Reply, fetch, get_request, request_of
+from benchmarks.load import TIMEOUT_SECONDS, Reply, fetch, get_request, request_of
 from models.contract import read_contract
 
 ROOT = Path(__file__).parents[1]
@@ -76,7 +76,7 @@ class Running:
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
-    def fetch(self, image: bytes, patience: float = PATIENCE_SECONDS) -> Reply:
+    def fetch(self, image: bytes, patience: float = TIMEOUT_SECONDS) -> Reply:
         return fetch(self.port, self.candidate.request(image), patience)
 
     def engine(self) -> str:

@@ -20,9 +20,9 @@ from models.contract.cores import available_cores
 from service.api import docs, health, models, pages, segment
 from service.api.errors import ErrorMiddleware, install_error_handlers
 from service.api.keys import KeyFile, KeyFileError
-from service.api.limits import HeldBytes, LimitsMiddleware, RequestLimits
+from service.api.limits import LimitsMiddleware, RequestLimits, UploadBudget
 from service.api.metrics import Metrics
-from service.api.parts import Parts
+from service.api.parts import AppContext
 from service.api.request_log import RequestLogMiddleware
 from service.api.tracing import Tracing, TracingUnavailableError, open_tracing
 from service.engines.engine import EngineOptions
@@ -70,7 +70,7 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
     if not settings.model_store.is_dir():
         raise _setting_error(settings, "model_store", "there is no such folder")
     _check_room_for_uploads(settings)
-    held = HeldBytes(settings.max_held_upload_bytes)
+    held = UploadBudget(settings.max_held_upload_bytes)
     metrics = Metrics(cluster.families if cluster is not None else None)
     workers = ThreadPoolExecutor(image_workers(settings), thread_name_prefix="image")
     registry = Registry(
@@ -82,7 +82,7 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
         cluster.load_runner if cluster is not None else None,
     )
     metrics.follow(registry, held)
-    parts = Parts(
+    parts = AppContext(
         registry=registry,
         metrics=metrics,
         keys=_open_keys(settings),
@@ -135,7 +135,7 @@ def _add_routes(app: FastAPI) -> None:
 
 
 @asynccontextmanager
-async def _lifespan(parts: Parts, workers: ThreadPoolExecutor) -> AsyncGenerator[None]:
+async def _lifespan(parts: AppContext, workers: ThreadPoolExecutor) -> AsyncGenerator[None]:
     await parts.registry.start()
     lag = asyncio.create_task(parts.metrics.watch_loop_lag())
     try:
@@ -154,7 +154,7 @@ async def _lifespan(parts: Parts, workers: ThreadPoolExecutor) -> AsyncGenerator
             await asyncio.to_thread(parts.tracing.close)
 
 
-def _middleware(settings: Settings, parts: Parts, held: HeldBytes) -> list[Middleware]:
+def _middleware(settings: Settings, parts: AppContext, held: UploadBudget) -> list[Middleware]:
     """From the outside in: a refusal by any of them is logged, counted, and readable by a page of another origin."""
     stack = [
         Middleware(RequestLogMiddleware, parts.registry, parts.metrics, parts.tracing),

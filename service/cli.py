@@ -113,7 +113,7 @@ def serve(arguments: Sequence[str]) -> int:
                 state.id for state in registry.states() if state.state in ("ready", "unloaded")
             )
             greeting = f"segserve is ready at {url} with {names}; {url}/docs shows how to use it."
-            print(" ".join(registry.obstacles()) or greeting, flush=True)
+            print(" ".join(registry.not_ready_reasons()) or greeting, flush=True)
 
         config = ServerConfig(
             app,

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from service.api.work import as_each_is_ready
+from service.api.work import as_completed
 from service.pipeline.errors import PipelineError
 from service.pipeline.formats.format import Format, FormatOptions
 from service.pipeline.limits import PipelineLimits
@@ -46,7 +46,7 @@ EXTENSIONS = {
 }
 
 # Nobody waits at the other end; a picture may take as long as it takes.
-PATIENCE_SECONDS = 7 * 24 * 3600.0
+TIMEOUT_SECONDS = 7 * 24 * 3600.0
 
 
 class PredictError(Exception):
@@ -162,7 +162,7 @@ async def _run(
     work = [partial(_do, job, step, registry) for step in steps]
     # disable=None: no bar where standard error is no terminal
     with tqdm(total=len(steps), unit="image", disable=None) as bar:
-        async with aclosing(as_each_is_ready(work, at_once)) as outcomes:
+        async with aclosing(as_completed(work, at_once)) as outcomes:
             async for source, fault in outcomes:
                 bar.update()
                 if fault is not None:
@@ -171,7 +171,7 @@ async def _run(
 
 
 async def _do(job: Job, step: Step, registry: Registry) -> tuple[Path, str | None]:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     try:
         body = await asyncio.to_thread(step.source.read_bytes)
         async with registry.lease(job.model, deadline) as segmenter:

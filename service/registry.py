@@ -26,8 +26,8 @@ from service.pipeline.limits import PipelineLimits
 from service.pipeline.model import Model
 from service.pipeline.observer import SILENT, Observer
 from service.pipeline.runner import Runner
+from service.pipeline.scheduler import DeviceScheduler
 from service.pipeline.segmenter import Segmenter
-from service.pipeline.turns import Turns
 from service.store import (
     Artefact,
     Selector,
@@ -126,27 +126,27 @@ class _Loaded:
     facts: EngineFacts
     leases: int = 0
     last_used: float = field(default_factory=time.monotonic)
-    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def take(self) -> None:
         self.leases += 1
-        self.let_go.clear()
+        self.released.clear()
 
     def give_back(self) -> None:
         self.leases -= 1
         self.last_used = time.monotonic()
         if self.leases == 0:
-            self.let_go.set()
+            self.released.set()
 
 
 @dataclass
 class _Slot:
-    """One version's place. `tried` is the fingerprint at the last attempt: only a changed folder is tried again."""
+    """One version's place. `attempted_fingerprint` is the fingerprint at the last attempt: only a changed folder is tried again."""
 
     artefact: Artefact
     state: State = "loading"
     error: str | None = None
-    tried: str | None = None
+    attempted_fingerprint: str | None = None
     model: Model | None = None
     card: str | None = None
     loaded: _Loaded | None = None
@@ -176,9 +176,9 @@ class Registry:
         self._observer = observer
         self._load_runner = load_runner or self._load_here
         self._slots: dict[tuple[str, int], _Slot] = {}
-        self._engine_turns = Turns()
+        self._scheduler = DeviceScheduler()
         self._one_load = asyncio.Lock()
-        self._one_look = asyncio.Lock()
+        self._one_reconcile = asyncio.Lock()
         self._settled = asyncio.Event()
         self._stopping = asyncio.Event()
         self._run: asyncio.Task[None] | None = None
@@ -215,9 +215,9 @@ class Registry:
 
     @property
     def ready(self) -> bool:
-        return not self.obstacles()
+        return not self.not_ready_reasons()
 
-    def obstacles(self) -> list[str]:
+    def not_ready_reasons(self) -> list[str]:
         """What keeps the server from being ready, in sentences."""
         if self.draining:
             return ["The server is shutting down."]
@@ -328,7 +328,7 @@ class Registry:
         )
 
     async def _load_and_watch(self) -> None:
-        await self.look()
+        await self.reconcile()
         self._settled.set()
         while self._options.watch and not self.draining:
             try:
@@ -341,7 +341,7 @@ class Registry:
                     RESCAN_SECONDS,
                 )
                 await asyncio.sleep(RESCAN_SECONDS)
-                await self.look()
+                await self.reconcile()
 
     async def _follow_changes(self) -> None:
         changes = watchfiles.awatch(
@@ -353,11 +353,11 @@ class Registry:
             force_polling=self._options.force_polling or None,
         )
         async for _ in changes:
-            await self.look()
+            await self.reconcile()
 
-    async def look(self) -> None:
+    async def reconcile(self) -> None:
         """Bring what is loaded in line with what the store holds."""
-        async with self._one_look:
+        async with self._one_reconcile:
             try:
                 found = await asyncio.to_thread(scan, self._store)
             except OSError as error:
@@ -370,29 +370,33 @@ class Registry:
             candidates = [_candidates(selector, found) for selector in wanted]
             for selector, artefacts in zip(wanted, candidates, strict=True):
                 if artefacts:
-                    self._place(artefacts[0])
+                    self._slot_for(artefacts[0])
                 else:
                     log.warning("%s is to be served and is not in the store", selector)
-            shown = [key for artefacts in candidates for key in await self._settle(artefacts)]
+            shown = [
+                key
+                for artefacts in candidates
+                for key in await self._activate_first_working(artefacts)
+            ]
             for key in self._slots.keys() - set(shown):
                 self._retire(self._slots[key])
 
-    def _place(self, artefact: Artefact) -> _Slot:
+    def _slot_for(self, artefact: Artefact) -> _Slot:
         return self._slots.setdefault((artefact.name, artefact.version), _Slot(artefact))
 
-    async def _settle(self, artefacts: Iterable[Artefact]) -> list[tuple[str, int]]:
+    async def _activate_first_working(self, artefacts: Iterable[Artefact]) -> list[tuple[str, int]]:
         """Make the first version that works serve. Give the keys of all that were looked at."""
         shown = []
         for artefact in artefacts:
-            slot = self._place(artefact)
+            slot = self._slot_for(artefact)
             shown.append((artefact.name, artefact.version))
-            if await self._bring_up(slot, artefact):
+            if await self._ensure_loaded(slot, artefact):
                 break
         return shown
 
-    async def _bring_up(self, slot: _Slot, artefact: Artefact) -> bool:
+    async def _ensure_loaded(self, slot: _Slot, artefact: Artefact) -> bool:
         """Try what is new on disk. True where the slot can serve, with it or with what it had."""
-        if slot.tried == artefact.fingerprint or slot.state == "draining":
+        if slot.attempted_fingerprint == artefact.fingerprint or slot.state == "draining":
             return slot.can_serve
         slot.artefact = artefact
         if self._loads_at_once(artefact):
@@ -400,7 +404,7 @@ class Registry:
                 return await self._load(slot)
             except ModelUnavailableError:
                 return slot.can_serve
-        slot.tried = artefact.fingerprint
+        slot.attempted_fingerprint = artefact.fingerprint
         try:
             contract, slot.card = await asyncio.to_thread(read_artefact, artefact)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the others serve on
@@ -419,7 +423,7 @@ class Registry:
         """Load beside what serves, warm, swap. True where the slot can serve after it."""
         async with self._one_load:
             artefact = slot.artefact
-            slot.tried = artefact.fingerprint
+            slot.attempted_fingerprint = artefact.fingerprint
             if slot.loaded is None:
                 slot.state = "loading"
             try:
@@ -468,8 +472,8 @@ class Registry:
         engine = await asyncio.to_thread(
             load_engine, artefact.path, model.contract, self._options.engine
         )
-        turns = self._engine_turns
-        batcher = Batcher.within(self._limits, model.id, engine, turns, self._observer)
+        scheduler = self._scheduler
+        batcher = Batcher.within(self._limits, model.id, engine, scheduler, self._observer)
         return batcher, EngineFacts.of(engine)
 
     def _note_failure(self, slot: _Slot, error: Exception) -> None:
@@ -503,7 +507,7 @@ class Registry:
                 f"{slot.artefact.id} was still being loaded at the request's deadline. Try again."
             ) from None
         if not could_load:
-            self._spawn(self.look())  # an older version may work
+            self._spawn(self.reconcile())  # an older version may work
 
     def _has_room(self, artefact: Artefact) -> bool:
         cap = self._options.max_model_bytes
@@ -559,11 +563,11 @@ class Registry:
             del self._slots[key]
         log.info("%s/%d is unloaded", *key)
         if not self.draining:
-            await self.look()  # the version may have come back while it drained
+            await self.reconcile()  # the version may have come back while it drained
 
     async def _close(self, loaded: _Loaded) -> None:
         while loaded.leases > 0:
-            await loaded.let_go.wait()
+            await loaded.released.wait()
         await loaded.segmenter.drain()
         await loaded.segmenter.close()
 

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.api.errors import MEDIA_TYPE, TYPE_PREFIX, Problem
-from service.api.parts import Parts
+from service.api.parts import AppContext
 
 MAX_HEADER_BYTES = 64 * 1024
 BACKLOG = 2048
@@ -36,7 +36,7 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
     except socket.gaierror:
         raise ListenError(
-            f"{host} is no address of this machine; use 127.0.0.1, or 0.0.0.0 for all."
+            f"Cannot bind to {host}: not an address of this machine. Use 127.0.0.1, or 0.0.0.0 for all."
         ) from None
     bound = socket.socket(family, kind, protocol)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -94,7 +94,9 @@ class Server(uvicorn.Server):
 
     config: ServerConfig
 
-    def __init__(self, config: ServerConfig, parts: Parts, on_settled: Callable[[], None]) -> None:
+    def __init__(
+        self, config: ServerConfig, parts: AppContext, on_settled: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._registry = parts.registry
         self._on_settled = on_settled

@@ -202,7 +202,7 @@ class Settings(BaseSettings):
         2.0,
         ge=0,
         le=3600,
-        description="After SIGTERM, serve on this long while the load balancer takes notice.",
+        description="Keep serving for this long after SIGTERM so that load balancers can deregister.",
     )
     shutdown_grace_seconds: float = Field(
         25.0,
@@ -229,7 +229,7 @@ class Settings(BaseSettings):
         "auto", description="auto is text on a terminal, else JSON."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level that is logged."
+        "info", description="Minimum log level."
     )
     otlp_traces_url: str | None = Field(
         None,
@@ -260,7 +260,7 @@ def read_settings(arguments: Sequence[str]) -> Settings:
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """A sentence for each SEGSERVE_* variable that is no setting: most often a slip of the pen."""
+    """A sentence for each SEGSERVE_* variable that is no setting: usually a typo."""
     known = {variable(field) for field in Settings.model_fields}
     strays = sorted(
         name

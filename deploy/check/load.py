@@ -19,7 +19,7 @@ from collections import Counter
 CALLERS = 8
 WARM_ANSWERS = 20
 # Over the service's own deadline, so that it is the service that gives up.
-PATIENCE_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 
 
 class Callers:
@@ -34,7 +34,7 @@ class Callers:
 
     def call_until_refused(self) -> None:
         while True:
-            connection = http.client.HTTPConnection(*self._address, timeout=PATIENCE_SECONDS)
+            connection = http.client.HTTPConnection(*self._address, timeout=TIMEOUT_SECONDS)
             try:
                 connection.connect()
             except OSError:

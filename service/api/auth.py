@@ -6,7 +6,7 @@ from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from service.api.errors import UnauthorizedError
-from service.api.parts import parts_of
+from service.api.parts import context_of
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, where the server asks for one.")
 _header = APIKeyHeader(
@@ -22,7 +22,7 @@ async def require_key(
     header: Annotated[str | None, Security(_header)],
 ) -> None:
     """Let the request pass, or raise UnauthorizedError. Runs before the body is read."""
-    keys = parts_of(request).keys
+    keys = context_of(request).keys
     if keys is None:
         return
     key = header if header is not None else bearer.credentials if bearer is not None else None

@@ -8,7 +8,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from service.api.errors import ClientLeftError, MalformedRequestError, UnsupportedBodyError
+from service.api.errors import ClientDisconnectedError, MalformedRequestError, UnsupportedBodyError
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks  # a name for type checkers alone
@@ -73,7 +73,7 @@ async def _stream(request: Request) -> AsyncGenerator[bytes]:
         async for chunk in request.stream():
             yield chunk
     except ClientDisconnect:
-        raise ClientLeftError(
+        raise ClientDisconnectedError(
             "The client closed the connection before the body was complete."
         ) from None
 

@@ -60,7 +60,7 @@ class UploadsFullError(RequestError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class ClientLeftError(RequestError):
+class ClientDisconnectedError(RequestError):
     """The client hung up. Nobody reads the answer; the log and the metrics do."""
 
 
@@ -168,7 +168,9 @@ ROWS: Mapping[type[Exception], Row] = {
         "Too many uploads at once",
         "The uploads under way fill the memory set aside for them, 1073741824 bytes. Try again in 1 s.",
     ),
-    ClientLeftError: Row("client-left", 499, "Client left", "The client closed the connection."),
+    ClientDisconnectedError: Row(
+        "client-left", 499, "Client left", "The client closed the connection."
+    ),
     pipeline.InferenceError: Row(
         "inference-failed",
         500,

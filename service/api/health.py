@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from service.api import docs
 from service.api.auth import require_key
-from service.api.parts import parts_of
+from service.api.parts import context_of
 from service.pipeline.errors import ModelUnavailableError
 from service.registry import LOADING_RETRY_SECONDS
 
@@ -28,7 +28,7 @@ class Ready(BaseModel):
 )
 async def live(request: Request) -> Live:
     """Fails only when an engine has been at one batch for too long: a restart helps then, and never before."""
-    parts = parts_of(request)
+    parts = context_of(request)
     stuck_seconds = parts.registry.longest_batch_seconds()
     if stuck_seconds > parts.stuck_after_seconds:
         raise ModelUnavailableError(
@@ -44,9 +44,9 @@ async def live(request: Request) -> Live:
 )
 async def ready(request: Request) -> Ready:
     """Fails while the models are loaded and warmed, and from the moment the server is told to end."""
-    obstacles = parts_of(request).registry.obstacles()
-    if obstacles:
-        raise ModelUnavailableError(" ".join(obstacles), LOADING_RETRY_SECONDS)
+    not_ready_reasons = context_of(request).registry.not_ready_reasons()
+    if not_ready_reasons:
+        raise ModelUnavailableError(" ".join(not_ready_reasons), LOADING_RETRY_SECONDS)
     return Ready()
 
 
@@ -60,5 +60,5 @@ async def ready(request: Request) -> Ready:
 async def metrics(request: Request) -> Response:
     """In Prometheus' text format, or OpenMetrics where the scraper asks for it."""
     accept = request.headers.get("accept", "")
-    body, media_type = await parts_of(request).metrics.exposition(accept)
+    body, media_type = await context_of(request).metrics.exposition(accept)
     return Response(body, media_type=media_type)

@@ -101,7 +101,7 @@ class KeyFile:
                 log.info("API keys read again: %d", len(self._keys))
         except (OSError, KeyFileError) as error:
             self._keys, self._stamp = {}, None
-            log.error("no API key is let in until the file of keys is mended: %s", error)
+            log.error("no API key is let in until the file of keys is fixed: %s", error)
 
     def _current_stamp(self) -> tuple[int, int, int]:
         status = self._path.stat()

@@ -32,7 +32,7 @@ class RequestLimits:
         return self.max_body_bytes.get(path, self.max_upload_bytes)
 
 
-class HeldBytes:
+class UploadBudget:
     """Counts the bytes of all request bodies in memory, up to `limit`."""
 
     def __init__(self, limit: int) -> None:
@@ -58,7 +58,7 @@ class LimitsMiddleware:
     Sets `arrived` and `deadline` of the request's state, in seconds of time.monotonic().
     """
 
-    def __init__(self, app: ASGIApp, limits: RequestLimits, held: HeldBytes) -> None:
+    def __init__(self, app: ASGIApp, limits: RequestLimits, held: UploadBudget) -> None:
         self.app = app
         self.limits = limits
         self.held = held
@@ -86,7 +86,7 @@ class _Body:
         receive: Receive,
         send: Send,
         limits: RequestLimits,
-        held: HeldBytes,
+        held: UploadBudget,
         arrived: float,
     ) -> None:
         headers = Headers(scope=scope)

@@ -32,7 +32,7 @@ class StatesSource(Protocol):
     def states(self) -> list[ModelState]: ...
 
 
-class HeldBytesSource(Protocol):
+class UploadBudgetSource(Protocol):
     held: int
 
 
@@ -100,7 +100,7 @@ class Metrics:
         )
         ProcessCollector(registry=collectors)
 
-    def follow(self, registry: StatesSource, uploads: HeldBytesSource) -> None:
+    def follow(self, registry: StatesSource, uploads: UploadBudgetSource) -> None:
         """Read the models' states and the uploads at each scrape."""
         self._held.set_function(lambda: uploads.held)
         self._collectors.register(_ModelCollector(registry))

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from models.contract import Quantization, SegmentationClass, Training
 from service.api import docs
 from service.api.auth import require_key
-from service.api.parts import parts_of
+from service.api.parts import context_of
 from service.registry import ModelState, UnknownModelError
 
 router = APIRouter(tags=["models"], dependencies=[Depends(require_key)])
@@ -98,7 +98,7 @@ class ModelDetail(BaseModel):
 @router.get("/models", summary="The models of this server", responses=docs.MODELS_RESPONSES)
 async def list_models(request: Request) -> ModelList:
     """Each model with its classes, its state, and the device that runs it."""
-    registry = parts_of(request).registry
+    registry = context_of(request).registry
     return ModelList(
         default_model=registry.default_name, models=[_info_of(state) for state in registry.states()]
     )
@@ -108,7 +108,7 @@ async def list_models(request: Request) -> ModelList:
 async def show_model(request: Request, response: Response, name: str) -> ModelDetail:
     """All versions of one model that this server deals with, and the model card of the one that answers."""
     response.headers["Vary"] = "Accept"  # a browser gets a page here
-    states = parts_of(request).registry.states()
+    states = context_of(request).registry.states()
     versions = [state for state in states if state.name == name]
     if not versions:
         there_are = ", ".join(dict.fromkeys(state.name for state in states)) or "none"

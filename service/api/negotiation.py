@@ -57,12 +57,14 @@ def preferred(accept: str | None, offered: Sequence[str]) -> str | None:
     ranges = parse_accept(accept) if accept else []
     if not ranges:
         return offered[0]
-    ranked = [(*_wish(ranges, media_type), -place) for place, media_type in enumerate(offered)]
+    ranked = [
+        (*_preference(ranges, media_type), -place) for place, media_type in enumerate(offered)
+    ]
     quality, _, negative_place = max(ranked)
     return offered[-negative_place] if quality > 0 else None
 
 
-def _wish(ranges: Iterable[MediaRange], media_type: str) -> tuple[float, int]:
+def _preference(ranges: Iterable[MediaRange], media_type: str) -> tuple[float, int]:
     """Quality and specificity of the most specific range that matches `media_type`."""
     matching = [media_range for media_range in ranges if media_range.matches(media_type)]
     if not matching:

@@ -16,7 +16,7 @@ MEDIA_TYPE_OPTION = "media_type"
 
 
 @dataclass(frozen=True)
-class Wish:
+class SegmentParams:
     """What one request asks for. `model` is None for the default one."""
 
     model: str | None
@@ -24,7 +24,9 @@ class Wish:
     options: FormatOptions
 
 
-def read_wish(query: QueryParams, accept: str | None, besides: Sequence[str] = ()) -> Wish:
+def parse_segment_params(
+    query: QueryParams, accept: str | None, besides: Sequence[str] = ()
+) -> SegmentParams:
     """The wish of a query and an Accept header; `besides` are the route's own parameters.
 
     Raises MalformedRequestError and NotAcceptableError.
@@ -38,7 +40,7 @@ def read_wish(query: QueryParams, accept: str | None, besides: Sequence[str] = (
     if MEDIA_TYPE_OPTION in chosen.options.model_fields and MEDIA_TYPE_OPTION not in parameters:
         media_type = preferred(accept, chosen.media_types)
         parameters |= {MEDIA_TYPE_OPTION: media_type} if media_type is not None else {}
-    return Wish(model, chosen, parse_options(chosen, parameters))
+    return SegmentParams(model, chosen, parse_options(chosen, parameters))
 
 
 def single_values(query: QueryParams) -> dict[str, str]:

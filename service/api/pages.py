@@ -12,7 +12,7 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from service.api.negotiation import preferred
-from service.api.parts import parts_of
+from service.api.parts import context_of
 
 WEB = Path(__file__).parent.parent / "web"
 
@@ -63,7 +63,7 @@ async def docs_page() -> FileResponse:
 @html_router.api_route("/models/{name}", methods=["GET", "HEAD"])
 async def model_page(request: Request, name: str) -> FileResponse:
     """The page asks for the model's JSON itself, with the caller's key where the server wants one."""
-    parts = parts_of(request)
+    parts = context_of(request)
     is_known = any(state.name == name for state in parts.registry.states())
     # A server with keys tells strangers nothing of what it has.
     response = _page("model.html", 200 if is_known or parts.keys is not None else 404)

@@ -11,7 +11,7 @@ from service.registry import Registry
 
 
 @dataclass(frozen=True)
-class Parts:
+class AppContext:
     """`keys` None lets every caller in; `tracing` None traces nothing.
 
     A batch request has no more than `max_batch_images_at_once` of its images in the queue, so that others find room there.
@@ -26,7 +26,7 @@ class Parts:
     stuck_after_seconds: float
 
 
-def parts_of(request: Request) -> Parts:
+def context_of(request: Request) -> AppContext:
     parts = request.app.state.parts
-    assert isinstance(parts, Parts)
+    assert isinstance(parts, AppContext)
     return parts

@@ -13,10 +13,10 @@ from service.api.auth import require_key
 from service.api.batch import Entry, choose_container, safe_stems
 from service.api.body import read_image, read_images
 from service.api.errors import TYPE_PREFIX, problem_of
-from service.api.options import Wish, read_wish, single_values
-from service.api.parts import Parts, parts_of
+from service.api.options import SegmentParams, parse_segment_params, single_values
+from service.api.parts import AppContext, context_of
 from service.api.tracing import stages_of
-from service.api.work import as_each_is_ready, unless_client_leaves
+from service.api.work import as_completed, cancel_on_disconnect
 from service.pipeline.segmenter import Answer, Timings
 
 router = APIRouter(tags=["segment"], dependencies=[Depends(require_key)])
@@ -34,12 +34,12 @@ async def segment(request: Request) -> Response:
 
     `format` decides the format, else the `Accept` header, else it is `png`.
     """
-    parts = parts_of(request)
-    wish = read_wish(request.query_params, _accept_of(request))
-    parts.registry.check(wish.model)  # before the client uploads for nothing
+    parts = context_of(request)
+    params = parse_segment_params(request.query_params, _accept_of(request))
+    parts.registry.check(params.model)  # before the client uploads for nothing
     body = await read_image(request)
-    work = _segment(parts, wish, body, request.state.deadline)
-    model_id, answer = await unless_client_leaves(request, work)
+    work = _segment(parts, params, body, request.state.deadline)
+    model_id, answer = await cancel_on_disconnect(request, work)
     request.state.model = model_id
     if parts.tracing is not None:
         parts.tracing.add_stages(request.state.span, model_id, answer.timings)
@@ -62,19 +62,19 @@ async def segment_batch(request: Request) -> Response:
 
     An image that fails has an entry in `errors.json`, or a line with a `problem`; the others are not touched by it.
     """
-    parts = parts_of(request)
+    parts = context_of(request)
     container = choose_container(
         single_values(request.query_params).get("container"), _accept_of(request)
     )
-    wish = read_wish(request.query_params, None, besides=["container"])
-    parts.registry.check(wish.model)
+    params = parse_segment_params(request.query_params, None, besides=["container"])
+    parts.registry.check(params.model)
     images = await read_images(request, parts.max_batch_request_images)
     stems = safe_stems(image.filename for image in images)
     work = [
         partial(
             _segment_entry,
             parts,
-            wish,
+            params,
             index,
             image.filename,
             stem,
@@ -84,10 +84,10 @@ async def segment_batch(request: Request) -> Response:
         for index, (image, stem) in enumerate(zip(images, stems, strict=True))
     ]
     # one batch at the engine, one that waits for it
-    at_once = min(2 * parts.registry.best_batch(wish.model), parts.max_batch_images_at_once)
+    at_once = min(2 * parts.registry.best_batch(params.model), parts.max_batch_images_at_once)
 
     async def body() -> AsyncGenerator[bytes]:
-        async with aclosing(as_each_is_ready(work, at_once)) as entries:
+        async with aclosing(as_completed(work, at_once)) as entries:
             async for chunk in container.write(entries):
                 yield chunk
 
@@ -95,19 +95,25 @@ async def segment_batch(request: Request) -> Response:
 
 
 async def _segment(
-    parts: Parts, wish: Wish, body: bytearray, deadline: float
+    parts: AppContext, params: SegmentParams, body: bytearray, deadline: float
 ) -> tuple[str, Answer]:
-    async with parts.registry.lease(wish.model, deadline) as segmenter:
+    async with parts.registry.lease(params.model, deadline) as segmenter:
         return segmenter.model.id, await segmenter.segment(
-            body, wish.format, wish.options, deadline
+            body, params.format, params.options, deadline
         )
 
 
 async def _segment_entry(
-    parts: Parts, wish: Wish, index: int, filename: str, stem: str, body: bytearray, deadline: float
+    parts: AppContext,
+    params: SegmentParams,
+    index: int,
+    filename: str,
+    stem: str,
+    body: bytearray,
+    deadline: float,
 ) -> Entry:
     try:
-        model_id, answer = await _segment(parts, wish, body, deadline)
+        model_id, answer = await _segment(parts, params, body, deadline)
     except Exception as error:  # noqa: BLE001 - one bad image fails only its own entry
         problem = problem_of(error)
         parts.metrics.rejected(problem.type.removeprefix(TYPE_PREFIX))

@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from service.api.errors import ClientLeftError
+from service.api.errors import ClientDisconnectedError
 
 Result = TypeVar("Result")
 
 
-async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of `work`, which is cancelled when the client closes the connection. Raises ClientLeftError.
+async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of `work`, which is cancelled when the client closes the connection. Raises ClientDisconnectedError.
 
     The request's body must have been read.
     """
@@ -22,13 +22,15 @@ async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, Resul
     try:
         await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise ClientLeftError("The client closed the connection before the answer was ready.")
+            raise ClientDisconnectedError(
+                "The client closed the connection before the answer was ready."
+            )
         return task.result()
     finally:
         await _cancel([task, leaving])
 
 
-async def as_each_is_ready(
+async def as_completed(
     work: Sequence[Callable[[], Coroutine[Any, Any, Result]]], at_once: int
 ) -> AsyncGenerator[Result]:
     """Run all of `work`, at most `at_once` at a time, and yield each result as it comes.

@@ -24,7 +24,7 @@ from ray.exceptions import RayError
 from tqdm import tqdm
 
 from models.contract import Contract, ContractError
-from service.api.work import as_each_is_ready
+from service.api.work import as_completed
 from service.app import image_workers, pipeline_limits, registry_options
 from service.cluster.connection import connected
 from service.cluster.errors import ClusterError
@@ -110,7 +110,7 @@ class Segmenting:
     async def _segment_all(self, steps: list[tuple[str, str]]) -> list[dict[str, Any]]:
         work = [partial(self._segment, source, target) for source, target in steps]
         at_once = 2 * self._registry.best_batch(self._job.model)
-        async with aclosing(as_each_is_ready(work, at_once)) as rows:
+        async with aclosing(as_completed(work, at_once)) as rows:
             return [row async for row in rows]
 
     async def _segment(self, source: str, target: str) -> dict[str, Any]:

@@ -41,8 +41,8 @@ from service.pipeline.errors import (
     PipelineError,
 )
 from service.pipeline.model import Model
-from service.pipeline.runner import BatchLimits, Ran, Runner, Signature
-from service.pipeline.turns import Turns
+from service.pipeline.runner import BatchLimits, InferenceResult, Runner, Signature
+from service.pipeline.scheduler import DeviceScheduler
 from service.registry import EngineFacts
 from service.settings import Settings
 from service.store import (
@@ -115,7 +115,7 @@ class EngineReplica:
         self._settings = settings
         self._limits = pipeline_limits(settings)
         self._options = registry_options(settings)
-        self._turns = Turns()
+        self._scheduler = DeviceScheduler()
         self._metrics = Metrics()
         self._batchers: WeakSet[Batcher] = WeakSet()
         # two replicas must not give their batches one number
@@ -142,7 +142,7 @@ class EngineReplica:
         image: NDArray[np.uint8],
         shape: tuple[int, int],
         seconds: float,
-    ) -> Ran:
+    ) -> InferenceResult:
         """As `Runner.run` says; the deadline is in `seconds` from now, for no two machines share a clock."""
         hosted = await self._at_hand(key)
         ran = await hosted.batcher.run(signature, image, shape, time.monotonic() + seconds)
@@ -191,7 +191,7 @@ class EngineReplica:
             )
         path = self._settings.model_store / model_id
         engine = await asyncio.to_thread(self.load_engine, path, contract)
-        batcher = Batcher.within(self._limits, model_id, engine, self._turns, self._metrics)
+        batcher = Batcher.within(self._limits, model_id, engine, self._scheduler, self._metrics)
         try:
             seconds = await batcher.warm(contract)
         except BaseException:
@@ -233,7 +233,7 @@ class RemoteRunner:
         image: NDArray[np.uint8],
         shape: tuple[int, int],
         deadline: float,
-    ) -> Ran:
+    ) -> InferenceResult:
         # a view would be copied into the message; an array of its own goes to the shared memory as it is
         sent = np.ascontiguousarray(image)
         for attempt in range(ATTEMPTS):
@@ -243,7 +243,7 @@ class RemoteRunner:
             if seconds <= 0:
                 raise DeadlineExceededError("The image still waited for the model at its deadline.")
             try:
-                ran: Ran = await result_of(
+                ran: InferenceResult = await result_of(
                     self._models.where_it_is(self._key).run.remote(
                         self._key, signature, sent, shape, seconds
                     )

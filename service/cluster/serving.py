@@ -25,7 +25,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from service.api.logging import configure_logging
-from service.api.parts import Parts
+from service.api.parts import AppContext
 from service.app import create_app
 from service.cluster.connection import connected
 from service.cluster.engines import EngineReplica, RemoteModels, gather_families
@@ -73,7 +73,7 @@ class HttpReplica:
         configure_logging(settings.log_format, settings.log_level)
         self._settings = settings
         self._models_per_engine = models_per_engine
-        self._parts: Parts | None = None
+        self._parts: AppContext | None = None
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         app = create_app(self._settings, _Neighbours(self._models_per_engine))

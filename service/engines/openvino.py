@@ -29,10 +29,10 @@ from service.engines.engine import EngineOptions, EngineUnavailableError, Precis
 from service.engines.gpu import why_openvino_on_cpu
 from service.engines.streams import (
     TYPICAL_SIDE,
-    are_worth_it,
     described,
     least_seconds,
-    most_streams,
+    max_streams,
+    streams_pay_off,
 )
 
 logger = logging.getLogger(__name__)
@@ -76,20 +76,25 @@ class OpenVinoEngine:
         model = core.read_model(artefact / openvino_path(_stored(precision)))
         self._classes = len(contract.classes)
         self._choosing = threading.Lock()
-        self._class_map = _Cut(core, model, CLASS_MAP, precision, options.threads)
-        self._probabilities = _Cut(core, model, PROBABILITIES, precision, options.threads)
+        self._class_map = _CompiledOutput(core, model, CLASS_MAP, precision, options.threads)
+        self._probabilities = _CompiledOutput(
+            core, model, PROBABILITIES, precision, options.threads
+        )
         self._cuts = [self._class_map, self._probabilities]
         self.best_batch, self.best_batch_pixels = self._measure_batch(contract.channels)
         self._streamed = self._class_map
-        streams = options.streams or most_streams(options.threads)
+        streams = options.streams or max_streams(options.threads)
         if streams > 1:
-            streamed = _Cut(core, model, CLASS_MAP, precision, options.threads, streams)
-            if options.streams or are_worth_it(
-                streamed.try_out, self._class_map.try_out, streams, contract.channels
+            streamed = _CompiledOutput(core, model, CLASS_MAP, precision, options.threads, streams)
+            if options.streams or streams_pay_off(
+                streamed.run_and_discard,
+                self._class_map.run_and_discard,
+                streams,
+                contract.channels,
             ):
                 self._streamed, self.streams = streamed, streams
                 self._cuts.append(streamed)
-        _say_once(options.threads, self.streams, precision)
+        _log_once(options.threads, self.streams, precision)
 
     def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         result = np.empty(images.shape[:3], np.uint8)
@@ -109,16 +114,18 @@ class OpenVinoEngine:
     def close(self) -> None:
         del self._class_map, self._probabilities, self._streamed, self._cuts
 
-    def _begin(self, cut: "_Cut", images: NDArray[np.uint8]) -> "_Cut":
+    def _begin(self, cut: "_CompiledOutput", images: NDArray[np.uint8]) -> "_CompiledOutput":
         """Each model keeps room for the largest batch it ran; those that do not run give back what is large."""
         for other in self._cuts:
             if other is not cut and not other.running and other.most_pixels > _MOST_KEPT_PIXELS:
-                other.give_back_memory()
+                other.release_memory()
         cut.running += 1
         cut.most_pixels = max(cut.most_pixels, math.prod(images.shape[:3]))
         return cut
 
-    def _finish(self, cut: "_Cut", images: NDArray[np.uint8], result: NDArray[Any]) -> None:
+    def _finish(
+        self, cut: "_CompiledOutput", images: NDArray[np.uint8], result: NDArray[Any]
+    ) -> None:
         try:
             cut.run(images, result)
         finally:
@@ -127,15 +134,15 @@ class OpenVinoEngine:
 
     def _measure_batch(self, channels: int) -> tuple[int, int]:
         """The most images and pixels worth one batch, from what a call costs and what a pixel costs."""
-        small = least_seconds(self._class_map.try_out, 1, _SMALL_SIDE, channels)
-        typical = least_seconds(self._class_map.try_out, 1, TYPICAL_SIDE, channels)
+        small = least_seconds(self._class_map.run_and_discard, 1, _SMALL_SIDE, channels)
+        typical = least_seconds(self._class_map.run_and_discard, 1, TYPICAL_SIDE, channels)
         pixel_seconds = max((typical - small) / (TYPICAL_SIDE**2 - _SMALL_SIDE**2), 1e-12)
         call_seconds = max(small - pixel_seconds * _SMALL_SIDE**2, 0.0)
         pixels = call_seconds / (_BATCH_OVERHEAD_SHARE * pixel_seconds)
         return _MOST_IMAGES, int(min(max(pixels, _SMALL_SIDE**2), _MOST_PIXELS))
 
 
-class _Cut:
+class _CompiledOutput:
     """One output of a model, compiled without what the other needs. It runs `streams` batches beside each other, each on
     `threads` / `streams` threads; who comes when all run waits.
 
@@ -182,11 +189,11 @@ class _Cut:
         finally:
             self._idle.put(request)
 
-    def try_out(self, images: NDArray[np.uint8]) -> None:
+    def run_and_discard(self, images: NDArray[np.uint8]) -> None:
         """Run images whose class maps nobody needs."""
         self.run(images, np.empty(images.shape[:3], np.uint8))
 
-    def give_back_memory(self) -> None:
+    def release_memory(self) -> None:
         self._compiled.release_memory()
         self.most_pixels = 0
 
@@ -220,5 +227,5 @@ def _stored(precision: Precision) -> StoredPrecision:
 
 
 @cache  # one line a process and way to run, not one a model
-def _say_once(threads: int, streams: int, precision: str) -> None:
+def _log_once(threads: int, streams: int, precision: str) -> None:
     logger.info("OpenVINO computes on CPU with %s, in %s", described(threads, streams), precision)

@@ -21,12 +21,12 @@ _TIMED_SECONDS = 0.3  # a large network is run once, and not again
 Run = Callable[[NDArray[np.uint8]], object]
 
 
-def most_streams(threads: int) -> int:
+def max_streams(threads: int) -> int:
     """Batches beside each other that are worth it, each on its share of `threads`; 1 where there is nothing to share."""
     return max(min(threads, 2), threads // _THREADS_A_STREAM)
 
 
-def are_worth_it(beside: Run, alone: Run, streams: int, channels: int) -> bool:
+def streams_pay_off(beside: Run, alone: Run, streams: int, channels: int) -> bool:
     """Whether `beside`, called from `streams` threads at once, does more images a second than `alone`, or nearly as many:
     a machine that is busy as a model is loaded errs by so much, and under load streams lose less.
 

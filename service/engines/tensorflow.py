@@ -14,7 +14,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from models.contract import Contract
 from service.engines.engine import EngineOptions
 from service.engines.gpu import why_no_gpu
-from service.engines.streams import described, most_streams
+from service.engines.streams import described, max_streams
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class TensorFlowEngine:
         self.reason = reason
         self.streams = 1
         if not tf.config.list_physical_devices("GPU"):
-            self.streams = options.streams or most_streams(options.threads)
+            self.streams = options.streams or max_streams(options.threads)
         _configure_runtime(options.threads, self.streams)
         loaded = tf.saved_model.load(str(artefact))
         self._class_map = _freeze(loaded.signatures["serving_default"])
@@ -51,10 +51,10 @@ class TensorFlowEngine:
         del loaded
         self.device = self._device_that_runs(contract)
         self.device_reason = _reason_for(self.device)
-        _say_once(self.device, self.device_reason, options.threads, self.streams)
+        _log_once(self.device, self.device_reason, options.threads, self.streams)
         best = _BEST_BATCH_CPU if self.device == "CPU" else _BEST_BATCH_GPU
         self.best_batch, self.best_batch_pixels = best
-        _set_aside()
+        _freeze_gc()
 
     def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         class_map: NDArray[np.uint8] = self._class_map(tf.constant(images))[0].numpy()
@@ -67,7 +67,7 @@ class TensorFlowEngine:
     def close(self) -> None:
         del self._class_map, self._probabilities
         gc.unfreeze()  # its graph holds itself, so that only a collection lets go of it
-        _set_aside()
+        _freeze_gc()
 
     def _device_that_runs(self, contract: Contract) -> str:
         side = contract.stride
@@ -81,7 +81,7 @@ def _freeze(signature: Any) -> Any:
     return convert_variables_to_constants_v2(signature, lower_control_flow=False)
 
 
-def _set_aside() -> None:
+def _freeze_gc() -> None:
     """Collect garbage, and keep what is left out of later collections.
 
     TensorFlow's modules and a model's graph are 400,000 objects, and a full collection, which comes every few thousand requests,
@@ -119,7 +119,7 @@ def _reason_for(device: str) -> str:
 
 
 @cache  # one line a process and device, not one a model
-def _say_once(device: str, reason: str, threads: int, streams: int) -> None:
+def _log_once(device: str, reason: str, threads: int, streams: int) -> None:
     missing = device == "CPU" and tf.test.is_built_with_cuda()
     level = logging.WARNING if missing else logging.INFO
     logger.log(

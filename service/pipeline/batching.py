@@ -25,9 +25,9 @@ from service.pipeline.errors import DeadlineExceededError, InferenceError, Model
 from service.pipeline.fit import fit_into
 from service.pipeline.limits import PipelineLimits
 from service.pipeline.observer import SILENT, Observer
-from service.pipeline.rehearsal import rehearsal_sides, rehearse
-from service.pipeline.runner import BatchLimits, Ran, Result, Signature
-from service.pipeline.turns import WHOLE, Turns
+from service.pipeline.rehearsal import warm_up, warm_up_sides
+from service.pipeline.runner import BatchLimits, InferenceResult, Result, Signature
+from service.pipeline.scheduler import WHOLE, DeviceScheduler
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class _Job:
     image: NDArray[np.uint8]
     deadline: float
     number: int
-    future: asyncio.Future[Ran]
+    future: asyncio.Future[InferenceResult]
 
 
 @dataclass(eq=False)
@@ -56,17 +56,17 @@ class Batcher:
     """Feeds one engine of this process from threads of its own, one for each of its streams: a Runner. Used on the event loop
     only.
 
-    A batch has at most `max_images` images and no more pixels than `worth_pixels`, but always one image. Batches run beside each
-    other where all their pixels are `max_pixels` at most, so memory is bounded by that. `turns` is shared by all models of
+    A batch has at most `max_images` images and no more pixels than `useful_batch_pixels`, but always one image. Batches run beside each
+    other where all their pixels are `max_pixels` at most, so memory is bounded by that. `scheduler` is shared by all models of
     the machine.
     """
 
     model_id: str
     engine: Engine
-    turns: Turns
+    scheduler: DeviceScheduler
     max_images: int
     max_pixels: int
-    worth_pixels: int
+    useful_batch_pixels: int
     observer: Observer = SILENT
     _buckets: dict[_Bucket, deque[_Job]] = field(default_factory=dict)
     _arrivals: Iterator[int] = field(default_factory=count)
@@ -82,7 +82,7 @@ class Batcher:
         limits: PipelineLimits,
         model_id: str,
         engine: Engine,
-        turns: Turns,
+        scheduler: DeviceScheduler,
         observer: Observer = SILENT,
     ) -> "Batcher":
         """A batcher with batches of the size that the engine says is best, where `limits` sets none."""
@@ -90,10 +90,12 @@ class Batcher:
         return cls(
             model_id=model_id,
             engine=engine,
-            turns=turns,
+            scheduler=scheduler,
             max_images=limits.max_batch_images or engine.best_batch,
             max_pixels=most_pixels,
-            worth_pixels=most_pixels if limits.max_batch_images else engine.best_batch_pixels,
+            useful_batch_pixels=most_pixels
+            if limits.max_batch_images
+            else engine.best_batch_pixels,
             observer=observer,
         )
 
@@ -115,7 +117,9 @@ class Batcher:
 
     @property
     def batch_limits(self) -> BatchLimits:
-        return BatchLimits(self.max_images, self.max_pixels, self.worth_pixels, self.engine.streams)
+        return BatchLimits(
+            self.max_images, self.max_pixels, self.useful_batch_pixels, self.engine.streams
+        )
 
     def capacity(self, shape: tuple[int, int]) -> int:
         """As `Runner.capacity` says."""
@@ -127,12 +131,12 @@ class Batcher:
         image: NDArray[np.uint8],
         shape: tuple[int, int],
         deadline: float,
-    ) -> Ran:
+    ) -> InferenceResult:
         """As `Runner.run` says."""
         if self._closed:
             raise _unloaded(self.model_id)
         bucket = _Bucket(signature, *shape)
-        future: asyncio.Future[Ran] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[InferenceResult] = asyncio.get_running_loop().create_future()
         job = _Job(bucket, image, deadline, next(self._arrivals), future)
         self._buckets.setdefault(bucket, deque()).append(job)
         if self._feeding is None:
@@ -144,12 +148,12 @@ class Batcher:
             raise
 
     async def warm(self, contract: Contract) -> float:
-        """As `Runner.warm` says, on a thread of the engine's; other models get their turns between the sizes."""
+        """As `Runner.warm` says, on a thread of the engine's; other models get their share between the sizes."""
         seconds = 0.0
-        for side in rehearsal_sides(contract):
-            async with self.turns.turn(WHOLE):
+        for side in warm_up_sides(contract):
+            async with self.scheduler.held(WHOLE):
                 seconds = await self._on_thread(
-                    partial(rehearse, self.engine, self.model_id, contract, side)
+                    partial(warm_up, self.engine, self.model_id, contract, side)
                 )
         return seconds
 
@@ -169,18 +173,18 @@ class Batcher:
         try:
             while self._buckets:
                 share = self._share_of(self._longest_waiting())
-                await self.turns.take(share)
+                await self.scheduler.acquire(share)
                 try:
                     jobs = self._take(share)
                 except BaseException:
-                    self.turns.give_back(share)
+                    self.scheduler.release(share)
                     raise
                 if jobs:
                     running = asyncio.create_task(self._run(jobs, share))
                     self._running.add(running)
                     running.add_done_callback(self._running.discard)
                 else:
-                    self.turns.give_back(share)
+                    self.scheduler.release(share)
         except Exception as error:
             cause = error  # a fault of ours, or of the observer: nobody may be left waiting for it
             self._refuse_all(lambda: _inference_error(self.model_id, cause))
@@ -193,7 +197,7 @@ class Batcher:
 
     def _share_of(self, bucket: _Bucket) -> Fraction:
         """What a batch of it takes of the machine."""
-        return Fraction(1, self.batch_limits.beside((bucket.height, bucket.width)))
+        return Fraction(1, self.batch_limits.max_concurrent_batches((bucket.height, bucket.width)))
 
     def _take(self, share: Fraction) -> list[_Job]:
         """The longest-waiting job and those that can run with it, without those nobody wants; none where these need more than
@@ -243,9 +247,9 @@ class Batcher:
             seconds = time.monotonic() - started
             for job, result in zip(jobs, results, strict=True):
                 if not job.future.done():
-                    job.future.set_result(Ran(result, number, seconds))
+                    job.future.set_result(InferenceResult(result, number, seconds))
         finally:
-            self.turns.give_back(share)
+            self.scheduler.release(share)
         self.observer.batch(self.model_id, len(jobs))
 
     async def _on_thread(self, work: Callable[[], T]) -> T:

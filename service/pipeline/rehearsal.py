@@ -12,12 +12,12 @@ from service.pipeline.fit import round_up
 _TYPICAL_SIDE = 512
 
 
-def rehearsal_sides(contract: Contract) -> tuple[int, int]:
+def warm_up_sides(contract: Contract) -> tuple[int, int]:
     """A small and a typical size, for what an engine sets up once a size."""
     return contract.stride, round_up(_TYPICAL_SIDE, contract.stride)
 
 
-def rehearse(engine: Engine, model_id: str, contract: Contract, side: int) -> float:
+def warm_up(engine: Engine, model_id: str, contract: Contract, side: int) -> float:
     """Run both signatures on one image of `side`², and give the seconds of its class map.
 
     Raises InferenceError where a result does not have the contract's form.

@@ -12,7 +12,7 @@ Signature = Literal["class_map", "probabilities"]
 Result = NDArray[np.uint8] | NDArray[np.float32]
 
 
-class Ran(NamedTuple):
+class InferenceResult(NamedTuple):
     """An image's own result (H, W) or (H, W, classes), and the batch that it was part of."""
 
     result: Result
@@ -28,22 +28,24 @@ class BatchLimits:
 
     max_images: int
     max_pixels: int
-    worth_pixels: int
+    useful_batch_pixels: int
     streams: int
 
-    def beside(self, shape: tuple[int, int]) -> int:
+    def max_concurrent_batches(self, shape: tuple[int, int]) -> int:
         """How many batches with images of this padded shape may run beside each other."""
         return self.streams if shape[0] * shape[1] * self.streams <= self.max_pixels else 1
 
     def batch(self, shape: tuple[int, int]) -> int:
         """The most images of this padded shape in one batch."""
         pixels = shape[0] * shape[1]
-        most_pixels = min(self.max_pixels // self.beside(shape), self.worth_pixels)
+        most_pixels = min(
+            self.max_pixels // self.max_concurrent_batches(shape), self.useful_batch_pixels
+        )
         return max(1, min(self.max_images, most_pixels // pixels))
 
     def capacity(self, shape: tuple[int, int]) -> int:
         """The most images of this padded shape that run at once."""
-        return self.beside(shape) * self.batch(shape)
+        return self.max_concurrent_batches(shape) * self.batch(shape)
 
 
 class Runner(Protocol):
@@ -71,7 +73,7 @@ class Runner(Protocol):
         image: NDArray[np.uint8],
         shape: tuple[int, int],
         deadline: float,
-    ) -> Ran:
+    ) -> InferenceResult:
         """Run an image (H, W, C) mirror-padded to `shape`; the result has that shape.
 
         `deadline` is counted as time.monotonic() does; a caller that is cancelled is dropped from

@@ -27,10 +27,10 @@ from service.pipeline.formats.format import Need
 from service.pipeline.limits import PipelineLimits
 from service.pipeline.model import Model
 from service.pipeline.observer import SILENT, Observer, Stage
-from service.pipeline.runner import Ran, Result, Runner, Signature
+from service.pipeline.runner import InferenceResult, Result, Runner, Signature
+from service.pipeline.scheduler import DeviceScheduler
 from service.pipeline.stitch import Canvas, make_canvas, needs_probabilities
 from service.pipeline.tile import Tile, TilePlan, plan_tiles
-from service.pipeline.turns import Turns
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class Segmenter:
         observer: Observer = SILENT,
     ) -> "Segmenter":
         """A segmenter whose engine runs in this process and shares it with no other."""
-        batcher = Batcher.within(limits, model.id, engine, Turns(), observer)
+        batcher = Batcher.within(limits, model.id, engine, DeviceScheduler(), observer)
         return cls(model, batcher, limits, workers, observer)
 
     @property
@@ -214,7 +214,7 @@ class Segmenter:
         alone, are put on the canvas: whoever encodes puts that one, and a way to a worker is saved.
         """
         signature: Signature = "probabilities" if needs_probabilities(plan, need) else "class_map"
-        running: deque[tuple[Tile, asyncio.Task[Ran]]] = deque()
+        running: deque[tuple[Tile, asyncio.Task[InferenceResult]]] = deque()
 
         async def next_result() -> tuple[Tile, Result]:
             tile, task = running[0]
@@ -312,7 +312,7 @@ class _Stopwatch:
         self._add(stage, time.monotonic() - started)
         return result
 
-    def ran(self, ran: Ran) -> None:
+    def ran(self, ran: InferenceResult) -> None:
         """Count a batch once, however many of this picture's tiles it held."""
         if ran.batch not in self.batches:
             self.batches.add(ran.batch)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.moody import save_moody_model
+from tests.service.flaky import save_flaky_model
 from tests.service.serving import ServerThread, serving
 
 MAX_UPLOAD_BYTES = 300_000
@@ -41,10 +41,10 @@ def logging_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def store(solvable_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`solvable/1`, `gray/1` and `moody/1`. Read only."""
+    """`solvable/1`, `gray/1` and `flaky/1`. Read only."""
     store = tmp_path_factory.mktemp("service") / "store"
     shutil.copytree(solvable_store, store)
-    save_moody_model(store)
+    save_flaky_model(store)
     return store
 
 

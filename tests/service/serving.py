@@ -19,12 +19,12 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.api.parts import Parts
+from service.api.parts import AppContext
 from service.app import create_app
 from service.server import Server, ServerConfig, listen
 from service.settings import Settings
 
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 def png_bytes(image: NDArray[np.uint8]) -> bytes:
@@ -45,10 +45,10 @@ def class_map_of(response: httpx.Response) -> NDArray[np.uint8]:
 
 
 def wait_until(
-    condition: Callable[[], bool], what: str, patience_seconds: float = PATIENCE_SECONDS
+    condition: Callable[[], bool], what: str, timeout_seconds: float = TIMEOUT_SECONDS
 ) -> None:
     """Wait for what must come about; how long it takes is not what is tested."""
-    give_up = time.monotonic() + patience_seconds
+    give_up = time.monotonic() + timeout_seconds
     while not condition():
         assert time.monotonic() < give_up, f"waited in vain: {what}"
         time.sleep(0.01)
@@ -59,7 +59,7 @@ class ServerThread:
 
     def __init__(self, settings: Settings) -> None:
         self.app: FastAPI = create_app(settings)
-        self.parts: Parts = self.app.state.parts
+        self.parts: AppContext = self.app.state.parts
         self.socket = listen("127.0.0.1", 0)
         self.port: int = self.socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -74,7 +74,7 @@ class ServerThread:
         )
         self.server = Server(config, self.parts, self.settled.set)
         self.thread = threading.Thread(target=self._run, name=f"server-{self.port}")
-        self.client = httpx.Client(base_url=self.url, timeout=PATIENCE_SECONDS)
+        self.client = httpx.Client(base_url=self.url, timeout=TIMEOUT_SECONDS)
 
     def start(self) -> None:
         self.thread.start()
@@ -112,7 +112,7 @@ def serving(store: Path, *, wait: bool = True, **settings: Any) -> Iterator[Serv
     server.start()
     try:
         if wait:
-            assert server.settled.wait(PATIENCE_SECONDS)
+            assert server.settled.wait(TIMEOUT_SECONDS)
         yield server
     finally:
         server.stop()
@@ -146,8 +146,8 @@ class ServerProcess:
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 
-    def wait(self, patience_seconds: float = PATIENCE_SECONDS) -> int:
-        return self.process.wait(patience_seconds)
+    def wait(self, timeout_seconds: float = TIMEOUT_SECONDS) -> int:
+        return self.process.wait(timeout_seconds)
 
     def close(self) -> None:
         if self.process.poll() is None:

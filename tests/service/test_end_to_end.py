@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.service.moody import SLOW, mood
-from tests.service.serving import PATIENCE_SECONDS, ServerProcess, class_map_of, picture, png_bytes
+from tests.service.flaky import SLOW, mood
+from tests.service.serving import TIMEOUT_SECONDS, ServerProcess, class_map_of, picture, png_bytes
 from tests.solvable import solve
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -41,7 +41,7 @@ def process(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 def test_a_class_map_is_exact_to_the_pixel(process: ServerProcess) -> None:
     image = picture(97, 211)
     response = httpx.post(
-        f"{process.url}/segment", files={"image": png_bytes(image)}, timeout=PATIENCE_SECONDS
+        f"{process.url}/segment", files={"image": png_bytes(image)}, timeout=TIMEOUT_SECONDS
     )
     np.testing.assert_array_equal(class_map_of(response), solve(image))
 
@@ -76,7 +76,7 @@ def test_many_clients_each_get_their_own_map(process: ServerProcess) -> None:
         np.testing.assert_array_equal(class_map_of(response), solve(image))
 
     with (
-        httpx.Client(base_url=process.url, timeout=PATIENCE_SECONDS) as client,
+        httpx.Client(base_url=process.url, timeout=TIMEOUT_SECONDS) as client,
         ThreadPoolExecutor(8) as pool,
     ):
         list(pool.map(check, range(200)))
@@ -97,7 +97,7 @@ def test_sigterm_under_load_loses_no_accepted_request_and_exits_with_0(
 
     def send() -> list[int]:
         statuses = []
-        with httpx.Client(base_url=process.url, timeout=PATIENCE_SECONDS) as client:
+        with httpx.Client(base_url=process.url, timeout=TIMEOUT_SECONDS) as client:
             while not not_ready.is_set():
                 statuses.append(client.post("/segment", files={"image": body}).status_code)
         return statuses
@@ -105,7 +105,7 @@ def test_sigterm_under_load_loses_no_accepted_request_and_exits_with_0(
     def send_slow() -> int:
         image = {"image": png_bytes(mood(SLOW))}
         return httpx.post(
-            f"{process.url}/segment?model=moody", files=image, timeout=PATIENCE_SECONDS
+            f"{process.url}/segment?model=flaky", files=image, timeout=TIMEOUT_SECONDS
         ).status_code
 
     with ThreadPoolExecutor(9) as pool:
@@ -129,7 +129,7 @@ def test_ctrl_c_ends_it_at_once_even_while_it_loads(store: Path, tmp_path: Path)
         ["--model-store", str(store), "--models", "gray", "--shutdown-delay-seconds", "3000"],
         tmp_path / "log",
     )
-    give_up = time.monotonic() + PATIENCE_SECONDS
+    give_up = time.monotonic() + TIMEOUT_SECONDS
     while "loading" not in server.log.read_text():
         assert time.monotonic() < give_up
         time.sleep(0.05)
@@ -158,7 +158,7 @@ def test_the_bundled_model_knows_a_street(street: ServerProcess) -> None:
     right = total = 0
     for photograph in photographs:
         response = httpx.post(
-            f"{street.url}/segment", content=photograph.read_bytes(), timeout=PATIENCE_SECONDS
+            f"{street.url}/segment", content=photograph.read_bytes(), timeout=TIMEOUT_SECONDS
         )
         truth = np.array(Image.open(DATA / "camvid" / "masks" / "test" / f"{photograph.stem}.png"))
         class_map = class_map_of(response)
@@ -175,6 +175,6 @@ def test_the_bundled_model_answers_any_size(street: ServerProcess) -> None:
         file = io.BytesIO()
         Image.fromarray(image).save(file, "JPEG")
         response = httpx.post(
-            f"{street.url}/segment", content=file.getvalue(), timeout=PATIENCE_SECONDS
+            f"{street.url}/segment", content=file.getvalue(), timeout=TIMEOUT_SECONDS
         )
         assert class_map_of(response).shape == (height, width)

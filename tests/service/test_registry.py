@@ -22,7 +22,7 @@ from service.pipeline.limits import PipelineLimits
 from service.pipeline.segmenter import Answer
 from service.registry import ModelState, Registry, RegistryOptions, UnknownModelError
 from service.store import Selector, default_of
-from tests.service.serving import PATIENCE_SECONDS, picture, png_bytes
+from tests.service.serving import TIMEOUT_SECONDS, picture, png_bytes
 
 pytestmark = pytest.mark.anyio
 
@@ -50,14 +50,14 @@ async def running(store: Path, **options: Any) -> AsyncGenerator[Registry]:
 
 
 async def segment(registry: Registry, selector: str | None = None) -> Answer:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     png = FORMATS["png"]
     async with registry.lease(selector, deadline) as segmenter:
         return await segmenter.segment(BODY, png, png.options(), deadline)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.01)
 
@@ -139,7 +139,7 @@ async def test_a_new_version_is_swapped_in_and_the_old_one_given_back(own_store:
 async def test_requests_at_the_old_version_are_finished_before_it_goes(own_store: Path) -> None:
     async with running(own_store) as registry:
         await asyncio.sleep(0.2)
-        async with registry.lease("solvable", time.monotonic() + PATIENCE_SECONDS) as old:
+        async with registry.lease("solvable", time.monotonic() + TIMEOUT_SECONDS) as old:
             add_version(own_store, 2)
             await until(lambda: registry.check("solvable") == "solvable/2")
             assert is_in(registry, "solvable/1", "draining")
@@ -147,7 +147,7 @@ async def test_requests_at_the_old_version_are_finished_before_it_goes(own_store
                 registry.check("solvable/1")
             png = FORMATS["png"]
             assert (
-                await old.segment(BODY, png, png.options(), time.monotonic() + PATIENCE_SECONDS)
+                await old.segment(BODY, png, png.options(), time.monotonic() + TIMEOUT_SECONDS)
             ).width == 8
         await until(lambda: is_in(registry, "solvable/1", None))
 
@@ -253,7 +253,7 @@ async def test_a_model_that_is_removed_is_unloaded(own_store: Path) -> None:
 async def test_a_store_that_vanishes_leaves_what_is_loaded(own_store: Path) -> None:
     async with running(own_store, watch=False) as registry:
         shutil.move(own_store, own_store.with_name("elsewhere"))
-        await registry.look()
+        await registry.reconcile()
         assert (await segment(registry)).width == 8
 
 
@@ -315,7 +315,7 @@ async def test_a_model_at_work_is_never_unloaded_to_make_room(
     shutil.copytree(solvable_store / "gray", own_store / "gray")
     size = size_of(own_store)
     async with running(own_store, watch=False, max_model_bytes=size - 1) as registry:
-        async with registry.lease("gray", time.monotonic() + PATIENCE_SECONDS):
+        async with registry.lease("gray", time.monotonic() + TIMEOUT_SECONDS):
             with pytest.raises(ModelUnavailableError, match="at work"):
                 await segment(registry, "solvable")
             assert is_in(registry, "gray/1", "ready")
@@ -333,7 +333,7 @@ async def test_draining_makes_it_unready_and_serves_on(own_store: Path) -> None:
     async with running(own_store) as registry:
         registry.begin_draining()
         assert not registry.ready
-        assert "shutting down" in registry.obstacles()[0]
+        assert "shutting down" in registry.not_ready_reasons()[0]
         assert (await segment(registry)).width == 8
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from service.server import ListenError, listen
-from tests.service.moody import SLOW, mood
+from tests.service.flaky import SLOW, mood
 from tests.service.serving import ServerThread, picture, png_bytes, serving, wait_until
 
 
@@ -19,7 +19,7 @@ def waiting_images(server: ServerThread) -> int:
 
 
 def test_a_request_at_work_is_answered_though_the_server_was_told_to_end(store: Path) -> None:
-    with serving(store, models=("moody",)) as server, ThreadPoolExecutor() as pool:
+    with serving(store, models=("flaky",)) as server, ThreadPoolExecutor() as pool:
         slow = pool.submit(server.segment, mood(SLOW))
         wait_until(lambda: waiting_images(server) == 1, "the slow image at work")
         server.server.should_exit = True
@@ -31,7 +31,7 @@ def test_a_request_at_work_is_answered_though_the_server_was_told_to_end(store: 
 
 def test_a_request_that_outlasts_the_grace_is_told_so(store: Path) -> None:
     with (
-        serving(store, models=("moody",), shutdown_grace_seconds=0.1) as server,
+        serving(store, models=("flaky",), shutdown_grace_seconds=0.1) as server,
         ThreadPoolExecutor(8) as pool,
     ):
         # eight shapes share no batch: they go one after the other, and the last for longer than the grace
@@ -103,7 +103,7 @@ def test_new_versions_come_in_under_load_without_a_failed_request(
 
 
 def test_a_client_that_leaves_a_batch_frees_all_its_places(store: Path) -> None:
-    with serving(store, models=("moody",)) as server:
+    with serving(store, models=("flaky",)) as server:
         request = httpx.Request(
             "POST", f"{server.url}/segment/batch", files=[("image", png_bytes(mood(SLOW)))] * 4
         )

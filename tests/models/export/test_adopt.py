@@ -13,7 +13,7 @@ from PIL import Image
 
 from models.cli import main
 from models.contract import MODEL_CARD_PATH, read_contract, verify_files
-from tests.service.serving import PATIENCE_SECONDS, ServerProcess, class_map_of, png_bytes
+from tests.service.serving import TIMEOUT_SECONDS, ServerProcess, class_map_of, png_bytes
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -114,7 +114,7 @@ def test_a_keras_unet_of_fixed_size_is_adopted_and_served(
         url = server.wait_until_ready()
         for shown in (image, blobs(57, 83)):
             files = {"image": png_bytes(shown)}
-            response = httpx.post(f"{url}/segment", files=files, timeout=PATIENCE_SECONDS)
+            response = httpx.post(f"{url}/segment", files=files, timeout=TIMEOUT_SECONDS)
             np.testing.assert_array_equal(class_map_of(response), answers(artefact, shown)[0])
     finally:
         server.close()

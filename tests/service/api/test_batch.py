@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from service.api.batch import safe_stems
-from tests.service.moody import FAIL, SLOW, mood
+from tests.service.flaky import FAIL, SLOW, mood
 from tests.service.serving import ServerThread, picture, png_bytes, serving
 from tests.solvable import solve
 
@@ -58,7 +58,7 @@ def test_a_bad_image_fails_only_its_own_entry(server: ServerThread) -> None:
         ("b.png", b"no picture"),
         ("c.png", png_bytes(mood(FAIL))),
     ]
-    entries = unpack(post(server, files, model="moody"))
+    entries = unpack(post(server, files, model="flaky"))
     assert set(entries) == {"a.png", "errors.json"}
     errors = orjson.loads(entries["errors.json"])
     assert [(e["index"], e["filename"], e["problem"]["status"]) for e in errors] == [
@@ -73,13 +73,13 @@ def test_ndjson_comes_in_the_order_of_readiness(server: ServerThread) -> None:
         ("bad.png", b""),
         ("fast.png", png_bytes(IMAGES[0])),
     ]
-    lines = read_lines(post(server, files, model="moody", container="ndjson", format="rle"))
+    lines = read_lines(post(server, files, model="flaky", container="ndjson", format="rle"))
     assert sorted(line["index"] for line in lines) == [0, 1, 2]
     assert lines[0]["filename"] == "bad.png"
     assert lines[0]["problem"]["status"] == 422
     by_name = {line["filename"]: line for line in lines}
     assert by_name["fast.png"]["result"]["width"] == 20
-    assert by_name["fast.png"]["model"] == "moody/1"
+    assert by_name["fast.png"]["model"] == "flaky/1"
     assert set(by_name["slow.png"]["seconds"]) == {"decode", "queue", "infer", "encode"}
 
 

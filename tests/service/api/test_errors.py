@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from service.api.errors import INTERNAL, METHOD_NOT_ALLOWED, ROUTE_NOT_FOUND, ROWS, TYPE_PREFIX
-from tests.service.moody import FAIL, SLOW, mood
+from tests.service.flaky import FAIL, SLOW, mood
 from tests.service.serving import ServerThread, picture, png_bytes, serving, wait_until
 
 IMAGE = png_bytes(picture(8, 8))
@@ -22,7 +22,7 @@ def narrow(store: Path) -> Iterator[ServerThread]:
     """A server that takes one image at a time, and little of it."""
     with serving(
         store,
-        default_model="moody",
+        default_model="flaky",
         max_queue_images=1,
         upload_timeout_seconds=0.3,
     ) as running:
@@ -74,7 +74,7 @@ REFUSALS: dict[str, tuple[Callable[[ServerThread], httpx.Response], str]] = {
     "unsupported-body": (lambda s: post(s, content_type="text/plain"), "multipart/form-data"),
     "unsupported-image-type": (lambda s: post(s, body=b"%PDF-1.7 but no picture"), "JPEG, PNG"),
     "unreadable-image": (lambda s: post(s, body=png_bytes(picture(50, 50))[:2000]), ""),
-    "inference-failed": (lambda s: post(s, "?model=moody", png_bytes(mood(FAIL))), "log"),
+    "inference-failed": (lambda s: post(s, "?model=flaky", png_bytes(mood(FAIL))), "log"),
     "route-not-found": (lambda s: s.client.get("/segmnet"), "/docs"),
     "method-not-allowed": (lambda s: s.client.get("/segment"), "POST"),
 }
@@ -206,7 +206,7 @@ def test_a_model_that_does_not_load_is_told_of(tmp_path: Path) -> None:
 
 
 def test_a_request_that_is_not_done_in_time_is_given_up(store: Path) -> None:
-    with serving(store, models=("moody",), request_timeout_seconds=0.1) as server:
+    with serving(store, models=("flaky",), request_timeout_seconds=0.1) as server:
         assert_problem(server.segment(mood(SLOW)), "deadline-exceeded")
         wait_until(lambda: waiting_images(server) == 0, "the place that is freed")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.service.moody import SLOW, mood
+from tests.service.flaky import SLOW, mood
 from tests.service.serving import ServerThread, picture, serving, wait_until
 
 
@@ -14,7 +14,7 @@ def test_models_tell_what_they_can_tell_apart(server: ServerThread) -> None:
     document = server.client.get("/models").json()
     assert document["default_model"] == "solvable"
     by_name = {model["name"]: model for model in document["models"]}
-    assert set(by_name) == {"solvable", "gray", "moody"}
+    assert set(by_name) == {"solvable", "gray", "flaky"}
     solvable = by_name["solvable"]
     assert solvable["state"] == "ready"
     assert solvable["error"] is None
@@ -52,14 +52,14 @@ def test_a_server_is_ready_once_its_models_are(server: ServerThread) -> None:
 def test_a_model_that_was_asked_for_and_is_not_there_keeps_the_server_from_being_ready(
     store: Path,
 ) -> None:
-    with serving(store, models=("solvable", "moody/7"), lazy_loading=True) as server:
+    with serving(store, models=("solvable", "flaky/7"), lazy_loading=True) as server:
         refused = server.client.get("/health/ready")
         assert refused.status_code == 503
-        assert "moody/7" in refused.json()["detail"]
+        assert "flaky/7" in refused.json()["detail"]
 
 
 def test_an_engine_that_is_stuck_is_told_of(store: Path) -> None:
-    with serving(store, models=("moody",), stuck_after_seconds=0.05) as server:
+    with serving(store, models=("flaky",), stuck_after_seconds=0.05) as server:
         with ThreadPoolExecutor() as pool:
             slow = pool.submit(server.segment, mood(SLOW))
             wait_until(

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from tests.service.serving import PATIENCE_SECONDS, class_map_of, picture, png_bytes, wait_until
+from tests.service.serving import TIMEOUT_SECONDS, class_map_of, picture, png_bytes, wait_until
 from tests.solvable import solve
 
 ROOT = Path(__file__).parents[3]
@@ -21,7 +21,7 @@ SCALE = (ROOT / "docs" / "scale.md").read_text()
 ADDRESS = "10.0.0.7:6379"
 
 # What starts processes takes longer where other work has the cores.
-LONG_SECONDS = 6 * PATIENCE_SECONDS
+LONG_SECONDS = 6 * TIMEOUT_SECONDS
 
 MEMORY = 100 * 2**20
 # A node with as many CPUs as this takes replicas of the service; one with more takes the bulk run's actor too.

@@ -24,11 +24,11 @@ States = dict[str, dict[str, int]]
 
 
 class SleepyService:
-    """tests/service/cluster/sleepy.py in a process of its own."""
+    """tests/service/cluster/slow.py in a process of its own."""
 
     def __init__(self, address: str, store: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.service.cluster.sleepy", address, str(store)],
+            [sys.executable, "-m", "tests.service.cluster.slow", address, str(store)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -52,23 +52,23 @@ class SleepyService:
 
 
 @pytest.fixture
-def sleepy(ray_cluster: RayCluster, solvable_store: Path) -> Iterator[SleepyService]:
+def slow(ray_cluster: RayCluster, solvable_store: Path) -> Iterator[SleepyService]:
     ray_cluster.add(SERVICE_CPUS)
     service = SleepyService(ray_cluster.address, solvable_store)
     yield service
     service.close()
 
 
-def test_replicas_come_with_load_and_go_without_a_failed_request(sleepy: SleepyService) -> None:
+def test_replicas_come_with_load_and_go_without_a_failed_request(slow: SleepyService) -> None:
     fewest = {"segserve": {"RUNNING": 1}, "segserve-engines": {"RUNNING": 1}}
     most = {"segserve": {"RUNNING": 2}, "segserve-engines": {"RUNNING": 3}}
-    with httpx.Client(base_url=sleepy.url, timeout=LONG_SECONDS) as client:
-        wait_long(lambda: sleepy.states() == fewest, "the service as it begins")
+    with httpx.Client(base_url=slow.url, timeout=LONG_SECONDS) as client:
+        wait_long(lambda: slow.states() == fewest, "the service as it begins")
         with Load(client, threads=12) as heavy:
-            wait_long(lambda: sleepy.states() == most, "more replicas under load")
+            wait_long(lambda: slow.states() == most, "more replicas under load")
         # as many as one engine replica is for; Ray sends them to several, so that some go which are at an image
         with Load(client, threads=2) as light:
-            wait_long(lambda: sleepy.states() == fewest, "fewer replicas without load")
+            wait_long(lambda: slow.states() == fewest, "fewer replicas without load")
             after = len(light.answers)
             wait_long(lambda: len(light.answers) > after + 3, "answers of those that stayed")
     for seed, answer in heavy.answers + light.answers:

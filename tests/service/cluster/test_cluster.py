@@ -37,7 +37,7 @@ from tests.service.cluster.nodes import (
     wait_long,
     write_pictures,
 )
-from tests.service.moody import SLOW, save_moody_model
+from tests.service.flaky import SLOW, save_flaky_model
 from tests.service.serving import (
     ServerProcess,
     ServerThread,
@@ -73,7 +73,7 @@ def nodes(ray_cluster: RayCluster) -> list[Any]:
 def cluster_store(tmp_path_factory: pytest.TempPathFactory, solvable_store: Path) -> Path:
     store = tmp_path_factory.mktemp("ray") / "store"
     shutil.copytree(solvable_store, store)
-    save_moody_model(store)
+    save_flaky_model(store)
     return store
 
 
@@ -217,7 +217,7 @@ def test_what_is_accepted_is_bounded_over_the_cluster(service: httpx.Client) -> 
     body = png_bytes(slow)
 
     def ask(_: int) -> httpx.Response:
-        return service.post("/segment?model=moody", files={"image": body})
+        return service.post("/segment?model=flaky", files={"image": body})
 
     with ThreadPoolExecutor(40) as crowd:
         answers = list(crowd.map(ask, range(40)))
@@ -263,7 +263,7 @@ def test_more_models_than_a_replica_has_room_for_are_all_served(
 
     wait_long(lambda: answer("late").status_code == 200, "the late model on one HTTP replica")
     wait_long(lambda: {answer("late").status_code for _ in range(8)} == {200}, "on all of them")
-    for model in 2 * ["late", "solvable", "moody", "gray"]:
+    for model in 2 * ["late", "solvable", "flaky", "gray"]:
         found = answer(model)
         assert found.status_code == 200, found.text
         if model != "gray":

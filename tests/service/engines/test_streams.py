@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from service.engines import streams
-from service.engines.streams import are_worth_it, described, least_seconds, most_streams
+from service.engines.streams import described, least_seconds, max_streams, streams_pay_off
 
 
 class Clock:
@@ -50,12 +50,12 @@ def test_images_beside_each_other_may_not_lose_clearly(
         together.wait()
         half(images)
 
-    assert are_worth_it(run_beside, clock.run_in(0.01), 2, channels=3) == expected
+    assert streams_pay_off(run_beside, clock.run_in(0.01), 2, channels=3) == expected
     assert set(clock.shapes) == {(1, 256, 256, 3)}
 
 
 def test_a_slow_network_is_run_once_in_a_row(clock: Clock) -> None:
-    assert not are_worth_it(clock.run_in(3.0), clock.run_in(2.0), 2, channels=3)
+    assert not streams_pay_off(clock.run_in(3.0), clock.run_in(2.0), 2, channels=3)
     assert len(clock.shapes) == 1 + 2 + 2 + 2
 
 
@@ -71,7 +71,7 @@ def test_a_slow_network_is_timed_once(clock: Clock) -> None:
 
 
 def test_threads_are_shared_by_two_streams_or_by_streams_of_two() -> None:
-    assert [most_streams(threads) for threads in (1, 2, 3, 4, 8, 32)] == [
+    assert [max_streams(threads) for threads in (1, 2, 3, 4, 8, 32)] == [
         1,
         2,
         2,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
 class HeldEngine:
@@ -48,7 +48,7 @@ class HeldEngine:
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         self.batches.append(images.shape)
         self.threads.add(threading.get_ident())
-        assert self._free.wait(PATIENCE_SECONDS)
+        assert self._free.wait(TIMEOUT_SECONDS)
         if self.fails(images):
             raise RuntimeError("the device fell over")
         values = images.astype(np.float32) + 1e-3
@@ -61,7 +61,7 @@ class HeldEngine:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that another task or thread is about to do."""
-    limit = time.monotonic() + PATIENCE_SECONDS
+    limit = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < limit, "waited in vain"
         await asyncio.sleep(0.001)

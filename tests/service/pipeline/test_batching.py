@@ -14,8 +14,8 @@ from service.pipeline.batching import Batcher
 from service.pipeline.errors import DeadlineExceededError, InferenceError, ModelUnavailableError
 from service.pipeline.fit import padded_shape
 from service.pipeline.observer import DropReason, Stage
-from service.pipeline.runner import Ran
-from service.pipeline.turns import Turns
+from service.pipeline.runner import InferenceResult
+from service.pipeline.scheduler import DeviceScheduler
 from tests.service.pipeline.held_engine import HeldEngine, until
 from tests.solvable import solve
 
@@ -25,7 +25,7 @@ FAR = float("inf")
 
 
 @dataclass
-class Notebook:
+class RecordingObserver:
     """An observer that writes down what it is told."""
 
     stages: list[tuple[str, Stage]] = field(default_factory=list)
@@ -51,27 +51,29 @@ def engine() -> Iterator[HeldEngine]:
 
 
 @pytest.fixture
-def notebook() -> Notebook:
-    return Notebook()
+def observer() -> RecordingObserver:
+    return RecordingObserver()
 
 
 @pytest.fixture
-async def batcher(engine: HeldEngine, notebook: Notebook) -> AsyncIterator[Batcher]:
-    batcher = make_batcher(engine, notebook)
+async def batcher(engine: HeldEngine, observer: RecordingObserver) -> AsyncIterator[Batcher]:
+    batcher = make_batcher(engine, observer)
     yield batcher
     engine.release()
     await batcher.close()
 
 
-def make_batcher(engine: HeldEngine, notebook: Notebook, turns: Turns | None = None) -> Batcher:
+def make_batcher(
+    engine: HeldEngine, observer: RecordingObserver, scheduler: DeviceScheduler | None = None
+) -> Batcher:
     return Batcher(
         "solvable/1",
         engine,
-        turns or Turns(),
+        scheduler or DeviceScheduler(),
         max_images=4,
         max_pixels=64 * 64,
-        worth_pixels=64 * 64,
-        observer=notebook,
+        useful_batch_pixels=64 * 64,
+        observer=observer,
     )
 
 
@@ -79,12 +81,14 @@ def picture(seed: int, height: int = 8, width: int = 8) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def submit(batcher: Batcher, image: NDArray[np.uint8], deadline: float = FAR) -> asyncio.Task[Ran]:
+def submit(
+    batcher: Batcher, image: NDArray[np.uint8], deadline: float = FAR
+) -> asyncio.Task[InferenceResult]:
     shape = padded_shape(image.shape[0], image.shape[1], 8)
     return asyncio.create_task(batcher.run("class_map", image, shape, deadline))
 
 
-async def occupy(batcher: Batcher, engine: HeldEngine) -> asyncio.Task[Ran]:
+async def occupy(batcher: Batcher, engine: HeldEngine) -> asyncio.Task[InferenceResult]:
     """Have the engine run one batch that does not end until it is released."""
     engine.hold()
     before = len(engine.batches)
@@ -103,7 +107,7 @@ async def test_an_image_that_finds_the_engine_idle_runs_alone(
 
 
 async def test_what_waits_of_one_shape_goes_together_up_to_the_limit(
-    batcher: Batcher, engine: HeldEngine, notebook: Notebook
+    batcher: Batcher, engine: HeldEngine, observer: RecordingObserver
 ) -> None:
     first = await occupy(batcher, engine)
     waiting = [submit(batcher, picture(i)) for i in range(6)]
@@ -113,7 +117,7 @@ async def test_what_waits_of_one_shape_goes_together_up_to_the_limit(
         np.testing.assert_array_equal(ran.result, solve(picture(i)))
     await first
     assert [batch[0] for batch in engine.batches] == [1, 4, 2]
-    assert notebook.batches == [1, 4, 2]
+    assert observer.batches == [1, 4, 2]
 
 
 async def test_the_shape_of_the_longest_waiting_image_goes_first(
@@ -177,17 +181,17 @@ async def test_a_failed_batch_fails_only_its_own_waiters(
         for failure in failures
         if isinstance(failure, Exception)
     )
-    assert all(isinstance(ran, Ran) for ran in (results[0], *results[3:]))
+    assert all(isinstance(ran, InferenceResult) for ran in (results[0], *results[3:]))
 
 
 async def test_an_engine_that_gives_the_wrong_shape_fails_the_batch(
-    notebook: Notebook,
+    observer: RecordingObserver,
 ) -> None:
     class OnePixelEngine(HeldEngine):
         def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
             return super().class_map(images)[:, :1, :1]
 
-    batcher = make_batcher(OnePixelEngine(), notebook)
+    batcher = make_batcher(OnePixelEngine(), observer)
     with pytest.raises(InferenceError, match="failed on this image"):
         await submit(batcher, picture(1))
     await batcher.close()
@@ -201,7 +205,7 @@ async def test_an_engine_of_one_stream_is_called_from_one_thread(
 
 
 async def test_a_caller_that_leaves_is_dropped_before_it_runs(
-    batcher: Batcher, engine: HeldEngine, notebook: Notebook
+    batcher: Batcher, engine: HeldEngine, observer: RecordingObserver
 ) -> None:
     first = await occupy(batcher, engine)
     leaving, staying = submit(batcher, picture(1, 16)), submit(batcher, picture(2))
@@ -211,7 +215,7 @@ async def test_a_caller_that_leaves_is_dropped_before_it_runs(
     engine.release()
     await asyncio.gather(first, staying)
     assert (1, 16, 8, 3) not in engine.batches
-    assert notebook.drops == ["cancelled"]
+    assert observer.drops == ["cancelled"]
 
 
 async def test_a_caller_that_leaves_while_its_batch_runs_harms_no_other(
@@ -231,7 +235,7 @@ async def test_a_caller_that_leaves_while_its_batch_runs_harms_no_other(
 
 
 async def test_an_image_past_its_deadline_is_dropped_before_it_runs(
-    batcher: Batcher, engine: HeldEngine, notebook: Notebook
+    batcher: Batcher, engine: HeldEngine, observer: RecordingObserver
 ) -> None:
     first = await occupy(batcher, engine)
     late = submit(batcher, picture(1, 16), deadline=time.monotonic())
@@ -241,7 +245,7 @@ async def test_an_image_past_its_deadline_is_dropped_before_it_runs(
         await late
     await first
     assert (1, 16, 8, 3) not in engine.batches
-    assert notebook.drops == ["deadline"]
+    assert observer.drops == ["deadline"]
 
 
 async def test_closing_refuses_what_waits_and_finishes_what_runs(
@@ -281,12 +285,15 @@ def _note(order: list[str], name: str, _images: NDArray[np.uint8]) -> bool:
 
 
 async def test_models_that_share_turns_take_them_one_after_the_other() -> None:
-    turns = Turns()
+    scheduler = DeviceScheduler()
     order: list[str] = []
     engines = {"busy": HeldEngine(), "rare": HeldEngine()}
     for name, engine in engines.items():
         engine.fails = partial(_note, order, name)
-    batchers = {name: make_batcher(engine, Notebook(), turns) for name, engine in engines.items()}
+    batchers = {
+        name: make_batcher(engine, RecordingObserver(), scheduler)
+        for name, engine in engines.items()
+    }
     first = await occupy(batchers["busy"], engines["busy"])
     tasks = [submit(batchers["busy"], picture(i, 8 * (i + 1))) for i in range(6)]
     tasks += [submit(batchers["rare"], picture(i, 8 * (i + 1))) for i in range(2)]
@@ -318,7 +325,7 @@ async def test_every_caller_gets_its_own_map_or_its_own_failure(
     engine = HeldEngine()
     engine.streams = streams
     engine.fails = lambda images: images.shape[1] in failing_heights
-    batcher = make_batcher(engine, Notebook())
+    batcher = make_batcher(engine, RecordingObserver())
     batcher.max_pixels = 24 * 24  # some have the engine for themselves
     tasks = []
     for seed, (height, width, manner, pause) in enumerate(arrivals):
@@ -342,7 +349,7 @@ async def test_every_caller_gets_its_own_map_or_its_own_failure(
         elif isinstance(result, InferenceError):
             assert padded_shape(height, width, 8)[0] in failing_heights
         else:
-            assert isinstance(result, Ran)
+            assert isinstance(result, InferenceResult)
             assert manner != "late"
             np.testing.assert_array_equal(
                 result.result[:height, :width], solve(picture(seed, height, width))
@@ -353,9 +360,9 @@ async def test_every_caller_gets_its_own_map_or_its_own_failure(
 
 
 @pytest.fixture
-async def two_streams(engine: HeldEngine, notebook: Notebook) -> AsyncIterator[Batcher]:
+async def two_streams(engine: HeldEngine, observer: RecordingObserver) -> AsyncIterator[Batcher]:
     engine.streams = 2
-    batcher = make_batcher(engine, notebook)
+    batcher = make_batcher(engine, observer)
     yield batcher
     engine.release()
     await batcher.close()
@@ -435,13 +442,13 @@ async def test_closing_waits_for_every_stream(two_streams: Batcher, engine: Held
 def test_batches_share_the_pixels_and_hold_what_is_worth_it(
     engine: HeldEngine,
 ) -> None:
-    batcher = make_batcher(engine, Notebook())
-    batcher.worth_pixels = 16 * 16
+    batcher = make_batcher(engine, RecordingObserver())
+    batcher.useful_batch_pixels = 16 * 16
     sides = (8, 16, 32, 64)
     assert [batcher.capacity((side, side)) for side in sides] == [4, 1, 1, 1]
     engine.streams = 2
     assert [batcher.batch_limits.batch((side, side)) for side in sides] == [4, 1, 1, 1]
     assert [batcher.capacity((side, side)) for side in sides] == [8, 2, 2, 1]
-    batcher.worth_pixels = batcher.max_pixels = 32 * 32
+    batcher.useful_batch_pixels = batcher.max_pixels = 32 * 32
     assert [batcher.batch_limits.batch((side, side)) for side in sides] == [4, 2, 1, 1]
     assert [batcher.capacity((side, side)) for side in sides] == [8, 4, 1, 1]

@@ -31,7 +31,7 @@ from service.pipeline.limits import PipelineLimits
 from service.pipeline.model import Model
 from service.pipeline.segmenter import Answer, Segmenter
 from tests.service.pipeline.held_engine import HeldEngine, until
-from tests.service.pipeline.test_batching import Notebook
+from tests.service.pipeline.test_batching import RecordingObserver
 from tests.solvable import solve
 
 pytestmark = pytest.mark.anyio
@@ -317,12 +317,12 @@ async def test_draining_finishes_what_was_accepted_and_takes_no_more(
 async def test_stages_and_batches_are_observed(
     solvable_model: Model, workers: ThreadPoolExecutor
 ) -> None:
-    notebook = Notebook()
-    segmenter = Segmenter.of_engine(solvable_model, HeldEngine(), LIMITS, workers, notebook)
+    observer = RecordingObserver()
+    segmenter = Segmenter.of_engine(solvable_model, HeldEngine(), LIMITS, workers, observer)
     answer = await ask(segmenter, file_of(picture(0, 8, 8)))
-    assert [stage for _, stage in notebook.stages] == ["decode", "queue", "infer", "encode"]
-    assert {model_id for model_id, _ in notebook.stages} == {"solvable/1"}
-    assert notebook.batches == [1]
+    assert [stage for _, stage in observer.stages] == ["decode", "queue", "infer", "encode"]
+    assert {model_id for model_id, _ in observer.stages} == {"solvable/1"}
+    assert observer.batches == [1]
     assert answer.timings.decode_seconds > 0
     assert answer.timings.infer_seconds > 0
     assert answer.timings.encode_seconds > 0

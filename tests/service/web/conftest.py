@@ -37,7 +37,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def page_server(store: Path) -> Iterator[ServerThread]:
-    """`solvable/1`, `gray/1` and `moody/1` with the limits that a server has by default."""
+    """`solvable/1`, `gray/1` and `flaky/1` with the limits that a server has by default."""
     with serving(store, default_model="solvable") as running:
         yield running
 

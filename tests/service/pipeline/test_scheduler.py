@@ -3,23 +3,23 @@ from fractions import Fraction
 
 import pytest
 
-from service.pipeline.turns import WHOLE, Turns
+from service.pipeline.scheduler import WHOLE, DeviceScheduler
 
 pytestmark = pytest.mark.anyio
 
 HALF = Fraction(1, 2)
 
 
-class Asking:
-    """Whoever asks for turns, and has them until told to give them back."""
+class SemaphoreProbe:
+    """Whoever asks for scheduler, and has them until told to give them back."""
 
     def __init__(self) -> None:
-        self.turns = Turns()
+        self.scheduler = DeviceScheduler()
         self.having: list[str] = []
 
     async def ask(self, name: str, share: Fraction) -> asyncio.Task[None]:
         async def wait() -> None:
-            await self.turns.take(share)
+            await self.scheduler.acquire(share)
             self.having.append(name)
 
         task = asyncio.create_task(wait())
@@ -28,7 +28,7 @@ class Asking:
 
     async def give_back(self, name: str, share: Fraction) -> None:
         self.having.remove(name)
-        self.turns.give_back(share)
+        self.scheduler.release(share)
         await self.settle()
 
     @staticmethod
@@ -38,7 +38,7 @@ class Asking:
 
 
 async def test_shares_are_had_beside_each_other_up_to_the_whole() -> None:
-    asking = Asking()
+    asking = SemaphoreProbe()
     for name in "abc":
         await asking.ask(name, HALF)
     assert asking.having == ["a", "b"]
@@ -47,7 +47,7 @@ async def test_shares_are_had_beside_each_other_up_to_the_whole() -> None:
 
 
 async def test_nobody_overtakes_who_needs_the_whole() -> None:
-    asking = Asking()
+    asking = SemaphoreProbe()
     await asking.ask("small", HALF)
     await asking.ask("whole", WHOLE)
     await asking.ask("behind", HALF)
@@ -59,7 +59,7 @@ async def test_nobody_overtakes_who_needs_the_whole() -> None:
 
 
 async def test_who_stops_asking_lets_those_behind_through() -> None:
-    asking = Asking()
+    asking = SemaphoreProbe()
     await asking.ask("small", HALF)
     whole = await asking.ask("whole", WHOLE)
     await asking.ask("behind", HALF)
@@ -72,23 +72,23 @@ async def test_who_stops_asking_lets_those_behind_through() -> None:
 async def test_a_turn_that_comes_as_its_asker_leaves_goes_to_the_next(
     turn_comes_first: bool,
 ) -> None:
-    asking = Asking()
+    asking = SemaphoreProbe()
     await asking.ask("first", WHOLE)
     second = await asking.ask("second", WHOLE)
     await asking.ask("third", WHOLE)
     if turn_comes_first:
-        asking.turns.give_back(WHOLE)
+        asking.scheduler.release(WHOLE)
     second.cancel()
     if not turn_comes_first:
-        asking.turns.give_back(WHOLE)
+        asking.scheduler.release(WHOLE)
     await asking.settle()
     assert asking.having == ["first", "third"]
 
 
 async def test_a_turn_is_given_back_whatever_happens_in_it() -> None:
-    turns = Turns()
+    scheduler = DeviceScheduler()
     with pytest.raises(RuntimeError):
-        async with turns.turn(WHOLE):
+        async with scheduler.held(WHOLE):
             raise RuntimeError
-    async with asyncio.timeout(10), turns.turn(WHOLE):
+    async with asyncio.timeout(10), scheduler.held(WHOLE):
         pass

@@ -9,7 +9,7 @@ from fractions import Fraction
 WHOLE = Fraction(1)
 
 
-class Turns:
+class DeviceScheduler:
     """Batches run beside each other while their shares of the machine are 1 at most together.
 
     Nobody overtakes: a batch that needs the whole machine gets it when those before it are done. Used on the event
@@ -18,41 +18,41 @@ class Turns:
 
     def __init__(self) -> None:
         self._free = WHOLE
-        self._asking: deque[tuple[Fraction, asyncio.Future[None]]] = deque()
+        self._waiters: deque[tuple[Fraction, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
-    async def turn(self, share: Fraction) -> AsyncGenerator[None]:
+    async def held(self, share: Fraction) -> AsyncGenerator[None]:
         """Wait for a turn, and give it back at the end."""
-        await self.take(share)
+        await self.acquire(share)
         try:
             yield
         finally:
-            self.give_back(share)
+            self.release(share)
 
-    async def take(self, share: Fraction) -> None:
+    async def acquire(self, share: Fraction) -> None:
         """Wait until `share` of the machine is free, and have it until it is given back."""
-        if not self._asking and share <= self._free:
+        if not self._waiters and share <= self._free:
             self._free -= share
             return
         came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._asking.append((share, came))
+        self._waiters.append((share, came))
         try:
             await came
         except asyncio.CancelledError:
             if not came.cancelled():
-                self.give_back(share)  # it came in the same moment
-            elif (share, came) in self._asking:
-                self._asking.remove((share, came))
-                self._hand_out()  # the next one may need less
+                self.release(share)  # it came in the same moment
+            elif (share, came) in self._waiters:
+                self._waiters.remove((share, came))
+                self._wake_waiters()  # the next one may need less
             raise
 
-    def give_back(self, share: Fraction) -> None:
+    def release(self, share: Fraction) -> None:
         self._free += share
-        self._hand_out()
+        self._wake_waiters()
 
-    def _hand_out(self) -> None:
-        while self._asking and self._asking[0][0] <= self._free:
-            share, came = self._asking.popleft()
+    def _wake_waiters(self) -> None:
+        while self._waiters and self._waiters[0][0] <= self._free:
+            share, came = self._waiters.popleft()
             if not came.cancelled():
                 self._free -= share
                 came.set_result(None)

@@ -14,7 +14,7 @@ SLOW = 252
 LOOPS = 600
 
 
-class _Moody(tf.Module):  # type: ignore[misc]
+class _FlakyModel(tf.Module):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.scale = tf.Variable(1.0)
@@ -43,10 +43,10 @@ class _Moody(tf.Module):  # type: ignore[misc]
         return {"probabilities": self._shares(images)}
 
 
-def save_moody_model(store: Path, name: str = "moody", version: int = 1) -> Path:
+def save_flaky_model(store: Path, name: str = "flaky", version: int = 1) -> Path:
     """Write the artefact `<store>/<name>/<version>` and give its path."""
     artefact = store / name / str(version)
-    module = _Moody()
+    module = _FlakyModel()
     images = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
     tf.saved_model.save(
         module,
@@ -63,7 +63,7 @@ def save_moody_model(store: Path, name: str = "moody", version: int = 1) -> Path
         channels=3,
         stride=8,
         receptive_field_radius=5,
-        architecture="moody",
+        architecture="flaky",
         upsampling="none",
         parameters=1,
         files=file_digests(artefact),

@@ -1,6 +1,6 @@
 """The service on a Ray cluster with engines that take a set time an image beside what they compute.
 
-    python -m tests.service.cluster.sleepy ADDRESS STORE
+    python -m tests.service.cluster.slow ADDRESS STORE
 
 Says its URL. For each line that comes in it says the state of the replicas as JSON; where no more come, it ends.
 """
@@ -44,7 +44,7 @@ LAYOUT = ServeLayout(
 )
 
 
-class SleepyEngine:
+class SlowEngine:
     """A real engine that takes its time, one image after another."""
 
     best_batch = 1
@@ -67,9 +67,9 @@ class SleepyEngine:
         self._engine.close()
 
 
-class SleepyReplica(EngineReplica):
+class SlowReplica(EngineReplica):
     def load_engine(self, artefact: Path, contract: Contract) -> Engine:
-        return SleepyEngine(super().load_engine(artefact, contract))
+        return SlowEngine(super().load_engine(artefact, contract))
 
 
 def states() -> Iterator[tuple[str, dict[str, int]]]:
@@ -86,7 +86,7 @@ def main(address: str, store: str) -> None:
     )
     with connected(address, {CALLBACK_VARIABLE: CALLBACK}):
         url = deploy(settings, LAYOUT)
-        engines = engines_application(settings, LAYOUT, SleepyReplica)
+        engines = engines_application(settings, LAYOUT, SlowReplica)
         serve.run(engines, name=ENGINES_APP, route_prefix=None)
         sys.stdout.write(f"{url}\n")
         sys.stdout.flush()
