@@ -28,13 +28,13 @@ from benchmarks.load import Load, Sample
 from benchmarks.measuring import seconds_of
 from benchmarks.pictures import photographs
 from service.app import image_workers, pipeline_limits, registry_options
-from service.engines.engine import Engine
-from service.pipeline.decode import decode
-from service.pipeline.fit import fit, unfit
-from service.pipeline.formats import Segmentation
-from service.pipeline.formats.png import PNG, PngOptions
-from service.pipeline.segmenter import Segmenter
-from service.registry import Registry
+from service.catalogue.registry import Registry
+from service.domain.segmentation import Segmentation
+from service.inference.segmenter import Segmenter
+from service.inference.tiling.fit import fit, unfit
+from service.inputs.decode import decode
+from service.outputs.png import PNG, PngOptions
+from service.runtimes.engine import Engine
 from service.settings import read_settings
 
 IMAGES = 16

@@ -28,8 +28,8 @@ from benchmarks.bare import loaded, seconds_an_image
 from benchmarks.measuring import Run, begin, seconds_of
 from benchmarks.pictures import USUAL, photographs
 from benchmarks.servers import STREET, engines
-from service.pipeline.decode import decode
-from service.pipeline.fit import fit
+from service.inference.tiling.fit import fit
+from service.inputs.decode import decode
 
 # A product of two square matrices, and a 3×3 convolution over a square image.
 SIDE = 2048

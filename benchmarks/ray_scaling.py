@@ -39,7 +39,7 @@ from service.cluster.engines import EngineReplica
 from service.cluster.options import ServeLayout
 from service.cluster.proxy import CALLBACK, CALLBACK_VARIABLE
 from service.cluster.serving import ENGINES_APP, deploy, engines_application, take_away
-from service.engines.engine import Engine
+from service.runtimes.engine import Engine
 from service.settings import BUNDLED_MODELS, Settings
 
 RESULTS = Path(__file__).parent / "results"

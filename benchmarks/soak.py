@@ -24,7 +24,7 @@ QUICK_REQUESTS = 100
 SIZES = 400
 CALLERS = 4
 READINGS = 20
-FORMATS = ("png", "rle", "polygons", "coco")
+OUTPUTS = ("png", "rle", "polygons", "coco")
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def _soak(candidate: Candidate, photos: Sequence[bytes], total: int) -> dict[str
     requests = (
         request_of(photo, f"/segment?format={name}")
         for photo, name in zip(
-            itertools.cycle([*photos, photos[0]]), itertools.cycle(FORMATS), strict=False
+            itertools.cycle([*photos, photos[0]]), itertools.cycle(OUTPUTS), strict=False
         )
     )
     resident, rates, statuses = [], [], set()

@@ -25,11 +25,12 @@ from benchmarks.measuring import Run, begin, seconds_of
 from benchmarks.pictures import USUAL, photographs, source
 from benchmarks.servers import STREET, engines, running, segserve
 from models.contract import read_contract
-from service.pipeline.decode import decode
-from service.pipeline.fit import fit
-from service.pipeline.formats import FORMATS, Segmentation
-from service.pipeline.limits import PipelineLimits
-from service.pipeline.model import Model
+from service.domain.model import Model
+from service.domain.segmentation import Segmentation
+from service.inference.limits import PipelineLimits
+from service.inference.tiling.fit import fit
+from service.inputs.decode import decode
+from service.outputs import OUTPUTS
 
 SIZES = (USUAL, (1024, 1024), (4096, 4096))
 BATCHES = (1, 2, 4, 8, 16)
@@ -104,7 +105,7 @@ def _alone(run: Run, size: tuple[int, int], small_map: NDArray[np.uint8]) -> dic
     seconds = run.seconds(LEAST_SECONDS)
     encode = {
         name: seconds_of(lambda: format.encode(segmentation, format.options()), seconds)  # noqa: B023 - called at once
-        for name, format in FORMATS.items()
+        for name, format in OUTPUTS.items()
     }
     return {
         "decode": seconds_of(lambda: decode(photo, contract.channels, 10**9), seconds),

@@ -20,10 +20,10 @@ from benchmarks.measuring import alternate, begin, ratio, summary
 from benchmarks.pictures import USUAL, photographs
 from benchmarks.servers import STREET
 from models.contract import read_contract
-from service.engines.engine import EngineOptions
-from service.engines.loading import load_engine
-from service.pipeline.decode import decode
-from service.pipeline.fit import fit
+from service.inference.tiling.fit import fit
+from service.inputs.decode import decode
+from service.runtimes.engine import EngineOptions
+from service.runtimes.loading import load_engine
 
 ROUNDS = 5
 RUNS = 5

@@ -17,19 +17,19 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from models.contract.cores import available_cores
-from service.api import docs, health, models, pages, segment
-from service.api.errors import ErrorMiddleware, install_error_handlers
-from service.api.keys import KeyFile, KeyFileError
-from service.api.limits import LimitsMiddleware, RequestLimits, UploadBudget
-from service.api.metrics import Metrics
-from service.api.parts import AppContext
-from service.api.request_log import RequestLogMiddleware
-from service.api.tracing import Tracing, TracingUnavailableError, open_tracing
-from service.engines.engine import EngineOptions
-from service.pipeline.limits import PipelineLimits
-from service.registry import Registry, RegistryOptions, RunnerLoader
+from service.catalogue.registry import Registry, RegistryOptions, RunnerLoader
+from service.catalogue.store import Selector
+from service.inference.limits import PipelineLimits
+from service.protocols.context import AppContext
+from service.protocols.keys import KeyFile, KeyFileError
+from service.protocols.limits import LimitsMiddleware, RequestLimits, UploadBudget
+from service.protocols.native import health, models, openapi, pages, segment
+from service.protocols.problems import ErrorMiddleware, install_error_handlers
+from service.protocols.telemetry.metrics import Metrics
+from service.protocols.telemetry.request_log import RequestLogMiddleware
+from service.protocols.telemetry.tracing import Tracing, TracingUnavailableError, open_tracing
+from service.runtimes.engine import EngineOptions
 from service.settings import SettingError, Settings, flag, variable
-from service.store import Selector
 
 TITLE = "segserve"
 
@@ -131,7 +131,7 @@ def _add_routes(app: FastAPI) -> None:
     for router in (pages.router, pages.html_router, segment.router, models.router, health.router):
         app.include_router(router)
     pages.mount_assets(app)
-    app.openapi = cache(lambda: docs.describe(app))  # type: ignore[method-assign]
+    app.openapi = cache(lambda: openapi.describe(app))  # type: ignore[method-assign]
 
 
 @asynccontextmanager

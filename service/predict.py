@@ -12,11 +12,11 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from service.api.work import as_completed
-from service.pipeline.errors import PipelineError
-from service.pipeline.formats.format import Format, FormatOptions
-from service.pipeline.limits import PipelineLimits
-from service.registry import Registry, RegistryOptions
+from service.catalogue.registry import Registry, RegistryOptions
+from service.domain.errors import PipelineError
+from service.inference.concurrency import as_completed
+from service.inference.limits import PipelineLimits
+from service.outputs.output import Output, OutputOptions
 
 # Which files of a folder are taken for images. A file that is named outright is always tried.
 IMAGE_SUFFIXES = frozenset(
@@ -58,8 +58,8 @@ class Job:
     sources: tuple[Path, ...]
     out: Path
     model: str | None
-    format: Format
-    options: FormatOptions
+    format: Output
+    options: OutputOptions
     overwrite: bool
 
 
@@ -122,7 +122,7 @@ def _images_of(source: Path, out: Path) -> Iterable[tuple[Path, Path]]:
         raise PredictError(f"there is no file or folder {source}.")
 
 
-def extension_of(format: Format, options: FormatOptions) -> str:
+def extension_of(format: Output, options: OutputOptions) -> str:
     return EXTENSIONS[getattr(options, "media_type", format.media_types[0])]
 
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, CliApp, NoDecode, SettingsConfigDict, SettingsError
 
 from models import contract
-from service.engines.engine import EngineName, Precision
+from service.runtimes.engine import EngineName, Precision
 
 PREFIX = "SEGSERVE_"
 BUNDLED_MODELS = Path(contract.__file__).parents[1] / "zoo"

@@ -24,21 +24,22 @@ from ray.exceptions import RayError
 from tqdm import tqdm
 
 from models.contract import Contract, ContractError
-from service.api.work import as_completed
 from service.app import image_workers, pipeline_limits, registry_options
+from service.catalogue.registry import Registry
+from service.catalogue.store import Selector, default_of, read_artefact, scan
 from service.cluster.connection import connected
 from service.cluster.errors import ClusterError
 from service.cluster.files import Folder, shown
 from service.cluster.ledger import FAILURES, Ledger, Pending, key_of
 from service.cluster.options import BulkLayout
-from service.pipeline.errors import PipelineError
-from service.pipeline.formats import FORMATS, Encoded, FormatOptions, Segmentation
-from service.pipeline.formats.format import Format
-from service.pipeline.formats.runs import find_runs
+from service.domain.errors import PipelineError
+from service.domain.segmentation import Segmentation
+from service.inference.concurrency import as_completed
+from service.outputs import OUTPUTS, Encoded, OutputOptions
+from service.outputs.output import Output
+from service.outputs.runs import find_runs
 from service.predict import extension_of
-from service.registry import Registry
 from service.settings import Settings
-from service.store import Selector, default_of, read_artefact, scan
 
 PROGRESS_SECONDS = 30.0
 
@@ -55,7 +56,7 @@ class BulkJob:
     target: str
     model: str | None
     format: str
-    options: FormatOptions
+    options: OutputOptions
     overwrite: bool
 
 
@@ -82,7 +83,7 @@ class Segmenting:
     ) -> None:
         self._job, self._source, self._target, self._run = job, source, target, run
         self._ledger = Ledger(target)
-        self._format = _counting(FORMATS[job.format])
+        self._format = _counting(OUTPUTS[job.format])
         # One call at a time, from whichever thread Ray chooses.
         self._loop = asyncio.new_event_loop()
         workers = ThreadPoolExecutor(image_workers(settings), thread_name_prefix="image")
@@ -163,7 +164,7 @@ def _go_on(
     contract: Contract,
 ) -> BulkSummary:
     ledger = Ledger(target)
-    extension = extension_of(FORMATS[job.format], job.options)
+    extension = extension_of(OUTPUTS[job.format], job.options)
     run, pending = ledger.begin(source, extension, overwrite=job.overwrite)
     if pending.images + pending.skipped == 0:
         raise ClusterError(f"there is no image in {shown(job.source)}.")
@@ -242,12 +243,12 @@ class _Progress:
             tqdm.write(line.strip(), file=sys.stderr)
 
 
-def _counting(format: Format) -> Format:
+def _counting(format: Output) -> Output:
     """The format, whose answers also tell the pixels of each class."""
     return dataclasses.replace(format, encode=partial(_encode_and_count, format))
 
 
-def _encode_and_count(format: Format, segmentation: Segmentation, options: Any) -> Encoded:
+def _encode_and_count(format: Output, segmentation: Segmentation, options: Any) -> Encoded:
     encoded = format.encode(segmentation, options)
     found = find_runs(segmentation.class_map.reshape(-1)).pixels()
     pixels = [found.get(known.id, 0) for known in segmentation.model.contract.classes]

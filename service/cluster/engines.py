@@ -28,24 +28,9 @@ from ray.serve.exceptions import DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from models.contract import Contract, ContractError
-from service.api.logging import configure_logging
-from service.api.metrics import Metrics
 from service.app import pipeline_limits, registry_options
-from service.engines.engine import Engine, EngineUnavailableError
-from service.engines.loading import load_engine
-from service.pipeline.batching import Batcher
-from service.pipeline.errors import (
-    DeadlineExceededError,
-    InferenceError,
-    ModelUnavailableError,
-    PipelineError,
-)
-from service.pipeline.model import Model
-from service.pipeline.runner import BatchLimits, InferenceResult, Runner, Signature
-from service.pipeline.scheduler import DeviceScheduler
-from service.registry import EngineFacts
-from service.settings import Settings
-from service.store import (
+from service.catalogue.registry import EngineFacts
+from service.catalogue.store import (
     Artefact,
     Selector,
     fingerprint_of,
@@ -53,6 +38,21 @@ from service.store import (
     read_verified,
     scan,
 )
+from service.domain.errors import (
+    DeadlineExceededError,
+    InferenceError,
+    ModelUnavailableError,
+    PipelineError,
+)
+from service.domain.model import Model
+from service.inference.batching import Batcher
+from service.inference.runner import BatchLimits, InferenceResult, Runner, Signature
+from service.inference.scheduler import DeviceScheduler
+from service.protocols.telemetry.logging import configure_logging
+from service.protocols.telemetry.metrics import Metrics
+from service.runtimes.engine import Engine, EngineUnavailableError
+from service.runtimes.loading import load_engine
+from service.settings import Settings
 
 # Runs of one image or tile. Each next one goes to another replica, for Ray has struck off the one that was lost.
 ATTEMPTS = 3

@@ -10,9 +10,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api import request_id
-from service.api.errors import MEDIA_TYPE, response_to
-from service.pipeline.errors import ModelUnavailableError, QueueFullError, TryLaterError
+from service.domain.errors import ModelUnavailableError, QueueFullError, TryLaterError
+from service.protocols.problems import MEDIA_TYPE, response_to
+from service.protocols.telemetry import request_id
 
 CALLBACK = "service.cluster.proxy.middlewares"
 CALLBACK_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"

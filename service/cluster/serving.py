@@ -24,15 +24,15 @@ from ray.serve.config import BackpressureConfig
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from service.api.logging import configure_logging
-from service.api.parts import AppContext
 from service.app import create_app
 from service.cluster.connection import connected
 from service.cluster.engines import EngineReplica, RemoteModels, gather_families
 from service.cluster.errors import ClusterError
 from service.cluster.options import ServeLayout
 from service.cluster.proxy import CALLBACK, CALLBACK_VARIABLE, RETRY_SECONDS
-from service.server import listen
+from service.protocols.context import AppContext
+from service.protocols.telemetry.logging import configure_logging
+from service.server.http import listen
 from service.settings import Settings, read_settings
 
 HTTP_APP = "segserve"

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Page, sync_playwright
 
-from service.pipeline.formats import FORMATS
+from service.outputs import OUTPUTS
 from tests.service.serving import ServerThread, png_bytes, serving
 from tests.solvable import solve
 
@@ -116,8 +116,8 @@ def test_both_batch_decoders_agree(
 
 def test_every_format_is_documented() -> None:
     headings = re.findall(r"^## (\w+)$", DOCUMENT, re.MULTILINE)
-    assert set(FORMATS) <= set(headings)
-    for name, format in FORMATS.items():
+    assert set(OUTPUTS) <= set(headings)
+    for name, format in OUTPUTS.items():
         section = DOCUMENT.split(f"## {name}\n")[1].split("\n## ")[0]
         for option in set(format.options.model_fields) - {"classes"}:
             assert f"`{option}" in section, f"option {option} of {name} is not documented"

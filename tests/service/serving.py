@@ -19,9 +19,9 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.api.parts import AppContext
 from service.app import create_app
-from service.server import Server, ServerConfig, listen
+from service.protocols.context import AppContext
+from service.server.http import Server, ServerConfig, listen
 from service.settings import Settings
 
 TIMEOUT_SECONDS = 60.0

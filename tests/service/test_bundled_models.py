@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.contract import read_contract, verify_files
-from service.engines.engine import EngineName, EngineOptions
-from service.engines.loading import load_engine
+from service.catalogue.store import scan
+from service.runtimes.engine import EngineName, EngineOptions
+from service.runtimes.loading import load_engine
 from service.settings import BUNDLED_MODELS
-from service.store import scan
 from tests.service.serving import ServerThread, class_map_of, serving
 
 REQUIRED_AGREEMENT = 0.9999

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.api.keys import KeyFile
 from service.cli import main
+from service.protocols.keys import KeyFile
 from tests.service.serving import picture, png_bytes
 from tests.solvable import solve
 

@@ -27,7 +27,7 @@ from service.cluster.serving import (
     engines_application,
     take_away,
 )
-from service.engines.engine import Engine
+from service.runtimes.engine import Engine
 from service.settings import Settings
 
 ENGINE_SECONDS = 0.5

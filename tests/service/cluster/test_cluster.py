@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
-from service.pipeline.formats import FORMATS
+from service.outputs import OUTPUTS
 from tests.service.cluster.nodes import (
     ADDRESS,
     BULK_CPUS,
@@ -142,8 +142,8 @@ def asked(client: httpx.Client) -> dict[str, httpx.Response]:
     def segment(query: str, body: bytes) -> httpx.Response:
         return client.post(f"/segment?{query}", files={"image": body})
 
-    answers = {name: segment(f"format={name}", small) for name in FORMATS}
-    answers |= {f"{name} in tiles": segment(f"format={name}", large) for name in FORMATS}
+    answers = {name: segment(f"format={name}", small) for name in OUTPUTS}
+    answers |= {f"{name} in tiles": segment(f"format={name}", large) for name in OUTPUTS}
     several = [("image", ("a.png", small)), ("image", ("b.png", large))]
     return answers | {
         "probabilities": segment("format=npz&probabilities=true", small),

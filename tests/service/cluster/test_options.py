@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import service
-from service.cli import USAGE_ERROR, main
+from service.cli import main
+from service.cli.command import USAGE_ERROR
 from service.cluster import options
 from service.cluster.options import BulkLayout, ServeLayout, flag_of, take_serve_flags
 from service.settings import SettingError

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from service.api.keys import format_line, make_key
+from service.protocols.keys import format_line, make_key
 from tests.service.serving import ServerThread, picture, png_bytes, serving
 from tests.service.web.visit import Visit
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
-from service.pipeline.formats import FORMATS
+from service.outputs import OUTPUTS
 from tests.service.serving import ServerThread, picture, png_bytes, serving
 from tests.service.web.visit import PATIENCE_MILLISECONDS, Visit
 from tests.solvable import RGB_CLASSES, save_solvable_model, solve
@@ -173,8 +173,8 @@ def test_a_download_in_each_format_has_the_api_s_bytes(
 ) -> None:
     show(visit, photo)
     visit.set_opacity(30)
-    assert visit.page.locator("#formats label").count() == len(FORMATS)
-    for format in FORMATS:
+    assert visit.page.locator("#formats label").count() == len(OUTPUTS)
+    for format in OUTPUTS:
         label, file = LABELS_AND_FILES[format]
         visit.choose_format(label)
         options = {"alpha": 0.3} if format == "overlay" else {}

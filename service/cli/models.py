@@ -1,0 +1,63 @@
+"""`segserve models`: list the models of a store."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from models.contract import ContractError
+from service.catalogue.store import Artefact, read_verified, scan
+from service.cli.command import SOMETHING_FAILED, add_store, settings_for
+from service.settings import SettingError
+
+HELP = "list the models of a store"
+
+
+def run(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        "segserve models",
+        description="List the models of a store, and whether their files are whole.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    add_store(parser)
+    given = parser.parse_args(arguments)
+    store = settings_for(given.model_store, None).model_store
+    try:
+        found = scan(store)
+    except OSError as error:
+        raise SettingError(f"the store {store} cannot be read: {error.strerror}.") from None
+    rows = [_row(artefact) for versions in found.values() for artefact in versions.values()]
+    if given.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        _print_table(rows, store)
+    return SOMETHING_FAILED if any(row["fault"] for row in rows) else 0
+
+
+def _row(artefact: Artefact) -> dict[str, Any]:
+    row: dict[str, Any] = {"model": artefact.id, "size_bytes": artefact.size_bytes, "fault": None}
+    try:
+        contract, _ = read_verified(artefact)
+    except ContractError as error:
+        return row | {"fault": str(error)}
+    facts: dict[str, Any] = {
+        "architecture": contract.architecture,
+        "parameters": contract.parameters,
+        "classes": [segmentation_class.name for segmentation_class in contract.classes],
+        "scores": contract.training.scores if contract.training is not None else {},
+    }
+    return row | facts
+
+
+def _print_table(rows: Sequence[Mapping[str, Any]], store: Path) -> None:
+    if not rows:
+        print(f"{store} holds no model.")
+    for row in rows:
+        size = f"{row['size_bytes'] / 1e6:.1f} MB"
+        if row["fault"]:
+            print(f"{row['model']:24} {size:>10}  cannot be served: {row['fault']}")
+        else:
+            facts = f"{row['architecture']}, {row['parameters']:,} parameters, {len(row['classes'])} classes"
+            print(f"{row['model']:24} {size:>10}  {facts}")

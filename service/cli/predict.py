@@ -1,0 +1,109 @@
+"""`segserve predict`: segment image files and folders, without HTTP."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from starlette.datastructures import QueryParams
+
+from service.app import image_workers, pipeline_limits, registry_options
+from service.cli.command import SOMETHING_FAILED, add_store, settings_for
+from service.cluster.errors import ClusterError
+from service.cluster.options import BulkLayout, add_flags, layout_of
+from service.outputs import OUTPUTS, OutputOptions
+from service.predict import Job, PredictError, Summary, predict
+from service.protocols.native.params import format_named, parse_options, single_values
+from service.settings import Settings
+
+HELP = "segment image files and folders, without HTTP"
+
+
+def run(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        "segserve predict",
+        description="Segment image files, and all images in folders.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="image file or folder of images; with --ray one folder, s3://… and gs://… too",
+    )
+    parser.add_argument("-o", "--out", required=True, help="folder that the answers are written to")
+    parser.add_argument("-m", "--model", help="model by name, or a version of it such as street/1")
+    parser.add_argument(
+        "-f", "--format", default="png", help=f"one of {', '.join(OUTPUTS)} (default: png)"
+    )
+    parser.add_argument(
+        "-p",
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the format, such as alpha=0.3; may be given several times",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="write again what is there already"
+    )
+    add_store(parser)
+    add_flags(parser, BulkLayout)
+    given = parser.parse_args(arguments)
+    settings = settings_for(given.model_store, given.model)
+    chosen = format_named(given.format)
+    options = parse_options(chosen, _parameters(given.parameter))
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    layout = layout_of(given, BulkLayout)
+    if layout is not None:
+        return _predict_on_cluster(given, settings, options, layout)
+    job = Job(
+        tuple(map(Path, given.images)),
+        Path(given.out),
+        given.model,
+        chosen,
+        options,
+        given.overwrite,
+    )
+    work = predict(
+        job,
+        settings.model_store,
+        registry_options(settings),
+        pipeline_limits(settings),
+        image_workers(settings),
+    )
+    return _report(asyncio.run(work))
+
+
+def _predict_on_cluster(
+    given: argparse.Namespace, settings: Settings, options: OutputOptions, layout: BulkLayout
+) -> int:
+    from service.cluster.bulk import BulkJob, predict_on_cluster
+
+    if len(given.images) > 1:
+        raise ClusterError(f"--ray takes one folder, and there are {len(given.images)}.")
+    job = BulkJob(given.images[0], given.out, given.model, given.format, options, given.overwrite)
+    summary = predict_on_cluster(job, settings, layout, given.ray or None)
+    counts = f"{summary.written} written, {summary.skipped} skipped because they were there, {summary.failed} failed"
+    print(f"{counts}: see {summary.failures}" if summary.failed else counts)
+    return SOMETHING_FAILED if summary.failed else 0
+
+
+def _parameters(texts: Sequence[str]) -> dict[str, str]:
+    for text in texts:
+        if "=" not in text:
+            raise PredictError(
+                f"parameter {text!r} is not of the form NAME=VALUE, such as alpha=0.3."
+            )
+    pairs = [text.split("=", 1) for text in texts]
+    return single_values(QueryParams([(name, value) for name, value in pairs]))
+
+
+def _report(summary: Summary) -> int:
+    for source, fault in summary.failures:
+        print(f"{source}: {fault}", file=sys.stderr)
+    counts = f"{summary.written} written, {summary.skipped} skipped because they were there, {len(summary.failures)} failed"
+    print(counts)
+    return SOMETHING_FAILED if summary.failures else 0

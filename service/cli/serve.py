@@ -1,0 +1,77 @@
+"""`segserve serve`: answer POST /segment and the rest of the HTTP API."""
+
+import ipaddress
+import logging
+import os
+from collections.abc import Sequence
+
+from service.app import create_app
+from service.cli.command import SOMETHING_FAILED
+from service.cluster.options import serve_parser, take_serve_flags
+from service.protocols.telemetry.logging import configure_logging
+from service.server.http import Server, ServerConfig, listen
+from service.settings import read_settings, unknown_variables, variable
+
+HELP = "answer POST /segment and the rest of the HTTP API"
+
+log = logging.getLogger(__name__)
+
+
+def run(arguments: Sequence[str]) -> int:
+    address, layout, rest = take_serve_flags(arguments)
+    if "-h" in rest or "--help" in rest:
+        print(serve_parser().format_help())
+    settings = read_settings(rest)
+    configure_logging(settings.log_format, settings.log_level)
+    for sentence in unknown_variables(os.environ):
+        log.warning("%s", sentence)
+    if settings.api_keys_file is None and not _is_loopback(settings.host):
+        log.warning(
+            "every caller that reaches %s is served, for %s is not set; `segserve keys add` makes a key",
+            settings.host,
+            variable("api_keys_file"),
+        )
+    if layout is not None:
+        from service.cluster.serving import serve_on_cluster
+
+        serve_on_cluster(settings, layout, address, lambda line: print(line, flush=True))
+        return 0
+    app = create_app(settings)
+    with listen(settings.host, settings.port) as bound:
+        url = _url(settings.host, bound.getsockname()[1])
+        registry = app.state.parts.registry
+
+        def tell() -> None:
+            names = ", ".join(
+                state.id for state in registry.states() if state.state in ("ready", "unloaded")
+            )
+            greeting = f"segserve is ready at {url} with {names}; {url}/docs shows how to use it."
+            print(" ".join(registry.not_ready_reasons()) or greeting, flush=True)
+
+        config = ServerConfig(
+            app,
+            root_path=settings.root_path,
+            keep_alive_seconds=settings.keep_alive_seconds,
+            header_timeout_seconds=settings.header_timeout_seconds,
+            shutdown_delay_seconds=settings.shutdown_delay_seconds,
+            shutdown_grace_seconds=settings.shutdown_grace_seconds,
+        )
+        Server(config, app.state.parts, tell).run(sockets=[bound])
+    if registry.longest_batch_seconds() > 0:
+        log.error("an engine does not end its batch; the process ends without it")
+        logging.shutdown()
+        os._exit(SOMETHING_FAILED)  # Python would wait for the engine's thread
+    return 0
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _url(host: str, port: int) -> str:
+    """An address that a browser on this machine can open."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}"

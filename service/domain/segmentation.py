@@ -1,0 +1,31 @@
+"""The result for one picture, as the core hands it to an output."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.model import Model
+from service.domain.source import SourceInfo
+
+Need = Literal["class_map", "confidence", "probabilities"]
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """One picture's result, at its own size.
+
+    `class_map` (H, W) uint8 holds class ids, and the ignore id where the caller's `classes` left a
+    pixel out. `confidence` (H, W) uint8 is the top class's probability × 255; `probabilities` (H,
+    W, classes) float32. `image` (H, W, C) uint8 is there for outputs that show it. `blended` says
+    that tiles were blended, see `tiling/plan.py`. `source` is what the file knows of itself.
+    """
+
+    model: Model
+    class_map: NDArray[np.uint8]
+    confidence: NDArray[np.uint8] | None = None
+    probabilities: NDArray[np.float32] | None = None
+    image: NDArray[np.uint8] | None = None
+    blended: bool = False
+    source: SourceInfo = field(default_factory=SourceInfo)

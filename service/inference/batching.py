@@ -1,0 +1,316 @@
+"""Continuous batching: an engine with a free stream takes what waits of one shape, up to its limit.
+
+There is no timer. An image that finds a stream idle runs at once and alone; while all are busy others
+gather, and go together next. The shape is that of the longest-waiting image, so none starves.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import partial
+from itertools import count
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.contract import Contract
+from service.domain.errors import DeadlineExceededError, InferenceError, ModelUnavailableError
+from service.inference.limits import PipelineLimits
+from service.inference.observer import SILENT, Observer
+from service.inference.runner import BatchLimits, InferenceResult, Result, Signature
+from service.inference.scheduler import WHOLE, DeviceScheduler
+from service.inference.tiling.fit import fit_into
+from service.inference.warm_up import warm_up, warm_up_sides
+from service.runtimes.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class _Bucket(NamedTuple):
+    """What may share a batch."""
+
+    signature: Signature
+    height: int
+    width: int
+
+
+@dataclass(eq=False)
+class _Job:
+    bucket: _Bucket
+    image: NDArray[np.uint8]
+    deadline: float
+    number: int
+    future: asyncio.Future[InferenceResult]
+
+
+@dataclass(eq=False)
+class Batcher:
+    """Feeds one engine of this process from threads of its own, one for each of its streams: a Runner. Used on the event loop
+    only.
+
+    A batch has at most `max_images` images and no more pixels than `useful_batch_pixels`, but always one image. Batches run beside each
+    other where all their pixels are `max_pixels` at most, so memory is bounded by that. `scheduler` is shared by all models of
+    the machine.
+    """
+
+    model_id: str
+    engine: Engine
+    scheduler: DeviceScheduler
+    max_images: int
+    max_pixels: int
+    useful_batch_pixels: int
+    observer: Observer = SILENT
+    _buckets: dict[_Bucket, deque[_Job]] = field(default_factory=dict)
+    _arrivals: Iterator[int] = field(default_factory=count)
+    _batches: Iterator[int] = field(default_factory=count)
+    _feeding: asyncio.Task[None] | None = None
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
+    _running_since: dict[object, float] = field(default_factory=dict)
+    _closed: bool = False
+
+    @classmethod
+    def within(
+        cls,
+        limits: PipelineLimits,
+        model_id: str,
+        engine: Engine,
+        scheduler: DeviceScheduler,
+        observer: Observer = SILENT,
+    ) -> "Batcher":
+        """A batcher with batches of the size that the engine says is best, where `limits` sets none."""
+        most_pixels = limits.tile_size**2
+        return cls(
+            model_id=model_id,
+            engine=engine,
+            scheduler=scheduler,
+            max_images=limits.max_batch_images or engine.best_batch,
+            max_pixels=most_pixels,
+            useful_batch_pixels=most_pixels
+            if limits.max_batch_images
+            else engine.best_batch_pixels,
+            observer=observer,
+        )
+
+    def __post_init__(self) -> None:
+        self._threads = ThreadPoolExecutor(
+            max_workers=self.engine.streams, thread_name_prefix=f"engine-{self.model_id}"
+        )
+
+    @property
+    def stuck_seconds(self) -> float:
+        """As `Runner.stuck_seconds` says."""
+        now = time.monotonic()
+        return max((now - since for since in self._running_since.values()), default=0.0)
+
+    @property
+    def waiting(self) -> int:
+        """Images and tiles that wait for the engine."""
+        return sum(len(jobs) for jobs in self._buckets.values())
+
+    @property
+    def batch_limits(self) -> BatchLimits:
+        return BatchLimits(
+            self.max_images, self.max_pixels, self.useful_batch_pixels, self.engine.streams
+        )
+
+    def capacity(self, shape: tuple[int, int]) -> int:
+        """As `Runner.capacity` says."""
+        return self.batch_limits.capacity(shape)
+
+    async def run(
+        self,
+        signature: Signature,
+        image: NDArray[np.uint8],
+        shape: tuple[int, int],
+        deadline: float,
+    ) -> InferenceResult:
+        """As `Runner.run` says."""
+        if self._closed:
+            raise _unloaded(self.model_id)
+        bucket = _Bucket(signature, *shape)
+        future: asyncio.Future[InferenceResult] = asyncio.get_running_loop().create_future()
+        job = _Job(bucket, image, deadline, next(self._arrivals), future)
+        self._buckets.setdefault(bucket, deque()).append(job)
+        if self._feeding is None:
+            self._feeding = asyncio.create_task(self._feed())
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._forget(job)
+            raise
+
+    async def warm(self, contract: Contract) -> float:
+        """As `Runner.warm` says, on a thread of the engine's; other models get their share between the sizes."""
+        seconds = 0.0
+        for side in warm_up_sides(contract):
+            async with self.scheduler.held(WHOLE):
+                seconds = await self._on_thread(
+                    partial(warm_up, self.engine, self.model_id, contract, side)
+                )
+        return seconds
+
+    async def close(self) -> None:
+        """Refuse what still waits, let the running batches end, and close the engine."""
+        if self._closed:
+            return
+        self._closed = True
+        self._refuse_all(lambda: _unloaded(self.model_id))
+        if self._feeding is not None:
+            await self._feeding
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._on_thread(self.engine.close)
+        self._threads.shutdown(wait=False)
+
+    async def _feed(self) -> None:
+        try:
+            while self._buckets:
+                share = self._share_of(self._longest_waiting())
+                await self.scheduler.acquire(share)
+                try:
+                    jobs = self._take(share)
+                except BaseException:
+                    self.scheduler.release(share)
+                    raise
+                if jobs:
+                    running = asyncio.create_task(self._run(jobs, share))
+                    self._running.add(running)
+                    running.add_done_callback(self._running.discard)
+                else:
+                    self.scheduler.release(share)
+        except Exception as error:
+            cause = error  # a fault of ours, or of the observer: nobody may be left waiting for it
+            self._refuse_all(lambda: _inference_error(self.model_id, cause))
+            raise
+        finally:
+            self._feeding = None
+
+    def _longest_waiting(self) -> _Bucket:
+        return min(self._buckets.items(), key=lambda item: item[1][0].number)[0]
+
+    def _share_of(self, bucket: _Bucket) -> Fraction:
+        """What a batch of it takes of the machine."""
+        return Fraction(1, self.batch_limits.max_concurrent_batches((bucket.height, bucket.width)))
+
+    def _take(self, share: Fraction) -> list[_Job]:
+        """The longest-waiting job and those that can run with it, without those nobody wants; none where these need more than
+        `share`.
+        """
+        while self._buckets:
+            bucket = self._longest_waiting()
+            if self._share_of(bucket) > share:
+                break
+            waiting = self._buckets[bucket]
+            most = self.batch_limits.batch((bucket.height, bucket.width))
+            jobs: list[_Job] = []
+            while waiting and len(jobs) < most:
+                job = waiting.popleft()
+                if not self._drop(job):
+                    jobs.append(job)
+            if not waiting:
+                del self._buckets[bucket]
+            if jobs:
+                return jobs
+        return []
+
+    def _drop(self, job: _Job) -> bool:
+        """Whether nobody wants the job's result any more."""
+        if job.future.done():  # cancelled just now: its caller had no chance yet to call `_forget`
+            self.observer.dropped(self.model_id, "cancelled")
+            return True
+        if job.deadline <= time.monotonic():
+            error = DeadlineExceededError("The image still waited for the model at its deadline.")
+            _fail(job, error)
+            self.observer.dropped(self.model_id, "deadline")
+            return True
+        return False
+
+    async def _run(self, jobs: list[_Job], share: Fraction) -> None:
+        bucket, number = jobs[0].bucket, next(self._batches)
+        started = time.monotonic()
+        try:
+            results = await self._on_thread(
+                lambda: _infer(self.engine, bucket, [job.image for job in jobs])
+            )
+        except Exception as error:  # whatever the engine raises concerns this batch alone
+            logger.exception("%s failed on a batch of %d × %s", self.model_id, len(jobs), bucket)
+            for job in jobs:
+                _fail(job, _inference_error(self.model_id, error))
+        else:
+            seconds = time.monotonic() - started
+            for job, result in zip(jobs, results, strict=True):
+                if not job.future.done():
+                    job.future.set_result(InferenceResult(result, number, seconds))
+        finally:
+            self.scheduler.release(share)
+        self.observer.batch(self.model_id, len(jobs))
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        call = object()
+        self._running_since[call] = time.monotonic()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            del self._running_since[call]
+
+    def _refuse_all(self, make_error: Callable[[], Exception]) -> None:
+        for jobs in self._buckets.values():
+            for job in jobs:
+                _fail(job, make_error())
+        self._buckets.clear()
+
+    def _forget(self, job: _Job) -> None:
+        waiting = self._buckets.get(job.bucket)
+        if waiting is None or job not in waiting:
+            return  # it runs already, or is done
+        waiting.remove(job)
+        if not waiting:
+            del self._buckets[job.bucket]
+        self.observer.dropped(self.model_id, "cancelled")
+
+
+def _infer(engine: Engine, bucket: _Bucket, images: list[NDArray[np.uint8]]) -> list[Result]:
+    batch = _fit_together(images, bucket.height, bucket.width)
+    results: Result = (
+        engine.class_map(batch) if bucket.signature == "class_map" else engine.probabilities(batch)
+    )
+    if results.shape[:3] != batch.shape[:3]:
+        raise ValueError(f"the engine gave {results.shape} for images {batch.shape}")
+    return list(results)
+
+
+def _fit_together(images: list[NDArray[np.uint8]], height: int, width: int) -> NDArray[np.uint8]:
+    """One batch (N, height, width, C); an image that is alone and has that size is not copied."""
+    if len(images) == 1 and images[0].shape[:2] == (height, width):
+        return images[0][np.newaxis]
+    batch = np.empty((len(images), height, width, images[0].shape[-1]), np.uint8)
+    for padded, image in zip(batch, images, strict=True):
+        fit_into(padded, image)
+    return batch
+
+
+def _fail(job: _Job, error: Exception) -> None:
+    if not job.future.done():
+        job.future.set_exception(error)
+
+
+def _inference_error(model_id: str, cause: Exception) -> InferenceError:
+    error = InferenceError(
+        f"{model_id} failed on this image. The cause is in the server's log; if it fails again, "
+        "tell the operator."
+    )
+    error.__cause__ = cause
+    return error
+
+
+def _unloaded(model_id: str) -> ModelUnavailableError:
+    return ModelUnavailableError(
+        f"{model_id} was unloaded. Send the image again.", retry_after_seconds=1.0
+    )

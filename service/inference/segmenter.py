@@ -1,0 +1,330 @@
+"""One image's way from bytes to answer. Start reading here: `Segmenter.segment`, then `_answer`."""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.classes import keep_classes, kept_ids
+from service.domain.errors import (
+    AnswerTooLargeError,
+    DeadlineExceededError,
+    ModelUnavailableError,
+)
+from service.domain.model import Model
+from service.domain.segmentation import Need, Segmentation
+from service.inference.admission import Admission, Place
+from service.inference.batching import Batcher
+from service.inference.limits import PipelineLimits
+from service.inference.observer import SILENT, Observer, Stage
+from service.inference.runner import InferenceResult, Result, Runner, Signature
+from service.inference.scheduler import DeviceScheduler
+from service.inference.tiling.plan import Tile, TilePlan, plan_tiles
+from service.inference.tiling.stitch import Canvas, make_canvas, needs_probabilities
+from service.inputs.decode import OpenImage, has_cheap_header, open_image, read_pixels
+from service.outputs import Encoded, Output, OutputOptions
+from service.runtimes.engine import Engine
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time went. `queue_seconds` is all waiting: for a worker, a turn, the engine."""
+
+    decode_seconds: float
+    queue_seconds: float
+    infer_seconds: float
+    encode_seconds: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`tiles` is 1 for a picture run whole; `blended` tells tiles that were not cut exactly."""
+
+    encoded: Encoded
+    timings: Timings
+    tiles: int
+    blended: bool
+    width: int
+    height: int
+
+
+class Segmenter:
+    """One loaded model, ready for images.
+
+    `runner` runs the model, here or elsewhere; `workers` decode and encode. Used on the event loop
+    only. It owns the runner: `close` closes it.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        runner: Runner,
+        limits: PipelineLimits,
+        workers: ThreadPoolExecutor,
+        observer: Observer = SILENT,
+    ) -> None:
+        self.model = model
+        self._runner = runner
+        self._limits = limits
+        self._workers = workers
+        self._observer = observer
+        self._admission = Admission(limits.max_queue_images, limits.max_queue_bytes)
+        self._draining = False
+
+    @classmethod
+    def of_engine(
+        cls,
+        model: Model,
+        engine: Engine,
+        limits: PipelineLimits,
+        workers: ThreadPoolExecutor,
+        observer: Observer = SILENT,
+    ) -> "Segmenter":
+        """A segmenter whose engine runs in this process and shares it with no other."""
+        batcher = Batcher.within(limits, model.id, engine, DeviceScheduler(), observer)
+        return cls(model, batcher, limits, workers, observer)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, where it runs in this process."""
+        assert isinstance(self._runner, Batcher)
+        return self._runner.engine
+
+    @property
+    def waiting_images(self) -> int:
+        """Images accepted and not yet answered."""
+        return self._admission.images
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self._admission.bytes
+
+    @property
+    def stuck_seconds(self) -> float:
+        """As `Runner.stuck_seconds` says."""
+        return self._runner.stuck_seconds
+
+    async def segment(
+        self,
+        body: bytes | bytearray | memoryview,
+        format: Output,
+        options: OutputOptions,
+        deadline: float,
+    ) -> Answer:
+        """Segment one image file and encode the result.
+
+        `deadline` is counted as time.monotonic() does. Raises subclasses of PipelineError only.
+        Cancelling it frees its place in the queue.
+        """
+        if self._draining:
+            raise ModelUnavailableError(
+                f"{self.model.id} is being unloaded. Send the image again.", retry_after_seconds=1.0
+            )
+        kept = kept_ids(self.model.contract, options.classes)
+        watch = _Stopwatch(self._workers)
+        try:
+            # infinity is told apart: not every event loop can wait that long
+            async with asyncio.timeout(
+                None if deadline == math.inf else deadline - time.monotonic()
+            ):
+                with self._admission.enter() as place:
+                    place.hold(len(body))
+                    answer = await self._answer(body, format, options, kept, deadline, place, watch)
+                    place.answered = True
+        except TimeoutError:
+            raise DeadlineExceededError(
+                f"The image was not done by its deadline; {watch.elapsed:.1f} s were spent on it. "
+                "Send it smaller, or try again when the server is less busy."
+            ) from None
+        self._report(answer.timings)
+        return answer
+
+    async def warm(self) -> None:
+        """Run what is set up once. Raises InferenceError where the model does not do what its contract says."""
+        self._admission.expect(await self._runner.warm(self.model.contract))
+
+    async def drain(self) -> None:
+        """Take no more images, and wait until those accepted are answered."""
+        self._draining = True
+        await self._admission.until_empty()
+
+    async def close(self) -> None:
+        """Give the engine back. Images that still wait are refused; `drain` first to have none."""
+        self._draining = True
+        await self._runner.close()
+
+    async def _answer(
+        self,
+        body: bytes | bytearray | memoryview,
+        format: Output,
+        options: OutputOptions,
+        kept: frozenset[int],
+        deadline: float,
+        place: Place,
+        watch: "_Stopwatch",
+    ) -> Answer:
+        if has_cheap_header(body):
+            opened = watch.run_here("decode", open_image, body, self._limits.max_image_pixels)
+        else:
+            opened = await watch.run("decode", open_image, body, self._limits.max_image_pixels)
+        place.hold(self._size_of_work(opened, options.need))
+        image = await watch.run("decode", read_pixels, opened, self.model.contract.channels)
+        height, width = image.shape[:2]
+        plan = plan_tiles(
+            height,
+            width,
+            self.model.contract.stride,
+            self.model.contract.receptive_field_radius,
+            self._limits.tile_size,
+        )
+        canvas = make_canvas(plan, options.need, len(self.model.contract.classes))
+        last = await self._infer(image, plan, options.need, canvas, deadline, watch)
+        shown = image if format.needs_image else None
+        del image  # a third of a large picture's memory
+
+        def finish() -> Encoded:
+            canvas.put(*last)
+            return self._encode(canvas, plan, shown, kept, format, options)
+
+        encoded = await watch.run("encode", finish)
+        return Answer(encoded, watch.timings(), len(plan), plan.blended, width, height)
+
+    async def _infer(
+        self,
+        image: NDArray[np.uint8],
+        plan: TilePlan,
+        need: Need,
+        canvas: Canvas,
+        deadline: float,
+        watch: "_Stopwatch",
+    ) -> tuple[Tile, Result]:
+        """Run the tiles a few at a time, so that other images come between.
+
+        As many as can run at once run while the next ones wait. All but the last, which most pictures have
+        alone, are put on the canvas: whoever encodes puts that one, and a way to a worker is saved.
+        """
+        signature: Signature = "probabilities" if needs_probabilities(plan, need) else "class_map"
+        running: deque[tuple[Tile, asyncio.Task[InferenceResult]]] = deque()
+
+        async def next_result() -> tuple[Tile, Result]:
+            tile, task = running[0]
+            ran = await task
+            running.popleft()
+            watch.ran(ran)
+            return tile, ran.result
+
+        try:
+            for tile in plan:
+                run = self._runner.run(signature, plan.cut(image, tile), plan.tile_shape, deadline)
+                running.append((tile, asyncio.create_task(run)))
+                if len(running) == 2 * self._runner.capacity(plan.tile_shape):
+                    await watch.run("infer", canvas.put, *await next_result())
+            while len(running) > 1:
+                await watch.run("infer", canvas.put, *await next_result())
+            return await next_result()
+        finally:
+            tasks = [task for _, task in running]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _encode(
+        self,
+        canvas: Canvas,
+        plan: TilePlan,
+        image: NDArray[np.uint8] | None,
+        kept: frozenset[int],
+        format: Output,
+        options: OutputOptions,
+    ) -> Encoded:
+        keep_classes(self.model.contract, kept, canvas.class_map, canvas.confidence)
+        return format.encode(
+            Segmentation(
+                self.model,
+                canvas.class_map,
+                canvas.confidence,
+                canvas.probabilities,
+                image,
+                plan.blended,
+            ),
+            options,
+        )
+
+    def _report(self, timings: Timings) -> None:
+        self._observer.stage(self.model.id, "decode", timings.decode_seconds)
+        self._observer.stage(self.model.id, "queue", timings.queue_seconds)
+        self._observer.stage(self.model.id, "infer", timings.infer_seconds)
+        self._observer.stage(self.model.id, "encode", timings.encode_seconds)
+
+    def _size_of_work(self, opened: OpenImage, need: Need) -> int:
+        """Bytes of the decoded picture and its maps. Raises AnswerTooLargeError."""
+        contract = self.model.contract
+        probabilities = opened.pixels * len(contract.classes) * 4 if need == "probabilities" else 0
+        if probabilities > self._limits.max_probability_bytes:
+            raise AnswerTooLargeError(
+                f"The probabilities of {opened.pixels / 1e6:,.1f} megapixels × "
+                f"{len(contract.classes)} classes take "
+                f"{probabilities / 2**20:,.0f} MiB; the limit is "
+                f"{self._limits.max_probability_bytes / 2**20:,.0f} MiB. "
+                "Send the image in parts, or ask for `confidence`."
+            )
+        return opened.pixels * (contract.channels + 2) + probabilities
+
+
+@dataclass
+class _Stopwatch:
+    """Counts what one image costs. What is not spent in a stage was spent waiting."""
+
+    workers: ThreadPoolExecutor
+    started: float = field(default_factory=time.monotonic)
+    seconds: dict[Stage, float] = field(default_factory=dict)
+    batches: set[int] = field(default_factory=set)
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.started
+
+    async def run(self, stage: Stage, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` on a worker thread, and count its time there as `stage`."""
+
+        def timed() -> tuple[T, float]:
+            started = time.monotonic()
+            return work(*args, **kwargs), time.monotonic() - started
+
+        result, seconds = await asyncio.get_running_loop().run_in_executor(self.workers, timed)
+        self._add(stage, seconds)
+        return result
+
+    def run_here(self, stage: Stage, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `run`, on the event loop: for what takes less time than the way to a worker and back."""
+        started = time.monotonic()
+        result = work(*args, **kwargs)
+        self._add(stage, time.monotonic() - started)
+        return result
+
+    def ran(self, ran: InferenceResult) -> None:
+        """Count a batch once, however many of this picture's tiles it held."""
+        if ran.batch not in self.batches:
+            self.batches.add(ran.batch)
+            self._add("infer", ran.seconds)
+
+    def timings(self) -> Timings:
+        decode, infer, encode = (
+            self.seconds.get(stage, 0.0) for stage in ("decode", "infer", "encode")
+        )
+        others = max(0.0, self.elapsed - decode - encode)
+        infer = min(infer, others)  # batches of its tiles ran beside each other
+        return Timings(decode, others - infer, infer, encode)
+
+    def _add(self, stage: Stage, seconds: float) -> None:
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds

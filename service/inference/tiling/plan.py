@@ -1,0 +1,134 @@
+"""Cut a large picture into overlapping tiles of one shape, and put their results together.
+
+A pixel of the map depends on the input within the receptive-field radius. A tile's margin is at
+least that radius and its origin a multiple of the stride, so what is kept of it, its centre, equals
+the untiled result: the overlap-tile strategy of U-Net. Tiles at the picture's border have the true
+border on that side, and need no margin there.
+
+A network with global context has no finite radius. Its tiles cannot equal the untiled result;
+neighbours are blended into each other instead, on probabilities, so that at least no seam shows.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.inference.tiling.fit import padded_shape, round_up
+
+_LEAST_MARGINS = (
+    4  # in a tile's side: at least half of it is kept, so at most 4 times the picture is computed
+)
+_BLENDED_MARGIN = 1 / 8  # of the tile's side, at each side, where the radius is not finite
+_RAMP = 64  # pixels over which such tiles are blended; _RAMP × W × classes floats are kept for it
+
+
+@dataclass(frozen=True)
+class Span:
+    """One tile's extent on one axis, in pixels of the picture.
+
+    The tile starts at `start`; of it [`keep_start`, `keep_stop`) counts. The first `ramp_in` of
+    these are shared with the tile before, the last `ramp_out` with the one after, with weights that
+    rise and fall linearly.
+    """
+
+    start: int
+    keep_start: int
+    keep_stop: int
+    ramp_in: int = 0
+    ramp_out: int = 0
+
+    @property
+    def inside(self) -> slice:
+        """What counts, in the tile's own pixels."""
+        return slice(self.keep_start - self.start, self.keep_stop - self.start)
+
+
+@dataclass(frozen=True)
+class Tile:
+    rows: Span
+    columns: Span
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """Tiles of one shape (H, W), multiples of the stride, row by row from the top left."""
+
+    height: int
+    width: int
+    tile_shape: tuple[int, int]
+    rows: tuple[Span, ...]
+    columns: tuple[Span, ...]
+    blended: bool
+
+    def __len__(self) -> int:
+        return len(self.rows) * len(self.columns)
+
+    def __iter__(self) -> Iterator[Tile]:
+        return (Tile(rows, columns) for rows in self.rows for columns in self.columns)
+
+    def cut(self, image: NDArray[np.uint8], tile: Tile) -> NDArray[np.uint8]:
+        """A view of the image (H, W, C) under the tile; smaller where the tile reaches past it."""
+        top, left = tile.rows.start, tile.columns.start
+        return image[top : top + self.tile_shape[0], left : left + self.tile_shape[1]]
+
+
+def plan_tiles(
+    height: int, width: int, stride: int, radius: int | None, tile_size: int
+) -> TilePlan:
+    """Plan for a picture (H, W) and a network with this receptive-field radius, None where it is
+    not finite.
+
+    No tile has more than `tile_size`² pixels, unless the radius is so large that less than half of
+    its side would be kept; a picture of no more pixels is one tile.
+    """
+    padded_height, padded_width = padded_shape(height, width, stride)
+    if padded_height * padded_width <= tile_size**2:
+        whole = (Span(0, 0, height),), (Span(0, 0, width),)
+        return TilePlan(height, width, (padded_height, padded_width), *whole, blended=False)
+    margin = round_up(
+        radius if radius is not None else max(1, int(tile_size * _BLENDED_MARGIN)), stride
+    )
+    ramp = 0 if radius is not None else min(_RAMP, margin)
+    shortest = max(_LEAST_MARGINS * margin, 2 * stride)
+
+    def longest(other_side: int) -> int:
+        """A strip may be as long as its small height allows."""
+        return max(tile_size**2 // min(other_side, tile_size) // stride * stride, shortest)
+
+    tile_height, rows = _plan_axis(height, stride, margin, longest(padded_width), ramp)
+    tile_width, columns = _plan_axis(width, stride, margin, longest(padded_height), ramp)
+    blended = radius is None and len(rows) * len(columns) > 1
+    return TilePlan(height, width, (tile_height, tile_width), rows, columns, blended)
+
+
+def _plan_axis(
+    length: int, stride: int, margin: int, longest: int, ramp: int
+) -> tuple[int, tuple[Span, ...]]:
+    """The tile's side on this axis, and its spans: as few as can be, of one side, evenly spread."""
+    padded = round_up(length, stride)
+    if padded <= longest:
+        return padded, (Span(0, 0, length),)
+    count = math.ceil((padded - 2 * margin) / (longest - 2 * margin))
+    # at least two strides: the padding of the last tile mirrors what the padding of the whole
+    # picture would
+    side = max(round_up(math.ceil((padded - 2 * margin) / count) + 2 * margin, stride), 2 * stride)
+    steps = (padded - side) // stride
+    count = 1 + math.ceil(steps * stride / (side - 2 * margin))
+    starts = [i * steps // (count - 1) * stride for i in range(count)]
+    ramp = min(ramp, *(b - a for a, b in pairwise(starts)))
+    seams = [(start + before + side) // 2 for before, start in pairwise(starts)]
+    spans = tuple(
+        Span(
+            start,
+            keep_start=0 if i == 0 else seams[i - 1] - ramp // 2,
+            keep_stop=length if i == count - 1 else seams[i] - ramp // 2 + ramp,
+            ramp_in=0 if i == 0 else ramp,
+            ramp_out=0 if i == count - 1 else ramp,
+        )
+        for i, start in enumerate(starts)
+    )
+    return side, spans

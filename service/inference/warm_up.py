@@ -1,0 +1,41 @@
+"""The first run of a model, which shows whether it does what its contract says."""
+
+import time
+
+import numpy as np
+
+from models.contract import Contract
+from service.domain.errors import InferenceError
+from service.inference.tiling.fit import round_up
+from service.runtimes.engine import Engine
+
+_TYPICAL_SIDE = 512
+
+
+def warm_up_sides(contract: Contract) -> tuple[int, int]:
+    """A small and a typical size, for what an engine sets up once a size."""
+    return contract.stride, round_up(_TYPICAL_SIDE, contract.stride)
+
+
+def warm_up(engine: Engine, model_id: str, contract: Contract, side: int) -> float:
+    """Run both signatures on one image of `side`², and give the seconds of its class map.
+
+    Raises InferenceError where a result does not have the contract's form.
+    """
+    images = np.full((1, side, side, contract.channels), 127, np.uint8)
+    probabilities = engine.probabilities(images)
+    started = time.monotonic()
+    class_map = engine.class_map(images)
+    seconds = time.monotonic() - started
+    if class_map.shape != (1, side, side) or class_map.max() >= len(contract.classes):
+        raise InferenceError(
+            f"{model_id} gave a class map of shape {class_map.shape} with ids up to "
+            f"{class_map.max()} for an image of {side} × {side}; its contract has "
+            f"{len(contract.classes)} classes."
+        )
+    if probabilities.shape != (1, side, side, len(contract.classes)):
+        raise InferenceError(
+            f"{model_id} gave probabilities of shape {probabilities.shape} for an image "
+            f"of {side} × {side}; its contract has {len(contract.classes)} classes."
+        )
+    return seconds

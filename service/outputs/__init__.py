@@ -1,0 +1,16 @@
+"""The formats an answer can have. `Accept` gets the first of those that share a media type."""
+
+from service.outputs.coco import COCO
+from service.outputs.confidence import CONFIDENCE
+from service.outputs.npz import NPZ
+from service.outputs.output import Encoded, Output, OutputOptions
+from service.outputs.overlay import OVERLAY
+from service.outputs.png import PNG
+from service.outputs.polygons import POLYGONS
+from service.outputs.rle import RLE
+
+__all__ = ["OUTPUTS", "Encoded", "Output", "OutputOptions"]
+
+OUTPUTS: dict[str, Output] = {
+    f.name: f for f in (PNG, OVERLAY, RLE, COCO, POLYGONS, CONFIDENCE, NPZ)
+}

@@ -1,0 +1,115 @@
+"""`coco`: a COCO dataset of one image, one compressed RLE a class, as `pycocotools.coco.COCO` reads
+it.
+
+    {"info":        {"description": …, "model": {"name": "street", "version": 1}},
+     "images":      [{"id": 1, "width": 480, "height": 360}],
+     "categories":  [{"id": 3, "name": "road", "color": "#804080"}, …],  every class
+     "annotations": [{"id": 1, "image_id": 1, "category_id": 3, "iscrowd": 0, "area": 51234,
+                      "bbox": [left, top, width, height],
+                      "segmentation": {"size": [height, width], "counts": "…"}}, …]}
+
+A category's id is the class id. A class that does not occur has no annotation; pixels that none
+covers are those that `classes` left out.
+"""
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from service.domain.classes import describe, kept_ids
+from service.domain.segmentation import Segmentation
+from service.outputs.output import Encoded, Output, OutputOptions
+from service.outputs.runs import Runs, find_runs
+
+MEDIA_TYPE = "application/json"
+_CHUNK = 2**20
+
+
+class CocoOptions(OutputOptions):
+    pass
+
+
+def encode(segmentation: Segmentation, options: CocoOptions) -> Encoded:
+    model, contract = segmentation.model, segmentation.model.contract
+    height, width = segmentation.class_map.shape
+    runs = find_runs(segmentation.class_map.T.reshape(-1))  # COCO counts down the columns
+    present = [i for i in runs.pixels() if i in kept_ids(contract, options.classes)]
+    document = {
+        "info": {
+            "description": "Class map as one RLE a class",
+            "model": {"name": contract.name, "version": model.version},
+        },
+        "images": [{"id": 1, "width": width, "height": height}],
+        "categories": [
+            describe(contract, segmentation_class.id) for segmentation_class in contract.classes
+        ],
+        "annotations": [
+            {"id": number, "image_id": 1, "category_id": class_id, "iscrowd": 0}
+            | _annotate(_runs_of(runs, class_id), height, width)
+            for number, class_id in enumerate(present, start=1)
+        ],
+    }
+    return Encoded(orjson.dumps(document), MEDIA_TYPE, ".json")
+
+
+def compress(counts: NDArray[np.int64]) -> str:
+    """Write RLE counts as COCO's string.
+
+    From the fourth count on, the difference to the count two back is kept. A number is cut into
+    5-bit digits, the lowest first; bit 5 says that more follow, bit 4 of the last is its sign; each
+    digit is written as chr(48 + digit).
+    """
+    deltas = counts.copy()
+    deltas[3:] -= counts[1:-2]
+    return b"".join(_digits(deltas[i : i + _CHUNK]) for i in range(0, len(deltas), _CHUNK)).decode(
+        "ascii"
+    )
+
+
+def _digits(numbers: NDArray[np.int64]) -> bytes:
+    rows: list[NDArray[np.uint8]] = []
+    written: list[NDArray[np.bool_]] = []
+    unfinished = np.ones(len(numbers), np.bool_)
+    while unfinished.any():
+        digit = numbers & 0x1F
+        numbers = numbers >> 5
+        written.append(unfinished)
+        unfinished = unfinished & (numbers != np.where(digit & 0x10, -1, 0))
+        rows.append((digit + 0x20 * unfinished + 48).astype(np.uint8))
+    return np.stack(rows, axis=1)[np.stack(written, axis=1)].tobytes()
+
+
+def _annotate(runs: Runs, height: int, width: int) -> dict[str, object]:
+    """The area, bounding box and RLE of one class, from its runs down the columns."""
+    ends = runs.starts + runs.lengths
+    edges = np.stack((runs.starts, ends), axis=1).reshape(-1)
+    counts = np.diff(edges, prepend=0, append=height * width)
+    if counts[-1] == 0:
+        counts = counts[:-1]
+    left, right = int(runs.starts[0]) // height, int(ends[-1] - 1) // height
+    wraps = (runs.starts // height != (ends - 1) // height).any()
+    top = 0 if wraps else int((runs.starts % height).min())
+    bottom = height - 1 if wraps else int(((ends - 1) % height).max())
+    return {
+        "area": int(runs.lengths.sum()),
+        "bbox": [left, top, right - left + 1, bottom - top + 1],
+        "segmentation": {"size": [height, width], "counts": compress(counts)},
+    }
+
+
+def _runs_of(runs: Runs, class_id: int) -> Runs:
+    chosen = runs.values == class_id
+    return Runs(runs.values[chosen], runs.starts[chosen], runs.lengths[chosen])
+
+
+COCO = Output(
+    name="coco",
+    media_types=(MEDIA_TYPE,),
+    options=CocoOptions,
+    description=(
+        "JSON: a COCO dataset of one image with one annotation a class, its mask a compressed RLE "
+        "as pycocotools "
+        "reads it; `category_id` is the class id."
+    ),
+    encode=encode,
+)

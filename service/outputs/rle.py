@@ -1,0 +1,48 @@
+"""`rle`: JSON with the row-major run lengths of the class map."""
+
+import orjson
+
+from service.domain.classes import describe
+from service.domain.segmentation import Segmentation
+from service.outputs.output import Encoded, Output, OutputOptions
+from service.outputs.runs import find_runs
+
+MEDIA_TYPE = "application/json"
+
+
+class RleOptions(OutputOptions):
+    pass
+
+
+def encode(segmentation: Segmentation, _options: RleOptions) -> Encoded:
+    model = segmentation.model
+    height, width = segmentation.class_map.shape
+    runs = find_runs(segmentation.class_map.reshape(-1))
+    document = {
+        "model": {"name": model.contract.name, "version": model.version},
+        "width": width,
+        "height": height,
+        "classes": [
+            {
+                **describe(model.contract, class_id),
+                "pixels": pixels,
+                "fraction": pixels / (height * width),
+            }
+            for class_id, pixels in runs.pixels().items()
+        ],
+        "rle": {"order": "row-major", "values": runs.values, "lengths": runs.lengths},
+    }
+    return Encoded(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), MEDIA_TYPE, ".json")
+
+
+RLE = Output(
+    name="rle",
+    media_types=(MEDIA_TYPE,),
+    options=RleOptions,
+    description=(
+        "JSON with the row-major run lengths of the class map, and the pixels of each class that "
+        "occurs: "
+        "`lengths[i]` pixels of class `values[i]`, row after row from the top left."
+    ),
+    encode=encode,
+)

@@ -1,0 +1,38 @@
+"""Who may call: those with a key, where the server has a file of keys."""
+
+from typing import Annotated
+
+from fastapi import Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+
+from service.protocols.context import context_of
+from service.protocols.problems import UnauthorizedError
+
+_bearer = HTTPBearer(auto_error=False, description="An API key, where the server asks for one.")
+_header = APIKeyHeader(
+    name="X-API-Key",
+    auto_error=False,
+    description="The same key, for clients that keep Authorization for a proxy.",
+)
+
+
+async def require_key(
+    request: Request,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    header: Annotated[str | None, Security(_header)],
+) -> None:
+    """Let the request pass, or raise UnauthorizedError. Runs before the body is read."""
+    keys = context_of(request).keys
+    if keys is None:
+        return
+    key = header if header is not None else bearer.credentials if bearer is not None else None
+    if key is None:
+        raise UnauthorizedError(
+            "This server asks for an API key: send it as `Authorization: Bearer <key>` or `X-API-Key: <key>`."
+        )
+    name = keys.name_of(key)
+    if name is None:
+        raise UnauthorizedError(
+            "The API key is not one of this server's, or was revoked. Ask its operator for one."
+        )
+    request.state.caller = name

@@ -1,0 +1,32 @@
+"""What the routes work with. `app.py` makes one of these an app."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from service.catalogue.registry import Registry
+from service.protocols.keys import KeyFile
+from service.protocols.telemetry.metrics import Metrics
+from service.protocols.telemetry.tracing import Tracing
+
+
+@dataclass(frozen=True)
+class AppContext:
+    """`keys` None lets every caller in; `tracing` None traces nothing.
+
+    A batch request has no more than `max_batch_images_at_once` of its images in the queue, so that others find room there.
+    """
+
+    registry: Registry
+    metrics: Metrics
+    keys: KeyFile | None
+    tracing: Tracing | None
+    max_batch_request_images: int
+    max_batch_images_at_once: int
+    stuck_after_seconds: float
+
+
+def context_of(request: Request) -> AppContext:
+    parts = request.app.state.parts
+    assert isinstance(parts, AppContext)
+    return parts

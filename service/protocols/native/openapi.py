@@ -1,0 +1,339 @@
+"""The OpenAPI document: what FastAPI cannot know of routes that read their own bodies and write their own formats."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import orjson
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from models.contract import Contract, SegmentationClass
+from service.catalogue.registry import UnknownModelError
+from service.domain import errors as pipeline
+from service.domain.model import Model
+from service.domain.segmentation import Segmentation
+from service.outputs import OUTPUTS
+from service.outputs.output import Output
+from service.protocols.native.batch import CONTAINERS
+from service.protocols.native.body import MULTIPART, PART_NAME, RAW
+from service.protocols.problems import (
+    INTERNAL,
+    MEDIA_TYPE,
+    ROWS,
+    TYPE_PREFIX,
+    BodyTooLargeError,
+    MalformedRequestError,
+    NotAcceptableError,
+    Problem,
+    Row,
+    UnauthorizedError,
+    UnsupportedBodyError,
+    UploadsFullError,
+    UploadTimeoutError,
+)
+
+Json = dict[str, Any]
+
+EXAMPLE_REQUEST_ID = "5f1d7a84bd0e4c11"
+BINARY: Json = {"type": "string", "format": "binary"}
+
+DESCRIPTION = """Send an image, get back the class of every pixel.
+
+Errors are `application/problem+json` (RFC 9457): `type` names the kind of problem, `detail` says what was wrong, the
+limit, and what to do. Every answer carries an `X-Request-ID`, taken from the request where it has one."""
+
+TAGS = [
+    {"name": "segment", "description": "Images in, class maps out."},
+    {"name": "models", "description": "What this server can tell apart."},
+    {"name": "operation", "description": "For orchestrators and monitoring."},
+]
+
+_COMMON_HEADERS: Json = {
+    "X-Request-ID": {
+        "description": "Ties this answer to the server's log.",
+        "schema": {"type": "string"},
+    },
+    "X-Model": {
+        "description": "The model and version that answered.",
+        "schema": {"type": "string"},
+        "example": "street/1",
+    },
+    "Server-Timing": {
+        "description": "Milliseconds in each stage; queue is all waiting.",
+        "schema": {"type": "string"},
+        "example": "decode;dur=3.1, queue;dur=0.4, infer;dur=81.0, encode;dur=1.2, total;dur=86.4",
+    },
+    "X-Tiles": {
+        "description": "Number of tiles, where the image was run in tiles.",
+        "schema": {"type": "integer"},
+    },
+    "X-Tiles-Blended": {
+        "description": "Whether the tiles were blended, because the model sees the whole image at once; "
+        "else the tiled answer equals the untiled one.",
+        "schema": {"type": "boolean"},
+    },
+}
+
+
+def _problem_example(row: Row) -> Json:
+    problem = Problem(
+        type=TYPE_PREFIX + row.slug,
+        title=row.title,
+        status=row.status,
+        detail=row.example,
+        request_id=EXAMPLE_REQUEST_ID,
+    )
+    return {"summary": row.title, "value": problem.model_dump()}
+
+
+def _problems(
+    *faults: type[Exception], others: Iterable[Row] = (INTERNAL,)
+) -> dict[int | str, Json]:
+    """The answers to `faults`, one a status, with an example a fault."""
+    rows = [*(ROWS[fault] for fault in faults), *others]
+    answers: dict[int | str, Json] = {}
+    for row in rows:
+        answer = answers.setdefault(
+            row.status,
+            {
+                "description": row.title,
+                "content": {
+                    MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
+                },
+            },
+        )
+        answer["content"][MEDIA_TYPE]["examples"][row.slug] = _problem_example(row)
+        if row.status in (429, 503):
+            seconds = {
+                "description": "Seconds until it may work.",
+                "schema": {"type": "integer"},
+                "example": 3,
+            }
+            answer["headers"] = {"Retry-After": seconds}
+    return answers
+
+
+_UPLOAD_FAULTS = (
+    MalformedRequestError,
+    UnauthorizedError,
+    UnknownModelError,
+    NotAcceptableError,
+    UploadTimeoutError,
+    BodyTooLargeError,
+    UnsupportedBodyError,
+    UploadsFullError,
+    pipeline.ModelUnavailableError,
+)
+_IMAGE_FAULTS = (
+    pipeline.InvalidOptionError,
+    pipeline.ImageTooLargeError,
+    pipeline.AnswerTooLargeError,
+    pipeline.UnsupportedImageTypeError,
+    pipeline.UnreadableImageError,
+    pipeline.QueueFullError,
+    pipeline.InferenceError,
+    pipeline.DeadlineExceededError,
+)
+
+
+def _format_media_types() -> Json:
+    """Each media type with the formats that answer in it; examples are filled in by `describe`."""
+    content: Json = {}
+    for known in OUTPUTS.values():
+        for media_type in known.media_types:
+            is_json = media_type.endswith("json")
+            content.setdefault(media_type, {"schema": {"type": "object"} if is_json else BINARY})
+    return content
+
+
+def _parameter(name: str, schema: Json, description: str) -> Json:
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "schema": schema,
+    }
+
+
+def _option_parameters() -> list[Json]:
+    """One parameter an option, with the formats that it belongs to."""
+    belongs_to: dict[str, list[Output]] = {}
+    for known in OUTPUTS.values():
+        for name in known.options.model_fields:
+            belongs_to.setdefault(name, []).append(known)
+    return [_option_parameter(name, formats) for name, formats in belongs_to.items()]
+
+
+def _option_parameter(name: str, formats: list[Output]) -> Json:
+    """Default and example stand in the description alone.
+
+    Generated clients and "Try it out" send what a document calls a default, and an option that does not belong to the
+    format asked for is refused.
+    """
+    schema = dict(formats[0].options.model_json_schema()["properties"][name])
+    schema.pop("title", None)
+    sentences = [schema.pop("description", "")]
+    default, examples = schema.pop("default", None), schema.pop("examples", [])
+    if default is not None:
+        sentences.append(f"Default: `{_as_text(default)}`.")
+    elif examples:
+        sentences.append(f"Example: `{_as_text(examples[0])}`.")
+    if len(formats) < len(OUTPUTS):
+        sentences.append(f"Only for format {' and '.join(known.name for known in formats)}.")
+    if "anyOf" in schema:  # of a value or null; a query has no null, it leaves the parameter out
+        (value,) = [choice for choice in schema.pop("anyOf") if choice != {"type": "null"}]
+        schema |= value
+    return _parameter(name, schema, " ".join(sentences))
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _query(*besides: Json) -> list[Json]:
+    formats = "\n".join(f"- `{known.name}`: {known.description}" for known in OUTPUTS.values())
+    return [
+        _parameter(
+            "model",
+            {"type": "string"},
+            "Model by name, or pinned as `street/1`; the default one if left out.",
+        ),
+        _parameter(
+            "format", {"type": "string", "enum": list(OUTPUTS)}, f"Beats `Accept`.\n{formats}"
+        ),
+        *besides,
+        *_option_parameters(),
+    ]
+
+
+SEGMENT_REQUEST: Json = {
+    "parameters": _query(),
+    "requestBody": {
+        "required": True,
+        "description": "JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or HEIC.",
+        "content": {
+            MULTIPART: {
+                "schema": {
+                    "type": "object",
+                    "required": [PART_NAME],
+                    "properties": {PART_NAME: BINARY},
+                }
+            },
+            "image/*": {"schema": BINARY},
+            RAW: {"schema": BINARY},
+        },
+    },
+}
+SEGMENT_RESPONSES: dict[int | str, Json] = {
+    200: {
+        "description": "The class map.",
+        "content": _format_media_types(),
+        "headers": _COMMON_HEADERS,
+    },
+    **_problems(*_UPLOAD_FAULTS, *_IMAGE_FAULTS),
+}
+
+BATCH_REQUEST: Json = {
+    "parameters": _query(
+        _parameter(
+            "container",
+            {"type": "string", "enum": list(CONTAINERS)},
+            "`zip`: a file an image, problems in `errors.json`. `ndjson`: a line an image. Beats `Accept`.",
+        )
+    ),
+    "requestBody": {
+        "required": True,
+        "content": {
+            MULTIPART: {
+                "schema": {
+                    "type": "object",
+                    "required": [PART_NAME],
+                    "properties": {PART_NAME: {"type": "array", "items": BINARY, "minItems": 1}},
+                }
+            }
+        },
+    },
+}
+BATCH_RESPONSES: dict[int | str, Json] = {
+    200: {
+        "description": "An answer or a problem for each image, in the order they are ready.",
+        "headers": {"X-Request-ID": _COMMON_HEADERS["X-Request-ID"]},
+        "content": {container.media_type: {"schema": BINARY} for container in CONTAINERS.values()},
+    },
+    **_problems(*_UPLOAD_FAULTS, pipeline.InvalidOptionError),
+}
+
+MODELS_RESPONSES = _problems(UnauthorizedError)
+MODEL_RESPONSES = _problems(UnauthorizedError, UnknownModelError)
+LIVE_RESPONSES = _problems(pipeline.ModelUnavailableError)
+READY_RESPONSES = _problems(pipeline.ModelUnavailableError)
+METRICS_RESPONSES: dict[int | str, Json] = {
+    200: {
+        "description": "The metrics.",
+        "content": {
+            "text/plain": {
+                "schema": {"type": "string"},
+                "example": 'segserve_requests_total{method="POST",route="/segment",code="200"} 17.0\n',
+            }
+        },
+    },
+    **_problems(UnauthorizedError),
+}
+
+
+def describe(app: FastAPI) -> Json:
+    """The OpenAPI document of `app`, with an example of every answer made by the code that answers."""
+    document = get_openapi(
+        title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, tags=TAGS
+    )
+    schemas = document["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    schemas["Problem"] = Problem.model_json_schema()
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            _mend(operation, path)
+    return document
+
+
+def _mend(operation: Json, path: str) -> None:
+    answers = operation["responses"]
+    if "HTTPValidationError" in str(answers.get("422")):
+        del answers["422"]  # FastAPI's own form of error, which no route of ours answers with
+    if "security" in operation:
+        operation["security"].append({})  # a server without keys lets everyone in
+    if path == "/segment":
+        for media_type, examples in _examples_of_formats().items():
+            answers["200"]["content"][media_type]["examples"] = examples
+
+
+def _examples_of_formats() -> dict[str, Json]:
+    """What the JSON formats make of a picture of 6 × 4 pixels: sky above, a car on a road below."""
+    classes = (
+        SegmentationClass(id=0, name="sky", color="#808080"),
+        SegmentationClass(id=1, name="road", color="#804080"),
+        SegmentationClass(id=2, name="car", color="#400080"),
+    )
+    contract = Contract(
+        name="street",
+        classes=classes,
+        channels=3,
+        stride=32,
+        receptive_field_radius=None,
+        architecture="unet",
+        upsampling="bilinear",
+        parameters=0,
+        files={},
+    )
+    class_map = np.array([[0] * 6, [0] * 6, [1, 1, 2, 2, 1, 1], [1, 1, 2, 2, 1, 1]], np.uint8)
+    segmentation = Segmentation(Model(contract, 1), class_map)
+    examples: dict[str, Json] = {}
+    for known in OUTPUTS.values():
+        media_type = known.media_types[0]
+        if media_type.endswith("json"):
+            encoded = known.encode(segmentation, known.options())
+            example = {"summary": f"format={known.name}", "value": orjson.loads(encoded.body)}
+            examples.setdefault(media_type, {})[known.name] = example
+    return examples

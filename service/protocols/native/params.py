@@ -1,0 +1,95 @@
+"""What a caller asks for: the model, the format, and the format's own options."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+from starlette.datastructures import QueryParams
+
+from service.outputs import OUTPUTS
+from service.outputs.output import Output, OutputOptions
+from service.protocols.native.negotiation import choose, preferred
+from service.protocols.problems import MalformedRequestError, NotAcceptableError
+
+# A format that can answer in several media types has an option of this name.
+MEDIA_TYPE_OPTION = "media_type"
+
+
+@dataclass(frozen=True)
+class SegmentParams:
+    """What one request asks for. `model` is None for the default one."""
+
+    model: str | None
+    format: Output
+    options: OutputOptions
+
+
+def parse_segment_params(
+    query: QueryParams, accept: str | None, besides: Sequence[str] = ()
+) -> SegmentParams:
+    """The wish of a query and an Accept header; `besides` are the route's own parameters.
+
+    Raises MalformedRequestError and NotAcceptableError.
+    """
+    parameters = single_values(query)
+    for name in besides:
+        parameters.pop(name, None)
+    model = parameters.pop("model", None)
+    format_name = parameters.pop("format", None)
+    chosen = format_named(format_name) if format_name is not None else _negotiate(accept)
+    if MEDIA_TYPE_OPTION in chosen.options.model_fields and MEDIA_TYPE_OPTION not in parameters:
+        media_type = preferred(accept, chosen.media_types)
+        parameters |= {MEDIA_TYPE_OPTION: media_type} if media_type is not None else {}
+    return SegmentParams(model, chosen, parse_options(chosen, parameters))
+
+
+def single_values(query: QueryParams) -> dict[str, str]:
+    """The parameters of `query`. Raises MalformedRequestError where one is given twice."""
+    parameters: dict[str, str] = {}
+    for name, value in query.multi_items():
+        if name in parameters:
+            raise MalformedRequestError(f"Parameter {name} is given more than once; give it once.")
+        parameters[name] = value
+    return parameters
+
+
+def format_named(name: str) -> Output:
+    if name not in OUTPUTS:
+        there_are = ", ".join(
+            f"{known.name} ({', '.join(known.media_types)})" for known in OUTPUTS.values()
+        )
+        raise NotAcceptableError(f"There is no format {name!r}; the formats are {there_are}.")
+    return OUTPUTS[name]
+
+
+def parse_options(chosen: Output, parameters: Mapping[str, str]) -> OutputOptions:
+    """The options of `chosen` from their texts. Raises MalformedRequestError that says where a stray one belongs."""
+    for name in parameters:
+        if name not in chosen.options.model_fields:
+            raise MalformedRequestError(_stray(name, chosen))
+    try:
+        return chosen.options.model_validate(dict(parameters))
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in fault["loc"])
+        message = fault["msg"][0].lower() + fault["msg"][1:]
+        given = f" is {fault['input']!r}" if name in parameters else ""
+        raise MalformedRequestError(f"Parameter {name}{given}: {message}.") from None
+
+
+def _negotiate(accept: str | None) -> Output:
+    by_media_type: dict[str, Output] = {}
+    for known in OUTPUTS.values():
+        for media_type in known.media_types:
+            by_media_type.setdefault(media_type, known)
+    return by_media_type[choose(accept, list(by_media_type))]
+
+
+def _stray(name: str, chosen: Output) -> str:
+    takes = f"{chosen.name} takes: {', '.join(chosen.options.model_fields) or 'none'}"
+    belongs_to = [known.name for known in OUTPUTS.values() if name in known.options.model_fields]
+    if belongs_to:
+        where = f"does not belong to format {chosen.name}; it belongs to {', '.join(belongs_to)}"
+    else:
+        where = "is not known"
+    return f"Parameter {name} {where}. {takes}."

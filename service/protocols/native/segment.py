@@ -1,0 +1,137 @@
+"""POST /segment and POST /segment/batch."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response, StreamingResponse
+
+from service.inference.concurrency import as_completed
+from service.inference.segmenter import Answer, Timings
+from service.protocols.auth import require_key
+from service.protocols.context import AppContext, context_of
+from service.protocols.disconnect import cancel_on_disconnect
+from service.protocols.native import openapi
+from service.protocols.native.batch import Entry, choose_container, safe_stems
+from service.protocols.native.body import read_image, read_images
+from service.protocols.native.params import SegmentParams, parse_segment_params, single_values
+from service.protocols.problems import TYPE_PREFIX, problem_of
+from service.protocols.telemetry.tracing import stages_of
+
+router = APIRouter(tags=["segment"], dependencies=[Depends(require_key)])
+
+
+@router.post(
+    "/segment",
+    summary="The class of every pixel of an image",
+    response_class=Response,
+    responses=openapi.SEGMENT_RESPONSES,
+    openapi_extra=openapi.SEGMENT_REQUEST,
+)
+async def segment(request: Request) -> Response:
+    """Send an image, as the raw body or as the multipart part `image`; get its class map in the format you ask for.
+
+    `format` decides the format, else the `Accept` header, else it is `png`.
+    """
+    parts = context_of(request)
+    params = parse_segment_params(request.query_params, _accept_of(request))
+    parts.registry.check(params.model)  # before the client uploads for nothing
+    body = await read_image(request)
+    work = _segment(parts, params, body, request.state.deadline)
+    model_id, answer = await cancel_on_disconnect(request, work)
+    request.state.model = model_id
+    if parts.tracing is not None:
+        parts.tracing.add_stages(request.state.span, model_id, answer.timings)
+    headers = {"X-Model": model_id, "Vary": "Accept", **_tile_headers(answer)}
+    headers["Server-Timing"] = request.state.server_timing = _server_timing(
+        answer.timings, request.state.arrived
+    )
+    return Response(answer.encoded.body, headers=headers, media_type=answer.encoded.media_type)
+
+
+@router.post(
+    "/segment/batch",
+    summary="The same for several images at once",
+    response_class=StreamingResponse,
+    responses=openapi.BATCH_RESPONSES,
+    openapi_extra=openapi.BATCH_REQUEST,
+)
+async def segment_batch(request: Request) -> Response:
+    """Send several parts named `image`; get a ZIP with a file an image, or NDJSON with a line an image as each is ready.
+
+    An image that fails has an entry in `errors.json`, or a line with a `problem`; the others are not touched by it.
+    """
+    parts = context_of(request)
+    container = choose_container(
+        single_values(request.query_params).get("container"), _accept_of(request)
+    )
+    params = parse_segment_params(request.query_params, None, besides=["container"])
+    parts.registry.check(params.model)
+    images = await read_images(request, parts.max_batch_request_images)
+    stems = safe_stems(image.filename for image in images)
+    work = [
+        partial(
+            _segment_entry,
+            parts,
+            params,
+            index,
+            image.filename,
+            stem,
+            image.body,
+            request.state.deadline,
+        )
+        for index, (image, stem) in enumerate(zip(images, stems, strict=True))
+    ]
+    # one batch at the engine, one that waits for it
+    at_once = min(2 * parts.registry.best_batch(params.model), parts.max_batch_images_at_once)
+
+    async def body() -> AsyncGenerator[bytes]:
+        async with aclosing(as_completed(work, at_once)) as entries:
+            async for chunk in container.write(entries):
+                yield chunk
+
+    return StreamingResponse(body(), media_type=container.media_type, headers={"Vary": "Accept"})
+
+
+async def _segment(
+    parts: AppContext, params: SegmentParams, body: bytearray, deadline: float
+) -> tuple[str, Answer]:
+    async with parts.registry.lease(params.model, deadline) as segmenter:
+        return segmenter.model.id, await segmenter.segment(
+            body, params.format, params.options, deadline
+        )
+
+
+async def _segment_entry(
+    parts: AppContext,
+    params: SegmentParams,
+    index: int,
+    filename: str,
+    stem: str,
+    body: bytearray,
+    deadline: float,
+) -> Entry:
+    try:
+        model_id, answer = await _segment(parts, params, body, deadline)
+    except Exception as error:  # noqa: BLE001 - one bad image fails only its own entry
+        problem = problem_of(error)
+        parts.metrics.rejected(problem.type.removeprefix(TYPE_PREFIX))
+        return Entry(index, filename, stem, "", problem)
+    return Entry(index, filename, stem, model_id, answer)
+
+
+def _accept_of(request: Request) -> str | None:
+    return ", ".join(request.headers.getlist("accept")) or None
+
+
+def _tile_headers(answer: Answer) -> dict[str, str]:
+    if answer.tiles == 1:
+        return {}
+    return {"X-Tiles": str(answer.tiles), "X-Tiles-Blended": str(answer.blended).lower()}
+
+
+def _server_timing(timings: Timings, arrived: float) -> str:
+    stages = [f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in stages_of(timings)]
+    return ", ".join([*stages, f"total;dur={(time.monotonic() - arrived) * 1000:.1f}"])

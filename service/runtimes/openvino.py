@@ -1,0 +1,231 @@
+"""Run an artefact's OpenVINO files on the CPU.
+
+Measured on 2 cores with a U-Net on MobileNetV2 (int8, pictures of 480 × 384):
+
+- A model compiled for one shape is a tenth faster than the dynamic one used here, but each new shape costs half a second
+  and 20 MB. The dynamic one takes a new shape within the time of about two more pictures. Its only growth is the cache of
+  kernels, without end at OpenVINO's own limit of 5,000; with the limit below memory stays flat over any shapes. Five shapes
+  in turn then take 21.9 ms of CPU a picture; 23.5 with room for 64 kernels, 21.6 with room for 512, which is no more than
+  where one shape follows the other.
+- Two pictures beside each other, each on one core, take 17 ms of CPU a picture, one after the other on both cores 24 ms:
+  threads wait for each other after each layer. A picture that is alone would wait longer, so it gets all threads. Other
+  machines differ: it is measured at load.
+"""
+
+import logging
+import math
+import threading
+from functools import cache
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from models.contract import OPENVINO_OUTPUTS, Contract, StoredPrecision, openvino_path
+from service.runtimes.engine import EngineOptions, EngineUnavailableError, Precision
+from service.runtimes.gpu import why_openvino_on_cpu
+from service.runtimes.streams import (
+    TYPICAL_SIDE,
+    described,
+    least_seconds,
+    max_streams,
+    streams_pay_off,
+)
+
+logger = logging.getLogger(__name__)
+
+_CACHED_KERNELS = 192
+_SMALL_SIDE = 64  # pixels, of the smaller pictures that are timed at load
+_BATCH_OVERHEAD_SHARE = 0.1  # a batch is large enough when what each call costs is this part of it
+_MOST_KEPT_PIXELS = 1024 * 1024  # 180 MB in int8
+_MOST_IMAGES, _MOST_PIXELS = 16, 1024 * 1024
+
+CLASS_MAP, PROBABILITIES = map(OPENVINO_OUTPUTS.index, ("class_map", "probabilities"))
+
+_DEVICE = "CPU"
+_HINTS = {
+    "fp32": "f32",
+    "bf16": "bf16",
+    "int8": "f32",
+}  # int8: of the layers kept in floating point
+
+
+class OpenVinoEngine:
+    """Both outputs of one file, each as a model of its own that computes no more than it needs.
+
+    Class maps have two such models where streams pay: a batch that nothing runs beside has all threads, another one those of
+    a stream.
+    """
+
+    name = "openvino"
+    device = _DEVICE
+    streams = 1
+
+    def __init__(
+        self, artefact: Path, contract: Contract, options: EngineOptions, *, reason: str
+    ) -> None:
+        core = openvino.Core()
+        capabilities = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+        precision, why = _choose(options.precision, contract, capabilities)
+        self.precision: str = precision
+        self.reason = f"{reason}; {why}"
+        self.device_reason = why_openvino_on_cpu()
+        model = core.read_model(artefact / openvino_path(_stored(precision)))
+        self._classes = len(contract.classes)
+        self._choosing = threading.Lock()
+        self._class_map = _CompiledOutput(core, model, CLASS_MAP, precision, options.threads)
+        self._probabilities = _CompiledOutput(
+            core, model, PROBABILITIES, precision, options.threads
+        )
+        self._cuts = [self._class_map, self._probabilities]
+        self.best_batch, self.best_batch_pixels = self._measure_batch(contract.channels)
+        self._streamed = self._class_map
+        streams = options.streams or max_streams(options.threads)
+        if streams > 1:
+            streamed = _CompiledOutput(core, model, CLASS_MAP, precision, options.threads, streams)
+            if options.streams or streams_pay_off(
+                streamed.run_and_discard,
+                self._class_map.run_and_discard,
+                streams,
+                contract.channels,
+            ):
+                self._streamed, self.streams = streamed, streams
+                self._cuts.append(streamed)
+        _log_once(options.threads, self.streams, precision)
+
+    def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        result = np.empty(images.shape[:3], np.uint8)
+        with self._choosing:
+            alone = not any(cut.running for cut in self._cuts)
+            cut = self._begin(self._class_map if alone else self._streamed, images)
+        self._finish(cut, images, result)
+        return result
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        result = np.empty((*images.shape[:3], self._classes), np.float32)
+        with self._choosing:
+            cut = self._begin(self._probabilities, images)
+        self._finish(cut, images, result)
+        return result
+
+    def close(self) -> None:
+        del self._class_map, self._probabilities, self._streamed, self._cuts
+
+    def _begin(self, cut: "_CompiledOutput", images: NDArray[np.uint8]) -> "_CompiledOutput":
+        """Each model keeps room for the largest batch it ran; those that do not run give back what is large."""
+        for other in self._cuts:
+            if other is not cut and not other.running and other.most_pixels > _MOST_KEPT_PIXELS:
+                other.release_memory()
+        cut.running += 1
+        cut.most_pixels = max(cut.most_pixels, math.prod(images.shape[:3]))
+        return cut
+
+    def _finish(
+        self, cut: "_CompiledOutput", images: NDArray[np.uint8], result: NDArray[Any]
+    ) -> None:
+        try:
+            cut.run(images, result)
+        finally:
+            with self._choosing:
+                cut.running -= 1
+
+    def _measure_batch(self, channels: int) -> tuple[int, int]:
+        """The most images and pixels worth one batch, from what a call costs and what a pixel costs."""
+        small = least_seconds(self._class_map.run_and_discard, 1, _SMALL_SIDE, channels)
+        typical = least_seconds(self._class_map.run_and_discard, 1, TYPICAL_SIDE, channels)
+        pixel_seconds = max((typical - small) / (TYPICAL_SIDE**2 - _SMALL_SIDE**2), 1e-12)
+        call_seconds = max(small - pixel_seconds * _SMALL_SIDE**2, 0.0)
+        pixels = call_seconds / (_BATCH_OVERHEAD_SHARE * pixel_seconds)
+        return _MOST_IMAGES, int(min(max(pixels, _SMALL_SIDE**2), _MOST_PIXELS))
+
+
+class _CompiledOutput:
+    """One output of a model, compiled without what the other needs. It runs `streams` batches beside each other, each on
+    `threads` / `streams` threads; who comes when all run waits.
+
+    `running` batches and the largest of them, in pixels, are counted by the engine.
+    """
+
+    def __init__(
+        self,
+        core: openvino.Core,
+        model: openvino.Model,
+        output: int,
+        precision: Precision,
+        threads: int,
+        streams: int = 1,
+    ) -> None:
+        cut = openvino.Model(
+            [model.output(output)], model.get_parameters(), OPENVINO_OUTPUTS[output]
+        )
+        settings = {
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": streams,
+            "CPU_RUNTIME_CACHE_CAPACITY": _CACHED_KERNELS,
+            # Pinned threads of two processes share the same cores while others idle, and wait for what else runs there.
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._compiled = core.compile_model(cut, _DEVICE, settings)
+        self._idle: SimpleQueue[openvino.InferRequest] = SimpleQueue()
+        for _ in range(streams):
+            self._idle.put(self._compiled.create_infer_request())
+        self.running = 0
+        self.most_pixels = 0
+
+    def run(self, images: NDArray[np.uint8], result: NDArray[Any]) -> None:
+        """Run images (N, H, W, C) into `result`, without a copy of either."""
+        images = np.ascontiguousarray(images)  # its memory must outlast the request
+        request = self._idle.get()
+        try:
+            # what came from another process is read-only, and OpenVINO shares no such memory
+            request.set_input_tensor(openvino.Tensor(images, shared_memory=images.flags.writeable))
+            request.set_output_tensor(openvino.Tensor(result, shared_memory=True))
+            request.start_async()
+            request.wait()
+        finally:
+            self._idle.put(request)
+
+    def run_and_discard(self, images: NDArray[np.uint8]) -> None:
+        """Run images whose class maps nobody needs."""
+        self.run(images, np.empty(images.shape[:3], np.uint8))
+
+    def release_memory(self) -> None:
+        self._compiled.release_memory()
+        self.most_pixels = 0
+
+
+def _choose(
+    wanted: Precision, contract: Contract, capabilities: list[str]
+) -> tuple[Precision, str]:
+    """The precision to compute in, and why. Raises EngineUnavailableError."""
+    held = contract.openvino_precisions
+    if wanted == "auto":
+        if "int8" in held and ("INT8" in capabilities or "fp32" not in held):
+            return "int8", "int8 is the fastest that the artefact holds"
+        if "fp32" in held:
+            return "fp32", "the artefact holds no int8 files that this CPU is faster with"
+    elif wanted == "bf16" and "BF16" not in capabilities:
+        raise EngineUnavailableError(
+            "this CPU does not compute in bf16; set SEGSERVE_PRECISION to auto, fp32 or int8"
+        )
+    elif _stored(wanted) in held:
+        return wanted, f"SEGSERVE_PRECISION says {wanted}"
+    missing = "int8" if wanted == "int8" else "fp32"
+    command = "segtrain quantize" if missing == "int8" else "segtrain export"
+    raise EngineUnavailableError(
+        f"the artefact holds no OpenVINO files of {missing}; `{command}` makes them, or set SEGSERVE_ENGINE to auto"
+    )
+
+
+def _stored(precision: Precision) -> StoredPrecision:
+    """Which file a precision is computed from."""
+    return "int8" if precision == "int8" else "fp32"
+
+
+@cache  # one line a process and way to run, not one a model
+def _log_once(threads: int, streams: int, precision: str) -> None:
+    logger.info("OpenVINO computes on CPU with %s, in %s", described(threads, streams), precision)
