@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from models.contract import OPENVINO_OUTPUTS, StoredPrecision, openvino_path
+from models.contract.amx import avoid_amx
 
 if TYPE_CHECKING:
     import openvino
@@ -27,6 +28,7 @@ def convert_to_openvino(artefact: Path) -> "openvino.Model":
     OpenVINO 2026.4 reads a SavedModel with BatchNorm wrongly ("Cannot find requested variable"), and the frozen graph of
     the same signatures rightly.
     """
+    avoid_amx()
     import openvino
 
     loaded = tf.saved_model.load(str(artefact))

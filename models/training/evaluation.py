@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.contract import OPENVINO_OUTPUTS
+from models.contract.amx import avoid_amx
 from models.data.dataset import Dataset, Sample
 from models.data.parallel import read_ahead
 from models.training.metrics import ConfusionMatrix
@@ -111,6 +112,7 @@ def saved_model_predictor(artefact: Path) -> Predictor:
 
 def openvino_predictor(model: Path, precision: Literal["fp32", "bf16"]) -> Predictor:
     """Predict by an artefact's OpenVINO file, with what is not int8 in it computed in `precision`."""
+    avoid_amx()
     import openvino
 
     hints = {"INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision]}

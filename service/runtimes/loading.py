@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from models.contract import Contract
+from models.contract.amx import avoid_amx
 from service.runtimes.engine import Engine, EngineOptions, EngineUnavailableError
 from service.runtimes.gpu import tensorflow_may_have_gpu
 
@@ -75,6 +76,7 @@ def _tensorflow(artefact: Path, contract: Contract, options: EngineOptions, reas
 def _openvino(artefact: Path, contract: Contract, options: EngineOptions, reason: str) -> Engine:
     if find_spec("openvino") is None:
         raise EngineUnavailableError("openvino is not installed; the cpu extra brings it")
+    avoid_amx()
     from service.runtimes.openvino import OpenVinoEngine
 
     return OpenVinoEngine(artefact, contract, options, reason=reason)

@@ -14,7 +14,7 @@ from starlette.types import Scope
 from service.protocols.context import context_of
 from service.protocols.native.negotiation import preferred
 
-WEB = Path(__file__).parent.parent / "web"
+WEB = Path(__file__).parents[2] / "web"
 
 HEADERS = {
     "Cache-Control": "no-cache"

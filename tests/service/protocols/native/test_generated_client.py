@@ -17,7 +17,7 @@ from openapi_python_client.parser.errors import ErrorLevel
 from tests.service.serving import ServerThread, picture, png_bytes
 from tests.solvable import solve
 
-OPENAPI = Path(__file__).parents[3] / "openapi.json"
+OPENAPI = Path(__file__).parents[4] / "openapi.json"
 PACKAGE = "segserve_client"
 
 

@@ -12,7 +12,7 @@ from service.outputs import OUTPUTS
 from service.protocols.problems import ROWS, Problem
 from tests.service.serving import ServerThread, serving
 
-COMMITTED = Path(__file__).parents[3] / "openapi.json"
+COMMITTED = Path(__file__).parents[4] / "openapi.json"
 
 
 @pytest.fixture(scope="module")
