@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from benchmarks.load import Load, Sample
 from benchmarks.measuring import seconds_of
 from benchmarks.pictures import photographs
-from service.app import image_workers, pipeline_limits, registry_options
+from service.app import image_workers, inference_limits, registry_options
 from service.catalogue.registry import Registry
 from service.domain.segmentation import Segmentation
 from service.inference.segmenter import Segmenter
@@ -85,7 +85,7 @@ async def loaded(flags: Sequence[str]) -> AsyncGenerator[Segmenter]:
     settings = read_settings(["--no-watch-models", *flags])
     with ThreadPoolExecutor(image_workers(settings)) as workers:
         registry = Registry(
-            settings.model_store, registry_options(settings), pipeline_limits(settings), workers
+            settings.model_store, registry_options(settings), inference_limits(settings), workers
         )
         await registry.start()
         await registry.wait_until_settled()

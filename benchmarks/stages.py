@@ -27,7 +27,7 @@ from benchmarks.servers import STREET, engines, running, segserve
 from models.contract import read_contract
 from service.domain.model import Model
 from service.domain.segmentation import Segmentation
-from service.inference.limits import PipelineLimits
+from service.inference.limits import InferenceLimits
 from service.inference.tiling.fit import fit
 from service.inputs.decode import decode
 from service.outputs import OUTPUTS
@@ -37,7 +37,7 @@ BATCHES = (1, 2, 4, 8, 16)
 LEAST_SECONDS = 1.0
 REQUESTS = 10
 REQUESTS_OF_MANY_TILES = 3
-TILE_SIDE = PipelineLimits().tile_size
+TILE_SIDE = InferenceLimits().tile_size
 
 
 def main() -> None:

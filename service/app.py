@@ -19,7 +19,7 @@ from starlette.middleware.cors import CORSMiddleware
 from models.contract.cores import available_cores
 from service.catalogue.registry import Registry, RegistryOptions, RunnerLoader
 from service.catalogue.store import Selector
-from service.inference.limits import PipelineLimits
+from service.inference.limits import InferenceLimits
 from service.protocols.context import AppContext
 from service.protocols.keys import KeyFile, KeyFileError
 from service.protocols.limits import LimitsMiddleware, RequestLimits, UploadBudget
@@ -76,7 +76,7 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
     registry = Registry(
         settings.model_store,
         registry_options(settings),
-        pipeline_limits(settings),
+        inference_limits(settings),
         workers,
         metrics,
         cluster.load_runner if cluster is not None else None,
@@ -190,8 +190,8 @@ def image_workers(settings: Settings) -> int:
     return settings.image_workers or available_cores()
 
 
-def pipeline_limits(settings: Settings) -> PipelineLimits:
-    return PipelineLimits(
+def inference_limits(settings: Settings) -> InferenceLimits:
+    return InferenceLimits(
         max_image_pixels=settings.max_image_pixels,
         tile_size=settings.tile_side_pixels,
         max_queue_images=settings.max_queue_images,

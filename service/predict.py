@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from service.catalogue.registry import Registry, RegistryOptions
-from service.domain.errors import PipelineError
+from service.domain.errors import ServiceError
 from service.inference.concurrency import as_completed
-from service.inference.limits import PipelineLimits
+from service.inference.limits import InferenceLimits
 from service.outputs.output import Output, OutputOptions
 
 # Which files of a folder are taken for images. A file that is named outright is always tried.
@@ -127,7 +127,7 @@ def extension_of(format: Output, options: OutputOptions) -> str:
 
 
 async def predict(
-    job: Job, store: Path, registry_options: RegistryOptions, limits: PipelineLimits, workers: int
+    job: Job, store: Path, registry_options: RegistryOptions, limits: InferenceLimits, workers: int
 ) -> Summary:
     """Do the job with one model, loaded for it. Raises PredictError before anything is written."""
     steps = plan(job.sources, job.out, extension_of(job.format, job.options))
@@ -150,7 +150,7 @@ async def predict(
 def _best_batch(registry: Registry, model: str | None) -> int:
     try:
         return registry.best_batch(model)
-    except PipelineError as error:
+    except ServiceError as error:
         faults = [f"{state.id}: {state.error}" for state in registry.states() if state.error]
         raise PredictError(" ".join([str(error), *faults])) from None
 
@@ -177,7 +177,7 @@ async def _do(job: Job, step: Step, registry: Registry) -> tuple[Path, str | Non
         async with registry.lease(job.model, deadline) as segmenter:
             answer = await segmenter.segment(body, job.format, job.options, deadline)
         await asyncio.to_thread(_write, step.target, answer.encoded.body)
-    except PipelineError as error:
+    except ServiceError as error:
         return step.source, str(error)
     except OSError as error:
         return step.source, f"{error.strerror}: {error.filename}"

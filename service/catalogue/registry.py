@@ -27,10 +27,10 @@ from service.catalogue.store import (
     read_verified,
     scan,
 )
-from service.domain.errors import DeadlineExceededError, ModelUnavailableError, PipelineError
+from service.domain.errors import DeadlineExceededError, ModelUnavailableError, ServiceError
 from service.domain.model import Model
 from service.inference.batching import Batcher
-from service.inference.limits import PipelineLimits
+from service.inference.limits import InferenceLimits
 from service.inference.observer import SILENT, Observer
 from service.inference.runner import Runner
 from service.inference.scheduler import DeviceScheduler
@@ -49,7 +49,7 @@ RESCAN_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 
-class UnknownModelError(PipelineError):
+class UnknownModelError(ServiceError):
     """The store has no such model or version, or it is not one that is served."""
 
 
@@ -163,7 +163,7 @@ class Registry:
         self,
         store: Path,
         options: RegistryOptions,
-        limits: PipelineLimits,
+        limits: InferenceLimits,
         workers: ThreadPoolExecutor,
         observer: Observer = SILENT,
         load_runner: RunnerLoader | None = None,
@@ -478,7 +478,7 @@ class Registry:
 
     def _note_failure(self, slot: _Slot, error: Exception) -> None:
         known = isinstance(
-            error, ContractError | EngineUnavailableError | PipelineError | _TooLargeError
+            error, ContractError | EngineUnavailableError | ServiceError | _TooLargeError
         )
         slot.error = (
             str(error)

@@ -24,7 +24,7 @@ from ray.exceptions import RayError
 from tqdm import tqdm
 
 from models.contract import Contract, ContractError
-from service.app import image_workers, pipeline_limits, registry_options
+from service.app import image_workers, inference_limits, registry_options
 from service.catalogue.registry import Registry
 from service.catalogue.store import Selector, default_of, read_artefact, scan
 from service.cluster.connection import connected
@@ -32,7 +32,7 @@ from service.cluster.errors import ClusterError
 from service.cluster.files import Folder, shown
 from service.cluster.ledger import FAILURES, Ledger, Pending, key_of
 from service.cluster.options import BulkLayout
-from service.domain.errors import PipelineError
+from service.domain.errors import ServiceError
 from service.domain.segmentation import Segmentation
 from service.inference.concurrency import as_completed
 from service.outputs import OUTPUTS, Encoded, OutputOptions
@@ -88,7 +88,7 @@ class Segmenting:
         self._loop = asyncio.new_event_loop()
         workers = ThreadPoolExecutor(image_workers(settings), thread_name_prefix="image")
         self._registry = Registry(
-            settings.model_store, registry_options(settings), pipeline_limits(settings), workers
+            settings.model_store, registry_options(settings), inference_limits(settings), workers
         )
         self._loop.run_until_complete(self._load())
 
@@ -120,7 +120,7 @@ class Segmenting:
             body = await asyncio.to_thread(self._source.read, source)
             async with self._registry.lease(self._job.model, math.inf) as segmenter:
                 answer = await segmenter.segment(body, self._format, self._job.options, math.inf)
-        except (PipelineError, OSError) as error:
+        except (ServiceError, OSError) as error:
             return row | {"error": str(error)}
         encoded = answer.encoded
         assert isinstance(encoded, _Counted)

@@ -28,7 +28,7 @@ from ray.serve.exceptions import DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from models.contract import Contract, ContractError
-from service.app import pipeline_limits, registry_options
+from service.app import inference_limits, registry_options
 from service.catalogue.registry import EngineFacts
 from service.catalogue.store import (
     Artefact,
@@ -42,7 +42,7 @@ from service.domain.errors import (
     DeadlineExceededError,
     InferenceError,
     ModelUnavailableError,
-    PipelineError,
+    ServiceError,
 )
 from service.domain.model import Model
 from service.inference.batching import Batcher
@@ -113,7 +113,7 @@ class EngineReplica:
     ) -> None:
         configure_logging(settings.log_format, settings.log_level)
         self._settings = settings
-        self._limits = pipeline_limits(settings)
+        self._limits = inference_limits(settings)
         self._options = registry_options(settings)
         self._scheduler = DeviceScheduler()
         self._metrics = Metrics()
@@ -308,7 +308,7 @@ async def result_of(response: DeploymentResponse) -> Any:
         response.cancel()
         raise
     except RayTaskError as error:
-        if isinstance(error.cause, PipelineError | ContractError | EngineUnavailableError):
+        if isinstance(error.cause, ServiceError | ContractError | EngineUnavailableError):
             raise error.cause from None
         log.exception("a replica failed")
         raise InferenceError(

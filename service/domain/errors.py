@@ -3,23 +3,23 @@
 from typing import Self
 
 
-class PipelineError(Exception):
+class ServiceError(Exception):
     """A fault whose text a caller may read: what was wrong, the limit, and what to do."""
 
 
-class UnreadableImageError(PipelineError):
+class UnreadableImageError(ServiceError):
     """The bytes are an image type we read, and do not decode: truncated, corrupt or zero-sized."""
 
 
-class UnsupportedImageTypeError(PipelineError):
+class UnsupportedImageTypeError(ServiceError):
     """The bytes are no image type we read."""
 
 
-class ImageTooLargeError(PipelineError):
+class ImageTooLargeError(ServiceError):
     """The header announces more pixels than the limit; nothing was decoded."""
 
 
-class TryLaterError(PipelineError):
+class TryLaterError(ServiceError):
     """What cannot be done now can be done in `retry_after_seconds`."""
 
     def __init__(self, message: str, retry_after_seconds: float) -> None:
@@ -34,7 +34,7 @@ class QueueFullError(TryLaterError):
     """As many images wait as may."""
 
 
-class DeadlineExceededError(PipelineError):
+class DeadlineExceededError(ServiceError):
     """The image was not done by its deadline."""
 
 
@@ -42,11 +42,11 @@ class ModelUnavailableError(TryLaterError):
     """The model is loading, draining, or was unloaded while the image waited."""
 
 
-class InferenceError(PipelineError):
+class InferenceError(ServiceError):
     """The engine failed on a batch. The cause is chained and logged, never shown."""
 
 
-class InvalidOptionError(PipelineError):
+class InvalidOptionError(ServiceError):
     """An option is well-formed and does not fit this model, such as a class it does not have."""
 
 

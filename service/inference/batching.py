@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from models.contract import Contract
 from service.domain.errors import DeadlineExceededError, InferenceError, ModelUnavailableError
-from service.inference.limits import PipelineLimits
+from service.inference.limits import InferenceLimits
 from service.inference.observer import SILENT, Observer
 from service.inference.runner import BatchLimits, InferenceResult, Result, Signature
 from service.inference.scheduler import WHOLE, DeviceScheduler
@@ -79,7 +79,7 @@ class Batcher:
     @classmethod
     def within(
         cls,
-        limits: PipelineLimits,
+        limits: InferenceLimits,
         model_id: str,
         engine: Engine,
         scheduler: DeviceScheduler,

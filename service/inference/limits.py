@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class PipelineLimits:
+class InferenceLimits:
     """Bounds of one model's pipeline.
 
     `max_image_pixels` is compared with the header, before anything is decoded. A picture of more

@@ -22,7 +22,7 @@ from service.domain.model import Model
 from service.domain.segmentation import Need, Segmentation
 from service.inference.admission import Admission, Place
 from service.inference.batching import Batcher
-from service.inference.limits import PipelineLimits
+from service.inference.limits import InferenceLimits
 from service.inference.observer import SILENT, Observer, Stage
 from service.inference.runner import InferenceResult, Result, Runner, Signature
 from service.inference.scheduler import DeviceScheduler
@@ -69,7 +69,7 @@ class Segmenter:
         self,
         model: Model,
         runner: Runner,
-        limits: PipelineLimits,
+        limits: InferenceLimits,
         workers: ThreadPoolExecutor,
         observer: Observer = SILENT,
     ) -> None:
@@ -86,7 +86,7 @@ class Segmenter:
         cls,
         model: Model,
         engine: Engine,
-        limits: PipelineLimits,
+        limits: InferenceLimits,
         workers: ThreadPoolExecutor,
         observer: Observer = SILENT,
     ) -> "Segmenter":
@@ -123,7 +123,7 @@ class Segmenter:
     ) -> Answer:
         """Segment one image file and encode the result.
 
-        `deadline` is counted as time.monotonic() does. Raises subclasses of PipelineError only.
+        `deadline` is counted as time.monotonic() does. Raises subclasses of ServiceError only.
         Cancelling it frees its place in the queue.
         """
         if self._draining:

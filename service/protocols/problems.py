@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.catalogue.registry import UnknownModelError
-from service.domain import errors as pipeline
+from service.domain import errors
 from service.protocols.telemetry.request_id import current_request_id
 
 MEDIA_TYPE = "application/problem+json"
@@ -88,7 +88,7 @@ ROWS: Mapping[type[Exception], Row] = {
         "Malformed request",
         "Parameter alpha does not belong to format png; it belongs to overlay. png takes: classes.",
     ),
-    pipeline.InvalidOptionError: Row(
+    errors.InvalidOptionError: Row(
         "invalid-option",
         400,
         "Option does not fit the model",
@@ -124,13 +124,13 @@ ROWS: Mapping[type[Exception], Row] = {
         "Body too large",
         "The body is larger than this route's limit of 67108864 bytes. Send a smaller or a compressed image.",
     ),
-    pipeline.ImageTooLargeError: Row(
+    errors.ImageTooLargeError: Row(
         "image-too-large",
         413,
         "Image has too many pixels",
         "The image is 60000 × 60000 pixels; the limit is 100000000 pixels. Scale it down or cut it up.",
     ),
-    pipeline.AnswerTooLargeError: Row(
+    errors.AnswerTooLargeError: Row(
         "answer-too-large",
         413,
         "Answer would be too large",
@@ -144,19 +144,19 @@ ROWS: Mapping[type[Exception], Row] = {
         "The body's Content-Type is text/plain. Send the image as multipart/form-data in a part named image, "
         "or as the raw body with Content-Type image/jpeg, any other image type, or application/octet-stream.",
     ),
-    pipeline.UnsupportedImageTypeError: Row(
+    errors.UnsupportedImageTypeError: Row(
         "unsupported-image-type",
         415,
         "Not an image type this server reads",
         "The bytes are no image that this server reads. Send JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or HEIC.",
     ),
-    pipeline.UnreadableImageError: Row(
+    errors.UnreadableImageError: Row(
         "unreadable-image",
         422,
         "Image does not decode",
         "The JPEG ends before its last pixel. The upload was cut short or the file is damaged; send it again.",
     ),
-    pipeline.QueueFullError: Row(
+    errors.QueueFullError: Row(
         "queue-full",
         429,
         "Queue is full",
@@ -171,19 +171,19 @@ ROWS: Mapping[type[Exception], Row] = {
     ClientDisconnectedError: Row(
         "client-left", 499, "Client left", "The client closed the connection."
     ),
-    pipeline.InferenceError: Row(
+    errors.InferenceError: Row(
         "inference-failed",
         500,
         "Model failed",
         "street/1 failed on this image. The cause is in the server's log; if it fails again, tell the operator.",
     ),
-    pipeline.ModelUnavailableError: Row(
+    errors.ModelUnavailableError: Row(
         "model-unavailable",
         503,
         "Model not available",
         "street/1 is being loaded. Try again in 5 s.",
     ),
-    pipeline.DeadlineExceededError: Row(
+    errors.DeadlineExceededError: Row(
         "deadline-exceeded",
         504,
         "Not done in time",
@@ -200,7 +200,7 @@ METHOD_NOT_ALLOWED = Row(
 )
 
 
-_SHUT_DOWN = pipeline.ModelUnavailableError(
+_SHUT_DOWN = errors.ModelUnavailableError(
     "The server was shut down before the answer was ready. Send it again.", 1.0
 )
 
@@ -292,7 +292,7 @@ def _headers_of(error: BaseException) -> dict[str, str]:
         return {"WWW-Authenticate": 'Bearer realm="segserve"'}
     if isinstance(error, NotAcceptableError):
         return {"Vary": "Accept"}
-    if isinstance(error, pipeline.TryLaterError | UploadsFullError):
+    if isinstance(error, errors.TryLaterError | UploadsFullError):
         return {"Retry-After": str(max(1, math.ceil(error.retry_after_seconds)))}
     return {}
 

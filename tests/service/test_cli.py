@@ -219,7 +219,7 @@ def test_a_port_in_use_is_one_sentence(
     ("arguments", "words"),
     [
         (["--port", "99999"], "SEGSERVE_PORT (flag --port) is '99999'"),
-        (["--host", "no.such.host.invalid"], "no address of this machine"),
+        (["--host", "no.such.host.invalid"], "not an address of this machine"),
         (["--model-store", "/nowhere"], "SEGSERVE_MODEL_STORE (flag --model-store) is '/nowhere'"),
         (["--models", "a b"], "SEGSERVE_MODELS"),
         (["--default-model", "a/b/c"], "SEGSERVE_DEFAULT_MODEL"),

@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from models.contract import Contract, SegmentationClass
 from service.catalogue.registry import UnknownModelError
-from service.domain import errors as pipeline
+from service.domain import errors
 from service.domain.model import Model
 from service.domain.segmentation import Segmentation
 from service.outputs import OUTPUTS
@@ -123,17 +123,17 @@ _UPLOAD_FAULTS = (
     BodyTooLargeError,
     UnsupportedBodyError,
     UploadsFullError,
-    pipeline.ModelUnavailableError,
+    errors.ModelUnavailableError,
 )
 _IMAGE_FAULTS = (
-    pipeline.InvalidOptionError,
-    pipeline.ImageTooLargeError,
-    pipeline.AnswerTooLargeError,
-    pipeline.UnsupportedImageTypeError,
-    pipeline.UnreadableImageError,
-    pipeline.QueueFullError,
-    pipeline.InferenceError,
-    pipeline.DeadlineExceededError,
+    errors.InvalidOptionError,
+    errors.ImageTooLargeError,
+    errors.AnswerTooLargeError,
+    errors.UnsupportedImageTypeError,
+    errors.UnreadableImageError,
+    errors.QueueFullError,
+    errors.InferenceError,
+    errors.DeadlineExceededError,
 )
 
 
@@ -262,13 +262,13 @@ BATCH_RESPONSES: dict[int | str, Json] = {
         "headers": {"X-Request-ID": _COMMON_HEADERS["X-Request-ID"]},
         "content": {container.media_type: {"schema": BINARY} for container in CONTAINERS.values()},
     },
-    **_problems(*_UPLOAD_FAULTS, pipeline.InvalidOptionError),
+    **_problems(*_UPLOAD_FAULTS, errors.InvalidOptionError),
 }
 
 MODELS_RESPONSES = _problems(UnauthorizedError)
 MODEL_RESPONSES = _problems(UnauthorizedError, UnknownModelError)
-LIVE_RESPONSES = _problems(pipeline.ModelUnavailableError)
-READY_RESPONSES = _problems(pipeline.ModelUnavailableError)
+LIVE_RESPONSES = _problems(errors.ModelUnavailableError)
+READY_RESPONSES = _problems(errors.ModelUnavailableError)
 METRICS_RESPONSES: dict[int | str, Json] = {
     200: {
         "description": "The metrics.",

@@ -18,7 +18,7 @@ from models.contract import CONTRACT_PATH, file_digests, read_contract, write_co
 from service.catalogue.registry import ModelState, Registry, RegistryOptions, UnknownModelError
 from service.catalogue.store import Selector, default_of
 from service.domain.errors import DeadlineExceededError, ModelUnavailableError
-from service.inference.limits import PipelineLimits
+from service.inference.limits import InferenceLimits
 from service.inference.segmenter import Answer
 from service.outputs import OUTPUTS
 from service.runtimes.engine import EngineOptions
@@ -40,7 +40,7 @@ def own_store(solvable_store: Path, tmp_path: Path) -> Path:
 @asynccontextmanager
 async def running(store: Path, **options: Any) -> AsyncGenerator[Registry]:
     with ThreadPoolExecutor(2) as workers:
-        registry = Registry(store, RegistryOptions(**options), PipelineLimits(), workers)
+        registry = Registry(store, RegistryOptions(**options), InferenceLimits(), workers)
         await registry.start()
         try:
             await registry.wait_until_settled()

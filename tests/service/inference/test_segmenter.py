@@ -26,7 +26,7 @@ from service.domain.errors import (
 )
 from service.domain.model import Model
 from service.inference.batching import Batcher
-from service.inference.limits import PipelineLimits
+from service.inference.limits import InferenceLimits
 from service.inference.segmenter import Answer, Segmenter
 from service.outputs import OUTPUTS
 from service.runtimes.engine import Engine, EngineOptions
@@ -37,7 +37,7 @@ from tests.solvable import solve
 pytestmark = pytest.mark.anyio
 
 FAR = float("inf")
-LIMITS = PipelineLimits(tile_size=64)
+LIMITS = InferenceLimits(tile_size=64)
 
 
 def picture(seed: int, height: int, width: int) -> NDArray[np.uint8]:

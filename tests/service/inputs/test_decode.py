@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, ImageFile
 
 from service.domain.errors import (
     ImageTooLargeError,
-    PipelineError,
+    ServiceError,
     UnreadableImageError,
     UnsupportedImageTypeError,
 )
@@ -388,7 +388,7 @@ def test_damaged_files_raise_nothing_but_errors_a_caller_may_read(
     body = body[: data.draw(st.integers(1, len(body)))]
     try:
         pixels = decode(body, 3, LIMIT)
-    except PipelineError:
+    except ServiceError:
         return
     assert pixels.dtype == np.uint8
     assert pixels.shape[2] == 3
@@ -444,7 +444,7 @@ def test_a_damaged_jpeg_is_shown_or_refused_as_pillow_does(
     def outcome(read: Callable[[], NDArray[np.uint8]]) -> object:
         try:
             return read().tolist()
-        except PipelineError as error:
+        except ServiceError as error:
             return str(error)
 
     expected = outcome(lambda: by_pillow(bytes(body), 3))
