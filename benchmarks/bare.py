@@ -27,9 +27,10 @@ from numpy.typing import NDArray
 from benchmarks.load import Load, Sample
 from benchmarks.measuring import seconds_of
 from benchmarks.pictures import photographs
-from service.app import image_workers, inference_limits, registry_options
+from service.app import engine_options, image_workers, inference_limits, registry_options
 from service.catalogue.registry import Registry
 from service.domain.segmentation import Segmentation
+from service.inference.loading import InProcessLoader
 from service.inference.segmenter import Segmenter
 from service.inference.tiling.fit import fit, unfit
 from service.inputs.decode import decode
@@ -84,12 +85,11 @@ async def loaded(flags: Sequence[str]) -> AsyncGenerator[Segmenter]:
     """The first model of the store, loaded in this process with flags as of `segserve serve`."""
     settings = read_settings(["--no-watch-models", *flags])
     with ThreadPoolExecutor(image_workers(settings)) as workers:
-        registry = Registry(
-            settings.model_store, registry_options(settings), inference_limits(settings), workers
-        )
+        loader = InProcessLoader(engine_options(settings), inference_limits(settings), workers)
+        registry = Registry(settings.model_store, registry_options(settings), loader)
         await registry.start()
         await registry.wait_until_settled()
-        async with registry.lease(None, math.inf) as segmenter:
+        async with registry.lease(None, None) as segmenter:
             yield segmenter
         await registry.stop()
 

@@ -17,9 +17,13 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from models.contract.cores import available_cores
-from service.catalogue.registry import Registry, RegistryOptions, RunnerLoader
+from service.catalogue.instance import InstanceLoader
+from service.catalogue.registry import Registry, RegistryOptions
 from service.catalogue.store import Selector
 from service.inference.limits import InferenceLimits
+from service.inference.loading import InProcessLoader
+from service.inference.observer import Observer
+from service.inference.segmenter import Segmenter
 from service.protocols.context import AppContext
 from service.protocols.keys import KeyFile, KeyFileError
 from service.protocols.limits import LimitsMiddleware, RequestLimits, UploadBudget
@@ -54,8 +58,9 @@ log = logging.getLogger(__name__)
 class Cluster(Protocol):
     """The processes beside this one, where the models run."""
 
-    @property
-    def load_runner(self) -> RunnerLoader: ...
+    def loader(
+        self, limits: InferenceLimits, workers: ThreadPoolExecutor, observer: Observer
+    ) -> InstanceLoader[Segmenter]: ...
 
     async def families(self) -> Iterable[Iterable[Metric]]:
         """The metrics of each process, this one among them."""
@@ -73,14 +78,13 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
     held = UploadBudget(settings.max_held_upload_bytes)
     metrics = Metrics(cluster.families if cluster is not None else None)
     workers = ThreadPoolExecutor(image_workers(settings), thread_name_prefix="image")
-    registry = Registry(
-        settings.model_store,
-        registry_options(settings),
-        inference_limits(settings),
-        workers,
-        metrics,
-        cluster.load_runner if cluster is not None else None,
+    limits = inference_limits(settings)
+    loader = (
+        cluster.loader(limits, workers, metrics)
+        if cluster is not None
+        else InProcessLoader(engine_options(settings), limits, workers, metrics)
     )
+    registry = Registry(settings.model_store, registry_options(settings), loader)
     metrics.follow(registry, held)
     parts = AppContext(
         registry=registry,
@@ -201,6 +205,15 @@ def inference_limits(settings: Settings) -> InferenceLimits:
     )
 
 
+def engine_options(settings: Settings) -> EngineOptions:
+    return EngineOptions(
+        name=settings.engine,
+        precision=settings.precision,
+        threads=settings.threads or available_cores(),
+        streams=settings.streams,
+    )
+
+
 def registry_options(settings: Settings) -> RegistryOptions:
     """Raises SettingError."""
     return RegistryOptions(
@@ -208,12 +221,6 @@ def registry_options(settings: Settings) -> RegistryOptions:
         default_model=_selector(settings, "default_model", settings.default_model)
         if settings.default_model
         else None,
-        engine=EngineOptions(
-            name=settings.engine,
-            precision=settings.precision,
-            threads=settings.threads or available_cores(),
-            streams=settings.streams,
-        ),
         lazy=settings.lazy_loading,
         max_model_bytes=settings.max_model_bytes or None,
         watch=settings.watch_models,

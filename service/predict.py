@@ -16,7 +16,10 @@ from service.catalogue.registry import Registry, RegistryOptions
 from service.domain.errors import ServiceError
 from service.inference.concurrency import as_completed
 from service.inference.limits import InferenceLimits
+from service.inference.loading import InProcessLoader
+from service.inference.segmenter import Segmenter
 from service.outputs.output import Output, OutputOptions
+from service.runtimes.engine import EngineOptions
 
 # Which files of a folder are taken for images. A file that is named outright is always tried.
 IMAGE_SUFFIXES = frozenset(
@@ -127,7 +130,12 @@ def extension_of(format: Output, options: OutputOptions) -> str:
 
 
 async def predict(
-    job: Job, store: Path, registry_options: RegistryOptions, limits: InferenceLimits, workers: int
+    job: Job,
+    store: Path,
+    registry_options: RegistryOptions,
+    engine_options: EngineOptions,
+    limits: InferenceLimits,
+    workers: int,
 ) -> Summary:
     """Do the job with one model, loaded for it. Raises PredictError before anything is written."""
     steps = plan(job.sources, job.out, extension_of(job.format, job.options))
@@ -136,7 +144,8 @@ async def predict(
     if not to_do:
         return Summary(0, skipped, ())
     with ThreadPoolExecutor(workers, thread_name_prefix="image") as pool:
-        registry = Registry(store, registry_options, limits, pool)
+        loader = InProcessLoader(engine_options, limits, pool)
+        registry = Registry(store, registry_options, loader)
         await registry.start()
         try:
             await registry.wait_until_settled()
@@ -147,7 +156,7 @@ async def predict(
     return Summary(len(to_do) - len(failures), skipped, tuple(failures))
 
 
-def _best_batch(registry: Registry, model: str | None) -> int:
+def _best_batch(registry: Registry[Segmenter], model: str | None) -> int:
     try:
         return registry.best_batch(model)
     except ServiceError as error:
@@ -156,7 +165,7 @@ def _best_batch(registry: Registry, model: str | None) -> int:
 
 
 async def _run(
-    job: Job, steps: list[Step], registry: Registry, at_once: int
+    job: Job, steps: list[Step], registry: Registry[Segmenter], at_once: int
 ) -> list[tuple[Path, str]]:
     failures = []
     work = [partial(_do, job, step, registry) for step in steps]
@@ -170,7 +179,7 @@ async def _run(
     return sorted(failures)
 
 
-async def _do(job: Job, step: Step, registry: Registry) -> tuple[Path, str | None]:
+async def _do(job: Job, step: Step, registry: Registry[Segmenter]) -> tuple[Path, str | None]:
     deadline = time.monotonic() + TIMEOUT_SECONDS
     try:
         body = await asyncio.to_thread(step.source.read_bytes)

@@ -8,16 +8,16 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Generic, Literal
 
 import watchfiles
 
 from models.contract import ContractError
+from service.catalogue.instance import CannotLoadError, InstanceLoader, InstanceT, RuntimeFacts
 from service.catalogue.store import (
     Artefact,
     Selector,
@@ -29,14 +29,6 @@ from service.catalogue.store import (
 )
 from service.domain.errors import DeadlineExceededError, ModelUnavailableError, ServiceError
 from service.domain.model import Model
-from service.inference.batching import Batcher
-from service.inference.limits import InferenceLimits
-from service.inference.observer import SILENT, Observer
-from service.inference.runner import Runner
-from service.inference.scheduler import DeviceScheduler
-from service.inference.segmenter import Segmenter
-from service.runtimes.engine import Engine, EngineOptions, EngineUnavailableError
-from service.runtimes.loading import load_engine
 
 State = Literal["loading", "ready", "failed", "draining", "unloaded"]
 
@@ -53,10 +45,6 @@ class UnknownModelError(ServiceError):
     """The store has no such model or version, or it is not one that is served."""
 
 
-class _TooLargeError(Exception):
-    """The model alone is over the memory cap."""
-
-
 @dataclass(frozen=True)
 class RegistryOptions:
     """`selection` empty serves every model of the store. `max_model_bytes` None sets no cap.
@@ -67,33 +55,10 @@ class RegistryOptions:
 
     selection: tuple[Selector, ...] = ()
     default_model: Selector | None = None
-    engine: EngineOptions = field(default_factory=EngineOptions)
     lazy: bool = False
     max_model_bytes: int | None = None
     watch: bool = True
     force_polling: bool = False
-
-
-@dataclass(frozen=True)
-class EngineFacts:
-    name: str
-    reason: str
-    device: str
-    device_reason: str
-    precision: str
-    best_batch: int
-
-    @classmethod
-    def of(cls, engine: Engine) -> "EngineFacts":
-        return cls(**{fact.name: getattr(engine, fact.name) for fact in fields(cls)})
-
-
-class RunnerLoader(Protocol):
-    """Has a model loaded, in this process or elsewhere."""
-
-    async def __call__(self, artefact: Artefact, model: Model) -> tuple[Runner, EngineFacts]:
-        """What runs the model. Raises what the registry is to note as the reason why it does not load."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -106,7 +71,7 @@ class ModelState:
     error: str | None
     model: Model | None
     card: str | None
-    engine: EngineFacts | None
+    engine: RuntimeFacts | None
     size_bytes: int
     load_failures: int
     waiting_images: int
@@ -119,11 +84,10 @@ class ModelState:
 
 
 @dataclass
-class _Loaded:
-    """A segmenter and the number of requests at it."""
+class _Loaded(Generic[InstanceT]):
+    """An instance and the number of requests at it."""
 
-    segmenter: Segmenter
-    facts: EngineFacts
+    instance: InstanceT
     leases: int = 0
     last_used: float = field(default_factory=time.monotonic)
     released: asyncio.Event = field(default_factory=asyncio.Event)
@@ -140,7 +104,7 @@ class _Loaded:
 
 
 @dataclass
-class _Slot:
+class _Slot(Generic[InstanceT]):
     """One version's place. `attempted_fingerprint` is the fingerprint at the last attempt: only a changed folder is tried again."""
 
     artefact: Artefact
@@ -149,7 +113,7 @@ class _Slot:
     attempted_fingerprint: str | None = None
     model: Model | None = None
     card: str | None = None
-    loaded: _Loaded | None = None
+    loaded: _Loaded[InstanceT] | None = None
     on_demand: asyncio.Task[bool] | None = None
     load_failures: int = 0
 
@@ -158,25 +122,17 @@ class _Slot:
         return self.state in ("ready", "unloaded")
 
 
-class Registry:
+class Registry(Generic[InstanceT]):
     def __init__(
         self,
         store: Path,
         options: RegistryOptions,
-        limits: InferenceLimits,
-        workers: ThreadPoolExecutor,
-        observer: Observer = SILENT,
-        load_runner: RunnerLoader | None = None,
+        load_instance: InstanceLoader[InstanceT],
     ) -> None:
-        """`load_runner` None runs the models in this process."""
         self._store = store
         self._options = options
-        self._limits = limits
-        self._workers = workers
-        self._observer = observer
-        self._load_runner = load_runner or self._load_here
-        self._slots: dict[tuple[str, int], _Slot] = {}
-        self._scheduler = DeviceScheduler()
+        self._load_instance = load_instance
+        self._slots: dict[tuple[str, int], _Slot[InstanceT]] = {}
         self._one_load = asyncio.Lock()
         self._one_reconcile = asyncio.Lock()
         self._settled = asyncio.Event()
@@ -250,7 +206,7 @@ class Registry:
     def best_batch(self, selector: str | None) -> int:
         """Images that the model runs best at once; 1 while that is not known."""
         loaded = self._find(selector).loaded
-        return loaded.facts.best_batch if loaded is not None else 1
+        return loaded.instance.facts.best_batch if loaded is not None else 1
 
     def longest_batch_seconds(self) -> float:
         """Age of the oldest batch that an engine is still at."""
@@ -261,8 +217,10 @@ class Registry:
         return self._find(selector).artefact.id
 
     @asynccontextmanager
-    async def lease(self, selector: str | None, deadline: float) -> AsyncGenerator[Segmenter]:
-        """Hold a segmenter so that it is not closed meanwhile. `deadline` is in seconds of time.monotonic().
+    async def lease(
+        self, selector: str | None, deadline: float | None
+    ) -> AsyncGenerator[InstanceT]:
+        """Hold an instance so that it is not closed meanwhile. `deadline` is in seconds of time.monotonic(), or None.
 
         None is the default model, "street" its newest version that serves, "street/1" that version. Raises
         UnknownModelError, ModelUnavailableError and, where the model is first to be loaded, DeadlineExceededError.
@@ -274,11 +232,11 @@ class Registry:
         loaded = slot.loaded
         loaded.take()
         try:
-            yield loaded.segmenter
+            yield loaded.instance
         finally:
             loaded.give_back()
 
-    def _find(self, text: str | None) -> _Slot:
+    def _find(self, text: str | None) -> _Slot[InstanceT]:
         selector = self._parse(text)
         serving = self._serving(selector)
         if serving:
@@ -295,7 +253,7 @@ class Registry:
             f"There is no model {str(selector)!r}; this server has {self._list_of_models()}."
         )
 
-    def _matching(self, selector: Selector) -> list[_Slot]:
+    def _matching(self, selector: Selector) -> list[_Slot[InstanceT]]:
         """The versions that `selector` names, newest first."""
         return [
             slot
@@ -305,7 +263,7 @@ class Registry:
             if name == selector.name and selector.version in (None, version)
         ]
 
-    def _serving(self, selector: Selector) -> list[_Slot]:
+    def _serving(self, selector: Selector) -> list[_Slot[InstanceT]]:
         return [slot for slot in self._matching(selector) if slot.can_serve]
 
     def _parse(self, text: str | None) -> Selector:
@@ -381,7 +339,7 @@ class Registry:
             for key in self._slots.keys() - set(shown):
                 self._retire(self._slots[key])
 
-    def _slot_for(self, artefact: Artefact) -> _Slot:
+    def _slot_for(self, artefact: Artefact) -> _Slot[InstanceT]:
         return self._slots.setdefault((artefact.name, artefact.version), _Slot(artefact))
 
     async def _activate_first_working(self, artefacts: Iterable[Artefact]) -> list[tuple[str, int]]:
@@ -394,7 +352,7 @@ class Registry:
                 break
         return shown
 
-    async def _ensure_loaded(self, slot: _Slot, artefact: Artefact) -> bool:
+    async def _ensure_loaded(self, slot: _Slot[InstanceT], artefact: Artefact) -> bool:
         """Try what is new on disk. True where the slot can serve, with it or with what it had."""
         if slot.attempted_fingerprint == artefact.fingerprint or slot.state == "draining":
             return slot.can_serve
@@ -419,7 +377,7 @@ class Registry:
             return True
         return not self._options.lazy and self._has_room(artefact)
 
-    async def _load(self, slot: _Slot) -> bool:
+    async def _load(self, slot: _Slot[InstanceT]) -> bool:
         """Load beside what serves, warm, swap. True where the slot can serve after it."""
         async with self._one_load:
             artefact = slot.artefact
@@ -439,7 +397,7 @@ class Registry:
                 return False
             before, slot.loaded = slot.loaded, loaded
             slot.model, slot.card, slot.state, slot.error = model, card, "ready", None
-            facts = loaded.facts
+            facts = loaded.instance.facts
             log.info(
                 "%s is ready on %s (%s, %s: %s)",
                 artefact.id,
@@ -452,34 +410,25 @@ class Registry:
                 self._spawn(self._close(before))
             return True
 
-    async def _load_and_warm(self, artefact: Artefact) -> tuple[Model, str | None, _Loaded]:
+    async def _load_and_warm(
+        self, artefact: Artefact
+    ) -> tuple[Model, str | None, _Loaded[InstanceT]]:
         log.info("loading %s", artefact.id)
         contract, card = await asyncio.to_thread(read_verified, artefact)
         await self._make_room(artefact)
         model = Model(contract, artefact.version)
-        runner, facts = await self._load_runner(artefact, model)
-        segmenter = Segmenter(model, runner, self._limits, self._workers, self._observer)
+        instance = await self._load_instance(artefact, model)
         try:
-            await segmenter.warm()
+            await instance.warm_up()
             if (await asyncio.to_thread(fingerprint_of, artefact.path))[0] != artefact.fingerprint:
                 raise ContractError("the folder changed while it was loaded; it is tried again")
         except BaseException:
-            await segmenter.close()
+            await instance.close()
             raise
-        return model, card, _Loaded(segmenter, facts)
+        return model, card, _Loaded(instance)
 
-    async def _load_here(self, artefact: Artefact, model: Model) -> tuple[Runner, EngineFacts]:
-        engine = await asyncio.to_thread(
-            load_engine, artefact.path, model.contract, self._options.engine
-        )
-        scheduler = self._scheduler
-        batcher = Batcher.within(self._limits, model.id, engine, scheduler, self._observer)
-        return batcher, EngineFacts.of(engine)
-
-    def _note_failure(self, slot: _Slot, error: Exception) -> None:
-        known = isinstance(
-            error, ContractError | EngineUnavailableError | ServiceError | _TooLargeError
-        )
+    def _note_failure(self, slot: _Slot[InstanceT], error: Exception) -> None:
+        known = isinstance(error, ContractError | CannotLoadError | ServiceError)
         slot.error = (
             str(error)
             if known
@@ -494,13 +443,13 @@ class Registry:
             exc_info=None if known else error,
         )
 
-    async def _load_on_demand(self, slot: _Slot, deadline: float) -> None:
+    async def _load_on_demand(self, slot: _Slot[InstanceT], deadline: float | None) -> None:
         if slot.on_demand is None:
             slot.on_demand = asyncio.create_task(self._load(slot))
             slot.on_demand.add_done_callback(partial(_end_on_demand, slot))
         task = slot.on_demand
         try:
-            async with asyncio.timeout(deadline - time.monotonic()):
+            async with asyncio.timeout(None if deadline is None else deadline - time.monotonic()):
                 could_load = await asyncio.shield(task)
         except TimeoutError:
             raise DeadlineExceededError(
@@ -524,7 +473,7 @@ class Registry:
     async def _make_room(self, artefact: Artefact) -> None:
         cap = self._options.max_model_bytes
         if cap is not None and artefact.size_bytes > cap:
-            raise _TooLargeError(
+            raise CannotLoadError(
                 f"its files are {artefact.size_bytes} bytes and SEGSERVE_MAX_MODEL_BYTES is {cap}; raise that setting"
             )
         while not self._has_room(artefact):
@@ -547,7 +496,7 @@ class Registry:
         log.info("%s is unloaded to make room for %s", slot.artefact.id, instead_of.id)
         await self._close(loaded)
 
-    def _retire(self, slot: _Slot) -> None:
+    def _retire(self, slot: _Slot[InstanceT]) -> None:
         """Let the slot serve no new request, and forget it when the last one is done."""
         key = (slot.artefact.name, slot.artefact.version)
         if slot.loaded is None:
@@ -556,7 +505,7 @@ class Registry:
             slot.state = "draining"
             self._spawn(self._close_and_forget(key, slot.loaded))
 
-    async def _close_and_forget(self, key: tuple[str, int], loaded: _Loaded) -> None:
+    async def _close_and_forget(self, key: tuple[str, int], loaded: _Loaded[InstanceT]) -> None:
         try:
             await self._close(loaded)
         finally:
@@ -565,11 +514,10 @@ class Registry:
         if not self.draining:
             await self.reconcile()  # the version may have come back while it drained
 
-    async def _close(self, loaded: _Loaded) -> None:
+    async def _close(self, loaded: _Loaded[InstanceT]) -> None:
         while loaded.leases > 0:
             await loaded.released.wait()
-        await loaded.segmenter.drain()
-        await loaded.segmenter.close()
+        await loaded.instance.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -582,7 +530,7 @@ class Registry:
             log.error("the registry failed in the background", exc_info=error)
 
 
-def _end_on_demand(slot: _Slot, task: asyncio.Task[bool]) -> None:
+def _end_on_demand(slot: _Slot[Any], task: asyncio.Task[bool]) -> None:
     slot.on_demand = None
     if not task.cancelled():
         task.exception()  # told to those who still wait; where nobody does, it is no fault of the loop's
@@ -596,7 +544,7 @@ def _candidates(selector: Selector, found: dict[str, dict[int, Artefact]]) -> li
     return [artefacts[selector.version]] if selector.version in artefacts else []
 
 
-def _unavailable(slot: _Slot) -> ModelUnavailableError:
+def _unavailable(slot: _Slot[Any]) -> ModelUnavailableError:
     name = slot.artefact.id
     if slot.state == "loading":
         return ModelUnavailableError(
@@ -612,8 +560,8 @@ def _unavailable(slot: _Slot) -> ModelUnavailableError:
     )
 
 
-def _state_of(slot: _Slot) -> ModelState:
-    segmenter = slot.loaded.segmenter if slot.loaded is not None else None
+def _state_of(slot: _Slot[Any]) -> ModelState:
+    instance = slot.loaded.instance if slot.loaded is not None else None
     return ModelState(
         name=slot.artefact.name,
         version=slot.artefact.version,
@@ -621,10 +569,10 @@ def _state_of(slot: _Slot) -> ModelState:
         error=slot.error,
         model=slot.model,
         card=slot.card,
-        engine=slot.loaded.facts if slot.loaded is not None else None,
+        engine=instance.facts if instance is not None else None,
         size_bytes=slot.artefact.size_bytes,
         load_failures=slot.load_failures,
-        waiting_images=segmenter.waiting_images if segmenter is not None else 0,
-        waiting_bytes=segmenter.waiting_bytes if segmenter is not None else 0,
-        stuck_seconds=segmenter.stuck_seconds if segmenter is not None else 0.0,
+        waiting_images=instance.waiting_images if instance is not None else 0,
+        waiting_bytes=instance.waiting_bytes if instance is not None else 0,
+        stuck_seconds=instance.stuck_seconds if instance is not None else 0.0,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from starlette.datastructures import QueryParams
 
-from service.app import image_workers, inference_limits, registry_options
+from service.app import engine_options, image_workers, inference_limits, registry_options
 from service.cli.command import SOMETHING_FAILED, add_store, settings_for
 from service.cluster.errors import ClusterError
 from service.cluster.options import BulkLayout, add_flags, layout_of
@@ -71,6 +71,7 @@ def run(arguments: Sequence[str]) -> int:
         job,
         settings.model_store,
         registry_options(settings),
+        engine_options(settings),
         inference_limits(settings),
         image_workers(settings),
     )

@@ -24,7 +24,7 @@ from ray.exceptions import RayError
 from tqdm import tqdm
 
 from models.contract import Contract, ContractError
-from service.app import image_workers, inference_limits, registry_options
+from service.app import engine_options, image_workers, inference_limits, registry_options
 from service.catalogue.registry import Registry
 from service.catalogue.store import Selector, default_of, read_artefact, scan
 from service.cluster.connection import connected
@@ -35,6 +35,7 @@ from service.cluster.options import BulkLayout
 from service.domain.errors import ServiceError
 from service.domain.segmentation import Segmentation
 from service.inference.concurrency import as_completed
+from service.inference.loading import InProcessLoader
 from service.outputs import OUTPUTS, Encoded, OutputOptions
 from service.outputs.output import Output
 from service.outputs.runs import find_runs
@@ -87,9 +88,8 @@ class Segmenting:
         # One call at a time, from whichever thread Ray chooses.
         self._loop = asyncio.new_event_loop()
         workers = ThreadPoolExecutor(image_workers(settings), thread_name_prefix="image")
-        self._registry = Registry(
-            settings.model_store, registry_options(settings), inference_limits(settings), workers
-        )
+        loader = InProcessLoader(engine_options(settings), inference_limits(settings), workers)
+        self._registry = Registry(settings.model_store, registry_options(settings), loader)
         self._loop.run_until_complete(self._load())
 
     def __call__(self, batch: Batch) -> Batch:
@@ -118,7 +118,7 @@ class Segmenting:
         row: dict[str, Any] = {"source": source, "target": target, "error": None}
         try:
             body = await asyncio.to_thread(self._source.read, source)
-            async with self._registry.lease(self._job.model, math.inf) as segmenter:
+            async with self._registry.lease(self._job.model, None) as segmenter:
                 answer = await segmenter.segment(body, self._format, self._job.options, math.inf)
         except (ServiceError, OSError) as error:
             return row | {"error": str(error)}

@@ -14,6 +14,7 @@ import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,8 @@ from ray.serve.exceptions import DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from models.contract import Contract, ContractError
-from service.app import inference_limits, registry_options
-from service.catalogue.registry import EngineFacts
+from service.app import engine_options, inference_limits, registry_options
+from service.catalogue.instance import CannotLoadError, RuntimeFacts
 from service.catalogue.store import (
     Artefact,
     Selector,
@@ -46,8 +47,11 @@ from service.domain.errors import (
 )
 from service.domain.model import Model
 from service.inference.batching import Batcher
-from service.inference.runner import BatchLimits, InferenceResult, Runner, Signature
+from service.inference.limits import InferenceLimits
+from service.inference.observer import Observer
+from service.inference.runner import BatchLimits, InferenceResult, Signature
 from service.inference.scheduler import DeviceScheduler
+from service.inference.segmenter import Segmenter
 from service.protocols.telemetry.logging import configure_logging
 from service.protocols.telemetry.metrics import Metrics
 from service.runtimes.engine import Engine, EngineUnavailableError
@@ -84,7 +88,7 @@ class ModelKey:
 class Prepared:
     """What an HTTP replica must know of a model that a replica has loaded. `seconds` is the time of one image."""
 
-    facts: EngineFacts
+    facts: RuntimeFacts
     seconds: float
     batches: BatchLimits
 
@@ -198,11 +202,11 @@ class EngineReplica:
             await batcher.close()
             raise
         self._batchers.add(batcher)
-        return _Hosted(batcher, Prepared(EngineFacts.of(engine), seconds, batcher.batch_limits))
+        return _Hosted(batcher, Prepared(batcher.facts, seconds, batcher.batch_limits))
 
     def load_engine(self, artefact: Path, contract: Contract) -> Engine:
         """What runs the model. Blocks while it loads."""
-        return load_engine(artefact, contract, self._options.engine)
+        return load_engine(artefact, contract, engine_options(self._settings))
 
     def _read(self, name: str, version: int) -> Contract:
         path = self._settings.model_store / name / str(version)
@@ -220,6 +224,10 @@ class RemoteRunner:
         self._closed = False
 
     stuck_seconds = 0.0  # the replica itself looks after that
+
+    @property
+    def facts(self) -> RuntimeFacts:
+        return self._prepared.facts
 
     def capacity(self, shape: tuple[int, int]) -> int:
         return self._prepared.batches.capacity(shape)
@@ -262,22 +270,36 @@ class RemoteRunner:
 
 
 class RemoteModels:
-    """Has models loaded by engine replicas, `room` of them in each: a RunnerLoader."""
+    """Has models loaded by engine replicas, `room` of them in each: an InstanceLoader."""
 
-    def __init__(self, engines: DeploymentHandle, room: int) -> None:
+    def __init__(
+        self,
+        engines: DeploymentHandle,
+        room: int,
+        limits: InferenceLimits,
+        workers: ThreadPoolExecutor,
+        observer: Observer,
+    ) -> None:
         self._engines = engines
         self._room = room
+        self._limits = limits
+        self._workers = workers
+        self._observer = observer
         self._names: set[str] = set()
         self._by_key: dict[ModelKey, DeploymentHandle] = {}
 
-    async def __call__(self, artefact: Artefact, model: Model) -> tuple[Runner, EngineFacts]:
+    async def __call__(self, artefact: Artefact, model: Model) -> Segmenter:
         key = ModelKey(artefact.name, artefact.version, model.contract.digest)
         self._names.add(artefact.name)
         self._by_key[key] = self._engines.options(multiplexed_model_id=str(key))
         if has_room_for_all(len(self._names), self._room):
             await self._prepare_everywhere(key)
-        prepared: Prepared = await result_of(self.where_it_is(key).prepare.remote(key))
-        return RemoteRunner(self, key, prepared), prepared.facts
+        try:
+            prepared: Prepared = await result_of(self.where_it_is(key).prepare.remote(key))
+        except EngineUnavailableError as error:
+            raise CannotLoadError(str(error)) from error
+        runner = RemoteRunner(self, key, prepared)
+        return Segmenter(model, runner, self._limits, self._workers, self._observer)
 
     def where_it_is(self, key: ModelKey) -> DeploymentHandle:
         """The replicas that have the model: all, or those that Ray knows it to be at."""

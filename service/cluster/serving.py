@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
 from http.client import HTTPException
 from types import FrameType
@@ -30,6 +31,8 @@ from service.cluster.engines import EngineReplica, RemoteModels, gather_families
 from service.cluster.errors import ClusterError
 from service.cluster.options import ServeLayout
 from service.cluster.proxy import CALLBACK, CALLBACK_VARIABLE, RETRY_SECONDS
+from service.inference.limits import InferenceLimits
+from service.inference.observer import Observer
 from service.protocols.context import AppContext
 from service.protocols.telemetry.logging import configure_logging
 from service.server.http import listen
@@ -60,7 +63,12 @@ class _Neighbours:
     def __init__(self, models_per_engine: int) -> None:
         engines = serve.get_deployment_handle(ENGINES, ENGINES_APP)
         self._replicas = serve.get_deployment_handle(HTTP, HTTP_APP), engines
-        self.load_runner = RemoteModels(engines, models_per_engine)
+        self._engines, self._models_per_engine = engines, models_per_engine
+
+    def loader(
+        self, limits: InferenceLimits, workers: ThreadPoolExecutor, observer: Observer
+    ) -> RemoteModels:
+        return RemoteModels(self._engines, self._models_per_engine, limits, workers, observer)
 
     async def families(self) -> Iterable[Iterable[Metric]]:
         return await gather_families(*self._replicas)

@@ -4,7 +4,6 @@ Admission is per picture, before it is decoded; its tiles need no further leave.
 can be finished.
 """
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -37,8 +36,6 @@ class Admission:
         self._max_bytes = max_bytes
         self.images = 0
         self.bytes = 0
-        self._empty = asyncio.Event()
-        self._empty.set()
         # The seconds between one answer and the next while there was work: what a place in the
         # queue really costs, whatever stage is the slow one and whichever other models share the
         # machine.
@@ -58,7 +55,6 @@ class Admission:
         if self.images == 0:
             self._last_answer = time.monotonic()
         self.images += 1
-        self._empty.clear()
         place = Place(self)
         try:
             yield place
@@ -88,9 +84,6 @@ class Admission:
         pace = sum(self._intervals) / len(self._intervals)
         return max(_LEAST_RETRY_SECONDS, self.images * pace)
 
-    async def until_empty(self) -> None:
-        await self._empty.wait()
-
     def _leave(self, place: Place) -> None:
         self.images -= 1
         self.bytes -= place.bytes
@@ -98,5 +91,3 @@ class Admission:
             now = time.monotonic()
             self._intervals.append(now - self._last_answer)
             self._last_answer = now
-        if self.images == 0:
-            self._empty.set()

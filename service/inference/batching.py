@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import partial
 from itertools import count
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import Contract
+from service.catalogue.instance import RuntimeFacts
 from service.domain.errors import DeadlineExceededError, InferenceError, ModelUnavailableError
 from service.inference.limits import InferenceLimits
 from service.inference.observer import SILENT, Observer
@@ -102,6 +103,12 @@ class Batcher:
     def __post_init__(self) -> None:
         self._threads = ThreadPoolExecutor(
             max_workers=self.engine.streams, thread_name_prefix=f"engine-{self.model_id}"
+        )
+
+    @property
+    def facts(self) -> RuntimeFacts:
+        return RuntimeFacts(
+            **{fact.name: getattr(self.engine, fact.name) for fact in fields(RuntimeFacts)}
         )
 
     @property

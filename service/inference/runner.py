@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import Contract
+from service.catalogue.instance import RuntimeFacts
 
 Signature = Literal["class_map", "probabilities"]
 Result = NDArray[np.uint8] | NDArray[np.float32]
@@ -52,6 +53,9 @@ class Runner(Protocol):
     """Runs the images of one model. Used on the event loop only."""
 
     @property
+    def facts(self) -> RuntimeFacts: ...
+
+    @property
     def stuck_seconds(self) -> float:
         """How long the longest of the batches that run now has been running; 0 when none does."""
         ...
@@ -63,7 +67,7 @@ class Runner(Protocol):
     async def warm(self, contract: Contract) -> float:
         """Run what is set up once, and give the seconds that one image takes.
 
-        Raises InferenceError where the model does not do what its contract says.
+        Raises ContractError where the model does not do what its contract says.
         """
         ...
 

@@ -12,12 +12,9 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from service.catalogue.instance import RuntimeFacts
 from service.domain.classes import keep_classes, kept_ids
-from service.domain.errors import (
-    AnswerTooLargeError,
-    DeadlineExceededError,
-    ModelUnavailableError,
-)
+from service.domain.errors import AnswerTooLargeError, DeadlineExceededError
 from service.domain.model import Model
 from service.domain.segmentation import Need, Segmentation
 from service.inference.admission import Admission, Place
@@ -79,7 +76,6 @@ class Segmenter:
         self._workers = workers
         self._observer = observer
         self._admission = Admission(limits.max_queue_images, limits.max_queue_bytes)
-        self._draining = False
 
     @classmethod
     def of_engine(
@@ -99,6 +95,10 @@ class Segmenter:
         """The engine, where it runs in this process."""
         assert isinstance(self._runner, Batcher)
         return self._runner.engine
+
+    @property
+    def facts(self) -> RuntimeFacts:
+        return self._runner.facts
 
     @property
     def waiting_images(self) -> int:
@@ -126,10 +126,6 @@ class Segmenter:
         `deadline` is counted as time.monotonic() does. Raises subclasses of ServiceError only.
         Cancelling it frees its place in the queue.
         """
-        if self._draining:
-            raise ModelUnavailableError(
-                f"{self.model.id} is being unloaded. Send the image again.", retry_after_seconds=1.0
-            )
         kept = kept_ids(self.model.contract, options.classes)
         watch = _Stopwatch(self._workers)
         try:
@@ -149,18 +145,12 @@ class Segmenter:
         self._report(answer.timings)
         return answer
 
-    async def warm(self) -> None:
-        """Run what is set up once. Raises InferenceError where the model does not do what its contract says."""
+    async def warm_up(self) -> None:
+        """Run what is set up once. Raises ContractError where the model does not do what its contract says."""
         self._admission.expect(await self._runner.warm(self.model.contract))
 
-    async def drain(self) -> None:
-        """Take no more images, and wait until those accepted are answered."""
-        self._draining = True
-        await self._admission.until_empty()
-
     async def close(self) -> None:
-        """Give the engine back. Images that still wait are refused; `drain` first to have none."""
-        self._draining = True
+        """Give the engine back. Images that still wait are refused."""
         await self._runner.close()
 
     async def _answer(

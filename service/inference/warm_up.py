@@ -4,8 +4,7 @@ import time
 
 import numpy as np
 
-from models.contract import Contract
-from service.domain.errors import InferenceError
+from models.contract import Contract, ContractError
 from service.inference.tiling.fit import round_up
 from service.runtimes.engine import Engine
 
@@ -20,7 +19,7 @@ def warm_up_sides(contract: Contract) -> tuple[int, int]:
 def warm_up(engine: Engine, model_id: str, contract: Contract, side: int) -> float:
     """Run both signatures on one image of `side`², and give the seconds of its class map.
 
-    Raises InferenceError where a result does not have the contract's form.
+    Raises ContractError where a result does not have the contract's form.
     """
     images = np.full((1, side, side, contract.channels), 127, np.uint8)
     probabilities = engine.probabilities(images)
@@ -28,13 +27,13 @@ def warm_up(engine: Engine, model_id: str, contract: Contract, side: int) -> flo
     class_map = engine.class_map(images)
     seconds = time.monotonic() - started
     if class_map.shape != (1, side, side) or class_map.max() >= len(contract.classes):
-        raise InferenceError(
+        raise ContractError(
             f"{model_id} gave a class map of shape {class_map.shape} with ids up to "
             f"{class_map.max()} for an image of {side} × {side}; its contract has "
             f"{len(contract.classes)} classes."
         )
     if probabilities.shape != (1, side, side, len(contract.classes)):
-        raise InferenceError(
+        raise ContractError(
             f"{model_id} gave probabilities of shape {probabilities.shape} for an image "
             f"of {side} × {side}; its contract has {len(contract.classes)} classes."
         )

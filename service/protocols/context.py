@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from service.catalogue.registry import Registry
+from service.inference.segmenter import Segmenter
 from service.protocols.keys import KeyFile
 from service.protocols.telemetry.metrics import Metrics
 from service.protocols.telemetry.tracing import Tracing
@@ -17,7 +18,7 @@ class AppContext:
     A batch request has no more than `max_batch_images_at_once` of its images in the queue, so that others find room there.
     """
 
-    registry: Registry
+    registry: Registry[Segmenter]
     metrics: Metrics
     keys: KeyFile | None
     tracing: Tracing | None

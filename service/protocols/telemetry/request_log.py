@@ -2,6 +2,7 @@
 
 import logging
 import time
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,7 +31,7 @@ log = logging.getLogger("segserve.access")
 
 class RequestLogMiddleware:
     def __init__(
-        self, app: ASGIApp, registry: Registry, metrics: Metrics, tracing: Tracing | None
+        self, app: ASGIApp, registry: Registry[Any], metrics: Metrics, tracing: Tracing | None
     ) -> None:
         self.app = app
         self.registry = registry

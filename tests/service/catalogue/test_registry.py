@@ -19,7 +19,8 @@ from service.catalogue.registry import ModelState, Registry, RegistryOptions, Un
 from service.catalogue.store import Selector, default_of
 from service.domain.errors import DeadlineExceededError, ModelUnavailableError
 from service.inference.limits import InferenceLimits
-from service.inference.segmenter import Answer
+from service.inference.loading import InProcessLoader
+from service.inference.segmenter import Answer, Segmenter
 from service.outputs import OUTPUTS
 from service.runtimes.engine import EngineOptions
 from tests.service.serving import TIMEOUT_SECONDS, picture, png_bytes
@@ -38,9 +39,12 @@ def own_store(solvable_store: Path, tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def running(store: Path, **options: Any) -> AsyncGenerator[Registry]:
+async def running(
+    store: Path, engine: EngineOptions | None = None, **options: Any
+) -> AsyncGenerator[Registry[Segmenter]]:
     with ThreadPoolExecutor(2) as workers:
-        registry = Registry(store, RegistryOptions(**options), InferenceLimits(), workers)
+        loader = InProcessLoader(engine or EngineOptions(), InferenceLimits(), workers)
+        registry = Registry(store, RegistryOptions(**options), loader)
         await registry.start()
         try:
             await registry.wait_until_settled()
@@ -49,7 +53,7 @@ async def running(store: Path, **options: Any) -> AsyncGenerator[Registry]:
             await registry.stop()
 
 
-async def segment(registry: Registry, selector: str | None = None) -> Answer:
+async def segment(registry: Registry[Segmenter], selector: str | None = None) -> Answer:
     deadline = time.monotonic() + TIMEOUT_SECONDS
     png = OUTPUTS["png"]
     async with registry.lease(selector, deadline) as segmenter:
@@ -62,11 +66,11 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def state_of(registry: Registry, model_id: str) -> ModelState | None:
+def state_of(registry: Registry[Segmenter], model_id: str) -> ModelState | None:
     return next((state for state in registry.states() if state.id == model_id), None)
 
 
-def is_in(registry: Registry, model_id: str, state: str | None) -> bool:
+def is_in(registry: Registry[Segmenter], model_id: str, state: str | None) -> bool:
     found = state_of(registry, model_id)
     return (found.state if found is not None else None) == state
 
@@ -361,7 +365,7 @@ async def test_hot_swaps_under_load_fail_no_request(own_store: Path) -> None:
         assert registry.check(None) == "solvable/4"
 
 
-def _error(registry: Registry, model_id: str) -> str | None:
+def _error(registry: Registry[Segmenter], model_id: str) -> str | None:
     state = state_of(registry, model_id)
     return state.error if state is not None else None
 

@@ -1,4 +1,3 @@
-import asyncio
 from contextlib import ExitStack
 
 import pytest
@@ -80,12 +79,3 @@ async def test_retry_after_is_never_less_than_a_second() -> None:
     admission.expect(seconds_per_image=0.001)
     with admission.enter():
         assert admission.retry_after_seconds == 1
-
-
-async def test_until_empty_waits_for_the_last_image() -> None:
-    admission = Admission(max_images=9, max_bytes=100)
-    with admission.enter():
-        waiting = asyncio.create_task(admission.until_empty())
-        await asyncio.sleep(0)
-        assert not waiting.done()
-    await waiting

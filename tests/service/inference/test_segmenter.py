@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.contract import read_contract
+from models.contract import ContractError, read_contract
 from service.domain.errors import (
     AnswerTooLargeError,
     DeadlineExceededError,
@@ -144,7 +144,7 @@ async def test_a_gray_model_gets_gray_images(
         LIMITS,
         workers,
     )
-    await segmenter.warm()
+    await segmenter.warm_up()
     gray = picture(0, 30, 90)[..., :1]
     answer = await ask(segmenter, file_of(gray[..., 0]))
     np.testing.assert_array_equal(class_map(answer), solve(gray))
@@ -296,21 +296,12 @@ async def test_one_failed_tile_fails_the_picture_and_leaves_nothing_behind(
     assert (held_segmenter.waiting_images, waiting(held_segmenter)) == (0, 0)
 
 
-async def test_draining_finishes_what_was_accepted_and_takes_no_more(
+async def test_a_closed_segmenter_takes_no_image_and_gives_its_engine_back(
     held: HeldEngine, held_segmenter: Segmenter
 ) -> None:
-    held.hold()
-    accepted = asyncio.create_task(ask(held_segmenter, file_of(picture(0, 8, 8))))
-    await until(lambda: held_segmenter.waiting_images == 1)
-    draining = asyncio.create_task(held_segmenter.drain())
-    await asyncio.sleep(0)
+    await held_segmenter.close()
     with pytest.raises(ModelUnavailableError):
         await ask(held_segmenter, file_of(picture(1, 8, 8)))
-    assert not draining.done()
-    held.release()
-    np.testing.assert_array_equal(class_map(await accepted), solve(picture(0, 8, 8)))
-    await draining
-    await held_segmenter.close()
     assert held.closings == 1
 
 
@@ -367,14 +358,14 @@ async def test_warming_refuses_an_engine_that_does_not_keep_its_contract(
             return super().class_map(images) + np.uint8(7)
 
     segmenter = Segmenter.of_engine(solvable_model, OtherEngine(), LIMITS, workers)
-    with pytest.raises(InferenceError, match="3 classes"):
-        await segmenter.warm()
+    with pytest.raises(ContractError, match="3 classes"):
+        await segmenter.warm_up()
     await segmenter.close()
 
 
 async def test_warming_runs_both_signatures_at_two_sizes(
     held: HeldEngine, held_segmenter: Segmenter
 ) -> None:
-    await held_segmenter.warm()
+    await held_segmenter.warm_up()
     assert held.batches == [(1, 8, 8, 3)] * 2 + [(1, 512, 512, 3)] * 2
     assert held_segmenter.stuck_seconds == 0
