@@ -39,7 +39,7 @@ from service.cluster.engines import EngineReplica
 from service.cluster.options import ServeLayout
 from service.cluster.proxy import CALLBACK, CALLBACK_VARIABLE
 from service.cluster.serving import ENGINES_APP, deploy, engines_application, take_away
-from service.runtimes.engine import Engine
+from service.runtimes.engine import Engine, logits_of
 from service.settings import BUNDLED_MODELS, Settings
 
 RESULTS = Path(__file__).parent / "results"
@@ -82,6 +82,9 @@ class SleepingEngine:
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.full((*images.shape[:3], self._classes), 1 / self._classes, np.float32)
+
+    def logits(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], int]:
+        return logits_of(self.probabilities(images)), 1
 
     def close(self) -> None:
         pass

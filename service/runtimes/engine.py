@@ -50,6 +50,20 @@ class Engine(Protocol):
         """Map images (N, H, W, C) to softmax probabilities (N, H, W, classes)."""
         ...
 
+    def logits(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], int]:
+        """Map images (N, H, W, C), H and W multiples of the stride, to logits (N, classes, H / factor, W / factor), which may
+        be off by a constant in each pixel, and the factor. Interpolated bilinearly they give the class map.
+        """
+        ...
+
     def close(self) -> None:
         """Give the model's memory back. The engine is not called again."""
         ...
+
+
+def logits_of(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logits (N, classes, H, W), up to a constant in each pixel, of probabilities (N, H, W, classes)."""
+    smallest = np.finfo(np.float32).tiny
+    planes = np.ascontiguousarray(np.moveaxis(probabilities, -1, 1))
+    logits: NDArray[np.float32] = np.log(np.maximum(planes, smallest, out=planes), out=planes)
+    return logits

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from models.contract import Contract
-from service.runtimes.engine import EngineOptions
+from service.runtimes.engine import EngineOptions, logits_of
 from service.runtimes.gpu import why_no_gpu
 from service.runtimes.streams import described, max_streams
 
@@ -63,6 +63,9 @@ class TensorFlowEngine:
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         probabilities: NDArray[np.float32] = self._probabilities(tf.constant(images))[0].numpy()
         return probabilities
+
+    def logits(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], int]:
+        return logits_of(self.probabilities(images)), 1
 
     def close(self) -> None:
         del self._class_map, self._probabilities

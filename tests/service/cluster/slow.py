@@ -63,6 +63,10 @@ class SlowEngine:
         time.sleep(ENGINE_SECONDS)
         return self._engine.probabilities(images)
 
+    def logits(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], int]:
+        time.sleep(ENGINE_SECONDS)
+        return self._engine.logits(images)
+
     def close(self) -> None:
         self._engine.close()
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from service.runtimes.engine import logits_of
+
 TIMEOUT_SECONDS = 30.0
 
 
@@ -54,6 +56,9 @@ class HeldEngine:
         values = images.astype(np.float32) + 1e-3
         shares: NDArray[np.float32] = values / values.sum(axis=-1, keepdims=True)
         return shares
+
+    def logits(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], int]:
+        return logits_of(self.probabilities(images)), 1
 
     def close(self) -> None:
         self.closings += 1

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.contract import read_contract
+from service.domain.upsampling import upsampled_class_map
 from service.runtimes.engine import Engine, EngineOptions
 from service.runtimes.loading import load_engine
 from tests.solvable import solve
@@ -82,6 +83,17 @@ def test_probabilities_add_up_to_one_and_agree_with_the_class_map(engine: Engine
     assert probabilities.shape == (2, 9, 17, 3)
     np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-5)
     np.testing.assert_array_equal(probabilities.argmax(axis=-1), engine.class_map(images))
+
+
+def test_logits_give_the_class_map(engine: Engine) -> None:
+    images = np.random.default_rng(4).integers(0, 256, (2, 16, 24, 3), np.uint8)
+    logits, factor = engine.logits(images)
+    assert logits.dtype == np.float32
+    assert logits.shape == (2, 3, 16 // factor, 24 // factor)
+    for values, class_map in zip(logits, engine.class_map(images), strict=True):
+        np.testing.assert_array_equal(
+            upsampled_class_map(values, 16, 24, (factor, factor)), class_map
+        )
 
 
 def test_it_says_where_and_how_it_runs(engine: Engine) -> None:

@@ -1,0 +1,126 @@
+"""Cut an OpenVINO graph where its logits are still small.
+
+Our networks end in a bilinear interpolation of the logits, the crop of what MirrorPad added, and an argmax. These three take
+30 % of an int8 picture's time and half of its memory, and `domain/upsampling.py` does the same on the low-resolution logits
+for a fraction of it. MirrorPad itself is left out too: whoever runs the cut graph pads.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import openvino
+
+# Half-pixel centers without antialiasing: what `domain/upsampling.py` computes.
+_BILINEAR = {
+    "coordinate_transformation_mode": "half_pixel",
+    "antialias": False,
+    "pads_begin": [0, 0, 0, 0],
+    "pads_end": [0, 0, 0, 0],
+}
+_BILINEAR_MODES = ("linear_onnx", "linear")
+_NHWC_FROM_NCHW = [0, 2, 3, 1]
+_SPATIAL_AXES = [1, 2]
+_PASSED_ON = ("Convert", "FakeQuantize")
+
+
+@dataclass(frozen=True)
+class LogitsModel:
+    """A model whose only output is logits (N, classes, H / factor, W / factor), for H and W that are multiples of the stride."""
+
+    model: openvino.Model
+    factor: int
+
+
+def cut_at_logits(model: openvino.Model, class_map: int) -> LogitsModel | None:
+    """A copy of `model` cut before the interpolation that its output number `class_map` ends in; None where it ends otherwise.
+
+    Every link of the chain is compared with what it must be, so a graph of another making is left as it is.
+    """
+    copy = model.clone()
+    interpolation = _interpolation_before(copy.outputs[class_map].get_node())
+    if interpolation is None:
+        return None
+    factor = _whole_factor(interpolation)
+    logits = _source(interpolation, 0)
+    if factor is None or _constant(logits, 1) != _NHWC_FROM_NCHW:
+        return None
+    _remove_mirror_pad(copy.get_parameters()[0])
+    cut = openvino.Model([logits.input_value(0)], copy.get_parameters(), "logits")
+    cut.validate_nodes_and_infer_types()
+    return LogitsModel(cut, factor)
+
+
+def _interpolation_before(result: Any) -> Any | None:
+    """The Interpolate in Result ← Convert ← Squeeze ← TopK ← StridedSlice ← Interpolate ← Transpose."""
+    node = result
+    for kind in ("Convert", "Squeeze", "TopK", "StridedSlice", "Interpolate"):
+        node = _source(node, 0)
+        if node.get_type_name() != kind or not _is_as_expected(node):
+            return None
+    return node if _source(node, 0).get_type_name() == "Transpose" else None
+
+
+def _is_as_expected(node: Any) -> bool:
+    check = _CHECKS.get(node.get_type_name())
+    return check is None or check(node, node.get_attributes())
+
+
+def _takes_the_largest(node: Any, attributes: dict[str, Any]) -> bool:
+    return attributes["mode"] == "max" and _constant(node, 1) == 1 and attributes["axis"] in (3, -1)
+
+
+def _crops_from_the_top_left(node: Any, _attributes: dict[str, Any]) -> bool:
+    begin, steps = _constant(node, 1), _constant(node, 3)
+    return begin is not None and not any(begin) and steps is not None and set(steps) == {1}
+
+
+def _is_bilinear(node: Any, attributes: dict[str, Any]) -> bool:
+    same = all(attributes[name] == value for name, value in _BILINEAR.items())
+    return same and attributes["mode"] in _BILINEAR_MODES and _constant(node, 2) == _SPATIAL_AXES
+
+
+_CHECKS: dict[str, Callable[[Any, dict[str, Any]], bool]] = {
+    "TopK": _takes_the_largest,
+    "StridedSlice": _crops_from_the_top_left,
+    "Interpolate": _is_bilinear,
+}
+
+
+def _whole_factor(interpolation: Any) -> int | None:
+    """Its factor, where its sizes are those of its input times one whole number."""
+    sizes = _source(interpolation, 1)
+    if sizes.get_type_name() != "Multiply":
+        return None
+    factors = {value for place in (0, 1) for value in _constant(sizes, place) or []}
+    (factor,) = factors if len(factors) == 1 else (0,)
+    return int(factor) if factor > 0 and factor == int(factor) else None
+
+
+def _remove_mirror_pad(parameter: Any) -> None:
+    """Let what comes after MirrorPad's two Gathers take the image as it is."""
+    image = parameter.output(0)
+    while len(found := _image_consumers(image)) == 1:
+        node = found[0]
+        if node.get_type_name() == "Gather" and _constant(node, 2) in (1, 2):
+            node.output(0).replace(image)
+        elif node.get_type_name() in _PASSED_ON:
+            image = node.output(0)
+        else:
+            return
+
+
+def _image_consumers(image: Any) -> list[Any]:
+    """What takes the pixels, and not only their shape."""
+    nodes = [target.get_node() for target in image.get_target_inputs()]
+    return [node for node in nodes if node.get_type_name() != "ShapeOf"]
+
+
+def _source(node: Any, place: int) -> Any:
+    return node.input_value(place).get_node()
+
+
+def _constant(node: Any, place: int) -> Any:
+    """The value of a constant input, as a list or a number; None where it is computed."""
+    source = _source(node, place)
+    return source.data.tolist() if source.get_type_name() == "Constant" else None
