@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from models.contract import atomic
 from service.protocols.keys import KeyFileError, format_line, make_key, parse_keys
 from service.settings import read_settings, variable
 
@@ -27,15 +28,14 @@ def run(arguments: Sequence[str]) -> int:
     if path is None:
         raise KeyFileError(f"name the file with --file, or set {variable('api_keys_file')}.")
     if given.action == "list":
-        print("\n".join(parse_keys(path.read_text())) if path.exists() else "")
-        return 0
+        return _list_keys(path)
     if given.name is None:
         raise KeyFileError(f"say whose key to {given.action}: `segserve keys {given.action} NAME`.")
     return KEY_ACTIONS[given.action](path, given.name)
 
 
 def _add_key(path: Path, name: str) -> int:
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = _read_lines(path)
     if name in parse_keys("\n".join(lines)):
         raise KeyFileError(f"{name} has a key already; revoke it first, or take another name.")
     key = make_key()
@@ -45,21 +45,39 @@ def _add_key(path: Path, name: str) -> int:
     return 0
 
 
-def _revoke_key(path: Path, name: str) -> int:
-    lines = path.read_text().splitlines() if path.exists() else []
-    kept = [line for line in lines if name not in parse_keys(line)]
-    if len(kept) == len(lines):
-        raise KeyFileError(f"{name} has no key in {path}.")
-    _write_lines(path, kept)
+def _list_keys(path: Path) -> int:
+    print("\n".join(parse_keys("\n".join(_read_lines(path)))))
     return 0
 
 
+def _revoke_key(path: Path, name: str) -> int:
+    lines = _read_lines(path)
+    if name not in parse_keys("\n".join(lines)):
+        raise KeyFileError(f"{name} has no key in {path}.")
+    _write_lines(path, [line for line in lines if name not in parse_keys(line)])
+    return 0
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyFileError(f"{path} cannot be read: {_reason(error)}.") from None
+
+
 def _write_lines(path: Path, lines: Sequence[str]) -> None:
-    """Write beside and rename, so that a server that reads the file meanwhile finds it whole."""
-    part = path.with_name(f".{path.name}.part")
-    part.touch(mode=0o600)
-    part.write_text("".join(f"{line}\n" for line in lines))
-    part.replace(path)
+    """A server that reads the file meanwhile finds it whole, and is let to: mode and owner stay."""
+    try:
+        atomic.write_text(path, "".join(f"{line}\n" for line in lines), mode=0o600)
+    except OSError as error:
+        mend = "; give the command as its owner or as root" if path.exists() else ""
+        raise KeyFileError(f"{path} cannot be written: {_reason(error)}{mend}.") from None
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "it is no text"
 
 
 KEY_ACTIONS: Mapping[str, Callable[[Path, str], int]] = {"add": _add_key, "revoke": _revoke_key}

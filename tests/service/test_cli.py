@@ -1,6 +1,8 @@
 """`segserve` as a person at a terminal uses it."""
 
+import errno
 import json
+import os
 import shutil
 import socket
 from pathlib import Path
@@ -187,6 +189,54 @@ def test_a_key_is_made_once_listed_and_revoked(
     assert KeyFile(path).name_of(key) is None
     assert main(["keys", "revoke", "alice", "--file", str(path)]) == 2
     assert "has no key" in capsys.readouterr().err
+
+
+def test_a_server_that_may_read_the_file_of_keys_still_may_after_a_change(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.touch()
+    path.chmod(0o640)
+    if os.geteuid() == 0:  # the service is another user, which root alone can arrange
+        os.chown(path, 10001, 10002)
+    before = path.stat()
+    for action in ("add", "revoke"):
+        assert main(["keys", action, "alice", "--file", str(path)]) == 0
+        after = path.stat()
+        assert (after.st_mode, after.st_uid, after.st_gid) == (
+            before.st_mode,
+            before.st_uid,
+            before.st_gid,
+        )
+
+
+def test_a_file_of_keys_whose_owner_cannot_be_kept_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "keys"
+    assert main(["keys", "add", "alice", "--file", str(path)]) == 0
+    before = path.read_text()
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    for action, name in (("add", "bob"), ("revoke", "alice")):
+        assert main(["keys", action, name, "--file", str(path)]) == 2
+        assert "give the command as its owner" in capsys.readouterr().err
+    assert path.read_text() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("action", ["add", "list", "revoke"])
+def test_a_file_of_keys_that_is_none_is_told_of(
+    action: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    for path in (tmp_path, tmp_path / "binary"):
+        assert main(["keys", action, "alice", "--file", str(path)]) == 2
+        assert "cannot be read" in capsys.readouterr().err
+    if action == "add":
+        assert main(["keys", action, "alice", "--file", str(tmp_path / "none" / "keys")]) == 2
+        assert "cannot be written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
