@@ -10,7 +10,6 @@ queue and batches, as `segserve predict` runs it).
 import asyncio
 import contextlib
 import json
-import math
 import subprocess
 import sys
 import threading
@@ -29,9 +28,10 @@ from benchmarks.measuring import seconds_of
 from benchmarks.pictures import photographs
 from service.app import engine_options, image_workers, inference_limits, registry_options
 from service.catalogue.registry import Registry
+from service.domain.model import Model
 from service.domain.segmentation import Segmentation
+from service.inference.inference import Inference
 from service.inference.loading import InProcessLoader
-from service.inference.segmenter import Segmenter
 from service.inference.tiling.fit import fit, unfit
 from service.inputs.decode import decode
 from service.outputs.png import PNG, PngOptions
@@ -60,6 +60,15 @@ class Outcome:
         return cls(load.rate, {"p50": load.latency(0.5), "p99": load.latency(0.99)})
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """A model, what runs it, and the way to it that the server takes."""
+
+    model: Model
+    engine: Engine
+    inference: Inference
+
+
 @contextlib.contextmanager
 def bare_pipeline(flags: Sequence[str]) -> Iterator[Callable[[Task], Outcome]]:
     """Start the process with flags as of `segserve serve`, and give the function that has it do a task."""
@@ -81,7 +90,7 @@ def bare_pipeline(flags: Sequence[str]) -> Iterator[Callable[[Task], Outcome]]:
 
 
 @contextlib.asynccontextmanager
-async def loaded(flags: Sequence[str]) -> AsyncGenerator[Segmenter]:
+async def loaded(flags: Sequence[str]) -> AsyncGenerator[Loaded]:
     """The first model of the store, loaded in this process with flags as of `segserve serve`."""
     settings = read_settings(["--no-watch-models", *flags])
     with ThreadPoolExecutor(image_workers(settings)) as workers:
@@ -90,7 +99,7 @@ async def loaded(flags: Sequence[str]) -> AsyncGenerator[Segmenter]:
         await registry.start()
         await registry.wait_until_settled()
         async with registry.lease(None, None) as segmenter:
-            yield segmenter
+            yield Loaded(segmenter.model, segmenter.engine, Inference(registry))
         await registry.stop()
 
 
@@ -103,26 +112,26 @@ def seconds_an_image(engine: Engine, images: NDArray[np.uint8], least_seconds: f
 
 
 async def _serve(flags: Sequence[str]) -> None:
-    async with loaded(flags) as segmenter:
+    async with loaded(flags) as model:
         while line := await asyncio.to_thread(sys.stdin.readline):
             task = Task(**json.loads(line))
             if task.what == "functions":
-                load = await asyncio.to_thread(_run_functions, segmenter, task)
+                load = await asyncio.to_thread(_run_functions, model, task)
             else:
-                load = await _run_pipeline(segmenter, task)
+                load = await _run_pipeline(model.inference, task)
             print(json.dumps(asdict(Outcome.of(load))), flush=True)
 
 
-def _run_functions(segmenter: Segmenter, task: Task) -> Load:
-    streams = threading.Semaphore(segmenter.engine.streams)
-    contract = segmenter.model.contract
+def _run_functions(loaded: Loaded, task: Task) -> Load:
+    streams = threading.Semaphore(loaded.engine.streams)
+    contract = loaded.model.contract
 
     def segment(body: bytes) -> None:
         image = decode(body, contract.channels, 10**8)
         height, width = image.shape[:2]
         with streams:
-            class_map = segmenter.engine.class_map(fit(image, contract.stride)[None])[0]
-        PNG.encode(Segmentation(segmenter.model, unfit(class_map, height, width)), PngOptions())
+            class_map = loaded.engine.class_map(fit(image, contract.stride)[None])[0]
+        PNG.encode(Segmentation(loaded.model, unfit(class_map, height, width)), PngOptions())
 
     bodies, samples = cycle(photographs(IMAGES)), []
     began = time.perf_counter() + task.ramp_seconds
@@ -140,13 +149,13 @@ def _run_functions(segmenter: Segmenter, task: Task) -> Load:
     return _load(samples, began, task)
 
 
-async def _run_pipeline(segmenter: Segmenter, task: Task) -> Load:
+async def _run_pipeline(inference: Inference, task: Task) -> Load:
     bodies, samples = cycle(photographs(IMAGES)), []
     began = time.perf_counter() + task.ramp_seconds
 
     async def caller() -> None:
         while (sent := time.perf_counter()) < began + task.seconds:
-            await segmenter.segment(next(bodies), PNG, PngOptions(), math.inf)
+            await inference.segment(next(bodies), PNG, PngOptions(), deadline=None)
             samples.append(Sample(200, time.perf_counter() - sent, time.perf_counter()))
 
     await asyncio.gather(*(caller() for _ in range(task.concurrency)))

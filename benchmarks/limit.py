@@ -136,8 +136,8 @@ MULTIPLY_ADDS: dict[str, Callable[[Shape, Shape, Shape], int]] = {
 
 def _engine(run: Run, flags: tuple[str, ...]) -> tuple[str, str, float]:
     async def measure() -> tuple[str, str, float]:
-        async with loaded(flags) as segmenter:
-            contract, engine = segmenter.model.contract, segmenter.engine
+        async with loaded(flags) as model:
+            contract, engine = model.model.contract, model.engine
             image = fit(decode(photographs(1)[0], contract.channels, 10**9), contract.stride)[None]
             seconds = seconds_an_image(engine, image, run.seconds(LEAST_SECONDS))
             return f"{engine.name} {engine.precision}", engine.precision, seconds

@@ -74,8 +74,8 @@ def _engine_seconds(
     """The engine's name, seconds an image by the batch's size at 480×360, and of one image by its side."""
 
     async def measure() -> tuple[str, dict[str, float], dict[str, float]]:
-        async with loaded(flags) as segmenter:
-            contract, engine = segmenter.model.contract, segmenter.engine
+        async with loaded(flags) as model:
+            contract, engine = model.model.contract, model.engine
 
             def seconds(size: tuple[int, int], batch: int) -> float:
                 image = decode(photographs(1, size)[0], contract.channels, 10**9)

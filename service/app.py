@@ -20,6 +20,7 @@ from models.contract.cores import available_cores
 from service.catalogue.instance import InstanceLoader
 from service.catalogue.registry import Registry, RegistryOptions
 from service.catalogue.store import Selector
+from service.inference.inference import Inference
 from service.inference.limits import InferenceLimits
 from service.inference.loading import InProcessLoader
 from service.inference.observer import Observer
@@ -88,6 +89,7 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
     metrics.follow(registry, held)
     parts = AppContext(
         registry=registry,
+        inference=Inference(registry),
         metrics=metrics,
         keys=_open_keys(settings),
         tracing=_open_tracing(settings),

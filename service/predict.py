@@ -1,7 +1,6 @@
 """Files in, files out: the pipeline without HTTP."""
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from tqdm import tqdm
 from service.catalogue.registry import Registry, RegistryOptions
 from service.domain.errors import ServiceError
 from service.inference.concurrency import as_completed
+from service.inference.inference import Inference
 from service.inference.limits import InferenceLimits
 from service.inference.loading import InProcessLoader
 from service.inference.segmenter import Segmenter
@@ -47,9 +47,6 @@ EXTENSIONS = {
     "application/geo+json": ".geojson",
     "application/x-npz": ".npz",
 }
-
-# Nobody waits at the other end; a picture may take as long as it takes.
-TIMEOUT_SECONDS = 7 * 24 * 3600.0
 
 
 class PredictError(Exception):
@@ -150,7 +147,7 @@ async def predict(
         try:
             await registry.wait_until_settled()
             at_once = 2 * _best_batch(registry, job.model)
-            failures = await _run(job, to_do, registry, at_once)
+            failures = await _run(job, to_do, Inference(registry), at_once)
         finally:
             await registry.stop()
     return Summary(len(to_do) - len(failures), skipped, tuple(failures))
@@ -165,10 +162,10 @@ def _best_batch(registry: Registry[Segmenter], model: str | None) -> int:
 
 
 async def _run(
-    job: Job, steps: list[Step], registry: Registry[Segmenter], at_once: int
+    job: Job, steps: list[Step], inference: Inference, at_once: int
 ) -> list[tuple[Path, str]]:
     failures = []
-    work = [partial(_do, job, step, registry) for step in steps]
+    work = [partial(_do, job, step, inference) for step in steps]
     # disable=None: no bar where standard error is no terminal
     with tqdm(total=len(steps), unit="image", disable=None) as bar:
         async with aclosing(as_completed(work, at_once)) as outcomes:
@@ -179,12 +176,12 @@ async def _run(
     return sorted(failures)
 
 
-async def _do(job: Job, step: Step, registry: Registry[Segmenter]) -> tuple[Path, str | None]:
-    deadline = time.monotonic() + TIMEOUT_SECONDS
+async def _do(job: Job, step: Step, inference: Inference) -> tuple[Path, str | None]:
     try:
         body = await asyncio.to_thread(step.source.read_bytes)
-        async with registry.lease(job.model, deadline) as segmenter:
-            answer = await segmenter.segment(body, job.format, job.options, deadline)
+        answer = await inference.segment(
+            body, job.format, job.options, deadline=None, model=job.model
+        )
         await asyncio.to_thread(_write, step.target, answer.encoded.body)
     except ServiceError as error:
         return step.source, str(error)

@@ -6,7 +6,6 @@ Only paths travel between machines: an actor reads, segments and writes. Its flo
 import asyncio
 import dataclasses
 import logging
-import math
 import posixpath
 import sys
 import time
@@ -35,6 +34,7 @@ from service.cluster.options import BulkLayout
 from service.domain.errors import ServiceError
 from service.domain.segmentation import Segmentation
 from service.inference.concurrency import as_completed
+from service.inference.inference import Inference
 from service.inference.loading import InProcessLoader
 from service.outputs import OUTPUTS, Encoded, OutputOptions
 from service.outputs.output import Output
@@ -90,6 +90,7 @@ class Segmenting:
         workers = ThreadPoolExecutor(image_workers(settings), thread_name_prefix="image")
         loader = InProcessLoader(engine_options(settings), inference_limits(settings), workers)
         self._registry = Registry(settings.model_store, registry_options(settings), loader)
+        self._inference = Inference(self._registry)
         self._loop.run_until_complete(self._load())
 
     def __call__(self, batch: Batch) -> Batch:
@@ -118,8 +119,9 @@ class Segmenting:
         row: dict[str, Any] = {"source": source, "target": target, "error": None}
         try:
             body = await asyncio.to_thread(self._source.read, source)
-            async with self._registry.lease(self._job.model, None) as segmenter:
-                answer = await segmenter.segment(body, self._format, self._job.options, math.inf)
+            answer = await self._inference.segment(
+                body, self._format, self._job.options, deadline=None, model=self._job.model
+            )
         except (ServiceError, OSError) as error:
             return row | {"error": str(error)}
         encoded = answer.encoded

@@ -10,7 +10,6 @@ replica's node where that is another one, and both sides read it there in place.
 import asyncio
 import contextlib
 import logging
-import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -39,6 +38,7 @@ from service.catalogue.store import (
     read_verified,
     scan,
 )
+from service.domain.deadline import has_passed, seconds_left
 from service.domain.errors import (
     DeadlineExceededError,
     InferenceError,
@@ -61,9 +61,6 @@ from service.settings import Settings
 # Runs of one image or tile. Each next one goes to another replica, for Ray has struck off the one that was lost.
 ATTEMPTS = 3
 LOST_RETRY_SECONDS = 1.0
-
-# A week, for a number that every clock can add to its own.
-_NO_DEADLINE_SECONDS = 7 * 24 * 3600.0
 
 log = logging.getLogger(__name__)
 
@@ -145,11 +142,12 @@ class EngineReplica:
         signature: Signature,
         image: NDArray[np.uint8],
         shape: tuple[int, int],
-        seconds: float,
+        seconds: float | None,
     ) -> InferenceResult:
         """As `Runner.run` says; the deadline is in `seconds` from now, for no two machines share a clock."""
+        deadline = None if seconds is None else time.monotonic() + seconds
         hosted = await self._at_hand(key)
-        ran = await hosted.batcher.run(signature, image, shape, time.monotonic() + seconds)
+        ran = await hosted.batcher.run(signature, image, shape, deadline)
         return ran._replace(batch=self._first_batch + ran.batch)
 
     def families(self) -> list[Metric]:
@@ -240,20 +238,19 @@ class RemoteRunner:
         signature: Signature,
         image: NDArray[np.uint8],
         shape: tuple[int, int],
-        deadline: float,
+        deadline: float | None,
     ) -> InferenceResult:
         # a view would be copied into the message; an array of its own goes to the shared memory as it is
         sent = np.ascontiguousarray(image)
         for attempt in range(ATTEMPTS):
             if self._closed:
                 break
-            seconds = _NO_DEADLINE_SECONDS if deadline == math.inf else deadline - time.monotonic()
-            if seconds <= 0:
+            if has_passed(deadline):
                 raise DeadlineExceededError("The image still waited for the model at its deadline.")
             try:
                 ran: InferenceResult = await result_of(
                     self._models.where_it_is(self._key).run.remote(
-                        self._key, signature, sent, shape, seconds
+                        self._key, signature, sent, shape, seconds_left(deadline)
                     )
                 )
                 return ran

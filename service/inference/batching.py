@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from models.contract import Contract
 from service.catalogue.instance import RuntimeFacts
+from service.domain.deadline import has_passed
 from service.domain.errors import DeadlineExceededError, InferenceError, ModelUnavailableError
 from service.inference.limits import InferenceLimits
 from service.inference.observer import SILENT, Observer
@@ -47,7 +48,7 @@ class _Bucket(NamedTuple):
 class _Job:
     bucket: _Bucket
     image: NDArray[np.uint8]
-    deadline: float
+    deadline: float | None
     number: int
     future: asyncio.Future[InferenceResult]
 
@@ -137,7 +138,7 @@ class Batcher:
         signature: Signature,
         image: NDArray[np.uint8],
         shape: tuple[int, int],
-        deadline: float,
+        deadline: float | None,
     ) -> InferenceResult:
         """As `Runner.run` says."""
         if self._closed:
@@ -232,7 +233,7 @@ class Batcher:
         if job.future.done():  # cancelled just now: its caller had no chance yet to call `_forget`
             self.observer.dropped(self.model_id, "cancelled")
             return True
-        if job.deadline <= time.monotonic():
+        if has_passed(job.deadline):
             error = DeadlineExceededError("The image still waited for the model at its deadline.")
             _fail(job, error)
             self.observer.dropped(self.model_id, "deadline")

@@ -76,7 +76,7 @@ class Runner(Protocol):
         signature: Signature,
         image: NDArray[np.uint8],
         shape: tuple[int, int],
-        deadline: float,
+        deadline: float | None,
     ) -> InferenceResult:
         """Run an image (H, W, C) mirror-padded to `shape`; the result has that shape.
 

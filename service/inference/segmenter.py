@@ -1,58 +1,30 @@
-"""One image's way from bytes to answer. Start reading here: `Segmenter.segment`, then `_answer`."""
+"""One loaded model, and one image's way from bytes to answer. Start reading at `Segmenter.segment`."""
 
 import asyncio
-import math
-import time
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.catalogue.instance import RuntimeFacts
 from service.domain.classes import keep_classes, kept_ids
-from service.domain.errors import AnswerTooLargeError, DeadlineExceededError
+from service.domain.errors import AnswerTooLargeError
 from service.domain.model import Model
 from service.domain.segmentation import Need, Segmentation
 from service.inference.admission import Admission, Place
+from service.inference.answer import Answer, Timings
 from service.inference.batching import Batcher
 from service.inference.limits import InferenceLimits
-from service.inference.observer import SILENT, Observer, Stage
+from service.inference.observer import SILENT, Observer
 from service.inference.runner import InferenceResult, Result, Runner, Signature
 from service.inference.scheduler import DeviceScheduler
+from service.inference.stopwatch import Stopwatch
 from service.inference.tiling.plan import Tile, TilePlan, plan_tiles
 from service.inference.tiling.stitch import Canvas, make_canvas, needs_probabilities
 from service.inputs.decode import OpenImage, has_cheap_header, open_image, read_pixels
-from service.outputs import Encoded, Output, OutputOptions
+from service.outputs.output import Encoded, Output, OutputOptions
 from service.runtimes.engine import Engine
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Timings:
-    """Where the time went. `queue_seconds` is all waiting: for a worker, a turn, the engine."""
-
-    decode_seconds: float
-    queue_seconds: float
-    infer_seconds: float
-    encode_seconds: float
-
-
-@dataclass(frozen=True)
-class Answer:
-    """`tiles` is 1 for a picture run whole; `blended` tells tiles that were not cut exactly."""
-
-    encoded: Encoded
-    timings: Timings
-    tiles: int
-    blended: bool
-    width: int
-    height: int
 
 
 class Segmenter:
@@ -75,7 +47,7 @@ class Segmenter:
         self._limits = limits
         self._workers = workers
         self._observer = observer
-        self._admission = Admission(limits.max_queue_images, limits.max_queue_bytes)
+        self.admission = Admission(limits.max_queue_images, limits.max_queue_bytes)
 
     @classmethod
     def of_engine(
@@ -103,11 +75,11 @@ class Segmenter:
     @property
     def waiting_images(self) -> int:
         """Images accepted and not yet answered."""
-        return self._admission.images
+        return self.admission.images
 
     @property
     def waiting_bytes(self) -> int:
-        return self._admission.bytes
+        return self.admission.bytes
 
     @property
     def stuck_seconds(self) -> float:
@@ -116,57 +88,21 @@ class Segmenter:
 
     async def segment(
         self,
-        body: bytes | bytearray | memoryview,
-        format: Output,
+        upload: bytes | bytearray | memoryview,
+        output: Output,
         options: OutputOptions,
-        deadline: float,
-    ) -> Answer:
-        """Segment one image file and encode the result.
-
-        `deadline` is counted as time.monotonic() does. Raises subclasses of ServiceError only.
-        Cancelling it frees its place in the queue.
-        """
-        kept = kept_ids(self.model.contract, options.classes)
-        watch = _Stopwatch(self._workers)
-        try:
-            # infinity is told apart: not every event loop can wait that long
-            async with asyncio.timeout(
-                None if deadline == math.inf else deadline - time.monotonic()
-            ):
-                with self._admission.enter() as place:
-                    place.hold(len(body))
-                    answer = await self._answer(body, format, options, kept, deadline, place, watch)
-                    place.answered = True
-        except TimeoutError:
-            raise DeadlineExceededError(
-                f"The image was not done by its deadline; {watch.elapsed:.1f} s were spent on it. "
-                "Send it smaller, or try again when the server is less busy."
-            ) from None
-        self._report(answer.timings)
-        return answer
-
-    async def warm_up(self) -> None:
-        """Run what is set up once. Raises ContractError where the model does not do what its contract says."""
-        self._admission.expect(await self._runner.warm(self.model.contract))
-
-    async def close(self) -> None:
-        """Give the engine back. Images that still wait are refused."""
-        await self._runner.close()
-
-    async def _answer(
-        self,
-        body: bytes | bytearray | memoryview,
-        format: Output,
-        options: OutputOptions,
-        kept: frozenset[int],
-        deadline: float,
+        deadline: float | None,
         place: Place,
-        watch: "_Stopwatch",
     ) -> Answer:
-        if has_cheap_header(body):
-            opened = watch.run_here("decode", open_image, body, self._limits.max_image_pixels)
+        """Segment one image file in the `place` that it was given, and encode the result."""
+        kept = kept_ids(self.model.contract, options.classes)
+        place.hold(len(upload))
+        watch = Stopwatch(self._workers)
+        max_pixels = self._limits.max_image_pixels
+        if has_cheap_header(upload):
+            opened = watch.run_here("decode", open_image, upload, max_pixels)
         else:
-            opened = await watch.run("decode", open_image, body, self._limits.max_image_pixels)
+            opened = await watch.run("decode", open_image, upload, max_pixels)
         place.hold(self._size_of_work(opened, options.need))
         image = await watch.run("decode", read_pixels, opened, self.model.contract.channels)
         height, width = image.shape[:2]
@@ -179,15 +115,25 @@ class Segmenter:
         )
         canvas = make_canvas(plan, options.need, len(self.model.contract.classes))
         last = await self._infer(image, plan, options.need, canvas, deadline, watch)
-        shown = image if format.needs_image else None
+        shown = image if output.needs_image else None
         del image  # a third of a large picture's memory
 
         def finish() -> Encoded:
             canvas.put(*last)
-            return self._encode(canvas, plan, shown, kept, format, options)
+            return self._encode(canvas, plan, shown, kept, output, options)
 
         encoded = await watch.run("encode", finish)
-        return Answer(encoded, watch.timings(), len(plan), plan.blended, width, height)
+        timings = watch.timings()
+        self._report(timings)
+        return Answer(self.model.id, encoded, timings, len(plan), plan.blended, width, height)
+
+    async def warm_up(self) -> None:
+        """Run what is set up once. Raises ContractError where the model does not do what its contract says."""
+        self.admission.expect(await self._runner.warm(self.model.contract))
+
+    async def close(self) -> None:
+        """Give the engine back. Images that still wait are refused."""
+        await self._runner.close()
 
     async def _infer(
         self,
@@ -195,8 +141,8 @@ class Segmenter:
         plan: TilePlan,
         need: Need,
         canvas: Canvas,
-        deadline: float,
-        watch: "_Stopwatch",
+        deadline: float | None,
+        watch: Stopwatch,
     ) -> tuple[Tile, Result]:
         """Run the tiles a few at a time, so that other images come between.
 
@@ -234,11 +180,11 @@ class Segmenter:
         plan: TilePlan,
         image: NDArray[np.uint8] | None,
         kept: frozenset[int],
-        format: Output,
+        output: Output,
         options: OutputOptions,
     ) -> Encoded:
         keep_classes(self.model.contract, kept, canvas.class_map, canvas.confidence)
-        return format.encode(
+        return output.encode(
             Segmentation(
                 self.model,
                 canvas.class_map,
@@ -269,52 +215,3 @@ class Segmenter:
                 "Send the image in parts, or ask for `confidence`."
             )
         return opened.pixels * (contract.channels + 2) + probabilities
-
-
-@dataclass
-class _Stopwatch:
-    """Counts what one image costs. What is not spent in a stage was spent waiting."""
-
-    workers: ThreadPoolExecutor
-    started: float = field(default_factory=time.monotonic)
-    seconds: dict[Stage, float] = field(default_factory=dict)
-    batches: set[int] = field(default_factory=set)
-
-    @property
-    def elapsed(self) -> float:
-        return time.monotonic() - self.started
-
-    async def run(self, stage: Stage, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` on a worker thread, and count its time there as `stage`."""
-
-        def timed() -> tuple[T, float]:
-            started = time.monotonic()
-            return work(*args, **kwargs), time.monotonic() - started
-
-        result, seconds = await asyncio.get_running_loop().run_in_executor(self.workers, timed)
-        self._add(stage, seconds)
-        return result
-
-    def run_here(self, stage: Stage, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `run`, on the event loop: for what takes less time than the way to a worker and back."""
-        started = time.monotonic()
-        result = work(*args, **kwargs)
-        self._add(stage, time.monotonic() - started)
-        return result
-
-    def ran(self, ran: InferenceResult) -> None:
-        """Count a batch once, however many of this picture's tiles it held."""
-        if ran.batch not in self.batches:
-            self.batches.add(ran.batch)
-            self._add("infer", ran.seconds)
-
-    def timings(self) -> Timings:
-        decode, infer, encode = (
-            self.seconds.get(stage, 0.0) for stage in ("decode", "infer", "encode")
-        )
-        others = max(0.0, self.elapsed - decode - encode)
-        infer = min(infer, others)  # batches of its tiles ran beside each other
-        return Timings(decode, others - infer, infer, encode)
-
-    def _add(self, stage: Stage, seconds: float) -> None:
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds

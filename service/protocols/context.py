@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from service.catalogue.registry import Registry
+from service.inference.inference import Inference
 from service.inference.segmenter import Segmenter
 from service.protocols.keys import KeyFile
 from service.protocols.telemetry.metrics import Metrics
@@ -19,6 +20,7 @@ class AppContext:
     """
 
     registry: Registry[Segmenter]
+    inference: Inference
     metrics: Metrics
     keys: KeyFile | None
     tracing: Tracing | None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import orjson
 from starlette.concurrency import run_in_threadpool
 
-from service.inference.segmenter import Answer
+from service.inference.inference import Answer
 from service.protocols.native.negotiation import choose
 from service.protocols.problems import MalformedRequestError, Problem
 from service.protocols.telemetry.tracing import stages_of
@@ -30,7 +30,6 @@ class Entry:
     index: int
     filename: str
     stem: str
-    model_id: str
     outcome: Answer | Problem
 
 
@@ -132,7 +131,7 @@ def _answer_line(entry: Entry, answer: Answer) -> bytes:
     line = {
         "index": entry.index,
         "filename": entry.filename,
-        "model": entry.model_id,
+        "model": answer.model_id,
         "width": answer.width,
         "height": answer.height,
         "tiles": answer.tiles,

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response, StreamingResponse
 
 from service.inference.concurrency import as_completed
-from service.inference.segmenter import Answer, Timings
+from service.inference.inference import Answer, Timings
 from service.protocols.auth import require_key
 from service.protocols.context import AppContext, context_of
 from service.protocols.disconnect import cancel_on_disconnect
@@ -40,11 +40,11 @@ async def segment(request: Request) -> Response:
     parts.registry.check(params.model)  # before the client uploads for nothing
     body = await read_image(request)
     work = _segment(parts, params, body, request.state.deadline)
-    model_id, answer = await cancel_on_disconnect(request, work)
-    request.state.model = model_id
+    answer = await cancel_on_disconnect(request, work)
+    request.state.model = answer.model_id
     if parts.tracing is not None:
-        parts.tracing.add_stages(request.state.span, model_id, answer.timings)
-    headers = {"X-Model": model_id, "Vary": "Accept", **_tile_headers(answer)}
+        parts.tracing.add_stages(request.state.span, answer.model_id, answer.timings)
+    headers = {"X-Model": answer.model_id, "Vary": "Accept", **_tile_headers(answer)}
     headers["Server-Timing"] = request.state.server_timing = _server_timing(
         answer.timings, request.state.arrived
     )
@@ -97,11 +97,10 @@ async def segment_batch(request: Request) -> Response:
 
 async def _segment(
     parts: AppContext, params: SegmentParams, body: bytearray, deadline: float
-) -> tuple[str, Answer]:
-    async with parts.registry.lease(params.model, deadline) as segmenter:
-        return segmenter.model.id, await segmenter.segment(
-            body, params.format, params.options, deadline
-        )
+) -> Answer:
+    return await parts.inference.segment(
+        body, params.format, params.options, deadline, model=params.model
+    )
 
 
 async def _segment_entry(
@@ -114,12 +113,12 @@ async def _segment_entry(
     deadline: float,
 ) -> Entry:
     try:
-        model_id, answer = await _segment(parts, params, body, deadline)
+        answer = await _segment(parts, params, body, deadline)
     except Exception as error:  # noqa: BLE001 - one bad image fails only its own entry
         problem = problem_of(error)
         parts.metrics.rejected(problem.type.removeprefix(TYPE_PREFIX))
-        return Entry(index, filename, stem, "", problem)
-    return Entry(index, filename, stem, model_id, answer)
+        return Entry(index, filename, stem, problem)
+    return Entry(index, filename, stem, answer)
 
 
 def _accept_of(request: Request) -> str | None:

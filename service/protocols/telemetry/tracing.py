@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from service.inference.segmenter import Timings
+from service.inference.inference import Timings
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

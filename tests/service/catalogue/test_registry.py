@@ -18,11 +18,13 @@ from models.contract import CONTRACT_PATH, file_digests, read_contract, write_co
 from service.catalogue.registry import ModelState, Registry, RegistryOptions, UnknownModelError
 from service.catalogue.store import Selector, default_of
 from service.domain.errors import DeadlineExceededError, ModelUnavailableError
+from service.inference.inference import Answer, Inference
 from service.inference.limits import InferenceLimits
 from service.inference.loading import InProcessLoader
-from service.inference.segmenter import Answer, Segmenter
+from service.inference.segmenter import Segmenter
 from service.outputs import OUTPUTS
 from service.runtimes.engine import EngineOptions
+from tests.service.inference.always import Always
 from tests.service.serving import TIMEOUT_SECONDS, picture, png_bytes
 
 pytestmark = pytest.mark.anyio
@@ -56,8 +58,7 @@ async def running(
 async def segment(registry: Registry[Segmenter], selector: str | None = None) -> Answer:
     deadline = time.monotonic() + TIMEOUT_SECONDS
     png = OUTPUTS["png"]
-    async with registry.lease(selector, deadline) as segmenter:
-        return await segmenter.segment(BODY, png, png.options(), deadline)
+    return await Inference(registry).segment(BODY, png, png.options(), deadline, model=selector)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -143,16 +144,15 @@ async def test_a_new_version_is_swapped_in_and_the_old_one_given_back(own_store:
 async def test_requests_at_the_old_version_are_finished_before_it_goes(own_store: Path) -> None:
     async with running(own_store) as registry:
         await asyncio.sleep(0.2)
-        async with registry.lease("solvable", time.monotonic() + TIMEOUT_SECONDS) as old:
+        async with registry.lease("solvable", None) as old:
             add_version(own_store, 2)
             await until(lambda: registry.check("solvable") == "solvable/2")
             assert is_in(registry, "solvable/1", "draining")
             with pytest.raises(ModelUnavailableError):
                 registry.check("solvable/1")
             png = OUTPUTS["png"]
-            assert (
-                await old.segment(BODY, png, png.options(), time.monotonic() + TIMEOUT_SECONDS)
-            ).width == 8
+            answer = await Inference(Always(old)).segment(BODY, png, png.options(), None)
+            assert answer.model_id == "solvable/1"
         await until(lambda: is_in(registry, "solvable/1", None))
 
 

@@ -21,8 +21,6 @@ from tests.solvable import solve
 
 pytestmark = pytest.mark.anyio
 
-FAR = float("inf")
-
 
 @dataclass
 class RecordingObserver:
@@ -82,7 +80,7 @@ def picture(seed: int, height: int = 8, width: int = 8) -> NDArray[np.uint8]:
 
 
 def submit(
-    batcher: Batcher, image: NDArray[np.uint8], deadline: float = FAR
+    batcher: Batcher, image: NDArray[np.uint8], deadline: float | None = None
 ) -> asyncio.Task[InferenceResult]:
     shape = padded_shape(image.shape[0], image.shape[1], 8)
     return asyncio.create_task(batcher.run("class_map", image, shape, deadline))
@@ -154,7 +152,7 @@ async def test_class_maps_and_probabilities_do_not_share_a_batch(
 ) -> None:
     first = await occupy(batcher, engine)
     ids = submit(batcher, picture(1))
-    shares = asyncio.create_task(batcher.run("probabilities", picture(2), (8, 8), FAR))
+    shares = asyncio.create_task(batcher.run("probabilities", picture(2), (8, 8), None))
     await asyncio.sleep(0)
     engine.release()
     assert (await ids).result.shape == (8, 8)
@@ -329,7 +327,7 @@ async def test_every_caller_gets_its_own_map_or_its_own_failure(
     batcher.max_pixels = 24 * 24  # some have the engine for themselves
     tasks = []
     for seed, (height, width, manner, pause) in enumerate(arrivals):
-        deadline = time.monotonic() - 1 if manner == "late" else FAR
+        deadline = time.monotonic() - 1 if manner == "late" else None
         task = submit(batcher, picture(seed, height, width), deadline)
         tasks.append(task)
         if manner == "leaves at once":

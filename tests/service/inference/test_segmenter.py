@@ -26,17 +26,18 @@ from service.domain.errors import (
 )
 from service.domain.model import Model
 from service.inference.batching import Batcher
+from service.inference.inference import Answer, Inference
 from service.inference.limits import InferenceLimits
-from service.inference.segmenter import Answer, Segmenter
+from service.inference.segmenter import Segmenter
 from service.outputs import OUTPUTS
 from service.runtimes.engine import Engine, EngineOptions
+from tests.service.inference.always import Always
 from tests.service.inference.held_engine import HeldEngine, until
 from tests.service.inference.test_batching import RecordingObserver
 from tests.solvable import solve
 
 pytestmark = pytest.mark.anyio
 
-FAR = float("inf")
 LIMITS = InferenceLimits(tile_size=64)
 
 
@@ -61,10 +62,16 @@ def waiting(segmenter: Segmenter) -> int:
 
 
 async def ask(
-    segmenter: Segmenter, body: bytes, name: str = "png", deadline: float = FAR, **options: object
+    segmenter: Segmenter,
+    body: bytes,
+    name: str = "png",
+    deadline: float | None = None,
+    **options: object,
 ) -> Answer:
     chosen = OUTPUTS[name]
-    return await segmenter.segment(body, chosen, chosen.options.model_validate(options), deadline)
+    return await Inference(Always(segmenter)).segment(
+        body, chosen, chosen.options.model_validate(options), deadline
+    )
 
 
 @pytest.fixture

@@ -1,0 +1,73 @@
+"""The one way in: a file or arrays go in with what is wanted of them, an answer comes out.
+
+Every protocol, the command line and the cluster call this and nothing below it. What a request holds
+while it runs is taken here, once: a lease of its model, a place in the model's queue, and a deadline.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+from service.domain.deadline import seconds_left
+from service.domain.errors import DeadlineExceededError
+from service.inference.admission import Place
+from service.inference.answer import Answer, Timings
+from service.inference.segmenter import Segmenter
+from service.outputs.output import Output, OutputOptions
+
+__all__ = ["Answer", "Inference", "Timings"]
+
+
+class Models(Protocol):
+    """Whoever has the models loaded: the catalogue's registry."""
+
+    def lease(
+        self, selector: str | None, deadline: float | None
+    ) -> AbstractAsyncContextManager[Segmenter]:
+        """The model that answers `selector`, which stays loaded for the time of the block."""
+        ...
+
+
+class Inference:
+    """Used on the event loop only.
+
+    A deadline is in seconds of time.monotonic(); None lets a request take as long as it takes.
+    `model` None is the default model, "street" its newest version that serves, "street/1" that one.
+    Cancelling a request frees what it holds.
+    """
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    async def segment(
+        self,
+        upload: bytes | bytearray | memoryview,
+        output: Output,
+        options: OutputOptions,
+        deadline: float | None,
+        *,
+        model: str | None = None,
+    ) -> Answer:
+        """Segment one image file, and encode the result. Raises subclasses of ServiceError only."""
+        async with self._accepted(model, deadline) as (segmenter, place):
+            return await segmenter.segment(upload, output, options, deadline, place)
+
+    @asynccontextmanager
+    async def _accepted(
+        self, model: str | None, deadline: float | None
+    ) -> AsyncGenerator[tuple[Segmenter, Place]]:
+        started = time.monotonic()
+        async with self._models.lease(model, deadline) as segmenter:
+            try:
+                async with asyncio.timeout(seconds_left(deadline)):
+                    with segmenter.admission.enter() as place:
+                        yield segmenter, place
+                        place.answered = True
+            except TimeoutError:
+                raise DeadlineExceededError(
+                    "The image was not done by its deadline; "
+                    f"{time.monotonic() - started:.1f} s were spent on it. "
+                    "Send it smaller, or try again when the server is less busy."
+                ) from None
