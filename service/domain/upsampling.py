@@ -25,7 +25,7 @@ class _Axis:
 
     A cell lies between the low-resolution pixels `low` and `high`, which are the same one beyond the outermost centers.
     `cells` and `next_cells` slice the edge-padded low resolution to the lower and the higher ones. `cell_of` (length,) is
-    the cell of each pixel; cell i has `counts[i]` pixels from `starts[i]` on. `weights` (cells, most pixels in a cell) are
+    the cell of each pixel; cell i has `counts[i]` pixels from `starts[i]` on, which may be negative. `weights` (cells, most pixels in a cell) are
     those of the higher corner; where the factor is a whole number it is `uniform`, and all inner cells have the same
     weights; else that is 0.
     """
@@ -42,32 +42,58 @@ class _Axis:
 
 
 @lru_cache(maxsize=64)
-def _axis(low_length: int, length: int, factor: float) -> _Axis:
-    place = (np.arange(length) + 0.5) / factor - 0.5
+def _axis(low_length: int, low_start: int, start: int, stop: int, factor: float) -> _Axis:
+    """Pixels `start` to `stop` of the picture over `low_length` pixels of the logits, the first of which is `low_start`."""
+    place = (np.arange(start, stop) + 0.5) / factor - 0.5 - low_start
     padded = np.clip(np.floor(place).astype(np.intp) + 1, 0, low_length)
-    start, stop = int(padded[0]), int(padded[-1]) + 1
-    cells, cell_of = np.arange(start, stop), padded - start
-    starts = np.searchsorted(padded, cells)
-    counts = np.searchsorted(padded, cells, side="right") - starts
+    first, last = int(padded[0]), int(padded[-1])
+    cells, cell_of = np.arange(first, last + 1), padded - first
     whole = int(factor) if factor == int(factor) else 0
+    starts = np.searchsorted(padded, cells)
+    if whole:  # the first cell may have begun before the window
+        starts = (cells - 1 + low_start) * whole + whole // 2 - start
+    counts = np.searchsorted(padded, cells, side="right") - starts
     offsets = np.arange(whole or int(counts.max()))
-    places = (starts[:, np.newaxis] + offsets + 0.5) / factor - 0.5
+    places = (start + starts[:, np.newaxis] + offsets + 0.5) / factor - 0.5 - low_start
     weights = np.clip(places - (cells[:, np.newaxis] - 1), 0, 1).astype(np.float32)
     low, high = np.maximum(cells - 1, 0), np.minimum(cells, low_length - 1)
-    slices = slice(start, stop), slice(start + 1, stop + 1)
+    slices = slice(first, last + 1), slice(first + 1, last + 2)
     return _Axis(*slices, low, high, cell_of, starts, counts, weights, whole)
 
 
+@dataclass(frozen=True)
+class Grid:
+    """Where low-resolution logits (…, h, w) lie in a picture.
+
+    Each of their pixels is `factors` (down, across) pixels of it; the first is number `origin` (row, column) of the grid that
+    begins at the picture's top left corner, as the logits of a tile do.
+    """
+
+    factors: tuple[float, float]
+    origin: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows and columns of a picture, each from a start to a stop."""
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+    @classmethod
+    def of(cls, height: int, width: int) -> "Window":
+        """The whole of a picture."""
+        return cls((0, height), (0, width))
+
+
 def upsampled_class_map(
-    logits: NDArray[np.float32], height: int, width: int, factors: tuple[float, float]
+    logits: NDArray[np.float32], grid: Grid, window: Window
 ) -> NDArray[np.uint8]:
-    """The strongest class (height, width) uint8 of logits (classes, h, w) that are interpolated to `factors` times their
-    size (down and across) and cut to `height` × `width` from the top left.
+    """The strongest class (rows, columns) uint8 of each pixel in `window`, of logits (classes, h, w) on `grid`.
 
     Memory beside the result: a few megabytes, and one byte a low-resolution pixel.
     """
-    rows = _axis(logits.shape[1], height, factors[0])
-    columns = _axis(logits.shape[2], width, factors[1])
+    rows, columns = _axes(logits, grid, window)
     labels = np.pad(
         strongest(logits), 1, mode="edge"
     )  # cell (i, j) lies between labels (i, j) and (i + 1, j + 1)
@@ -84,22 +110,27 @@ def upsampled_class_map(
 
 
 def upsampled_logits(
-    logits: NDArray[np.float32], rows: slice, width: int, height: int, factors: tuple[float, float]
+    logits: NDArray[np.float32], grid: Grid, window: Window
 ) -> NDArray[np.float32]:
-    """Logits (classes, n, width) of the n `rows` of a picture of `height` × `width`, interpolated from (classes, h, w)."""
-    down = _axis(logits.shape[1], height, factors[0])
-    across = _axis(logits.shape[2], width, factors[1])
-    cells = down.cell_of[rows]
-    offsets = np.arange(rows.start, rows.stop) - down.starts[cells]
-    weights = down.weights[cells, offsets][:, np.newaxis]
-    top, bottom = logits[:, down.low[cells]], logits[:, down.high[cells]]
-    band = top + (bottom - top) * weights
-    offsets = np.arange(width) - across.starts[across.cell_of]
+    """Logits (classes, rows, columns) at each pixel in `window`, interpolated from (classes, h, w) on `grid`."""
+    down, across = _axes(logits, grid, window)
+    top, bottom = logits[:, down.low[down.cell_of]], logits[:, down.high[down.cell_of]]
+    band = top + (bottom - top) * _weight_of_each(down)[:, np.newaxis]
     left, right = band[..., across.low[across.cell_of]], band[..., across.high[across.cell_of]]
-    interpolated: NDArray[np.float32] = (
-        left + (right - left) * across.weights[across.cell_of, offsets]
-    )
+    interpolated: NDArray[np.float32] = left + (right - left) * _weight_of_each(across)
     return interpolated
+
+
+def _axes(logits: NDArray[np.float32], grid: Grid, window: Window) -> tuple[_Axis, _Axis]:
+    rows = _axis(logits.shape[1], grid.origin[0], *window.rows, grid.factors[0])
+    return rows, _axis(logits.shape[2], grid.origin[1], *window.columns, grid.factors[1])
+
+
+def _weight_of_each(axis: _Axis) -> NDArray[np.float32]:
+    """Of each pixel (length,), the weight of its cell's higher corner."""
+    offsets = np.arange(len(axis.cell_of)) - axis.starts[axis.cell_of]
+    weights: NDArray[np.float32] = axis.weights[axis.cell_of, offsets]
+    return weights
 
 
 def strongest(logits: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -149,11 +180,12 @@ def _fill(
     y = rows.starts[i][:, np.newaxis] + down
     x = columns.starts[j][:, np.newaxis] + across
     places = y[:, :, np.newaxis] * result.shape[1] + x[:, np.newaxis]
-    if (rows.counts[i] == len(down)).all() and (columns.counts[j] == len(across)).all():
+    inside_y = (y >= 0) & (down < rows.counts[i][:, np.newaxis])
+    inside_x = (x >= 0) & (across < columns.counts[j][:, np.newaxis])
+    if inside_y.all() and inside_x.all():
         result.reshape(-1)[places] = ids
         return
-    inside = (down < rows.counts[i][:, np.newaxis])[:, :, np.newaxis]
-    inside = inside & (across < columns.counts[j][:, np.newaxis])[:, np.newaxis]
+    inside = inside_y[:, :, np.newaxis] & inside_x[:, np.newaxis]
     result.reshape(-1)[places[inside]] = ids[inside]
 
 

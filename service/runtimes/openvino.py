@@ -27,7 +27,7 @@ import openvino
 from numpy.typing import NDArray
 
 from models.contract import OPENVINO_OUTPUTS, Contract, StoredPrecision, openvino_path
-from service.domain.upsampling import upsampled_class_map
+from service.domain.upsampling import Grid, Window, upsampled_class_map
 from service.runtimes.engine import EngineOptions, EngineUnavailableError, Precision, logits_of
 from service.runtimes.gpu import why_openvino_on_cpu
 from service.runtimes.openvino_graph import cut_at_logits
@@ -127,11 +127,11 @@ class OpenVinoEngine:
         if self._factor is None:
             compiled.run(images, result)
             return result
-        factors = float(self._factor), float(self._factor)
+        grid = Grid((self._factor, self._factor))
         all_logits = self._run_logits(compiled, _padded(images, self._stride), self._factor)
-        height, width = images.shape[1:3]
+        window = Window.of(*images.shape[1:3])
         for class_map, logits in zip(result, all_logits, strict=True):
-            class_map[...] = upsampled_class_map(logits, height, width, factors)
+            class_map[...] = upsampled_class_map(logits, grid, window)
         return result
 
     def _run_logits(
