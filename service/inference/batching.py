@@ -9,7 +9,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import partial
@@ -26,10 +25,14 @@ from service.domain.errors import DeadlineExceededError, InferenceError, ModelUn
 from service.inference.limits import InferenceLimits
 from service.inference.observer import SILENT, Observer
 from service.inference.runner import BatchLimits, InferenceResult, Result, Signature
-from service.inference.scheduler import WHOLE, DeviceScheduler
+from service.inference.scheduler import DeviceScheduler
 from service.inference.tiling.fit import fit_into
 from service.inference.warm_up import warm_up, warm_up_sides
 from service.runtimes.engine import Engine
+from service.threads import DaemonExecutor
+
+# A warm-up keeps others waiting no longer than this, however long it takes.
+WARM_UP_TURN_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +45,10 @@ class _Bucket(NamedTuple):
     signature: Signature
     height: int
     width: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.height, self.width
 
 
 @dataclass(eq=False)
@@ -102,9 +109,7 @@ class Batcher:
         )
 
     def __post_init__(self) -> None:
-        self._threads = ThreadPoolExecutor(
-            max_workers=self.engine.streams, thread_name_prefix=f"engine-{self.model_id}"
-        )
+        self._threads = DaemonExecutor(self.engine.streams, f"engine-{self.model_id}")
 
     @property
     def facts(self) -> RuntimeFacts:
@@ -115,8 +120,8 @@ class Batcher:
     @property
     def stuck_seconds(self) -> float:
         """As `Runner.stuck_seconds` says."""
-        now = time.monotonic()
-        return max((now - since for since in self._running_since.values()), default=0.0)
+        since = list(self._running_since.values())  # threads take theirs out meanwhile
+        return time.monotonic() - min(since) if since else 0.0
 
     @property
     def waiting(self) -> int:
@@ -156,10 +161,14 @@ class Batcher:
             raise
 
     async def warm(self, contract: Contract) -> float:
-        """As `Runner.warm` says, on a thread of the engine's; other models get their share between the sizes."""
+        """As `Runner.warm` says, on a thread of the engine's, with the share of one batch.
+
+        Other models get their turn between the sizes, and after `WARM_UP_TURN_SECONDS` where a warm-up is slow or hangs.
+        """
         seconds = 0.0
         for side in warm_up_sides(contract):
-            async with self.scheduler.held(WHOLE):
+            share = self._share_of((side, side))
+            async with self.scheduler.held(share, WARM_UP_TURN_SECONDS):
                 seconds = await self._on_thread(
                     partial(warm_up, self.engine, self.model_id, contract, side)
                 )
@@ -175,12 +184,12 @@ class Batcher:
             await self._feeding
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._on_thread(self.engine.close)
-        self._threads.shutdown(wait=False)
+        self._threads.shutdown()
 
     async def _feed(self) -> None:
         try:
             while self._buckets:
-                share = self._share_of(self._longest_waiting())
+                share = self._share_of(self._longest_waiting().shape)
                 await self.scheduler.acquire(share)
                 try:
                     jobs = self._take(share)
@@ -203,9 +212,9 @@ class Batcher:
     def _longest_waiting(self) -> _Bucket:
         return min(self._buckets.items(), key=lambda item: item[1][0].number)[0]
 
-    def _share_of(self, bucket: _Bucket) -> Fraction:
-        """What a batch of it takes of the machine."""
-        return Fraction(1, self.batch_limits.max_concurrent_batches((bucket.height, bucket.width)))
+    def _share_of(self, shape: tuple[int, int]) -> Fraction:
+        """What a batch with images of this padded shape takes of the machine."""
+        return Fraction(1, self.batch_limits.max_concurrent_batches(shape))
 
     def _take(self, share: Fraction) -> list[_Job]:
         """The longest-waiting job and those that can run with it, without those nobody wants; none where these need more than
@@ -213,10 +222,10 @@ class Batcher:
         """
         while self._buckets:
             bucket = self._longest_waiting()
-            if self._share_of(bucket) > share:
+            if self._share_of(bucket.shape) > share:
                 break
             waiting = self._buckets[bucket]
-            most = self.batch_limits.batch((bucket.height, bucket.width))
+            most = self.batch_limits.batch(bucket.shape)
             jobs: list[_Job] = []
             while waiting and len(jobs) < most:
                 job = waiting.popleft()
@@ -263,10 +272,14 @@ class Batcher:
     async def _on_thread(self, work: Callable[[], T]) -> T:
         call = object()
         self._running_since[call] = time.monotonic()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        finally:
-            del self._running_since[call]
+
+        def counted() -> T:
+            try:
+                return work()
+            finally:  # on the thread: who waits for it may be gone long before
+                del self._running_since[call]
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, counted)
 
     def _refuse_all(self, make_error: Callable[[], Exception]) -> None:
         for jobs in self._buckets.values():

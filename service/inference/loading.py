@@ -1,7 +1,7 @@
 """Models that run in this process: an InstanceLoader for the catalogue."""
 
-import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from service.catalogue.instance import CannotLoadError
 from service.catalogue.store import Artefact
@@ -13,6 +13,7 @@ from service.inference.scheduler import DeviceScheduler
 from service.inference.segmenter import Segmenter
 from service.runtimes.engine import EngineOptions, EngineUnavailableError
 from service.runtimes.loading import load_engine
+from service.threads import on_own_thread
 
 
 class InProcessLoader:
@@ -34,8 +35,9 @@ class InProcessLoader:
     async def __call__(self, artefact: Artefact, model: Model) -> Segmenter:
         """Raises CannotLoadError where no engine can run the model here, as the options ask."""
         try:
-            engine = await asyncio.to_thread(
-                load_engine, artefact.path, model.contract, self._options
+            engine = await on_own_thread(
+                partial(load_engine, artefact.path, model.contract, self._options),
+                f"load-{artefact.id}",
             )
         except EngineUnavailableError as error:
             raise CannotLoadError(str(error)) from error

@@ -21,13 +21,23 @@ class DeviceScheduler:
         self._waiters: deque[tuple[Fraction, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
-    async def held(self, share: Fraction) -> AsyncGenerator[None]:
-        """Wait for a turn, and give it back at the end."""
+    async def held(self, share: Fraction, at_most_seconds: float) -> AsyncGenerator[None]:
+        """Wait for a turn, and give it back at the end, or after `at_most_seconds` where the block lasts longer."""
         await self.acquire(share)
+        has_it = True
+
+        def give_back() -> None:
+            nonlocal has_it
+            if has_it:
+                has_it = False
+                self.release(share)
+
+        timer = asyncio.get_running_loop().call_later(at_most_seconds, give_back)
         try:
             yield
         finally:
-            self.release(share)
+            timer.cancel()
+            give_back()
 
     async def acquire(self, share: Fraction) -> None:
         """Wait until `share` of the machine is free, and have it until it is given back."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.domain.errors import DeadlineExceededError, InferenceError, ModelUnavailableError
+from service.domain.model import Model
 from service.inference.batching import Batcher
 from service.inference.observer import DropReason, Stage
 from service.inference.runner import InferenceResult
@@ -450,3 +451,37 @@ def test_batches_share_the_pixels_and_hold_what_is_worth_it(
     batcher.useful_batch_pixels = batcher.max_pixels = 32 * 32
     assert [batcher.batch_limits.batch((side, side)) for side in sides] == [4, 2, 1, 1]
     assert [batcher.capacity((side, side)) for side in sides] == [8, 4, 1, 1]
+
+
+async def test_a_warm_up_that_hangs_keeps_no_other_model_from_answering(
+    engine: HeldEngine, observer: RecordingObserver, solvable_model: Model
+) -> None:
+    scheduler = DeviceScheduler()
+    serving = make_batcher(HeldEngine(), observer, scheduler)
+    arriving = make_batcher(engine, observer, scheduler)
+    engine.hold()
+    warming = asyncio.create_task(arriving.warm(solvable_model.contract))
+    await until(lambda: len(engine.batches) == 1)
+    image = picture(1)
+    np.testing.assert_array_equal((await submit(serving, image)).result, solve(image))
+    assert not warming.done()
+    assert arriving.stuck_seconds > 0
+    engine.release()
+    await warming
+    assert arriving.stuck_seconds == 0
+    await arriving.close()
+    await serving.close()
+
+
+async def test_who_gives_up_on_a_warm_up_that_hangs_does_not_hide_it(
+    batcher: Batcher, engine: HeldEngine, solvable_model: Model
+) -> None:
+    engine.hold()
+    warming = asyncio.create_task(batcher.warm(solvable_model.contract))
+    await until(lambda: len(engine.batches) == 1)
+    warming.cancel()
+    await asyncio.gather(warming, return_exceptions=True)
+    once = batcher.stuck_seconds
+    await until(lambda: batcher.stuck_seconds > once > 0)
+    engine.release()
+    await until(lambda: batcher.stuck_seconds == 0)

@@ -8,6 +8,7 @@ from service.inference.scheduler import WHOLE, DeviceScheduler
 pytestmark = pytest.mark.anyio
 
 HALF = Fraction(1, 2)
+TIMEOUT_SECONDS = 30.0
 
 
 class SemaphoreProbe:
@@ -88,7 +89,19 @@ async def test_a_turn_that_comes_as_its_asker_leaves_goes_to_the_next(
 async def test_a_turn_is_given_back_whatever_happens_in_it() -> None:
     scheduler = DeviceScheduler()
     with pytest.raises(RuntimeError):
-        async with scheduler.held(WHOLE):
+        async with scheduler.held(WHOLE, TIMEOUT_SECONDS):
             raise RuntimeError
-    async with asyncio.timeout(10), scheduler.held(WHOLE):
-        pass
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        await scheduler.acquire(WHOLE)
+
+
+async def test_a_turn_that_lasts_too_long_is_taken_back_once() -> None:
+    asking = SemaphoreProbe()
+    async with asking.scheduler.held(WHOLE, at_most_seconds=0.01):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            await asking.scheduler.acquire(WHOLE)
+    await asking.ask("next", WHOLE)
+    assert asking.having == []  # the end of the block gave nothing back a second time
+    asking.scheduler.release(WHOLE)
+    await asking.settle()
+    assert asking.having == ["next"]
