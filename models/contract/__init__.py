@@ -27,6 +27,15 @@ from models.contract.contract import (
     versions,
     write_contract,
 )
+from models.contract.preprocessing import (
+    FrameScale,
+    Intensity,
+    NativeScale,
+    PercentileIntensity,
+    PhysicalScale,
+    Scale,
+    WindowIntensity,
+)
 
 __all__ = [
     "CONTRACT_PATH",
@@ -40,11 +49,18 @@ __all__ = [
     "Color",
     "Contract",
     "ContractError",
+    "FrameScale",
+    "Intensity",
     "Name",
+    "NativeScale",
+    "PercentileIntensity",
+    "PhysicalScale",
     "Quantization",
+    "Scale",
     "SegmentationClass",
     "StoredPrecision",
     "Training",
+    "WindowIntensity",
     "file_digests",
     "openvino_path",
     "read_contract",

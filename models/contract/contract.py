@@ -16,7 +16,10 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-FORMAT_VERSION: Final = 1
+from models.contract.preprocessing import Intensity, Scale
+
+FORMAT_VERSION: Final = 2
+READABLE_VERSIONS: Final = (1, 2)
 CONTRACT_PATH = Path("assets.extra/contract.json")
 MODEL_CARD_PATH = Path("assets.extra/model_card.md")
 RECIPE_PATH = Path("assets.extra/recipe.toml")  # of a model that segtrain trained
@@ -83,10 +86,12 @@ class Contract(_Frozen):
     """The facts of one artefact, `assets.extra/contract.json`.
 
     `receptive_field_radius` is the distance in pixels beyond which the input cannot change an output pixel, or None
-    where the network has global context. `files` maps each other file's path to its SHA-256.
+    where the network has global context. `files` maps each other file's path to its SHA-256. `scale` says at which size the
+    network knows its objects, `intensity` how pixels deeper than 8 bits become 8; None is what format 1 meant, pixels as
+    they are and the upper 8 bits.
     """
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[1, 2] = FORMAT_VERSION
     name: Name
     classes: Annotated[tuple[SegmentationClass, ...], Field(min_length=1, max_length=256)]
     background: ClassId | None = None
@@ -97,6 +102,8 @@ class Contract(_Frozen):
     architecture: str
     upsampling: str
     parameters: Annotated[int, Field(ge=0)]
+    scale: Scale | None = None
+    intensity: Intensity | None = None
     training: Training | None = None
     quantization: Quantization | None = None
     files: dict[str, str]
@@ -181,13 +188,13 @@ def read_contract(artefact: Path) -> Contract:
             f"{CONTRACT_PATH} is not JSON ({error}); is the folder still being copied?"
         ) from error
     version = document.get("format_version") if isinstance(document, dict) else None
-    if version != FORMAT_VERSION:
+    if version not in READABLE_VERSIONS:
         raise ContractError(
-            f"{CONTRACT_PATH} has format_version {version!r}; this segserve reads {FORMAT_VERSION}. "
+            f"{CONTRACT_PATH} has format_version {version!r}; this segserve reads {' and '.join(map(str, READABLE_VERSIONS))}. "
             "Export the model again with this release's `segtrain export`"
         )
     try:
-        return Contract.model_validate(document)
+        return Contract.model_validate(document, extra="ignore")  # a later release may say more
     except ValidationError as error:
         raise ContractError(f"{CONTRACT_PATH}: {_first_fault(error)}") from error
 
