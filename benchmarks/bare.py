@@ -33,7 +33,7 @@ from service.domain.segmentation import Segmentation
 from service.inference.inference import Inference
 from service.inference.loading import InProcessLoader
 from service.inference.tiling.fit import fit, unfit
-from service.inputs.decode import decode
+from service.inputs import decode
 from service.outputs.png import PNG, PngOptions
 from service.runtimes.engine import Engine
 from service.settings import read_settings

@@ -30,7 +30,7 @@ from benchmarks.pictures import USUAL, photographs
 from benchmarks.servers import STREET, engines
 from models.contract.amx import avoid_amx
 from service.inference.tiling.fit import fit
-from service.inputs.decode import decode
+from service.inputs import decode
 
 # A product of two square matrices, and a 3×3 convolution over a square image.
 SIDE = 2048

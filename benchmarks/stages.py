@@ -29,7 +29,7 @@ from service.domain.model import Model
 from service.domain.segmentation import Segmentation
 from service.inference.limits import InferenceLimits
 from service.inference.tiling.fit import fit
-from service.inputs.decode import decode
+from service.inputs import decode
 from service.outputs import OUTPUTS
 
 SIZES = (USUAL, (1024, 1024), (4096, 4096))

@@ -21,7 +21,7 @@ from benchmarks.pictures import USUAL, photographs
 from benchmarks.servers import STREET
 from models.contract import read_contract
 from service.inference.tiling.fit import fit
-from service.inputs.decode import decode
+from service.inputs import decode
 from service.runtimes.engine import EngineOptions
 from service.runtimes.loading import load_engine
 

@@ -18,28 +18,10 @@ from service.inference.inference import Inference
 from service.inference.limits import InferenceLimits
 from service.inference.loading import InProcessLoader
 from service.inference.segmenter import Segmenter
+from service.inputs import readable_suffixes
 from service.outputs.output import Output, OutputOptions
 from service.runtimes.engine import EngineOptions
 
-# Which files of a folder are taken for images. A file that is named outright is always tried.
-IMAGE_SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".bmp",
-        ".dib",
-        ".gif",
-        ".avif",
-        ".heic",
-        ".heif",
-    ]
-)
 EXTENSIONS = {
     "image/png": ".png",
     "image/jpeg": ".jpg",
@@ -90,7 +72,8 @@ def plan(sources: Sequence[Path], out: Path, extension: str) -> list[Step]:
 
 
 def is_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+    """Whether a file of a folder is taken for an image. One that is named outright is always tried."""
+    return PurePosixPath(name).suffix.lower() in readable_suffixes()
 
 
 def target_names(names: Sequence[str], extension: str) -> list[str]:

@@ -1,24 +1,30 @@
-"""What an input file knows of itself, beside its pixels."""
+"""An opened input: what the file says of itself, and its pixels when they are asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Unit = Literal["m", "mm", "µm"]
+Samples = NDArray[np.uint8 | np.uint16]
 
 
 @dataclass(frozen=True)
 class SourceInfo:
     """It travels from the input to the output, so that an answer lies where its picture lay.
 
-    `transform` holds (a, b, c, d, e, f) of x = a·column + b·row + c, y = d·column + e·row + f, for the outer corner
-    of pixel (0, 0), in the units of `reference`: a CRS as WKT, or the UID of a DICOM frame of reference.
-    `pixel_size` is the side of a pixel in `unit`. `valid` (H, W) is False where the file says that there is no
-    picture. `significant_bits` is how many bits of a sample the file says are used. `attributes` are copied into
+    `transform` holds (a, b, c, d, e, f) of x = a·column + b·row + c, y = d·column + e·row + f, for
+    the outer corner of pixel (0, 0), in the units of `reference`: a CRS as WKT, or the UID of a
+    DICOM frame of reference. `pixel_size` is the side of a pixel in `unit`. `valid` (H, W) is False
+    where the file says that there is no picture. `significant_bits` is how many bits of a sample
+    the file says are used, where that is fewer than its type has. `attributes` are copied into
     outputs that can hold them.
+
+    `file_name` is what the caller calls the file, if anything, and is no path of this machine.
+    Of `pages` pictures in the file (pages of a TIFF, frames of an animation) this is number `page`,
+    counted from 1.
     """
 
     transform: tuple[float, float, float, float, float, float] | None = None
@@ -28,3 +34,42 @@ class SourceInfo:
     valid: NDArray[np.bool_] | None = None
     significant_bits: int | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    file_name: str | None = None
+    page: int = 1
+    pages: int = 1
+
+
+class Window(NamedTuple):
+    """A part of a picture, in its own pixels, turned upright."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class Source(Protocol):
+    """One picture of a file, its header read and found within the limits, its pixels not decoded.
+
+    Which one was said when it was opened: pages differ in size and depth. `type` is the name of its
+    row in the table of inputs. `height` and `width` are those of the picture turned upright, unless
+    its orientation lies behind its pixels. `bands` is what `read` gives: 1 is gray, 3 is RGB.
+    `scales` are the sizes at which the file decodes for less than the whole takes, as parts of its
+    own, 1.0 among them.
+    """
+
+    type: str
+    height: int
+    width: int
+    bands: int
+    scales: Sequence[float]
+    info: SourceInfo
+
+    def read(self, window: Window | None = None, scale: float = 1.0) -> Samples:
+        """The samples (H, W, `bands`), upright, in the depth of the file.
+
+        `window` is the part that is wanted, the whole where it is None; a type that is decoded as a
+        whole decodes it and cuts. `scale` is one of `scales`, and the sides are rounded up. Raises
+        UnreadableImageError.
+        """
+        ...

@@ -12,6 +12,7 @@ from service.domain.classes import keep_classes, kept_ids
 from service.domain.errors import AnswerTooLargeError
 from service.domain.model import Model
 from service.domain.segmentation import Need, Segmentation
+from service.domain.source import Source
 from service.inference.admission import Admission, Place
 from service.inference.answer import Answer, Timings
 from service.inference.batching import Batcher
@@ -22,7 +23,7 @@ from service.inference.scheduler import DeviceScheduler
 from service.inference.stopwatch import Stopwatch
 from service.inference.tiling.plan import Tile, TilePlan, plan_tiles
 from service.inference.tiling.stitch import Canvas, make_canvas, needs_probabilities
-from service.inputs.decode import OpenImage, has_cheap_header, open_image, read_pixels
+from service.inputs import open_source, opens_at_once, read_image
 from service.outputs.output import Encoded, Output, OutputOptions
 from service.runtimes.engine import Engine
 
@@ -99,12 +100,13 @@ class Segmenter:
         place.hold(len(upload))
         watch = Stopwatch(self._workers)
         max_pixels = self._limits.max_image_pixels
-        if has_cheap_header(upload):
-            opened = watch.run_here("decode", open_image, upload, max_pixels)
+        if opens_at_once(upload):
+            source = watch.run_here("decode", open_source, upload, max_pixels)
         else:
-            opened = await watch.run("decode", open_image, upload, max_pixels)
-        place.hold(self._size_of_work(opened, options.need))
-        image = await watch.run("decode", read_pixels, opened, self.model.contract.channels)
+            source = await watch.run("decode", open_source, upload, max_pixels)
+        place.hold(self._size_of_work(source, options.need))
+        image = await watch.run("decode", read_image, source, self.model.contract.channels)
+        del source  # it may hold the picture in another form
         height, width = image.shape[:2]
         plan = plan_tiles(
             height,
@@ -202,16 +204,16 @@ class Segmenter:
         self._observer.stage(self.model.id, "infer", timings.infer_seconds)
         self._observer.stage(self.model.id, "encode", timings.encode_seconds)
 
-    def _size_of_work(self, opened: OpenImage, need: Need) -> int:
+    def _size_of_work(self, source: Source, need: Need) -> int:
         """Bytes of the decoded picture and its maps. Raises AnswerTooLargeError."""
-        contract = self.model.contract
-        probabilities = opened.pixels * len(contract.classes) * 4 if need == "probabilities" else 0
+        contract, pixels = self.model.contract, source.height * source.width
+        probabilities = pixels * len(contract.classes) * 4 if need == "probabilities" else 0
         if probabilities > self._limits.max_probability_bytes:
             raise AnswerTooLargeError(
-                f"The probabilities of {opened.pixels / 1e6:,.1f} megapixels × "
+                f"The probabilities of {pixels / 1e6:,.1f} megapixels × "
                 f"{len(contract.classes)} classes take "
                 f"{probabilities / 2**20:,.0f} MiB; the limit is "
                 f"{self._limits.max_probability_bytes / 2**20:,.0f} MiB. "
                 "Send the image in parts, or ask for `confidence`."
             )
-        return opened.pixels * (contract.channels + 2) + probabilities
+        return pixels * (contract.channels + 2) + probabilities

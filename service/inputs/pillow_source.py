@@ -1,0 +1,180 @@
+"""A picture that Pillow decodes: what most types are read with, and what the others fall back on."""
+
+from collections.abc import Callable, Sequence
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from service.domain.errors import (
+    ImageTooLargeError,
+    UnreadableImageError,
+    UnsupportedImageTypeError,
+)
+from service.domain.source import Samples, SourceInfo, Window
+from service.inputs.input import place_of_page, refuse_large
+from service.inputs.pixels import as_stored
+
+_BAND_PIXELS = 2**20
+_GRAY_MODES = frozenset({"1", "L", "LA", "La"})
+_COLOR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"})
+_SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
+# Pillow converts these by way of their plain forms only.
+_PLAIN_FORMS = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA"}
+
+
+class PillowSource:
+    """A Source of an image that Pillow has opened. Memory of `read` beside what it gives: Pillow's
+    4 bytes a pixel.
+
+    `frame` is the one to seek for before decoding, where that paints one frame over another.
+    """
+
+    scales: Sequence[float] = (1.0,)
+
+    def __init__(
+        self, type: str, image: Image.Image, info: SourceInfo, frame: int | None = None
+    ) -> None:
+        self.type, self.info = type, info
+        self._image, self._frame = image, frame
+        self.bands = 1 if image.mode in _GRAY_MODES | _SIXTEEN_BIT_MODES else 3
+        self.width, self.height = image.size
+        if _orientation_in_header(image) >= 5:
+            self.width, self.height = image.height, image.width
+
+    def read(self, window: Window | None = None, scale: float = 1.0) -> Samples:
+        assert scale in self.scales
+        try:
+            if self._frame is not None:
+                self._image.seek(self._frame)
+            self._image.load()
+        except Exception as error:  # damaged files make Pillow raise nearly anything
+            raise UnreadableImageError(_load_failure(self.type, error)) from error
+        upright = self._upright()
+        if window is None:
+            return upright
+        rows = slice(window.top, window.top + window.height)
+        return upright[rows, window.left : window.left + window.width]
+
+    def _upright(self) -> Samples:
+        """Converted band by band into the place of each, so that nothing is held twice."""
+        image = self._image
+        dtype, count, convert = _conversion(self.type, image)
+        image.info.pop("transparency", None)  # Pillow would warn that RGB cannot carry it
+        orientation = exif_orientation(image)
+        height, width = image.height, image.width
+        sides = (width, height) if orientation >= 5 else (height, width)
+        upright = np.empty((*sides, count), dtype)
+        stored = as_stored(upright, orientation)
+        rows = max(1, _BAND_PIXELS // width)
+        for top in range(0, height, rows):
+            bottom = min(top + rows, height)
+            band = convert(image.crop((0, top, width, bottom)))
+            stored[top:bottom] = band.reshape(bottom - top, width, count)
+        return upright
+
+
+def open_with_pillow(
+    name: str, data: bytes, opener: Callable[[BytesIO], Image.Image]
+) -> Image.Image:
+    """Read the header. Raises UnreadableImageError."""
+    # Pillow warns above a number of pixels of its own and fails above twice that; `refuse_large`
+    # compares with ours, before anything is decoded.
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        return opener(BytesIO(data))
+    except Exception as error:  # damaged headers make Pillow raise nearly anything
+        raise UnreadableImageError(_open_failure(name, error)) from error
+
+
+def reader_of(*formats: str) -> Callable[[BytesIO], Image.Image]:
+    """Pillow's reader of `formats` and none of its many others, which then cannot be reached."""
+    return lambda file: Image.open(file, formats=formats)
+
+
+def animated_source(
+    name: str, image: Image.Image, page: int | None, pages: int, max_pixels: int
+) -> PillowSource:
+    """A frame of an animation whose frames have one size, each painted over those before it."""
+    refuse_large(*image.size, max_pixels)
+    place = place_of_page(name, page, pages)
+    painted = (place + 1) * image.width * image.height
+    if painted > max_pixels:
+        raise ImageTooLargeError(
+            f"Page {place + 1} of the {name} is painted over those before it: {place + 1} × "
+            f"{image.width * image.height:,} pixels; the limit is {max_pixels:,}. Send that page "
+            "as a picture of its own."
+        )
+    info = SourceInfo(page=place + 1, pages=pages)
+    return PillowSource(name, image, info, place if page is not None else None)
+
+
+def exif_orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1 (upright) to 8. As viewers do, a damaged EXIF block is passed over."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # noqa: BLE001  as above
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _orientation_in_header(image: Image.Image) -> int:
+    """As `exif_orientation`; a PNG may have it behind its pixels, and Pillow would decode them."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    return exif_orientation(image)
+
+
+def _conversion(
+    name: str, image: Image.Image
+) -> tuple[type[np.uint8 | np.uint16], int, Callable[[Image.Image], NDArray[np.generic]]]:
+    """The dtype and bands that a loaded image is given in, and how to convert a part of it."""
+    mode = image.mode
+    if mode in _SIXTEEN_BIT_MODES:
+        return np.uint16, 1, np.asarray
+    if mode not in _GRAY_MODES | _COLOR_MODES:
+        raise UnsupportedImageTypeError(
+            f"The {name} has {_DEPTHS.get(mode, f'pixels of a kind ({mode}) that is not read')}. "
+            "Save it with 8 or 16 bits a channel, gray, RGB or CMYK."
+        )
+    target = "L" if mode in _GRAY_MODES else "RGB"
+
+    def convert(band: Image.Image) -> NDArray[np.generic]:
+        if mode in _PLAIN_FORMS:
+            band = band.convert(_PLAIN_FORMS[mode])
+        return np.asarray(band if mode == target else band.convert(target))
+
+    return np.uint8, len(target), convert
+
+
+_DEPTHS = {
+    "I": "whole-number pixels of 32 bits",
+    "F": "floating-point pixels",
+    "LAB": "pixels in the color space CIELAB",
+    "HSV": "pixels in the color space HSV",
+}
+
+
+def _open_failure(name: str, error: Exception) -> str:
+    if "decompressed data too large" in str(error).lower():
+        return (
+            f"The {name} holds a compressed text or color profile that unpacks to more than "
+            "1 MiB. Save it again without metadata."
+        )
+    return (
+        f"The {name}'s header cannot be read: the file is damaged, cut short, or of a kind "
+        "we do not decode. Open and save it with an image editor, and send it again."
+    )
+
+
+def _load_failure(name: str, error: Exception) -> str:
+    if "truncated" in str(error).lower():
+        return (
+            f"The {name} is truncated: its header is whole, its pixels end early. "
+            "Send the whole file."
+        )
+    return (
+        f"The {name} is corrupt: its header is whole, its pixels do not decode. "
+        "Open and save it with an image editor, and send it again."
+    )

@@ -1,0 +1,201 @@
+"""The directories of a TIFF: how many pictures it holds, and how the samples of each lie.
+
+Pillow and GDAL each tell a part of it; whether they read a picture right cannot be seen without.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from service.domain.errors import UnreadableImageError
+
+_MAX_DIRECTORIES = 65_535
+_TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+_TYPE_SIZES |= {13: 4, 16: 8, 17: 8, 18: 8}
+_WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_REDUCED, _MASK = 1, 4  # bits of NewSubfileType
+_ASSOCIATED_ALPHA = 1
+_MAX_VALUES = 16  # that are read of a tag
+
+_NEW_SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC = 254, 256, 257, 258, 262
+_ORIENTATION, _SAMPLES, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT = 274, 277, 284, 322, 323
+_SUB_DIRECTORIES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 338, 339
+_READ_TAGS = frozenset((254, 256, 257, 258, 262, 274, 277, 284, 322, 323, 330, 338, 339))
+
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = "white is zero", "black is zero", "RGB", "palette"
+CMYK, YCBCR = "CMYK", "YCbCr"
+_PHOTOMETRICS = {
+    0: WHITE_IS_ZERO,
+    1: BLACK_IS_ZERO,
+    2: RGB,
+    3: PALETTE,
+    4: "mask",
+    5: CMYK,
+    6: YCBCR,
+    8: "CIELAB",
+    9: "ICCLAB",
+    10: "ITULAB",
+    32803: "color filter array",
+    32844: "LogL",
+    32845: "LogLuv",
+    34892: "linear raw",
+}
+_FORMATS = {1: "unsigned", 2: "signed", 3: "floating-point", 4: "unsigned", 5: "complex"}
+_FORMATS |= {6: "complex"}
+
+
+@dataclass(frozen=True)
+class Directory:
+    """One picture. `place` is its number in the chain of all directories, counted from 0, `offset`
+    where it lies in the file.
+
+    `photometric` is how its numbers are colors, None where it does not say. `bits` are those of each sample of a pixel; `format` is "unsigned", "signed", "floating-point"
+    or "complex"; `is_premultiplied` says that the sample behind the color is its alpha, and that
+    the color was multiplied by it.
+    """
+
+    place: int
+    offset: int
+    is_big: bool
+    width: int
+    height: int
+    tile: tuple[int, int]
+    bits: tuple[int, ...]
+    format: str
+    photometric: str | None
+    samples: int
+    is_premultiplied: bool
+    is_planar: bool
+    orientation: int
+    is_reduced: bool
+    is_mask: bool
+    has_sub_directories: bool
+
+
+def read_directories(data: bytes) -> list[Directory]:
+    """The directories of the chain, in its order, as far as the file is whole.
+
+    Raises UnreadableImageError where not even the first one is.
+    """
+    directories: list[Directory] = []
+    try:
+        order = {b"II": "<", b"MM": ">"}[data[:2]]
+        is_big = struct.unpack_from(f"{order}H", data, 2)[0] == 43
+        directories.extend(_walk(data, _Layout(order, is_big)))
+    except (struct.error, LookupError):
+        pass
+    if not directories:
+        raise UnreadableImageError(
+            "The TIFF's header cannot be read: the file is damaged or cut short. "
+            "Open and save it with an image editor, and send it again."
+        )
+    return directories
+
+
+def begin_with(data: bytes, directory: Directory) -> bytes:
+    """The file with `directory` as its first one."""
+    if directory.place == 0:
+        return data
+    layout = _Layout({b"II": "<", b"MM": ">"}[data[:2]], directory.is_big)
+    at = 8 if directory.is_big else 4
+    offset = struct.pack(layout.order + layout.offset, directory.offset)
+    return b"".join((data[:at], offset, memoryview(data)[at + len(offset) :]))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a directory is written: byte order, and 8-byte offsets in a BigTIFF."""
+
+    order: str
+    is_big: bool
+
+    def unpack(self, code: str, data: bytes, at: int) -> int:
+        value: int = struct.unpack_from(self.order + code, data, at)[0]
+        return value
+
+    @property
+    def offset(self) -> str:
+        return "Q" if self.is_big else "I"
+
+
+def _walk(data: bytes, layout: _Layout) -> Iterator[Directory]:
+    big = layout.is_big
+    count_size, entry_size = (8, 20) if big else (2, 12)
+    at = layout.unpack(layout.offset, data, 8 if big else 4)
+    seen: set[int] = set()
+    while at and at not in seen:
+        seen.add(at)
+        if len(seen) > _MAX_DIRECTORIES:
+            raise UnreadableImageError(
+                f"The TIFF has more than {_MAX_DIRECTORIES:,} pages. Send them in several files."
+            )
+        entries = layout.unpack("Q" if big else "H", data, at)
+        start = at + count_size
+        end = start + entries * entry_size
+        if end > len(data):
+            return
+        claimed = 0
+        tags: dict[int, tuple[int, ...]] = {}
+        for entry in range(start, end, entry_size):
+            tag = layout.unpack("H", data, entry)
+            claimed += _bytes_of(layout, data, entry)
+            if tag in _READ_TAGS:
+                tags[tag] = _values(layout, data, entry)
+        if claimed > len(data):  # whoever reads them, each by itself, would hold that much
+            raise UnreadableImageError(
+                "The TIFF's tags claim more bytes than the file has: it is damaged. "
+                "Open and save it with an image editor, and send it again."
+            )
+        yield _directory(len(seen) - 1, at, big, tags)
+        at = layout.unpack(layout.offset, data, end)
+
+
+def _bytes_of(layout: _Layout, data: bytes, entry: int) -> int:
+    """The bytes that an entry says its values have, where they lie elsewhere."""
+    kind = layout.unpack("H", data, entry + 2)
+    count = layout.unpack(layout.offset, data, entry + 4)
+    size = _TYPE_SIZES.get(kind, 1) * count
+    return size if size > struct.calcsize(layout.offset) else 0
+
+
+def _values(layout: _Layout, data: bytes, entry: int) -> tuple[int, ...]:
+    """The first whole numbers of an entry; none where it holds others."""
+    code = _WHOLE_NUMBERS.get(layout.unpack("H", data, entry + 2))
+    if code is None:
+        return ()
+    count = layout.unpack(layout.offset, data, entry + 4)
+    place = entry + (12 if layout.is_big else 8)
+    if _bytes_of(layout, data, entry):
+        place = layout.unpack(layout.offset, data, place)
+    return struct.unpack_from(f"{layout.order}{min(count, _MAX_VALUES)}{code}", data, place)
+
+
+def _directory(
+    place: int, offset: int, is_big: bool, tags: dict[int, tuple[int, ...]]
+) -> Directory:
+    def first(tag: int, default: int) -> int:
+        return next(iter(tags.get(tag, ())), default)
+
+    samples = max(1, first(_SAMPLES, 1))
+    bits = tags.get(_BITS, (1,))
+    photometric = first(_PHOTOMETRIC, -1)
+    subfile = first(_NEW_SUBFILE_TYPE, 0)
+    formats = {_FORMATS.get(value, "unknown") for value in tags.get(_SAMPLE_FORMAT, (1,))}
+    return Directory(
+        place=place,
+        offset=offset,
+        is_big=is_big,
+        width=first(_WIDTH, 0),
+        height=first(_HEIGHT, 0),
+        tile=(first(_TILE_WIDTH, 0), first(_TILE_HEIGHT, 0)),
+        bits=bits * samples if len(bits) == 1 else bits,
+        format=formats.pop() if len(formats) == 1 else "mixed",
+        photometric=_PHOTOMETRICS.get(photometric, str(photometric)) if photometric >= 0 else None,
+        samples=samples,
+        is_premultiplied=first(_EXTRA_SAMPLES, 0) == _ASSOCIATED_ALPHA,
+        is_planar=first(_PLANAR, 1) == 2,
+        orientation=first(_ORIENTATION, 1),
+        is_reduced=bool(subfile & _REDUCED),
+        is_mask=bool(subfile & _MASK) or photometric == 4,
+        has_sub_directories=bool(tags.get(_SUB_DIRECTORIES)),
+    )
