@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.source import Window
+
 _CHUNK_VALUES = 2**19  # interpolated at once: 2 MiB of float32, which stays in the cache
 
 
@@ -73,23 +75,10 @@ class Grid:
     origin: tuple[int, int] = (0, 0)
 
 
-@dataclass(frozen=True)
-class Window:
-    """Rows and columns of a picture, each from a start to a stop."""
-
-    rows: tuple[int, int]
-    columns: tuple[int, int]
-
-    @classmethod
-    def of(cls, height: int, width: int) -> "Window":
-        """The whole of a picture."""
-        return cls((0, height), (0, width))
-
-
 def upsampled_class_map(
     logits: NDArray[np.float32], grid: Grid, window: Window
 ) -> NDArray[np.uint8]:
-    """The strongest class (rows, columns) uint8 of each pixel in `window`, of logits (classes, h, w) on `grid`.
+    """The strongest class (height, width) uint8 of each pixel in `window`, of logits (classes, h, w) on `grid`.
 
     Memory beside the result: a few megabytes, and one byte a low-resolution pixel.
     """
@@ -112,7 +101,7 @@ def upsampled_class_map(
 def upsampled_logits(
     logits: NDArray[np.float32], grid: Grid, window: Window
 ) -> NDArray[np.float32]:
-    """Logits (classes, rows, columns) at each pixel in `window`, interpolated from (classes, h, w) on `grid`."""
+    """Logits (classes, height, width) at each pixel in `window`, interpolated from (classes, h, w) on `grid`."""
     down, across = _axes(logits, grid, window)
     top, bottom = logits[:, down.low[down.cell_of]], logits[:, down.high[down.cell_of]]
     band = top + (bottom - top) * _weight_of_each(down)[:, np.newaxis]
@@ -122,8 +111,12 @@ def upsampled_logits(
 
 
 def _axes(logits: NDArray[np.float32], grid: Grid, window: Window) -> tuple[_Axis, _Axis]:
-    rows = _axis(logits.shape[1], grid.origin[0], *window.rows, grid.factors[0])
-    return rows, _axis(logits.shape[2], grid.origin[1], *window.columns, grid.factors[1])
+    rows = window.top, window.top + window.height
+    columns = window.left, window.left + window.width
+    return (
+        _axis(logits.shape[1], grid.origin[0], *rows, grid.factors[0]),
+        _axis(logits.shape[2], grid.origin[1], *columns, grid.factors[1]),
+    )
 
 
 def _weight_of_each(axis: _Axis) -> NDArray[np.float32]:

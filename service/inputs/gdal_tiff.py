@@ -77,6 +77,10 @@ class GdalTiffSource:
         rows = slice(window.top, window.top + window.height)
         return samples[rows, window.left : window.left + window.width]
 
+    def overhang(self, scale: float) -> tuple[int, int]:
+        assert scale in self.scales
+        return 0, 0
+
     def _read(self, dataset: rasterio.DatasetReader, part: Window) -> Samples:
         """Read in bands of rows, so that planes and whole pixels are not held beside each other."""
         directory = self._directory

@@ -4,6 +4,7 @@ Of a file with several pictures (a stereo pair, a gain map, a film behind a moti
 first one is the picture; the others are views or parts of it and no pages.
 """
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -37,6 +38,9 @@ _SEQUENTIAL_FRAMES = frozenset({0xC0, 0xC1, 0xC9})
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _BANDS = {"RGB": 3, "L": 1}
 _COLORS = {3: "RGB", 1: "GRAY"}
+# libjpeg-turbo's own scaling by M/8: only these are faster than the whole, the others are slower.
+_SCALES = (1.0, 0.5, 0.25, 0.125)
+_LEAST_SCALED_SIDE = 64  # below, two of them may round up to one size
 _open = reader_of("JPEG", "MPO")
 
 
@@ -48,27 +52,42 @@ class JpegSource(PillowSource):
     which decides whether to show it; so is CMYK.
     """
 
-    scales: Sequence[float] = (1.0,)
-
     def __init__(self, image: Image.Image, data: bytes) -> None:
         super().__init__(NAME, image, SourceInfo())
         self._data = data
+        can_scale = image.mode in _BANDS and min(image.size) >= _LEAST_SCALED_SIDE
+        self.scales: Sequence[float] = _SCALES if can_scale else (1.0,)
 
     def read(self, window: Window | None = None, scale: float = 1.0) -> Samples:
-        stored = None if window is not None else self._decode()
-        if stored is None:
-            return super().read(window, scale)
-        return turn_upright(stored, exif_orientation(self._image))
+        stored = None if window is not None else self._decode(scale)
+        if stored is not None:
+            return turn_upright(stored, exif_orientation(self._image))
+        if scale < 1:
+            self._image.draft(
+                None, (int(self._image.width * scale), int(self._image.height * scale))
+            )
+        return super().read(window, scale)
 
-    def _decode(self) -> NDArray[np.uint8] | None:
+    def _decode(self, scale: float) -> NDArray[np.uint8] | None:
         """The pixels as stored, or None where Pillow is to decode them."""
         count = _BANDS.get(self._image.mode)
         if count is None:
             return None
-        pixels = np.empty((self._image.height, self._image.width, count), np.uint8)
+        height, width = (
+            math.ceil(side * scale) for side in (self._image.height, self._image.width)
+        )
+        pixels = np.empty((height, width, count), np.uint8)
+        least = (height, width) if scale < 1 else (0, 0)
         try:
             # the buffer bounds what is written, should the two readers find different sizes
-            simplejpeg.decode_jpeg(self._data, _COLORS[count], buffer=pixels)
+            simplejpeg.decode_jpeg(
+                self._data,
+                _COLORS[count],
+                min_height=least[0],
+                min_width=least[1],
+                min_factor=1 if scale == 1 else 1 / scale,
+                buffer=pixels,
+            )
         except ValueError:
             return None
         return pixels

@@ -1,5 +1,6 @@
 """A picture that Pillow decodes: what most types are read with, and what the others fall back on."""
 
+import math
 from collections.abc import Callable, Sequence
 from io import BytesIO
 
@@ -14,7 +15,7 @@ from service.domain.errors import (
 )
 from service.domain.source import Samples, SourceInfo, Window
 from service.inputs.input import place_of_page, refuse_large
-from service.inputs.pixels import as_stored
+from service.inputs.pixels import as_stored, turned_overhang
 
 _BAND_PIXELS = 2**20
 _GRAY_MODES = frozenset({"1", "L", "LA", "La"})
@@ -37,7 +38,7 @@ class PillowSource:
         self, type: str, image: Image.Image, info: SourceInfo, frame: int | None = None
     ) -> None:
         self.type, self.info = type, info
-        self._image, self._frame = image, frame
+        self._image, self._frame, self._stored_size = image, frame, image.size
         self.bands = 1 if image.mode in _GRAY_MODES | _SIXTEEN_BIT_MODES else 3
         self.width, self.height = image.size
         if _orientation_in_header(image) >= 5:
@@ -56,6 +57,11 @@ class PillowSource:
             return upright
         rows = slice(window.top, window.top + window.height)
         return upright[rows, window.left : window.left + window.width]
+
+    def overhang(self, scale: float) -> tuple[int, int]:
+        width, height = self._stored_size
+        stored = _overhang(height, scale), _overhang(width, scale)
+        return turned_overhang(stored, exif_orientation(self._image))
 
     def _upright(self) -> Samples:
         """Converted band by band into the place of each, so that nothing is held twice."""
@@ -117,6 +123,10 @@ def exif_orientation(image: Image.Image) -> int:
     except Exception:  # noqa: BLE001  as above
         return 1
     return orientation if orientation in range(1, 9) else 1
+
+
+def _overhang(side: int, scale: float) -> int:
+    return round(math.ceil(side * scale) / scale) - side
 
 
 def _orientation_in_header(image: Image.Image) -> int:

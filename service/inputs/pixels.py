@@ -16,9 +16,13 @@ _LUMA = np.array([19595, 38470, 7471], np.uint32)
 _LUMA_SHIFT, _LUMA_HALF = 16, 0x8000
 
 
-def read_image(source: Source, channels: int) -> NDArray[np.uint8]:
-    """Decode to pixels (H, W, `channels`) uint8, upright, with `channels` 3 (RGB) or 1 (gray)."""
-    return to_channels(to_8_bits(source.read(), source.info.significant_bits), channels)
+def read_image(source: Source, channels: int, scale: float = 1.0) -> NDArray[np.uint8]:
+    """Decode to pixels (H, W, `channels`) uint8, upright, with `channels` 3 (RGB) or 1 (gray).
+
+    `scale` is one of the source's `scales`.
+    """
+    samples = source.read(scale=scale)
+    return to_channels(to_8_bits(samples, source.info.significant_bits), channels)
 
 
 def to_8_bits(samples: Samples, significant_bits: int | None) -> NDArray[np.uint8]:
@@ -69,3 +73,18 @@ def as_stored(upright: Samples, orientation: int) -> Samples:
         8: upright[::-1].swapaxes(0, 1),
     }
     return views[orientation]
+
+
+def turned_overhang(stored: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """What hangs over at the top and the left once stored rows and columns that hang over at the bottom and the right are
+    turned upright."""
+    down, across = stored
+    at = {
+        2: (0, across),
+        3: (down, across),
+        4: (down, 0),
+        6: (0, down),
+        7: (across, down),
+        8: (across, 0),
+    }
+    return at.get(orientation, (0, 0))

@@ -27,7 +27,8 @@ import openvino
 from numpy.typing import NDArray
 
 from models.contract import OPENVINO_OUTPUTS, Contract, StoredPrecision, openvino_path
-from service.domain.upsampling import Grid, Window, upsampled_class_map
+from service.domain.source import Window
+from service.domain.upsampling import Grid, upsampled_class_map
 from service.runtimes.engine import EngineOptions, EngineUnavailableError, Precision, logits_of
 from service.runtimes.gpu import why_openvino_on_cpu
 from service.runtimes.openvino_graph import cut_at_logits
@@ -129,7 +130,7 @@ class OpenVinoEngine:
             return result
         grid = Grid((self._factor, self._factor))
         all_logits = self._run_logits(compiled, _padded(images, self._stride), self._factor)
-        window = Window.of(*images.shape[1:3])
+        window = Window(0, 0, *images.shape[1:3])
         for class_map, logits in zip(result, all_logits, strict=True):
             class_map[...] = upsampled_class_map(logits, grid, window)
         return result

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.segmentation import Need
-from service.domain.upsampling import Grid, Window, upsampled_class_map, upsampled_logits
+from service.domain.source import Window
+from service.domain.upsampling import Grid, upsampled_class_map, upsampled_logits
 from service.inference.tiling.plan import Span, Tile, TilePlan
 
 _BAND_VALUES = 2**20
@@ -48,13 +49,17 @@ class UpsampledCanvas:
         rows = _kept(tile.rows, self._plan.height, self._factors[0], height)
         columns = _kept(tile.columns, self._plan.width, self._factors[1], width)
         if self.confidence is None:
-            window = Window(rows, columns)
+            window = Window(rows[0], columns[0], rows[1] - rows[0], columns[1] - columns[0])
             self.class_map[slice(*rows), slice(*columns)] = upsampled_class_map(
                 result, grid, window
             )
             return
         for band in _bands(rows, result.shape[0] * (columns[1] - columns[0])):
-            values = upsampled_logits(result, grid, Window(band, columns))
+            values = upsampled_logits(
+                result,
+                grid,
+                Window(band[0], columns[0], band[1] - band[0], columns[1] - columns[0]),
+            )
             self._write(slice(*band), slice(*columns), values)
 
     def _write(self, rows: slice, columns: slice, logits: NDArray[np.float32]) -> None:

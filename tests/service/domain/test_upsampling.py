@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.domain.upsampling import Grid, Window, strongest, upsampled_class_map, upsampled_logits
+from service.domain.source import Window
+from service.domain.upsampling import Grid, strongest, upsampled_class_map, upsampled_logits
 
 Logits = NDArray[np.float32]
 
@@ -33,9 +34,9 @@ def test_whole_factors_give_what_interpolating_everything_gives(
     height, width = shape[1] * factor, shape[2] * factor
     grid = Grid((factor, factor))
     expected = resized(logits, height, width)
-    class_map = upsampled_class_map(logits, grid, Window.of(height, width))
+    class_map = upsampled_class_map(logits, grid, Window(0, 0, height, width))
     np.testing.assert_array_equal(class_map, expected.argmax(axis=0))
-    found = upsampled_logits(logits, grid, Window.of(height, width))
+    found = upsampled_logits(logits, grid, Window(0, 0, height, width))
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -52,7 +53,7 @@ def test_any_factor_gives_what_interpolating_everything_gives(
     factors = round(factors[0] * 4) / 4, round(factors[1] * 4) / 4
     logits = np.random.default_rng(seed).integers(0, 3, (classes, *shape)).astype(np.float32)
     height, width = max(1, int(shape[0] * factors[0])), max(1, int(shape[1] * factors[1]))
-    grid, window = Grid(factors), Window.of(height, width)
+    grid, window = Grid(factors), Window(0, 0, height, width)
     class_map = upsampled_class_map(logits, grid, window)
     everything = upsampled_logits(logits, grid, window)
     chosen = np.take_along_axis(everything, class_map[np.newaxis].astype(np.intp), axis=0)[0]
@@ -63,9 +64,9 @@ def test_any_factor_gives_what_interpolating_everything_gives(
 def test_a_window_is_cut_out_of_the_whole(factor: float) -> None:
     logits, grid = blobs(4, 16, 16), Grid((factor, factor))
     side = int(16 * factor)
-    whole = upsampled_class_map(logits, grid, Window.of(side, side))
+    whole = upsampled_class_map(logits, grid, Window(0, 0, side, side))
     for top, left, bottom, right in [(0, 0, 101, 77), (3, 50, 60, 51), (13, 17, 104, 104)]:
-        window = Window((top, bottom), (left, right))
+        window = Window(top, left, bottom - top, right - left)
         part = upsampled_class_map(logits, grid, window)
         np.testing.assert_array_equal(part, whole[top:bottom, left:right])
         values = upsampled_logits(logits, grid, window)
@@ -76,7 +77,8 @@ def test_a_window_is_cut_out_of_the_whole(factor: float) -> None:
 def test_logits_of_a_tile_give_what_those_of_the_whole_give_there(factor: float) -> None:
     logits = blobs(5, 30, 40)
     side = int(20 * factor), int(30 * factor)
-    window = Window((int(12 * factor), side[0]), (int(15 * factor), side[1]))
+    top, left = int(12 * factor), int(15 * factor)
+    window = Window(top, left, side[0] - top, side[1] - left)
     whole = upsampled_class_map(logits, Grid((factor, factor)), window)
     tile = Grid((factor, factor), origin=(10, 12))
     part = upsampled_class_map(np.ascontiguousarray(logits[:, 10:, 12:]), tile, window)
@@ -88,12 +90,12 @@ def test_of_equal_logits_the_first_class_wins() -> None:
     logits[1:] = 1.0
     np.testing.assert_array_equal(strongest(logits), np.ones((2, 2)))
     np.testing.assert_array_equal(
-        upsampled_class_map(logits, Grid((4, 4)), Window.of(8, 8)), np.ones((8, 8))
+        upsampled_class_map(logits, Grid((4, 4)), Window(0, 0, 8, 8)), np.ones((8, 8))
     )
 
 
 def test_noise_in_every_cell_is_interpolated_too() -> None:
     logits = np.random.default_rng(0).normal(size=(11, 40, 40)).astype(np.float32)
     expected = resized(logits, 160, 160).argmax(axis=0)
-    found = upsampled_class_map(logits, Grid((4, 4)), Window.of(160, 160))
+    found = upsampled_class_map(logits, Grid((4, 4)), Window(0, 0, 160, 160))
     assert np.mean(found == expected) > 0.9999

@@ -1,5 +1,6 @@
 """JPEG: the pixels that Pillow would give, and scans counted where they are."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from service.domain.errors import InvalidOptionError, ServiceError, UnreadableImageError
-from service.domain.source import Window
+from service.domain.source import Samples, Window
 from service.inputs import decode, open_source, opens_at_once
 from service.inputs.jpeg import JpegSource
 from tests.service.inputs.files import LIMIT, LOSSY, blocks, save
@@ -46,7 +47,7 @@ def test_a_jpeg_whose_header_takes_long_to_read_is_not_called_cheap() -> None:
 def by_pillow(body: bytes, channels: int) -> NDArray[np.uint8]:
     """As `decode`, with all left to Pillow as other types are."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JpegSource, "_decode", lambda _: None)
+        patch.setattr(JpegSource, "_decode", lambda *_: None)
         return decode(body, channels, LIMIT)
 
 
@@ -175,3 +176,53 @@ def test_a_window_is_the_part_of_the_whole() -> None:
 def test_the_bands_are_known_before_the_pixels_are(mode: str) -> None:
     source = open_source(save(Image.new(mode, (3, 2)), "JPEG"), LIMIT)
     assert source.read().shape == (2, 3, source.bands)
+
+
+def smooth(height: int, width: int, mode: str, orientation: int) -> bytes:
+    """A JPEG without fine detail, so that every way of shrinking it is much alike."""
+    coarse = np.random.default_rng(5).integers(0, 256, (height // 16 + 2, width // 16 + 2, 3))
+    image = Image.fromarray(coarse.astype(np.uint8)).resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return save(image.convert(mode), "JPEG", quality=95, exif=exif)
+
+
+def area_mean(picture: Samples, start: tuple[int, int], step: int) -> NDArray[np.float64]:
+    """The mean of each whole square of `step` pixels from `start` on."""
+    part = picture[start[0] :, start[1] :]
+    height, width = part.shape[0] // step, part.shape[1] // step
+    squares = part[: height * step, : width * step].reshape(height, step, width, step, -1)
+    means: NDArray[np.float64] = squares.mean(axis=(1, 3))
+    return means
+
+
+@pytest.mark.parametrize("by_pillow_alone", [False, True])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_scaled_jpeg_is_the_whole_one_shrunk_and_lies_where_it_lay(
+    orientation: int, mode: str, by_pillow_alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by_pillow_alone:  # as what is damaged is
+        monkeypatch.setattr(JpegSource, "_decode", lambda *_: None)
+    body = smooth(333, 479, mode, orientation)
+    whole = open_source(body, LIMIT).read()
+    for scale in (0.5, 0.25, 0.125):
+        source, step = open_source(body, LIMIT), int(1 / scale)
+        overhang = source.overhang(scale)
+        samples = source.read(scale=scale)
+        sides = math.ceil(source.height * scale), math.ceil(source.width * scale)
+        assert samples.shape[:2] == sides
+        assert source.overhang(scale) == overhang
+        start = (step - overhang[0]) % step, (step - overhang[1]) % step
+        expected = area_mean(whole, start, step)
+        first = int(overhang[0] > 0), int(overhang[1] > 0)
+        found = samples[first[0] :, first[1] :][: expected.shape[0], : expected.shape[1]]
+        assert np.abs(found - expected).mean() < 1.5
+
+
+def test_a_small_jpeg_and_a_cmyk_one_are_decoded_whole() -> None:
+    small = open_source(smooth(63, 200, "RGB", 1), LIMIT)
+    cmyk = open_source(save(Image.new("CMYK", (100, 100)), "JPEG"), LIMIT)
+    assert small.scales == cmyk.scales == (1.0,)

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from models.contract import read_contract
-from service.domain.upsampling import Grid, Window, upsampled_class_map
+from service.domain.source import Window
+from service.domain.upsampling import Grid, upsampled_class_map
 from service.runtimes.engine import Engine, EngineOptions
 from service.runtimes.loading import load_engine
 from tests.solvable import solve
@@ -92,7 +93,7 @@ def test_logits_give_the_class_map(engine: Engine) -> None:
     assert logits.shape == (2, 3, 16 // factor, 24 // factor)
     for values, class_map in zip(logits, engine.class_map(images), strict=True):
         np.testing.assert_array_equal(
-            upsampled_class_map(values, Grid((factor, factor)), Window.of(16, 24)), class_map
+            upsampled_class_map(values, Grid((factor, factor)), Window(0, 0, 16, 24)), class_map
         )
 
 

@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from service.domain.segmentation import Need
-from service.domain.upsampling import Grid, Window, upsampled_logits
+from service.domain.source import Window
+from service.domain.upsampling import Grid, upsampled_logits
 from service.inference.tiling.plan import plan_tiles
 from service.inference.tiling.upsampled import UpsampledCanvas
 
@@ -35,7 +36,7 @@ def test_tiles_give_what_interpolating_the_whole_gives(
         part = logits[:, top : top + side[0], left : left + side[1]]
         canvas.put(tile, np.ascontiguousarray(part))
     grid = Grid((factors[0] * STEP, factors[1] * STEP))
-    everything = upsampled_logits(logits, grid, Window.of(*full))
+    everything = upsampled_logits(logits, grid, Window(0, 0, *full))
     np.testing.assert_array_equal(canvas.class_map, everything.argmax(axis=0))
     shares = np.exp(everything - everything.max(axis=0))
     shares /= shares.sum(axis=0)
