@@ -131,7 +131,7 @@ def _run_functions(loaded: Loaded, task: Task) -> Load:
         height, width = image.shape[:2]
         with streams:
             class_map = loaded.engine.class_map(fit(image, contract.stride)[None])[0]
-        PNG.encode(Segmentation(loaded.model, unfit(class_map, height, width)), PngOptions())
+        PNG.write(Segmentation(loaded.model, unfit(class_map, height, width)), PngOptions())
 
     bodies, samples = cycle(photographs(IMAGES)), []
     began = time.perf_counter() + task.ramp_seconds

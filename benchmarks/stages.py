@@ -104,7 +104,7 @@ def _alone(run: Run, size: tuple[int, int], small_map: NDArray[np.uint8]) -> dic
     segmentation = Segmentation(Model(contract, 1), class_map, confidence=confidence, image=image)
     seconds = run.seconds(LEAST_SECONDS)
     encode = {
-        name: seconds_of(lambda: format.encode(segmentation, format.options()), seconds)  # noqa: B023 - called at once
+        name: seconds_of(lambda: format.write(segmentation, format.options()), seconds)  # noqa: B023 - called at once
         for name, format in OUTPUTS.items()
     }
     return {

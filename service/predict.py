@@ -22,14 +22,6 @@ from service.inputs import readable_suffixes
 from service.outputs.output import Output, OutputOptions
 from service.runtimes.engine import EngineOptions
 
-EXTENSIONS = {
-    "image/png": ".png",
-    "image/jpeg": ".jpg",
-    "application/json": ".json",
-    "application/geo+json": ".geojson",
-    "application/x-npz": ".npz",
-}
-
 
 class PredictError(Exception):
     """The job cannot begin. The text says what to change."""
@@ -105,10 +97,6 @@ def _images_of(source: Path, out: Path) -> Iterable[tuple[Path, Path]]:
         raise PredictError(f"there is no file or folder {source}.")
 
 
-def extension_of(format: Output, options: OutputOptions) -> str:
-    return EXTENSIONS[getattr(options, "media_type", format.media_types[0])]
-
-
 async def predict(
     job: Job,
     store: Path,
@@ -118,7 +106,7 @@ async def predict(
     workers: int,
 ) -> Summary:
     """Do the job with one model, loaded for it. Raises PredictError before anything is written."""
-    steps = plan(job.sources, job.out, extension_of(job.format, job.options))
+    steps = plan(job.sources, job.out, job.format.extension(job.options))
     to_do = [step for step in steps if job.overwrite or not step.target.exists()]
     skipped = len(steps) - len(to_do)
     if not to_do:
@@ -165,7 +153,7 @@ async def _do(job: Job, step: Step, inference: Inference) -> tuple[Path, str | N
         answer = await inference.segment(
             body, job.format, job.options, deadline=None, model=job.model
         )
-        await asyncio.to_thread(_write, step.target, answer.encoded.body)
+        await asyncio.to_thread(_write, step.target, answer.encoded.chunks)
     except ServiceError as error:
         return step.source, str(error)
     except OSError as error:
@@ -173,9 +161,10 @@ async def _do(job: Job, step: Step, inference: Inference) -> tuple[Path, str | N
     return step.source, None
 
 
-def _write(target: Path, body: bytes) -> None:
+def _write(target: Path, chunks: Sequence[bytes]) -> None:
     """Write beside and rename, so that what has the final name is whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
-    part.write_bytes(body)
+    with part.open("wb") as file:
+        file.writelines(chunks)
     part.replace(target)

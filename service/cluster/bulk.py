@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Self
 
@@ -39,7 +39,6 @@ from service.inference.loading import InProcessLoader
 from service.outputs import OUTPUTS, Encoded, OutputOptions
 from service.outputs.output import Output
 from service.outputs.runs import find_runs
-from service.predict import extension_of
 from service.settings import Settings
 
 PROGRESS_SECONDS = 30.0
@@ -84,7 +83,7 @@ class Segmenting:
     ) -> None:
         self._job, self._source, self._target, self._run = job, source, target, run
         self._ledger = Ledger(target)
-        self._format = _counting(OUTPUTS[job.format])
+        self._format = _CountingOutput.of(OUTPUTS[job.format])
         # One call at a time, from whichever thread Ray chooses.
         self._loop = asyncio.new_event_loop()
         workers = ThreadPoolExecutor(image_workers(settings), thread_name_prefix="image")
@@ -166,7 +165,7 @@ def _go_on(
     contract: Contract,
 ) -> BulkSummary:
     ledger = Ledger(target)
-    extension = extension_of(OUTPUTS[job.format], job.options)
+    extension = OUTPUTS[job.format].extension(job.options)
     run, pending = ledger.begin(source, extension, overwrite=job.overwrite)
     if pending.images + pending.skipped == 0:
         raise ClusterError(f"there is no image in {shown(job.source)}.")
@@ -245,16 +244,18 @@ class _Progress:
             tqdm.write(line.strip(), file=sys.stderr)
 
 
-def _counting(format: Output) -> Output:
-    """The format, whose answers also tell the pixels of each class."""
-    return dataclasses.replace(format, encode=partial(_encode_and_count, format))
+class _CountingOutput(Output):
+    """An output whose answers also tell the pixels of each class."""
 
+    @classmethod
+    def of(cls, output: Output) -> Self:
+        return cls(**{field.name: getattr(output, field.name) for field in fields(output)})
 
-def _encode_and_count(format: Output, segmentation: Segmentation, options: Any) -> Encoded:
-    encoded = format.encode(segmentation, options)
-    found = find_runs(segmentation.class_map.reshape(-1)).pixels()
-    pixels = [found.get(known.id, 0) for known in segmentation.model.contract.classes]
-    return _Counted(encoded.body, encoded.media_type, encoded.extension, pixels)
+    def write(self, segmentation: Segmentation, options: OutputOptions) -> _Counted:
+        encoded = super().write(segmentation, options)
+        found = find_runs(segmentation.class_map.reshape(-1)).pixels()
+        pixels = [found.get(known.id, 0) for known in segmentation.model.contract.classes]
+        return _Counted(encoded.chunks, encoded.media_type, encoded.extension, pixels)
 
 
 def _pinned(settings: Settings, model: str | None) -> tuple[Settings, str, Contract]:

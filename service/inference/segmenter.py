@@ -186,7 +186,7 @@ class Segmenter:
         options: OutputOptions,
     ) -> Encoded:
         keep_classes(self.model.contract, kept, canvas.class_map, canvas.confidence)
-        return output.encode(
+        return output.write(
             Segmentation(
                 self.model,
                 canvas.class_map,

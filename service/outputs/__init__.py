@@ -1,4 +1,7 @@
-"""The formats an answer can have. `Accept` gets the first of those that share a media type."""
+"""The formats an answer can have: a new one is a file beside these and a row here.
+
+`Accept` gets the first of those that share a media type.
+"""
 
 from service.outputs.coco import COCO
 from service.outputs.confidence import CONFIDENCE

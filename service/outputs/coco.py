@@ -12,16 +12,17 @@ A category's id is the class id. A class that does not occur has no annotation; 
 covers are those that `classes` left out.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from service.domain.classes import describe, kept_ids
 from service.domain.segmentation import Segmentation
-from service.outputs.output import Encoded, Output, OutputOptions
+from service.outputs.output import Output, OutputOptions
 from service.outputs.runs import Runs, find_runs
 
-MEDIA_TYPE = "application/json"
 _CHUNK = 2**20
 
 
@@ -29,7 +30,7 @@ class CocoOptions(OutputOptions):
     pass
 
 
-def encode(segmentation: Segmentation, options: CocoOptions) -> Encoded:
+def encode(segmentation: Segmentation, options: CocoOptions) -> Iterator[bytes]:
     model, contract = segmentation.model, segmentation.model.contract
     height, width = segmentation.class_map.shape
     runs = find_runs(segmentation.class_map.T.reshape(-1))  # COCO counts down the columns
@@ -49,7 +50,7 @@ def encode(segmentation: Segmentation, options: CocoOptions) -> Encoded:
             for number, class_id in enumerate(present, start=1)
         ],
     }
-    return Encoded(orjson.dumps(document), MEDIA_TYPE, ".json")
+    yield orjson.dumps(document)
 
 
 def compress(counts: NDArray[np.int64]) -> str:
@@ -104,7 +105,8 @@ def _runs_of(runs: Runs, class_id: int) -> Runs:
 
 COCO = Output(
     name="coco",
-    media_types=(MEDIA_TYPE,),
+    title="COCO",
+    extensions={"application/json": ".json"},
     options=CocoOptions,
     description=(
         "JSON: a COCO dataset of one image with one annotation a class, its mask a compressed RLE "

@@ -1,17 +1,17 @@
 """`npz`: the arrays themselves, for `numpy.load`."""
 
 import zipfile
-from io import BytesIO
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from service.domain.classes import bands
 from service.domain.segmentation import Need, Segmentation
-from service.outputs.output import Encoded, Output, OutputOptions
-
-MEDIA_TYPE = "application/x-npz"
+from service.outputs.output import Output, OutputOptions
+from service.outputs.pieces import Pieces
 
 
 class NpzOptions(OutputOptions):
@@ -33,34 +33,44 @@ class NpzOptions(OutputOptions):
         return "probabilities" if self.probabilities else "class_map"
 
 
-def encode(segmentation: Segmentation, options: NpzOptions) -> Encoded:
-    file = BytesIO()
+def encode(segmentation: Segmentation, options: NpzOptions) -> Iterator[bytes]:
+    file = Pieces()
     with zipfile.ZipFile(file, "w") as archive:
-        _write(archive, "class_map", segmentation.class_map, zipfile.ZIP_DEFLATED)
+        _write(archive, "class_map", segmentation.class_map, "uint8", zipfile.ZIP_DEFLATED)
         if options.probabilities:
             assert segmentation.probabilities is not None  # the options say need
             # stored: deflate takes seconds to save little on floats
             _write(
                 archive,
                 "probabilities",
-                segmentation.probabilities.astype(options.dtype),
+                segmentation.probabilities,
+                options.dtype,
                 zipfile.ZIP_STORED,
             )
-    return Encoded(file.getvalue(), MEDIA_TYPE, ".npz")
+    return file.take()
 
 
 def _write(
-    archive: zipfile.ZipFile, name: str, array: NDArray[np.generic], compression: int
+    archive: zipfile.ZipFile, name: str, array: NDArray[np.generic], dtype: str, compression: int
 ) -> None:
+    """Write an array (H, W, …), converted to `dtype` band by band."""
     entry = zipfile.ZipInfo(f"{name}.npy")
     entry.compress_type = compression
+    header = {
+        "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
+        "fortran_order": False,
+        "shape": array.shape,
+    }
     with archive.open(entry, "w", force_zip64=True) as file:
-        np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+        np.lib.format.write_array_header_1_0(file, header)
+        for rows in bands(*array.shape[:2]):
+            file.write(np.ascontiguousarray(array[rows], dtype).tobytes())
 
 
 NPZ = Output(
     name="npz",
-    media_types=(MEDIA_TYPE,),
+    title="NumPy",
+    extensions={"application/x-npz": ".npz"},
     options=NpzOptions,
     description=(
         "NumPy archive with `class_map` (H, W) uint8, and `probabilities` (H, W, classes) if asked for."

@@ -1,6 +1,6 @@
 """What every output is made of: its options, and what it gives back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,18 +8,34 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.domain.segmentation import Need, Segmentation
 
+_CHUNK_BYTES = 2**18  # smaller pieces are joined: each is a call of its own to whoever sends them
+
 
 @dataclass(frozen=True)
 class Encoded:
-    """A response body with the media type and the file extension (".png") that belong to it."""
+    """An answer written out, with the media type and the file extension (".png") that belong to it.
 
-    body: bytes
+    It is kept in pieces, since one body of a large answer would hold it twice for a while.
+    """
+
+    chunks: tuple[bytes, ...]
     media_type: str
     extension: str
 
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.chunks))
+
+    @property
+    def body(self) -> bytes:
+        return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+
 
 class OutputOptions(BaseModel):
-    """What a caller may choose, whatever the format; each format adds its own."""
+    """What a caller may choose, whatever the format; each format adds its own.
+
+    One that answers in several media types has an option `media_type`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,8 +44,7 @@ class OutputOptions(BaseModel):
         min_length=1,
         description=(
             "Names of the classes to keep, separated by commas. All other pixels get the id of the "
-            "model's "
-            "background class, or its ignore id where it has no background."
+            "model's background class, or its ignore id where it has no background."
         ),
         examples=["car,person"],
     )
@@ -42,15 +57,47 @@ class OutputOptions(BaseModel):
 
 @dataclass(frozen=True)
 class Output:
-    """One row of the table of formats.
+    """One row of the table of formats; `title` is what a page calls it.
 
-    It answers with `media_types[0]` unless an option says otherwise. `encode` takes a Segmentation
-    and an instance of `options`; it is pure, and slow enough to belong on a worker.
+    `extensions` has the file extension (".png") of each media type that it answers in, which is the
+    first unless an option says otherwise. `encode` takes a Segmentation and an instance of
+    `options`, and gives the answer in pieces; it is pure, and slow enough to belong on a worker.
     """
 
     name: str
-    media_types: tuple[str, ...]
+    title: str
+    extensions: Mapping[str, str]
     options: type[OutputOptions]
     description: str
-    encode: Callable[[Segmentation, Any], Encoded]
+    encode: Callable[[Segmentation, Any], Iterable[bytes]]
     needs_image: bool = False
+
+    @property
+    def media_types(self) -> tuple[str, ...]:
+        return tuple(self.extensions)
+
+    def media_type(self, options: OutputOptions) -> str:
+        """That of an answer with these options."""
+        chosen: str = getattr(options, "media_type", self.media_types[0])
+        return chosen
+
+    def extension(self, options: OutputOptions) -> str:
+        return self.extensions[self.media_type(options)]
+
+    def write(self, segmentation: Segmentation, options: OutputOptions) -> Encoded:
+        """Encode all of it."""
+        chunks = tuple(_joined(self.encode(segmentation, options)))
+        return Encoded(chunks, self.media_type(options), self.extension(options))
+
+
+def _joined(pieces: Iterable[bytes]) -> Iterable[bytes]:
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _CHUNK_BYTES:
+            yield b"".join(waiting)
+            waiting.clear()
+            size = 0
+    yield b"".join(waiting)

@@ -12,7 +12,7 @@ from pydantic import Field
 from service.domain.classes import bands, palette
 from service.domain.errors import AnswerTooLargeError
 from service.domain.segmentation import Segmentation
-from service.outputs.output import Encoded, Output, OutputOptions
+from service.outputs.output import Output, OutputOptions
 from service.outputs.png import RGB, write_png
 
 _JPEG_QUALITY = 90
@@ -34,12 +34,13 @@ class OverlayOptions(OutputOptions):
     )
 
 
-def encode(segmentation: Segmentation, options: OverlayOptions) -> Encoded:
+def encode(segmentation: Segmentation, options: OverlayOptions) -> Iterator[bytes]:
     height, width = segmentation.class_map.shape
     blended = _blend(segmentation, options.alpha)
     if options.media_type == "image/png":
         rows = (band for _, band in blended)
-        return Encoded(write_png(height, width, RGB, rows), "image/png", ".png")
+        yield from write_png(height, width, RGB, rows)
+        return
     if max(height, width) > _JPEG_MAX_SIDE:
         raise AnswerTooLargeError(
             f"The overlay is {width} × {height} pixels; a JPEG has at most {_JPEG_MAX_SIDE} a "
@@ -51,7 +52,7 @@ def encode(segmentation: Segmentation, options: OverlayOptions) -> Encoded:
         canvas.paste(Image.fromarray(band), (0, top))
     file = BytesIO()
     canvas.save(file, "JPEG", quality=_JPEG_QUALITY)
-    return Encoded(file.getvalue(), "image/jpeg", ".jpg")
+    yield file.getvalue()
 
 
 def _blend(segmentation: Segmentation, alpha: float) -> Iterator[tuple[int, NDArray[np.uint8]]]:
@@ -67,7 +68,8 @@ def _blend(segmentation: Segmentation, alpha: float) -> Iterator[tuple[int, NDAr
 
 OVERLAY = Output(
     name="overlay",
-    media_types=("image/png", "image/jpeg"),
+    title="Overlay",
+    extensions={"image/png": ".png", "image/jpeg": ".jpg"},
     options=OverlayOptions,
     description="The picture under the coloured class map. For the eye; read ids from another format.",
     encode=encode,

@@ -12,9 +12,8 @@ from pydantic import Field
 from service.domain.classes import bands, describe, is_one_of, kept_ids
 from service.domain.errors import AnswerTooLargeError
 from service.domain.segmentation import Segmentation
-from service.outputs.output import Encoded, Output, OutputOptions
+from service.outputs.output import Output, OutputOptions
 
-MEDIA_TYPE = "application/geo+json"
 MAX_REGIONS = 100_000
 MAX_EDGES = 4_000_000
 COORDINATE_SYSTEM = (
@@ -47,19 +46,11 @@ class PolygonsOptions(OutputOptions):
     )
 
 
-def encode(segmentation: Segmentation, options: PolygonsOptions) -> Encoded:
+def encode(segmentation: Segmentation, options: PolygonsOptions) -> Iterator[bytes]:
     model, contract = segmentation.model, segmentation.model.contract
     height, width = segmentation.class_map.shape
     _refuse_noise(segmentation.class_map)
     kept = kept_ids(contract, options.classes)
-    # each Feature becomes text at once: as Python objects, many small ones would take ten times the
-    # memory
-    features = [
-        _feature(
-            describe(contract, class_id) | {"area": int(area)}, _simplify(rings, options.tolerance)
-        )
-        for class_id, area, rings in _regions(segmentation.class_map, kept, options.min_area)
-    ]
     head = {
         "type": "FeatureCollection",
         "model": {"name": contract.name, "version": model.version},
@@ -67,8 +58,15 @@ def encode(segmentation: Segmentation, options: PolygonsOptions) -> Encoded:
         "height": height,
         "coordinate_system": COORDINATE_SYSTEM,
     }
-    body = b"".join((orjson.dumps(head)[:-1], b',"features":[', b",".join(features), b"]}"))
-    return Encoded(body, MEDIA_TYPE, ".geojson")
+    yield orjson.dumps(head)[:-1] + b',"features":['
+    # each Feature becomes text at once: as Python objects, many small ones would take ten times the
+    # memory
+    comma = b""
+    for class_id, area, rings in _regions(segmentation.class_map, kept, options.min_area):
+        properties = describe(contract, class_id) | {"area": int(area)}
+        yield comma + _feature(properties, _simplify(rings, options.tolerance))
+        comma = b","
+    yield b"]}"
 
 
 def _feature(properties: dict[str, int | str], rings: list[Ring]) -> bytes:
@@ -162,7 +160,8 @@ def _count(class_map: NDArray[np.uint8], rows: slice) -> tuple[int, int]:
 
 POLYGONS = Output(
     name="polygons",
-    media_types=(MEDIA_TYPE,),
+    title="Polygons",
+    extensions={"application/geo+json": ".geojson"},
     options=PolygonsOptions,
     description=(
         "GeoJSON FeatureCollection in pixel coordinates: a Polygon with its holes for each connected "

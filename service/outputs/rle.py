@@ -1,20 +1,20 @@
 """`rle`: JSON with the row-major run lengths of the class map."""
 
+from collections.abc import Iterator
+
 import orjson
 
 from service.domain.classes import describe
 from service.domain.segmentation import Segmentation
-from service.outputs.output import Encoded, Output, OutputOptions
+from service.outputs.output import Output, OutputOptions
 from service.outputs.runs import find_runs
-
-MEDIA_TYPE = "application/json"
 
 
 class RleOptions(OutputOptions):
     pass
 
 
-def encode(segmentation: Segmentation, _options: RleOptions) -> Encoded:
+def encode(segmentation: Segmentation, _options: RleOptions) -> Iterator[bytes]:
     model = segmentation.model
     height, width = segmentation.class_map.shape
     runs = find_runs(segmentation.class_map.reshape(-1))
@@ -32,12 +32,13 @@ def encode(segmentation: Segmentation, _options: RleOptions) -> Encoded:
         ],
         "rle": {"order": "row-major", "values": runs.values, "lengths": runs.lengths},
     }
-    return Encoded(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), MEDIA_TYPE, ".json")
+    yield orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 RLE = Output(
     name="rle",
-    media_types=(MEDIA_TYPE,),
+    title="JSON",
+    extensions={"application/json": ".json"},
     options=RleOptions,
     description=(
         "JSON with the row-major run lengths of the class map, and the pixels of each class that "

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.catalogue.registry import UnknownModelError
 from service.domain import errors
+from service.inputs import readable_types
 from service.protocols.telemetry.request_id import current_request_id
 
 MEDIA_TYPE = "application/problem+json"
@@ -148,7 +149,7 @@ ROWS: Mapping[type[Exception], Row] = {
         "unsupported-image-type",
         415,
         "Not an image type this server reads",
-        "The bytes are no image that this server reads. Send JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or HEIC.",
+        f"The bytes are not an image of a type we read. Send {readable_types()}.",
     ),
     errors.UnreadableImageError: Row(
         "unreadable-image",

@@ -13,6 +13,7 @@ from service.catalogue.registry import UnknownModelError
 from service.domain import errors
 from service.domain.model import Model
 from service.domain.segmentation import Segmentation
+from service.inputs import INPUTS, readable_types
 from service.outputs import OUTPUTS
 from service.outputs.output import Output
 from service.protocols.native.batch import CONTAINERS
@@ -138,7 +139,7 @@ _IMAGE_FAULTS = (
 
 
 def _format_media_types() -> Json:
-    """Each media type with the formats that answer in it; examples are filled in by `describe`."""
+    """What each media type that a format answers in holds."""
     content: Json = {}
     for known in OUTPUTS.values():
         for media_type in known.media_types:
@@ -208,53 +209,60 @@ def _query(*besides: Json) -> list[Json]:
     ]
 
 
-SEGMENT_REQUEST: Json = {
-    "parameters": _query(),
-    "requestBody": {
-        "required": True,
-        "description": "JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or HEIC.",
-        "content": {
-            MULTIPART: {
-                "schema": {
-                    "type": "object",
-                    "required": [PART_NAME],
-                    "properties": {PART_NAME: BINARY},
+def _segment_operation() -> Json:
+    """What the tables of inputs and outputs make of POST /segment."""
+    raw = {
+        media_type: {"schema": BINARY} for row in INPUTS.values() for media_type in row.media_types
+    }
+    return {
+        "parameters": _query(),
+        "requestBody": {
+            "required": True,
+            "description": f"{readable_types()}; what the bytes are is read from the bytes.",
+            "content": {
+                MULTIPART: {
+                    "schema": {
+                        "type": "object",
+                        "required": [PART_NAME],
+                        "properties": {PART_NAME: BINARY},
+                    }
+                },
+                **raw,
+                RAW: {"schema": BINARY},
+            },
+        },
+    }
+
+
+def _batch_operation() -> Json:
+    container = _parameter(
+        "container",
+        {"type": "string", "enum": list(CONTAINERS)},
+        "`zip`: a file an image, problems in `errors.json`. `ndjson`: a line an image. Beats `Accept`.",
+    )
+    return {
+        "parameters": _query(container),
+        "requestBody": {
+            "required": True,
+            "description": f"{readable_types()}, each in a part of its own.",
+            "content": {
+                MULTIPART: {
+                    "schema": {
+                        "type": "object",
+                        "required": [PART_NAME],
+                        "properties": {
+                            PART_NAME: {"type": "array", "items": BINARY, "minItems": 1}
+                        },
+                    }
                 }
             },
-            "image/*": {"schema": BINARY},
-            RAW: {"schema": BINARY},
         },
-    },
-}
-SEGMENT_RESPONSES: dict[int | str, Json] = {
-    200: {
-        "description": "The class map.",
-        "content": _format_media_types(),
-        "headers": _COMMON_HEADERS,
-    },
-    **_problems(*_UPLOAD_FAULTS, *_IMAGE_FAULTS),
-}
+    }
 
-BATCH_REQUEST: Json = {
-    "parameters": _query(
-        _parameter(
-            "container",
-            {"type": "string", "enum": list(CONTAINERS)},
-            "`zip`: a file an image, problems in `errors.json`. `ndjson`: a line an image. Beats `Accept`.",
-        )
-    ),
-    "requestBody": {
-        "required": True,
-        "content": {
-            MULTIPART: {
-                "schema": {
-                    "type": "object",
-                    "required": [PART_NAME],
-                    "properties": {PART_NAME: {"type": "array", "items": BINARY, "minItems": 1}},
-                }
-            }
-        },
-    },
+
+SEGMENT_RESPONSES: dict[int | str, Json] = {
+    200: {"description": "The class map.", "headers": _COMMON_HEADERS},
+    **_problems(*_UPLOAD_FAULTS, *_IMAGE_FAULTS),
 }
 BATCH_RESPONSES: dict[int | str, Json] = {
     200: {
@@ -305,8 +313,12 @@ def _mend(operation: Json, path: str) -> None:
     if "security" in operation:
         operation["security"].append({})  # a server without keys lets everyone in
     if path == "/segment":
+        operation.update(_segment_operation())
+        answers["200"]["content"] = content = _format_media_types()
         for media_type, examples in _examples_of_formats().items():
-            answers["200"]["content"][media_type]["examples"] = examples
+            content[media_type]["examples"] = examples
+    if path == "/segment/batch":
+        operation.update(_batch_operation())
 
 
 def _examples_of_formats() -> dict[str, Json]:
@@ -333,7 +345,7 @@ def _examples_of_formats() -> dict[str, Json]:
     for known in OUTPUTS.values():
         media_type = known.media_types[0]
         if media_type.endswith("json"):
-            encoded = known.encode(segmentation, known.options())
-            example = {"summary": f"format={known.name}", "value": orjson.loads(encoded.body)}
+            body = known.write(segmentation, known.options()).body
+            example = {"summary": f"format={known.name}", "value": orjson.loads(body)}
             examples.setdefault(media_type, {})[known.name] = example
     return examples

@@ -3,14 +3,18 @@
 from os import PathLike, stat_result
 from pathlib import Path
 
+import orjson
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, Response
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import Headers
 from starlette.routing import Match
 from starlette.types import Scope
 
+from service.inputs import readable_suffixes
+from service.outputs import OUTPUTS
+from service.outputs.output import Output
 from service.protocols.context import context_of
 from service.protocols.native.negotiation import preferred
 
@@ -51,8 +55,23 @@ html_router = APIRouter(include_in_schema=False, route_class=_HtmlRoute)
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
-async def home() -> FileResponse:
-    return _page("index.html")
+async def home() -> HTMLResponse:
+    """With what it offers filled in from the tables of inputs and outputs."""
+    page = (WEB / "index.html").read_text(encoding="utf-8")
+    accept = ",".join(["image/*", *sorted(readable_suffixes())])
+    formats = [
+        {
+            "name": output.name,
+            "title": output.title,
+            "description": output.description,
+            "ending": _ending(output),
+        }
+        for output in OUTPUTS.values()
+    ]
+    table = orjson.dumps(formats).decode().replace("<", "\\u003c")
+    return HTMLResponse(
+        page.replace("{{accept}}", accept).replace("{{formats}}", table), headers=HEADERS
+    )
 
 
 @router.api_route("/docs", methods=["GET", "HEAD"])
@@ -75,6 +94,15 @@ def mount_assets(app: FastAPI) -> None:
     app.mount("/docs/assets", _Assets(directory=WEB / "docs"))
     app.mount("/assets", _Assets(directory=WEB / "assets"))
     app.mount("/examples", _Assets(directory=WEB / "examples"))
+
+
+def _ending(output: Output) -> str:
+    """How the names of downloads end: not as a picture's, which a download would overwrite."""
+    extension = output.extension(output.options())
+    if extension == f".{output.name}" and extension not in readable_suffixes():
+        return extension
+    kind = "mask" if extension == f".{output.name}" else output.name
+    return f".{kind}{extension}"
 
 
 def _page(name: str, status: int = 200) -> FileResponse:

@@ -16,6 +16,7 @@ from service.protocols.disconnect import cancel_on_disconnect
 from service.protocols.native import openapi
 from service.protocols.native.batch import Entry, choose_container, safe_stems
 from service.protocols.native.body import read_image, read_images
+from service.protocols.native.encoded_response import EncodedResponse
 from service.protocols.native.params import SegmentParams, parse_segment_params, single_values
 from service.protocols.problems import TYPE_PREFIX, problem_of
 from service.protocols.telemetry.tracing import stages_of
@@ -28,7 +29,6 @@ router = APIRouter(tags=["segment"], dependencies=[Depends(require_key)])
     summary="The class of every pixel of an image",
     response_class=Response,
     responses=openapi.SEGMENT_RESPONSES,
-    openapi_extra=openapi.SEGMENT_REQUEST,
 )
 async def segment(request: Request) -> Response:
     """Send an image, as the raw body or as the multipart part `image`; get its class map in the format you ask for.
@@ -48,7 +48,7 @@ async def segment(request: Request) -> Response:
     headers["Server-Timing"] = request.state.server_timing = _server_timing(
         answer.timings, request.state.arrived
     )
-    return Response(answer.encoded.body, headers=headers, media_type=answer.encoded.media_type)
+    return EncodedResponse(answer.encoded, headers)
 
 
 @router.post(
@@ -56,7 +56,6 @@ async def segment(request: Request) -> Response:
     summary="The same for several images at once",
     response_class=StreamingResponse,
     responses=openapi.BATCH_RESPONSES,
-    openapi_extra=openapi.BATCH_REQUEST,
 )
 async def segment_batch(request: Request) -> Response:
     """Send several parts named `image`; get a ZIP with a file an image, or NDJSON with a line an image as each is ready.

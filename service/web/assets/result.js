@@ -1,41 +1,10 @@
 // The answer to take away: its format, the command line that fetches it, the download.
 
 import { curlLine, segment } from "./api.js";
-import { copyText, element, save } from "./dom.js";
+import { byId, copyText, element, save } from "./dom.js";
 
-const FORMATS = {
-  png: {
-    label: "PNG",
-    extension: "png",
-    text: "Indexed PNG: a pixel's value is its class id, the palette holds the colours.",
-  },
-  overlay: {
-    label: "Overlay",
-    extension: "overlay.png",
-    text: "The picture under its classes, at the opacity set here.",
-  },
-  rle: {
-    label: "JSON",
-    extension: "json",
-    text: "Run lengths of the class map, and the pixels and share of each class.",
-  },
-  polygons: {
-    label: "Polygons",
-    extension: "geojson",
-    text: "GeoJSON: a polygon with its holes for each connected region.",
-  },
-  coco: {
-    label: "COCO",
-    extension: "coco.json",
-    text: "A COCO dataset of one image, as pycocotools reads it.",
-  },
-  confidence: {
-    label: "Confidence",
-    extension: "confidence.png",
-    text: "Gray PNG: how sure the model is of each pixel.",
-  },
-  npz: { label: "NumPy", extension: "npz", text: "The class map as an array, for numpy.load." },
-};
+// From the server's own table: `name`, `title`, `description`, and the `ending` of its files, which no picture's name has.
+const FORMATS = JSON.parse(byId("formats-table").textContent);
 
 export class Result {
   constructor(parts) {
@@ -45,7 +14,7 @@ export class Result {
     this.alpha = 0.5;
     this.shown = [];
     this.format = "png";
-    for (const [name, { label }] of Object.entries(FORMATS)) this.formats.append(this.#choice(name, label));
+    for (const { name, title } of FORMATS) this.formats.append(this.#choice(name, title));
     this.onlyShown.addEventListener("change", () => this.#update());
     this.download.addEventListener("click", () => this.#download());
     this.copy.addEventListener("click", () => this.#copy());
@@ -65,11 +34,15 @@ export class Result {
     return query;
   }
 
+  get #row() {
+    return FORMATS.find(({ name }) => name === this.format);
+  }
+
   #isFiltered() {
     return !this.onlyShownLabel.hidden && this.onlyShown.checked;
   }
 
-  #choice(name, label) {
+  #choice(name, title) {
     const radio = element("input", {
       type: "radio",
       name: "format",
@@ -80,21 +53,21 @@ export class Result {
       this.format = name;
       this.#update();
     });
-    return element("label", {}, radio, element("span", {}, label));
+    return element("label", {}, radio, element("span", {}, title));
   }
 
   #update() {
     this.fault.hidden = true;
     this.onlyShownLabel.hidden = this.shown.length === 0 || !this.canFilter;
     this.onlyShownLabel.querySelector("span").textContent = `Only ${this.shown.join(", ")}`;
-    this.text.textContent = FORMATS[this.format].text;
+    this.text.textContent = this.#row.description;
     if (this.picture === null || this.model === null) return;
     this.curl.textContent = curlLine(this.picture, this.query, this.#fileName());
     this.download.disabled = this.picture.state !== "done";
   }
 
   #fileName() {
-    return `${this.picture.name.replace(/\.[^.]*$/, "")}.${FORMATS[this.format].extension}`;
+    return this.picture.name.replace(/\.[^.]*$/, "") + this.#row.ending;
   }
 
   async #download() {

@@ -58,7 +58,7 @@ def class_maps(classes: int = 11) -> st.SearchStrategy[NDArray[np.uint8]]:
 
 def encode(name: str, segmentation: Segmentation, **options: Any) -> Encoded:
     chosen = OUTPUTS[name]
-    return chosen.encode(segmentation, chosen.options.model_validate(options))
+    return chosen.write(segmentation, chosen.options.model_validate(options))
 
 
 def read_png(body: bytes) -> NDArray[np.uint8]:

@@ -34,10 +34,10 @@ def test_a_model_without_an_ignore_id_has_no_colour_for_it() -> None:
 
 def test_bands_are_joined_into_one_picture() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (50, 30, 3), np.uint8)
-    body = write_png(50, 30, RGB, (pixels[i : i + 7] for i in range(0, 50, 7)))
+    body = b"".join(write_png(50, 30, RGB, (pixels[i : i + 7] for i in range(0, 50, 7))))
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(body))), pixels)
 
 
 def test_checksums_hold_for_strict_readers() -> None:
-    body = write_png(2, 3, GRAY, [np.arange(6, dtype=np.uint8).reshape(2, 3)])
+    body = b"".join(write_png(2, 3, GRAY, [np.arange(6, dtype=np.uint8).reshape(2, 3)]))
     Image.open(io.BytesIO(body)).verify()

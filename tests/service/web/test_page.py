@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
+from service.inputs import readable_suffixes
 from service.outputs import OUTPUTS
 from tests.service.serving import ServerThread, picture, png_bytes, serving
 from tests.service.web.visit import PATIENCE_MILLISECONDS, Visit
@@ -19,10 +20,10 @@ from tests.solvable import RGB_CLASSES, save_solvable_model, solve
 HEIGHT, WIDTH = 12, 18
 PALETTE = np.array([one.rgb for one in RGB_CLASSES], np.uint8)
 LABELS_AND_FILES = {
-    "png": ("PNG", "photo.png"),
+    "png": ("PNG", "photo.mask.png"),
     "overlay": ("Overlay", "photo.overlay.png"),
-    "rle": ("JSON", "photo.json"),
-    "polygons": ("Polygons", "photo.geojson"),
+    "rle": ("JSON", "photo.rle.json"),
+    "polygons": ("Polygons", "photo.polygons.geojson"),
     "coco": ("COCO", "photo.coco.json"),
     "confidence": ("Confidence", "photo.confidence.png"),
     "npz": ("NumPy", "photo.npz"),
@@ -350,3 +351,25 @@ def test_pointer_moves_and_opacity_paint_nothing_anew(
         assert visit.page.evaluate("made") == made
         canvas = visit.page.evaluate("[document.getElementById('class-layer').width, innerWidth]")
         assert canvas[0] < canvas[1]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@pytest.mark.parametrize("format", OUTPUTS)
+@pytest.mark.parametrize("name", ["photo.png", "photo.jpg", "photo.mask.png", "photo"])
+def test_the_curl_line_leaves_the_picture_that_it_sends_as_it_is(
+    visit: Visit, photo: NDArray[np.uint8], tmp_path: Path, format: str, name: str
+) -> None:
+    visit.drop(png_bytes(photo), name)
+    visit.wait_for_classes()
+    visit.choose_format(LABELS_AND_FILES[format][0])
+    line = visit.page.locator("#curl").text_content()
+    assert line is not None
+    (tmp_path / name).write_bytes(png_bytes(photo))
+    subprocess.run(line, shell=True, check=True, cwd=tmp_path, capture_output=True)
+    assert (tmp_path / name).read_bytes() == png_bytes(photo)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_file_chooser_offers_every_type_that_is_read(visit: Visit) -> None:
+    accepted = (visit.page.locator("#file").get_attribute("accept") or "").split(",")
+    assert set(accepted) == {"image/*", *readable_suffixes()}
