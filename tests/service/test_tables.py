@@ -43,6 +43,10 @@ class RawSource:
         pixels = np.frombuffer(self._data, np.uint8, offset=len(MAGIC) + 8)
         return pixels.reshape(self.height, self.width, 3)
 
+    def overhang(self, scale: float) -> tuple[int, int]:
+        assert scale == 1.0
+        return 0, 0
+
 
 def open_raw(data: bytes, page: int | None, max_pixels: int) -> RawSource:
     source = RawSource(data)
