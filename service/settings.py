@@ -189,6 +189,12 @@ class Settings(BaseSettings):
         le=86_400,
         description="A body not received this long after its request began is refused with 408.",
     )
+    answer_timeout_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=86_400,
+        description="A client that takes nothing of its answer for this long is cut off.",
+    )
     header_timeout_seconds: float = Field(
         10.0, gt=0, le=3600, description="A connection whose request headers take longer is closed."
     )

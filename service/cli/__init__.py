@@ -9,7 +9,7 @@ from service.cluster.errors import ClusterError
 from service.predict import PredictError
 from service.protocols.keys import KeyFileError
 from service.protocols.problems import RequestError
-from service.server.http import ListenError
+from service.server.sockets import ListenError
 from service.settings import SettingError
 
 COMMANDS: Mapping[str, Command] = {

@@ -9,7 +9,8 @@ from service.app import create_app
 from service.cli.command import SOMETHING_FAILED
 from service.cluster.options import serve_parser, take_serve_flags
 from service.protocols.telemetry.logging import configure_logging
-from service.server.http import Server, ServerConfig, listen
+from service.server.build import build_server
+from service.server.sockets import listen
 from service.settings import read_settings, unknown_variables, variable
 
 HELP = "answer POST /segment and the rest of the HTTP API"
@@ -27,7 +28,8 @@ def run(arguments: Sequence[str]) -> int:
         log.warning("%s", sentence)
     if settings.api_keys_file is None and not _is_loopback(settings.host):
         log.warning(
-            "every caller that reaches %s is served, for %s is not set; `segserve keys add` makes a key",
+            "every caller that reaches %s is served, for %s is not set; "
+            "`segserve keys add` makes a key",
             settings.host,
             variable("api_keys_file"),
         )
@@ -48,15 +50,7 @@ def run(arguments: Sequence[str]) -> int:
             greeting = f"segserve is ready at {url} with {names}; {url}/docs shows how to use it."
             print(" ".join(registry.not_ready_reasons()) or greeting, flush=True)
 
-        config = ServerConfig(
-            app,
-            root_path=settings.root_path,
-            keep_alive_seconds=settings.keep_alive_seconds,
-            header_timeout_seconds=settings.header_timeout_seconds,
-            shutdown_delay_seconds=settings.shutdown_delay_seconds,
-            shutdown_grace_seconds=settings.shutdown_grace_seconds,
-        )
-        Server(config, app.state.parts, tell).run(sockets=[bound])
+        build_server(app, settings, bound, tell).run()
     if registry.longest_batch_seconds() > 0:
         log.error("an engine does not end its batch; the process ends without it")
         logging.shutdown()

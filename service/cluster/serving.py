@@ -35,7 +35,7 @@ from service.inference.limits import InferenceLimits
 from service.inference.observer import Observer
 from service.protocols.context import AppContext
 from service.protocols.telemetry.logging import configure_logging
-from service.server.http import listen
+from service.server.sockets import listen
 from service.settings import Settings, read_settings
 
 HTTP_APP = "segserve"

@@ -1,229 +1,132 @@
-"""The serving process: its socket, its signals, and the order in which it ends."""
+"""HTTP as one of the server's listeners: uvicorn without its own way to start and end."""
 
 import asyncio
-import errno
-import secrets
-import signal
+import logging
 import socket
-import threading
 import time
-from asyncio import TimerHandle
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from service.protocols.context import AppContext
-from service.protocols.problems import MEDIA_TYPE, TYPE_PREFIX, Problem
+from service.inference.concurrency import cancel_all
+from service.server.http_protocol import BoundedHttpProtocol
 
-MAX_HEADER_BYTES = 64 * 1024
 BACKLOG = 2048
-TICK_SECONDS = 0.1
+TICK_SECONDS = 1.0
+DRAIN_POLL_SECONDS = 0.05
+
+# What a request that is cancelled at the end of the grace has for saying so.
+LAST_WORD_SECONDS = 1.0
+
+# A client must take this much a second of its answers where others are refused for the memory that
+# answers, or the uploads behind them, take. Else it is let be while it takes anything at all.
+PRESSED_BYTES_A_SECOND = 64 * 1024
+
+log = logging.getLogger(__name__)
 
 
-class ListenError(Exception):
-    """The address cannot be listened on. The text says why, and what to do."""
+@dataclass(frozen=True)
+class HttpOptions:
+    """`answer_timeout_seconds` is how long a client may take nothing of its answer."""
+
+    root_path: str
+    keep_alive_seconds: int
+    header_timeout_seconds: float
+    answer_timeout_seconds: float
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket bound to the address; port 0 takes a free one. Raises ListenError."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except socket.gaierror:
-        raise ListenError(
-            f"Cannot bind to {host}: not an address of this machine. Use 127.0.0.1, or 0.0.0.0 for all."
-        ) from None
-    bound = socket.socket(family, kind, protocol)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind(address)
-    except OSError as error:
-        bound.close()
-        raise ListenError(_why_not(host, port, error)) from None
-    return bound
-
-
-def _why_not(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"Port {port} of {host} is in use by another program; choose one with --port, or end that program."
-    if error.errno == errno.EACCES:
-        return f"Port {port} is open to the superuser alone; choose one above 1023 with --port."
-    return f"Port {port} of {host} cannot be listened on: {error.strerror}."
-
-
-class ServerConfig(uvicorn.Config):
-    """uvicorn's settings, and those that our protocol and our way to end add."""
-
-    def __init__(
-        self,
-        app: FastAPI,
-        *,
-        root_path: str,
-        keep_alive_seconds: int,
-        header_timeout_seconds: float,
-        shutdown_delay_seconds: float,
-        shutdown_grace_seconds: float,
-    ) -> None:
+class _Config(uvicorn.Config):
+    def __init__(self, app: FastAPI, options: HttpOptions) -> None:
         super().__init__(
             app,
             http=BoundedHttpProtocol,
             ws="none",
-            lifespan="on",
+            lifespan="off",  # it is that of all listeners
             log_config=None,
             access_log=False,
             server_header=False,
-            root_path=root_path,
+            root_path=options.root_path,
             backlog=BACKLOG,
-            timeout_keep_alive=keep_alive_seconds,
+            timeout_keep_alive=options.keep_alive_seconds,
         )
-        self.header_timeout_seconds = header_timeout_seconds
-        self.shutdown_delay_seconds = shutdown_delay_seconds
-        self.shutdown_grace_seconds = shutdown_grace_seconds
+        self.header_timeout_seconds = options.header_timeout_seconds
 
 
-class Server(uvicorn.Server):
-    """Ends in this order: not ready, serve on for the delay, refuse connections, finish what was accepted, exit 0.
+class HttpListener:
+    """Serves `app` at the socket `bound`.
 
-    Ctrl+C leaves out the delay, for there is no load balancer at a terminal; a second one leaves out the rest.
+    `is_pressed` tells whether others are refused for the memory that slow readers may hold;
+    `on_slow_reader` is called for each that is cut off.
     """
 
-    config: ServerConfig
-
     def __init__(
-        self, config: ServerConfig, parts: AppContext, on_settled: Callable[[], None]
+        self,
+        app: FastAPI,
+        bound: socket.socket,
+        options: HttpOptions,
+        is_pressed: Callable[[], bool] = lambda: False,
+        on_slow_reader: Callable[[], None] = lambda: None,
     ) -> None:
-        super().__init__(config)
-        self._registry = parts.registry
-        self._on_settled = on_settled
-        self._delay_seconds = config.shutdown_delay_seconds
-        self._settling: asyncio.Task[None] | None = None
+        self._bound = bound
+        self._options = options
+        self._is_pressed = is_pressed
+        self._on_slow_reader = on_slow_reader
+        self._server = uvicorn.Server(_Config(app, options))
+        self._ticking: asyncio.Task[None] | None = None
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._settling = asyncio.create_task(self._tell_when_settled())
+    async def start(self) -> None:
+        config = self._server.config
+        config.load()
+        self._server.lifespan = config.lifespan_class(config)
+        await self._server.startup(sockets=[self._bound])
+        self._ticking = asyncio.create_task(self._tick())
 
-    async def main_loop(self) -> None:
-        await super().main_loop()
-        told = time.monotonic()
-        self._registry.begin_draining()
-        while time.monotonic() < told + self._delay_seconds and not self.force_exit:
-            await asyncio.sleep(TICK_SECONDS)
-            await self.on_tick(0)
-        left = told + self.config.shutdown_grace_seconds - time.monotonic()
-        self.config.timeout_graceful_shutdown = max(0.0, left)  # type: ignore[assignment]  # it may be a float
-        if self._settling is not None:
-            self._settling.cancel()
+    def stop_accepting(self) -> None:
+        for server in self._server.servers:
+            server.close()
+        self._bound.close()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if sig == signal.SIGINT:
-            self._delay_seconds = 0.0
-        super().handle_exit(sig, frame)
+    async def drain(self, deadline: float) -> None:
+        state = self._server.server_state
+        for connection in list(state.connections):
+            connection.shutdown()  # now where it is idle, else after the request at work
+        # uvicorn tells nobody when a connection has ended, so it is asked again and again
+        while (state.connections or state.tasks) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        # uvicorn's own raises the signal again in the end, so that the process would not exit with 0.
-        if threading.current_thread() is not threading.main_thread():
-            yield  # signals are for the program that this server is a part of
-            return
-        before = {
-            sig: signal.signal(sig, self.handle_exit) for sig in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            yield
-        finally:
-            for sig, handler in before.items():
-                signal.signal(sig, handler)
+    async def close(self) -> None:
+        for server in getattr(self._server, "servers", ()):
+            server.close()
+        state = self._server.server_state
+        tasks = list(state.tasks)
+        for task in tasks:
+            task.cancel()  # whoever waits is told so by ErrorMiddleware
+        if tasks:
+            await asyncio.wait(tasks, timeout=LAST_WORD_SECONDS)
+        for connection in list(state.connections):
+            connection.transport.abort()
+        if self._ticking is not None:
+            await cancel_all([self._ticking])
 
-    async def _tell_when_settled(self) -> None:
-        await self._registry.wait_until_settled()
-        self._on_settled()
+    async def _tick(self) -> None:
+        while True:
+            await self._server.on_tick(0)  # the Date header
+            self._cut_off_slow_readers(time.monotonic())
+            await asyncio.sleep(min(TICK_SECONDS, self._options.answer_timeout_seconds / 4))
 
-
-class BoundedHttpProtocol(HttpToolsProtocol):
-    """Closes connections whose headers are too slow or too long, and answers what is no HTTP with a problem."""
-
-    config: ServerConfig
-    _header_timer: TimerHandle | None = None
-    _header_bytes = 0
-    _in_headers = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._start_header_timer()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_header_timer()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if not self._in_headers or self.transport.is_closing():
-            return
-        self._header_bytes += len(data)
-        if self._header_bytes > MAX_HEADER_BYTES:
-            self._refuse(
-                431, "headers-too-large", f"The headers are larger than {MAX_HEADER_BYTES} bytes."
-            )
-        elif self._header_timer is None:
-            self._start_header_timer()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._in_headers = True
-        self._header_bytes = 0
-
-    def on_headers_complete(self) -> None:
-        self._in_headers = False
-        self._stop_header_timer()
-        super().on_headers_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "malformed-http", f"{msg} Use an HTTP/1.1 client.")
-
-    def _start_header_timer(self) -> None:
-        self._header_timer = self.loop.call_later(
-            self.config.header_timeout_seconds, self._too_slow
-        )
-
-    def _stop_header_timer(self) -> None:
-        if self._header_timer is not None:
-            self._header_timer.cancel()
-            self._header_timer = None
-
-    def _too_slow(self) -> None:
-        limit = self.config.header_timeout_seconds
-        self._refuse(408, "headers-timeout", f"The headers were not received within {limit:g} s.")
-
-    def _refuse(self, status: int, slug: str, detail: str) -> None:
-        """Answer and close the connection. A whole request that came before is still answered, and nothing after it."""
-        cycle = self.cycle
-        at_work = cycle is not None and not cycle.response_complete
-        if at_work and not cycle.more_body:
-            cycle.keep_alive = False
-            self.flow.pause_reading()
-            return
-        if not (at_work and cycle.response_started):
-            self.transport.write(_refusal(status, slug, detail))
-        self.transport.close()
-
-
-def _refusal(status: int, slug: str, detail: str) -> bytes:
-    line = STATUS_LINE[status]
-    title = line.decode().split(" ", 2)[2].strip()
-    problem = Problem(
-        type=TYPE_PREFIX + slug,
-        title=title,
-        status=status,
-        detail=detail,
-        request_id=secrets.token_hex(8),
-    )
-    body = problem.model_dump_json().encode()
-    headers = (
-        f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
-    )
-    return line + headers.encode() + body
+    def _cut_off_slow_readers(self, now: float) -> None:
+        seconds = self._options.answer_timeout_seconds
+        least_bytes = int(seconds * PRESSED_BYTES_A_SECOND) if self._is_pressed() else 1
+        for connection in list(self._server.server_state.connections):
+            assert isinstance(connection, BoundedHttpProtocol)
+            if connection.is_stalled(now, seconds, least_bytes):
+                self._on_slow_reader()
+                log.warning(
+                    "cut off %s, which took %s of its answer in %g s",
+                    connection.client[0] if connection.client else "a client",
+                    "nothing" if least_bytes == 1 else f"less than {least_bytes} bytes",
+                    seconds,
+                )
+                connection.cut_off()

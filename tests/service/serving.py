@@ -1,6 +1,5 @@
 """Servers for tests: in a thread, or in a process of their own. Real sockets and a real uvicorn in both."""
 
-import asyncio
 import contextlib
 import io
 import os
@@ -21,7 +20,8 @@ from PIL import Image
 
 from service.app import create_app
 from service.protocols.context import AppContext
-from service.server.http import Server, ServerConfig, listen
+from service.server.build import build_server
+from service.server.sockets import listen
 from service.settings import Settings
 
 TIMEOUT_SECONDS = 60.0
@@ -64,28 +64,18 @@ class ServerThread:
         self.port: int = self.socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.settled = threading.Event()
-        config = ServerConfig(
-            self.app,
-            root_path=settings.root_path,
-            keep_alive_seconds=settings.keep_alive_seconds,
-            header_timeout_seconds=settings.header_timeout_seconds,
-            shutdown_delay_seconds=settings.shutdown_delay_seconds,
-            shutdown_grace_seconds=settings.shutdown_grace_seconds,
-        )
-        self.server = Server(config, self.parts, self.settled.set)
-        self.thread = threading.Thread(target=self._run, name=f"server-{self.port}")
+        self.server = build_server(self.app, settings, self.socket, self.settled.set)
+        self.thread = threading.Thread(target=self.server.run, name=f"server-{self.port}")
         self.client = httpx.Client(base_url=self.url, timeout=TIMEOUT_SECONDS)
 
     def start(self) -> None:
         self.thread.start()
-        wait_until(lambda: self.server.started or not self.thread.is_alive(), "the server's start")
-        assert self.thread.is_alive()
+        assert self.server.started.wait(TIMEOUT_SECONDS)
 
     def stop(self) -> None:
         self.client.close()
-        self.server.should_exit = True
+        self.server.end()
         self.thread.join()
-        self.socket.close()
 
     def segment(self, image: NDArray[np.uint8], **query: Any) -> httpx.Response:
         return self.client.post("/segment", params=query, files={"image": png_bytes(image)})
@@ -99,9 +89,6 @@ class ServerThread:
             if found == name and wanted <= set(inside.rstrip("}").split(",")):
                 return float(value)
         return 0.0
-
-    def _run(self) -> None:
-        asyncio.run(self.server.serve(sockets=[self.socket]))
 
 
 @contextlib.contextmanager

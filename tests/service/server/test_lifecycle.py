@@ -1,15 +1,20 @@
 """How a server ends, and how it changes its models, with requests at work."""
 
+import asyncio
 import shutil
 import socket
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
-from service.server.http import ListenError, listen
+from service.app import create_app
+from service.server.lifecycle import EndOptions, Server
+from service.settings import Settings
 from tests.service.flaky import SLOW, mood
 from tests.service.serving import ServerThread, picture, png_bytes, serving, wait_until
 
@@ -22,7 +27,7 @@ def test_a_request_at_work_is_answered_though_the_server_was_told_to_end(store: 
     with serving(store, models=("flaky",)) as server, ThreadPoolExecutor() as pool:
         slow = pool.submit(server.segment, mood(SLOW))
         wait_until(lambda: waiting_images(server) == 1, "the slow image at work")
-        server.server.should_exit = True
+        server.server.end()
         response = slow.result()
         server.thread.join()
     assert response.status_code == 200
@@ -40,7 +45,7 @@ def test_a_request_that_outlasts_the_grace_is_told_so(store: Path) -> None:
             for height in range(1, 9)
         ]
         wait_until(lambda: waiting_images(server) == 8, "the slow images at work")
-        server.server.should_exit = True
+        server.server.end()
         responses = [future.result() for future in slow]
         server.thread.join()
     assert {response.status_code for response in responses} <= {200, 503}
@@ -51,7 +56,7 @@ def test_a_request_that_outlasts_the_grace_is_told_so(store: Path) -> None:
 
 def test_between_the_signal_and_the_end_it_serves_and_sends_clients_elsewhere(store: Path) -> None:
     with serving(store, models=("solvable",), shutdown_delay_seconds=3600) as server:
-        server.server.should_exit = True
+        server.server.end()
         wait_until(
             lambda: server.client.get("/health/ready").status_code == 503, "its being not ready"
         )
@@ -59,7 +64,90 @@ def test_between_the_signal_and_the_end_it_serves_and_sends_clients_elsewhere(st
         response = server.segment(picture(8, 8))
         assert response.status_code == 200
         assert response.headers["Connection"] == "close"
-        server.server.force_exit = True
+        server.server.interrupt()
+
+
+def test_ctrl_c_leaves_out_the_delay_and_finishes_what_was_accepted(store: Path) -> None:
+    with (
+        serving(store, models=("flaky",), shutdown_delay_seconds=3600) as server,
+        ThreadPoolExecutor() as pool,
+    ):
+        slow = pool.submit(server.segment, mood(SLOW))
+        wait_until(lambda: waiting_images(server) == 1, "the slow image at work")
+        server.server.interrupt()
+        assert slow.result().status_code == 200
+        server.thread.join()
+
+
+class RecordingListener:
+    """Notes what it is told, in a list that several share. Drains until it is told to stop."""
+
+    def __init__(self, name: str, notes: list[str], *, drains: bool = True) -> None:
+        self.name = name
+        self.notes = notes
+        self.drains = drains
+
+    async def start(self) -> None:
+        self.notes.append(f"start {self.name}")
+
+    def stop_accepting(self) -> None:
+        self.notes.append(f"stop {self.name}")
+
+    async def drain(self, deadline: float) -> None:
+        assert deadline > time.monotonic()
+        self.notes.append(f"drain {self.name}")
+        if not self.drains:
+            await asyncio.sleep(3600)
+
+    async def close(self) -> None:
+        self.notes.append(f"close {self.name}")
+
+
+def test_no_way_in_is_open_while_another_is_finished_with(tmp_path: Path) -> None:
+    notes: list[str] = []
+    server = make_server(tmp_path, RecordingListener("a", notes), RecordingListener("b", notes))
+    asyncio.run(start_and(server, server.end))
+    assert notes[:4] == ["start a", "start b", "stop a", "stop b"]
+    assert set(notes[4:6]) == {"drain a", "drain b"}
+    assert notes[6:] == ["close b", "close a"]
+
+
+def test_a_second_ctrl_c_leaves_out_the_rest(tmp_path: Path) -> None:
+    notes: list[str] = []
+    server = make_server(tmp_path, RecordingListener("a", notes, drains=False))
+
+    def interrupt_twice() -> None:
+        server.interrupt()
+        server.interrupt()
+
+    asyncio.run(start_and(server, interrupt_twice))
+    assert notes[-1] == "close a"
+
+
+def test_listeners_that_are_open_are_closed_where_the_next_one_does_not_start(
+    tmp_path: Path,
+) -> None:
+    class Broken(RecordingListener):
+        async def start(self) -> None:
+            raise OSError("no certificate")
+
+    notes: list[str] = []
+    server = make_server(tmp_path, RecordingListener("a", notes), Broken("b", notes))
+    with pytest.raises(OSError, match="no certificate"):
+        asyncio.run(server.serve())
+    assert notes == ["start a", "close b", "close a"]
+
+
+def make_server(store: Path, *listeners: RecordingListener) -> Server:
+    app = create_app(Settings(model_store=store))
+    return Server(app, listeners, EndOptions(0.0, 3600.0), lambda: None)
+
+
+async def start_and(server: Server, act: Callable[[], None]) -> None:
+    serving = asyncio.create_task(server.serve())
+    await asyncio.to_thread(server.started.wait)
+    act()
+    await serving
 
 
 def test_new_versions_come_in_under_load_without_a_failed_request(
@@ -116,17 +204,6 @@ def test_a_client_that_leaves_a_batch_frees_all_its_places(store: Path) -> None:
         wait_until(lambda: waiting_images(server) == 0, "the places that are freed")
         wait_until(lambda: server.metric("segserve_held_upload_bytes") == 0, "the body's end")
         assert server.segment(picture(8, 8)).status_code == 200
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
-def test_it_listens_where_it_is_told(host: str) -> None:
-    try:
-        with listen(host, 0) as bound:
-            assert bound.getsockname()[1] > 0
-    except ListenError:
-        if host != "::1":
-            raise
-        pytest.skip("no IPv6 on this machine")
 
 
 def _slow(height: int = 8) -> dict[str, bytes]:
