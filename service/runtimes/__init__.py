@@ -1,0 +1,71 @@
+"""What runs the models. A new one is a file with its engine, and a row here, in order of preference.
+
+An engine's own library is imported only when it is to run.
+"""
+
+import os
+from pathlib import Path
+
+from models.contract import Contract
+from models.contract.amx import avoid_amx
+from service.runtimes import gpu
+from service.runtimes.engine import Engine, EngineOptions
+from service.runtimes.runtime import Runtime
+
+__all__ = ["RUNTIMES", "Runtime"]
+
+
+def _load_openvino(
+    artefact: Path, contract: Contract, options: EngineOptions, reason: str
+) -> Engine:
+    avoid_amx()
+    from service.runtimes.openvino import OpenVinoEngine
+
+    return OpenVinoEngine(artefact, contract, options, reason=reason)
+
+
+def _openvino_lacks(contract: Contract, options: EngineOptions) -> str | None:
+    held = contract.openvino_precisions
+    if not held:
+        return "the artefact holds no OpenVINO files"
+    if options.precision != "auto" and options.precision not in held:
+        return f"the artefact holds OpenVINO files of {' and '.join(held)} alone"
+    return None
+
+
+def _load_tensorflow(
+    artefact: Path, contract: Contract, options: EngineOptions, reason: str
+) -> Engine:
+    # Read when the library is imported. Its notes about instruction sets are no lines of our log.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from service.runtimes.tensorflow import TensorFlowEngine
+
+    return TensorFlowEngine(artefact, contract, options, reason=reason)
+
+
+OPENVINO = Runtime(
+    name="openvino",
+    library="openvino",
+    extras="cpu extra brings it",
+    precisions=("fp32", "bf16", "int8"),
+    refusal="OpenVINO does not compute in {precision}",
+    lacks=_openvino_lacks,
+    has_gpu=lambda: False,
+    advantage="on a CPU OpenVINO is the fastest",
+    load=_load_openvino,
+)
+TENSORFLOW = Runtime(
+    name="tensorflow",
+    library="tensorflow",
+    extras="cpu and gpu extras bring it",
+    precisions=("fp32",),
+    refusal=(
+        "TensorFlow computes in fp32 alone and SEGSERVE_PRECISION is {precision}; "
+        "set SEGSERVE_ENGINE to openvino or auto"
+    ),
+    lacks=lambda _contract, _options: None,  # every artefact is a SavedModel
+    has_gpu=gpu.tensorflow_may_have_gpu,
+    advantage="it runs every artefact",
+    load=_load_tensorflow,
+)
+RUNTIMES: dict[str, Runtime] = {row.name: row for row in (OPENVINO, TENSORFLOW)}

@@ -1,12 +1,16 @@
 """Which engine and precision runs a model, and what it says where they cannot."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import openvino
 import pytest
+from numpy.typing import NDArray
 
 from models.contract import (
+    Contract,
     StoredPrecision,
     file_digests,
     openvino_path,
@@ -15,8 +19,14 @@ from models.contract import (
 )
 from models.export.openvino import convert_to_openvino, write_openvino
 from service.catalogue.store import scan
-from service.runtimes import loading
-from service.runtimes.engine import EngineName, EngineOptions, EngineUnavailableError, Precision
+from service.runtimes import OPENVINO, RUNTIMES, TENSORFLOW, Runtime, loading, runtime
+from service.runtimes.engine import (
+    Engine,
+    EngineName,
+    EngineOptions,
+    EngineUnavailableError,
+    Precision,
+)
 from service.runtimes.loading import load_engine
 from service.runtimes.openvino import _choose
 from service.settings import BUNDLED_MODELS
@@ -110,7 +120,7 @@ def test_a_library_that_is_not_installed_is_done_without_or_named(
     outcome: str,
 ) -> None:
     monkeypatch.setattr(
-        loading, "find_spec", lambda library: None if library == missing else object()
+        runtime, "find_spec", lambda library: None if library == missing else object()
     )
     artefact = openvino_store / "solvable" / "1"
     if name == "auto":
@@ -131,9 +141,9 @@ def test_auto_takes_tensorflow_where_it_holds_none(solvable_store: Path) -> None
 def test_auto_looks_for_tensorflows_gpu_first_and_goes_back_where_it_runs_on_the_cpu(
     openvino_store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(loading, "tensorflow_may_have_gpu", lambda: True)
+    monkeypatch.setitem(RUNTIMES, "tensorflow", replace(TENSORFLOW, has_gpu=lambda: True))
     assert loaded(openvino_store / "solvable" / "1")[0] == "openvino"
-    assert "a GPU is shown and TensorFlow does not use it" in caplog.text
+    assert "a GPU is shown and tensorflow does not use it" in caplog.text
 
 
 def test_files_that_the_contract_does_not_list_are_not_run(solvable_store: Path) -> None:
@@ -185,3 +195,80 @@ def test_openvino_answers_as_tensorflow_does_whatever_the_size_and_the_batch(
     assert np.concatenate(equal).mean() >= 0.9999
     first.close()
     second.close()
+
+
+def test_every_runtime_can_be_asked_for_by_its_name() -> None:
+    assert set(get_args(EngineName)) == {"auto", *RUNTIMES}
+    assert all(name == row.name for name, row in RUNTIMES.items())
+
+
+class _Constant:
+    """An engine that knows one class."""
+
+    name, device, device_reason, precision = "constant", "CPU", "it needs nothing", "fp32"
+    best_batch, best_batch_pixels, streams = 1, 1, 1
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+    def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.zeros(images.shape[:3], np.uint8)
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.ones((*images.shape[:3], 1), np.float32)
+
+    def logits(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], int]:
+        return np.zeros((len(images), 1, *images.shape[1:3]), np.float32), 1
+
+    def close(self) -> None:
+        pass
+
+
+def load_constant(
+    _artefact: Path, _contract: Contract, _options: EngineOptions, reason: str
+) -> Engine:
+    return _Constant(reason)
+
+
+def constant(lacks: str | None) -> Runtime:
+    return replace(
+        TENSORFLOW,
+        name="constant",
+        library="json",
+        lacks=lambda _contract, _options: lacks,
+        advantage="it is first",
+        load=load_constant,
+    )
+
+
+@pytest.mark.parametrize(
+    ("lacks", "first", "outcome"),
+    [
+        (None, True, ("constant", "fp32", "it is first")),
+        (None, False, ("constant", "fp32", "the artefact holds no OpenVINO files")),
+        (
+            "no constant",
+            True,
+            ("tensorflow", "fp32", "no constant; the artefact holds no OpenVINO files"),
+        ),
+    ],
+)
+def test_a_new_runtime_is_a_row_in_order_of_preference(
+    solvable_store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lacks: str | None,
+    first: bool,
+    outcome: tuple[str, str, str],
+) -> None:
+    row = constant(lacks)
+    table = {"constant": row, **RUNTIMES} if first else {"openvino": OPENVINO, "constant": row}
+    monkeypatch.setattr(loading, "RUNTIMES", table)
+    assert loaded(solvable_store / "solvable" / "1") == outcome
+
+
+def test_where_nothing_runs_it_every_obstacle_is_said(
+    solvable_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "find_spec", lambda _library: None)
+    with pytest.raises(EngineUnavailableError, match="no OpenVINO files; tensorflow is not instal"):
+        loaded(solvable_store / "solvable" / "1")
