@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import Contract
+from service.domain.class_names import parse_class_names
 from service.domain.errors import InvalidOptionError
 
 IGNORE_NAME = "ignore"
@@ -12,27 +13,20 @@ BAND_PIXELS = 2**20
 
 
 def kept_ids(contract: Contract, classes: str | None) -> frozenset[int]:
-    """The ids of the classes named in `classes` ("car,person"), or of all. Raises
-    InvalidOptionError.
+    """The ids of the classes named in `classes` ("car,person", see `class_names.py`), or of all.
+
+    Raises InvalidOptionError.
     """
     ids = {
         segmentation_class.name: segmentation_class.id for segmentation_class in contract.classes
     }
     if classes is None:
         return frozenset(ids.values())
-    names = [name.strip() for name in classes.split(",")]
-    unknown = [name for name in names if name not in ids]
-    if unknown:
-        raise InvalidOptionError(
-            f"{contract.name} has no class {unknown[0]!r}. `classes` takes names out of: "
-            f"{', '.join(ids)}."
-        )
-    kept = frozenset(ids[name] for name in names)
+    kept = frozenset(ids[name] for name in parse_class_names(classes, contract.name, list(ids)))
     if len(kept) < len(ids) and contract.background is None and contract.ignore is None:
         raise InvalidOptionError(
             f"{contract.name} has neither a background class nor an ignore id to give to the "
-            "pixels that `classes` "
-            "leaves out. Ask for all classes, and drop those you do not need from the answer."
+            "pixels that `classes` leaves out. Ask for all classes, and drop those you do not need from the answer."
         )
     return kept
 

@@ -30,7 +30,7 @@ export class Result {
   get query() {
     const query = { model: this.model, format: this.format };
     if (this.format === "overlay") query.alpha = this.alpha;
-    if (this.#isFiltered()) query.classes = this.shown.join(",");
+    if (this.#isFiltered()) query.classes = this.shown.map(quoted).join(",");
     return query;
   }
 
@@ -91,4 +91,9 @@ export class Result {
     this.copy.textContent = "Copied";
     setTimeout(() => (this.copy.textContent = "Copy"), 2000);
   }
+}
+
+/** A class's name as the option `classes` takes it among others. */
+function quoted(name) {
+  return /^\s|^"|,|\s$/.test(name) ? `"${name.replaceAll('"', '""')}"` : name;
 }
