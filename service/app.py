@@ -204,6 +204,7 @@ def inference_limits(settings: Settings) -> InferenceLimits:
         max_queue_bytes=settings.max_queue_bytes,
         max_batch_images=settings.max_batch_images or None,
         max_probability_bytes=settings.max_probability_bytes,
+        max_batch_seconds=settings.stuck_after_seconds,
     )
 
 

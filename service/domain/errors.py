@@ -50,5 +50,9 @@ class InvalidOptionError(ServiceError):
     """An option is well-formed and does not fit this model, such as a class it does not have."""
 
 
+class InvalidTensorError(ServiceError):
+    """Arrays, or outputs asked for, that are not what the model takes and gives."""
+
+
 class AnswerTooLargeError(ImageTooLargeError):
     """The image itself is welcome, but its answer in the format asked for would be over a limit."""

@@ -1,31 +1,48 @@
 """How many pictures are accepted and not yet answered: bounded in number and in bytes.
 
-Admission is per picture, before it is decoded; its tiles need no further leave. So what is accepted
-can be finished.
+Admission is before a picture is decoded; its tiles need no further leave. So what is accepted can be
+finished.
+
+Who finds no room is told to come back. That would keep a large picture out for ever where small ones
+come and go, so it waits in a line instead, and nobody passes it.
 """
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from service.domain.errors import QueueFullError
 
 _REMEMBERED_ANSWERS = 32
 _LEAST_RETRY_SECONDS = 1.0
+_LARGE = 1 / 2  # of all bytes; what needs less finds room as soon as there is less to do
 
 
 class Place:
-    """One accepted picture's share of the queue."""
+    """One accepted request's share of the queue."""
 
-    def __init__(self, admission: "Admission") -> None:
+    def __init__(self, admission: "Admission", images: int) -> None:
         self._admission = admission
+        self.images = images
         self.bytes = 0
         self.answered = False
 
     def hold(self, size: int) -> None:
         """Take `size` more bytes. Raises QueueFullError if that is too much beside the others."""
         self._admission.hold(self, size)
+
+    async def hold_in_turn(self, size: int) -> None:
+        """As `hold`; what is large waits until there is room, and what comes after it, behind it."""
+        await self._admission.hold_in_turn(self, size)
+
+
+class _Waiter(NamedTuple):
+    place: Place
+    size: int
+    turn: asyncio.Future[None]
 
 
 class Admission:
@@ -36,6 +53,7 @@ class Admission:
         self._max_bytes = max_bytes
         self.images = 0
         self.bytes = 0
+        self._line: deque[_Waiter] = deque()
         # The seconds between one answer and the next while there was work: what a place in the
         # queue really costs, whatever stage is the slow one and whichever other models share the
         # machine.
@@ -43,9 +61,9 @@ class Admission:
         self._last_answer = 0.0
 
     @contextmanager
-    def enter(self) -> Iterator[Place]:
+    def enter(self, images: int = 1) -> Iterator[Place]:
         """A place for the time of the block. Raises QueueFullError."""
-        if self.images >= self._max_images:
+        if self.images + images > self._max_images:
             raise QueueFullError(
                 f"{self.images} images are being processed, and no more than {self._max_images} "
                 "are accepted at once. "
@@ -54,16 +72,15 @@ class Admission:
             )
         if self.images == 0:
             self._last_answer = time.monotonic()
-        self.images += 1
-        place = Place(self)
+        self.images += images
+        place = Place(self, images)
         try:
             yield place
         finally:
             self._leave(place)
 
     def hold(self, place: Place, size: int) -> None:
-        # a picture alone is let through whatever its size, or it could never be answered
-        if self.bytes + size > self._max_bytes and self.bytes > place.bytes:
+        if not self._fits(place, size):
             raise QueueFullError(
                 f"The image needs {(place.bytes + size) / 2**20:,.1f} MiB, and the images being "
                 "processed hold "
@@ -71,8 +88,22 @@ class Admission:
                 "Try again after the time that Retry-After gives, or send it smaller.",
                 self.retry_after_seconds,
             )
-        place.bytes += size
-        self.bytes += size
+        self._take(place, size)
+
+    async def hold_in_turn(self, place: Place, size: int) -> None:
+        is_large = size > _LARGE * self._max_bytes
+        if not self._line and (self._fits(place, size) or not is_large):
+            self.hold(place, size)
+            return
+        waiter = _Waiter(place, size, asyncio.get_running_loop().create_future())
+        self._line.append(waiter)
+        try:
+            await waiter.turn
+        except asyncio.CancelledError:
+            if waiter in self._line:
+                self._line.remove(waiter)
+                self._admit_waiters()  # the next one may need less
+            raise
 
     def expect(self, seconds_per_image: float) -> None:
         """Set the pace to go by until answers have been counted."""
@@ -84,10 +115,26 @@ class Admission:
         pace = sum(self._intervals) / len(self._intervals)
         return max(_LEAST_RETRY_SECONDS, self.images * pace)
 
+    def _fits(self, place: Place, size: int) -> bool:
+        # a picture alone is let through whatever its size, or it could never be answered
+        return self.bytes + size <= self._max_bytes or self.bytes == place.bytes
+
+    def _take(self, place: Place, size: int) -> None:
+        place.bytes += size
+        self.bytes += size
+
+    def _admit_waiters(self) -> None:
+        while self._line and self._fits(self._line[0].place, self._line[0].size):
+            place, size, turn = self._line.popleft()
+            if not turn.cancelled():
+                self._take(place, size)
+                turn.set_result(None)
+
     def _leave(self, place: Place) -> None:
-        self.images -= 1
+        self.images -= place.images
         self.bytes -= place.bytes
         if place.answered:
             now = time.monotonic()
-            self._intervals.append(now - self._last_answer)
+            self._intervals.append((now - self._last_answer) / place.images)
             self._last_answer = now
+        self._admit_waiters()

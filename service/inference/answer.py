@@ -1,7 +1,12 @@
 """What comes out of the seam, and what it says of itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from numpy.typing import NDArray
+
+from service.domain.segmentation import Need
 from service.outputs.output import Encoded
 
 
@@ -30,3 +35,19 @@ class Answer:
     blended: bool
     width: int
     height: int
+
+
+@dataclass(frozen=True)
+class TensorAnswer:
+    """The results of one or more pictures, as arrays.
+
+    Each of `outputs` is one array (N, …) where all pictures have one size, else a list of N:
+    `class_map` and `confidence` (H, W) uint8, `probabilities` (H, W, classes) float32. `tiles` counts
+    those of all pictures; `blended` tells that some were not cut exactly.
+    """
+
+    model_id: str
+    outputs: Mapping[Need, NDArray[Any] | list[NDArray[Any]]]
+    timings: Timings
+    tiles: int
+    blended: bool

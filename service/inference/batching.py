@@ -8,12 +8,12 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import partial
 from itertools import count
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from models.contract import Contract
 from service.catalogue.instance import RuntimeFacts
 from service.domain.deadline import has_passed
 from service.domain.errors import DeadlineExceededError, InferenceError, ModelUnavailableError
+from service.inference.concurrency import cancel_all
+from service.inference.engine_threads import EngineThreads
 from service.inference.limits import InferenceLimits
 from service.inference.observer import SILENT, Observer
 from service.inference.runner import BatchLimits, InferenceResult, Result, Signature
@@ -29,14 +31,13 @@ from service.inference.scheduler import DeviceScheduler
 from service.inference.tiling.fit import fit_into
 from service.inference.warm_up import warm_up, warm_up_sides
 from service.runtimes.engine import Engine
-from service.threads import DaemonExecutor
 
 # A warm-up keeps others waiting no longer than this, however long it takes.
 WARM_UP_TURN_SECONDS = 2.0
 
-logger = logging.getLogger(__name__)
+_STUCK_RETRY_SECONDS = 30.0
 
-T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 class _Bucket(NamedTuple):
@@ -60,6 +61,19 @@ class _Job:
     future: asyncio.Future[InferenceResult]
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Jobs that are in the engine's hands, since `started` in seconds of time.monotonic()."""
+
+    jobs: list[_Job]
+    number: int
+    started: float
+
+    @property
+    def bucket(self) -> _Bucket:
+        return self.jobs[0].bucket
+
+
 @dataclass(eq=False)
 class Batcher:
     """Feeds one engine of this process from threads of its own, one for each of its streams: a Runner. Used on the event loop
@@ -76,13 +90,14 @@ class Batcher:
     max_images: int
     max_pixels: int
     useful_batch_pixels: int
+    max_batch_seconds: float = InferenceLimits.max_batch_seconds
     observer: Observer = SILENT
     _buckets: dict[_Bucket, deque[_Job]] = field(default_factory=dict)
     _arrivals: Iterator[int] = field(default_factory=count)
     _batches: Iterator[int] = field(default_factory=count)
     _feeding: asyncio.Task[None] | None = None
     _running: set[asyncio.Task[None]] = field(default_factory=set)
-    _running_since: dict[object, float] = field(default_factory=dict)
+    _hanging: dict[asyncio.Future[list[Result]], _Batch] = field(default_factory=dict)
     _closed: bool = False
 
     @classmethod
@@ -105,11 +120,12 @@ class Batcher:
             useful_batch_pixels=most_pixels
             if limits.max_batch_images
             else engine.best_batch_pixels,
+            max_batch_seconds=limits.max_batch_seconds,
             observer=observer,
         )
 
     def __post_init__(self) -> None:
-        self._threads = DaemonExecutor(self.engine.streams, f"engine-{self.model_id}")
+        self._threads = EngineThreads(self.engine, self.model_id)
 
     @property
     def facts(self) -> RuntimeFacts:
@@ -120,8 +136,7 @@ class Batcher:
     @property
     def stuck_seconds(self) -> float:
         """As `Runner.stuck_seconds` says."""
-        since = list(self._running_since.values())  # threads take theirs out meanwhile
-        return time.monotonic() - min(since) if since else 0.0
+        return self._threads.stuck_seconds
 
     @property
     def waiting(self) -> int:
@@ -148,6 +163,8 @@ class Batcher:
         """As `Runner.run` says."""
         if self._closed:
             raise _unloaded(self.model_id)
+        if self._is_stuck:
+            raise _stuck(self.model_id)
         bucket = _Bucket(signature, *shape)
         future: asyncio.Future[InferenceResult] = asyncio.get_running_loop().create_future()
         job = _Job(bucket, image, deadline, next(self._arrivals), future)
@@ -169,9 +186,8 @@ class Batcher:
         for side in warm_up_sides(contract):
             share = self._share_of((side, side))
             async with self.scheduler.held(share, WARM_UP_TURN_SECONDS):
-                seconds = await self._on_thread(
-                    partial(warm_up, self.engine, self.model_id, contract, side)
-                )
+                run = partial(warm_up, self.engine, self.model_id, contract, side)
+                seconds = await asyncio.shield(self._threads.call(run))
         return seconds
 
     async def close(self) -> None:
@@ -180,11 +196,14 @@ class Batcher:
             return
         self._closed = True
         self._refuse_all(lambda: _unloaded(self.model_id))
-        if self._feeding is not None:
-            await self._feeding
-        await asyncio.gather(*self._running, return_exceptions=True)
-        await self._on_thread(self.engine.close)
-        self._threads.shutdown()
+        try:
+            if self._feeding is not None:
+                await cancel_all([self._feeding])
+            await asyncio.gather(*self._running, return_exceptions=True)
+        finally:
+            for batch in self._hanging.values():
+                self._refuse(batch.jobs)
+            await self._threads.close()
 
     async def _feed(self) -> None:
         try:
@@ -197,7 +216,8 @@ class Batcher:
                     self.scheduler.release(share)
                     raise
                 if jobs:
-                    running = asyncio.create_task(self._run(jobs, share))
+                    batch = _Batch(jobs, next(self._batches), time.monotonic())
+                    running = asyncio.create_task(self._run(batch, share))
                     self._running.add(running)
                     running.add_done_callback(self._running.discard)
                 else:
@@ -249,37 +269,58 @@ class Batcher:
             return True
         return False
 
-    async def _run(self, jobs: list[_Job], share: Fraction) -> None:
-        bucket, number = jobs[0].bucket, next(self._batches)
-        started = time.monotonic()
+    async def _run(self, batch: _Batch, share: Fraction) -> None:
+        bucket, images = batch.bucket, [job.image for job in batch.jobs]
+        call = self._threads.call(lambda: _infer(self.engine, bucket, images))
         try:
-            results = await self._on_thread(
-                lambda: _infer(self.engine, bucket, [job.image for job in jobs])
-            )
-        except Exception as error:  # whatever the engine raises concerns this batch alone
-            logger.exception("%s failed on a batch of %d × %s", self.model_id, len(jobs), bucket)
-            for job in jobs:
-                _fail(job, _inference_error(self.model_id, error))
-        else:
-            seconds = time.monotonic() - started
-            for job, result in zip(jobs, results, strict=True):
-                if not job.future.done():
-                    job.future.set_result(InferenceResult(result, number, seconds))
+            await asyncio.wait([call], timeout=self.max_batch_seconds)
+        except asyncio.CancelledError:
+            self._refuse(batch.jobs)
+            raise
         finally:
             self.scheduler.release(share)
-        self.observer.batch(self.model_id, len(jobs))
+        if call.done():
+            self._deliver(batch, call)
+        else:
+            self._go_on_without(batch, call)
+        self.observer.batch(self.model_id, len(batch.jobs))
 
-    async def _on_thread(self, work: Callable[[], T]) -> T:
-        call = object()
-        self._running_since[call] = time.monotonic()
+    def _deliver(self, batch: _Batch, call: asyncio.Future[list[Result]]) -> None:
+        try:
+            results = call.result()
+        except Exception as error:  # whatever the engine raises concerns this batch alone
+            count, bucket = len(batch.jobs), batch.bucket
+            logger.exception("%s failed on a batch of %d × %s", self.model_id, count, bucket)
+            for job in batch.jobs:
+                _fail(job, _inference_error(self.model_id, error))
+            return
+        seconds = time.monotonic() - batch.started
+        for job, result in zip(batch.jobs, results, strict=True):
+            if not job.future.done():
+                job.future.set_result(InferenceResult(result, batch.number, seconds))
 
-        def counted() -> T:
-            try:
-                return work()
-            finally:  # on the thread: who waits for it may be gone long before
-                del self._running_since[call]
+    def _go_on_without(self, batch: _Batch, call: asyncio.Future[list[Result]]) -> None:
+        """Let a batch that hangs keep its thread and no more. Should it end, its callers get their results."""
+        seconds = self.max_batch_seconds
+        logger.error(
+            "%s has been at a batch for %g s; others run beside it", self.model_id, seconds
+        )
+        self._hanging[call] = batch
+        call.add_done_callback(self._deliver_late)
+        if self._is_stuck:
+            self._refuse_all(lambda: _stuck(self.model_id))
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, counted)
+    def _deliver_late(self, call: asyncio.Future[list[Result]]) -> None:
+        self._deliver(self._hanging.pop(call), call)
+
+    @property
+    def _is_stuck(self) -> bool:
+        """Whether no thread is left that could run a batch."""
+        return len(self._hanging) >= self.engine.streams
+
+    def _refuse(self, jobs: Iterable[_Job]) -> None:
+        for job in jobs:
+            _fail(job, _unloaded(self.model_id))
 
     def _refuse_all(self, make_error: Callable[[], Exception]) -> None:
         for jobs in self._buckets.values():
@@ -304,7 +345,8 @@ def _infer(engine: Engine, bucket: _Bucket, images: list[NDArray[np.uint8]]) -> 
     )
     if results.shape[:3] != batch.shape[:3]:
         raise ValueError(f"the engine gave {results.shape} for images {batch.shape}")
-    return list(results)
+    # A view would keep the whole batch for as long as the last of its images is not done.
+    return [result.copy() for result in results] if len(results) > 1 else list(results)
 
 
 def _fit_together(images: list[NDArray[np.uint8]], height: int, width: int) -> NDArray[np.uint8]:
@@ -329,6 +371,14 @@ def _inference_error(model_id: str, cause: Exception) -> InferenceError:
     )
     error.__cause__ = cause
     return error
+
+
+def _stuck(model_id: str) -> ModelUnavailableError:
+    return ModelUnavailableError(
+        f"{model_id} has been at one batch for too long and takes no other. If it goes on, "
+        "the operator must restart the server.",
+        retry_after_seconds=_STUCK_RETRY_SECONDS,
+    )
 
 
 def _unloaded(model_id: str) -> ModelUnavailableError:

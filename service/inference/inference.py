@@ -6,18 +6,19 @@ while it runs is taken here, once: a lease of its model, a place in the model's 
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
 from service.domain.deadline import seconds_left
 from service.domain.errors import DeadlineExceededError
 from service.inference.admission import Place
-from service.inference.answer import Answer, Timings
+from service.inference.answer import Answer, TensorAnswer, Timings
 from service.inference.segmenter import Segmenter
+from service.inference.tensors import Arrays, checked_images, checked_outputs
 from service.outputs.output import Output, OutputOptions
 
-__all__ = ["Answer", "Inference", "Timings"]
+__all__ = ["Answer", "Inference", "TensorAnswer", "Timings"]
 
 
 class Models(Protocol):
@@ -51,23 +52,46 @@ class Inference:
         model: str | None = None,
     ) -> Answer:
         """Segment one image file, and encode the result. Raises subclasses of ServiceError only."""
-        async with self._accepted(model, deadline) as (segmenter, place):
+        async with (
+            self._models.lease(model, deadline) as segmenter,
+            _accepted(segmenter, 1, deadline) as place,
+        ):
             return await segmenter.segment(upload, output, options, deadline, place)
 
-    @asynccontextmanager
-    async def _accepted(
-        self, model: str | None, deadline: float | None
-    ) -> AsyncGenerator[tuple[Segmenter, Place]]:
-        started = time.monotonic()
+    async def predict(
+        self,
+        model: str | None,
+        arrays: Arrays,
+        outputs: Collection[str],
+        deadline: float | None,
+    ) -> TensorAnswer:
+        """Segment images that are decoded already: uint8 (N, H, W, C), or several (H, W, C) of any sizes.
+
+        `outputs` are some of class_map, confidence and probabilities. Raises subclasses of ServiceError
+        only, InvalidTensorError where the arrays are not what the model takes.
+        """
+        wanted = checked_outputs(outputs)
         async with self._models.lease(model, deadline) as segmenter:
-            try:
-                async with asyncio.timeout(seconds_left(deadline)):
-                    with segmenter.admission.enter() as place:
-                        yield segmenter, place
-                        place.answered = True
-            except TimeoutError:
-                raise DeadlineExceededError(
-                    "The image was not done by its deadline; "
-                    f"{time.monotonic() - started:.1f} s were spent on it. "
-                    "Send it smaller, or try again when the server is less busy."
-                ) from None
+            images = checked_images(arrays, segmenter.model, segmenter.limits)
+            async with _accepted(segmenter, len(images), deadline) as place:
+                return await segmenter.predict(images, wanted, deadline, place)
+
+
+@asynccontextmanager
+async def _accepted(
+    segmenter: Segmenter, images: int, deadline: float | None
+) -> AsyncGenerator[Place]:
+    """A place in the model's queue for the time of the block, which is ended at the deadline."""
+    started = time.monotonic()
+    try:
+        async with asyncio.timeout(seconds_left(deadline)):
+            with segmenter.admission.enter(images) as place:
+                yield place
+                place.answered = True
+    except TimeoutError:
+        what = "The image was" if images == 1 else f"The {images} images were"
+        raise DeadlineExceededError(
+            f"{what} not done by the deadline; "
+            f"{time.monotonic() - started:.1f} s were spent on it. "
+            "Send it smaller, or try again when the server is less busy."
+        ) from None

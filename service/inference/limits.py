@@ -15,7 +15,8 @@ class InferenceLimits:
     and its maps. One picture alone is accepted whatever its bytes, so that every picture under
     `max_image_pixels` can be answered. `max_batch_images` None leaves the batch to the engine's
     `best_batch` and `best_batch_pixels`. `max_probability_bytes` bounds the float32 array that
-    `npz` with `probabilities=true` needs.
+    `npz` with `probabilities=true` needs. A batch that takes more than `max_batch_seconds` keeps other
+    models from the machine no longer; its own takes no images while all of its threads hang so.
     """
 
     max_image_pixels: int = 100_000_000
@@ -24,3 +25,4 @@ class InferenceLimits:
     max_queue_bytes: int = 2**30
     max_batch_images: int | None = None
     max_probability_bytes: int = 2**29
+    max_batch_seconds: float = 120.0

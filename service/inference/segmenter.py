@@ -2,7 +2,11 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +16,31 @@ from service.domain.classes import keep_classes, kept_ids
 from service.domain.errors import AnswerTooLargeError
 from service.domain.model import Model
 from service.domain.segmentation import Need, Segmentation
-from service.domain.source import Source
 from service.inference.admission import Admission, Place
-from service.inference.answer import Answer, Timings
+from service.inference.answer import Answer, TensorAnswer, Timings
 from service.inference.batching import Batcher
+from service.inference.concurrency import cancel_all
 from service.inference.limits import InferenceLimits
+from service.inference.memory import footprint, probability_bytes
 from service.inference.observer import SILENT, Observer
-from service.inference.runner import InferenceResult, Result, Runner, Signature
+from service.inference.runner import InferenceResult, Runner
 from service.inference.scheduler import DeviceScheduler
 from service.inference.stopwatch import Stopwatch
+from service.inference.tensors import NAMES
 from service.inference.tiling.plan import Tile, TilePlan, plan_tiles
-from service.inference.tiling.stitch import Canvas, make_canvas, needs_probabilities
+from service.inference.tiling.stitch import Canvas, Maps, make_canvas
 from service.inputs import open_source, opens_at_once, read_image
 from service.outputs.output import Encoded, Output, OutputOptions
 from service.runtimes.engine import Engine
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A picture on its way: its tiles are cut from `image`, and their results put on `canvas`."""
+
+    image: NDArray[np.uint8]
+    plan: TilePlan
+    canvas: Canvas
 
 
 class Segmenter:
@@ -45,7 +60,7 @@ class Segmenter:
     ) -> None:
         self.model = model
         self._runner = runner
-        self._limits = limits
+        self.limits = limits
         self._workers = workers
         self._observer = observer
         self.admission = Admission(limits.max_queue_images, limits.max_queue_bytes)
@@ -96,38 +111,70 @@ class Segmenter:
         place: Place,
     ) -> Answer:
         """Segment one image file in the `place` that it was given, and encode the result."""
-        kept = kept_ids(self.model.contract, options.classes)
-        place.hold(len(upload))
+        contract = self.model.contract
+        kept = kept_ids(contract, options.classes)
         watch = Stopwatch(self._workers)
-        max_pixels = self._limits.max_image_pixels
+        max_pixels = self.limits.max_image_pixels
         if opens_at_once(upload):
             source = watch.run_here("decode", open_source, upload, max_pixels)
         else:
             source = await watch.run("decode", open_source, upload, max_pixels)
-        place.hold(self._size_of_work(source, options.need))
-        image = await watch.run("decode", read_image, source, self.model.contract.channels)
+        plan = self._plan(source.height, source.width)
+        await place.hold_in_turn(len(upload) + self._size_of_work([plan], options.need))
+        image = await watch.run("decode", read_image, source, contract.channels)
+        info = source.info
         del source  # it may hold the picture in another form
         height, width = image.shape[:2]
-        plan = plan_tiles(
-            height,
-            width,
-            self.model.contract.stride,
-            self.model.contract.receptive_field_radius,
-            self._limits.tile_size,
-        )
-        canvas = make_canvas(plan, options.need, len(self.model.contract.classes))
-        last = await self._infer(image, plan, options.need, canvas, deadline, watch)
+        plan = self._plan(height, width)  # it may have been turned upright
+        maps = Maps.empty((height, width), options.need, len(contract.classes))
+        canvas = make_canvas(plan, maps, options.need, len(contract.classes))
+        put_last_tile = await self._infer([_Picture(image, plan, canvas)], deadline, watch)
         shown = image if output.needs_image else None
         del image  # a third of a large picture's memory
 
         def finish() -> Encoded:
-            canvas.put(*last)
-            return self._encode(canvas, plan, shown, kept, output, options)
+            put_last_tile()
+            keep_classes(contract, kept, maps.class_map, maps.confidence)
+            segmentation = Segmentation(
+                self.model,
+                maps.class_map,
+                maps.confidence,
+                maps.probabilities,
+                shown,
+                plan.blended,
+                info,
+            )
+            return output.write(segmentation, options)
 
         encoded = await watch.run("encode", finish)
         timings = watch.timings()
         self._report(timings)
         return Answer(self.model.id, encoded, timings, len(plan), plan.blended, width, height)
+
+    async def predict(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        wanted: frozenset[Need],
+        deadline: float | None,
+        place: Place,
+    ) -> TensorAnswer:
+        """Segment images (H, W, C) of this model in the `place` that they were given."""
+        need = max(wanted, key=NAMES.index)
+        classes = len(self.model.contract.classes)
+        watch = Stopwatch(self._workers)
+        plans = [self._plan(*image.shape[:2]) for image in images]
+        await place.hold_in_turn(self._size_of_work(plans, need))
+        maps, outputs = _maps_and_outputs(images, need, classes, wanted)
+        pictures = [
+            _Picture(image, plan, make_canvas(plan, maps_of_one, need, classes))
+            for image, plan, maps_of_one in zip(images, plans, maps, strict=True)
+        ]
+        put_last_tile = await self._infer(pictures, deadline, watch)
+        await watch.run("encode", put_last_tile)
+        timings = watch.timings()
+        self._report(timings)
+        tiles, blended = sum(map(len, plans)), any(plan.blended for plan in plans)
+        return TensorAnswer(self.model.id, outputs, timings, tiles, blended)
 
     async def warm_up(self) -> None:
         """Run what is set up once. Raises ContractError where the model does not do what its contract says."""
@@ -137,66 +184,49 @@ class Segmenter:
         """Give the engine back. Images that still wait are refused."""
         await self._runner.close()
 
+    def _plan(self, height: int, width: int) -> TilePlan:
+        contract = self.model.contract
+        return plan_tiles(
+            height, width, contract.stride, contract.receptive_field_radius, self.limits.tile_size
+        )
+
     async def _infer(
-        self,
-        image: NDArray[np.uint8],
-        plan: TilePlan,
-        need: Need,
-        canvas: Canvas,
-        deadline: float | None,
-        watch: Stopwatch,
-    ) -> tuple[Tile, Result]:
-        """Run the tiles a few at a time, so that other images come between.
+        self, pictures: Sequence[_Picture], deadline: float | None, watch: Stopwatch
+    ) -> Callable[[], None]:
+        """Run the pictures' tiles a few at a time, so that other requests come between.
 
-        As many as can run at once run while the next ones wait. All but the last, which most pictures have
-        alone, are put on the canvas: whoever encodes puts that one, and a way to a worker is saved.
+        As many as can run at once run while the next ones wait. All but the last, which most requests have
+        alone, are put on their canvas: whoever encodes puts that one, by the function that is given back,
+        and a way to a worker is saved.
         """
-        signature: Signature = "probabilities" if needs_probabilities(plan, need) else "class_map"
-        running: deque[tuple[Tile, asyncio.Task[InferenceResult]]] = deque()
+        running: deque[tuple[Canvas, Tile, asyncio.Task[InferenceResult]]] = deque()
 
-        async def next_result() -> tuple[Tile, Result]:
-            tile, task = running[0]
+        async def next_result() -> Callable[[], None]:
+            canvas, tile, task = running[0]
             ran = await task
             running.popleft()
             watch.ran(ran)
-            return tile, ran.result
+            return partial(canvas.put, tile, ran.result)
 
         try:
-            for tile in plan:
-                run = self._runner.run(signature, plan.cut(image, tile), plan.tile_shape, deadline)
-                running.append((tile, asyncio.create_task(run)))
-                if len(running) == 2 * self._runner.capacity(plan.tile_shape):
-                    await watch.run("infer", canvas.put, *await next_result())
+            for picture in pictures:
+                plan, canvas = picture.plan, picture.canvas
+                for tile in plan:
+                    run = self._runner.run(
+                        canvas.signature, plan.cut(picture.image, tile), plan.tile_shape, deadline
+                    )
+                    running.append((canvas, tile, asyncio.create_task(run)))
+                    while len(running) >= self._tiles_at_once(plan):
+                        await watch.run("infer", await next_result())
             while len(running) > 1:
-                await watch.run("infer", canvas.put, *await next_result())
+                await watch.run("infer", await next_result())
             return await next_result()
         finally:
-            tasks = [task for _, task in running]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_all([task for *_, task in running])
 
-    def _encode(
-        self,
-        canvas: Canvas,
-        plan: TilePlan,
-        image: NDArray[np.uint8] | None,
-        kept: frozenset[int],
-        output: Output,
-        options: OutputOptions,
-    ) -> Encoded:
-        keep_classes(self.model.contract, kept, canvas.class_map, canvas.confidence)
-        return output.write(
-            Segmentation(
-                self.model,
-                canvas.class_map,
-                canvas.confidence,
-                canvas.probabilities,
-                image,
-                plan.blended,
-            ),
-            options,
-        )
+    def _tiles_at_once(self, plan: TilePlan) -> int:
+        """Tiles of one request that run or wait to."""
+        return 2 * self._runner.capacity(plan.tile_shape)
 
     def _report(self, timings: Timings) -> None:
         self._observer.stage(self.model.id, "decode", timings.decode_seconds)
@@ -204,16 +234,31 @@ class Segmenter:
         self._observer.stage(self.model.id, "infer", timings.infer_seconds)
         self._observer.stage(self.model.id, "encode", timings.encode_seconds)
 
-    def _size_of_work(self, source: Source, need: Need) -> int:
-        """Bytes of the decoded picture and its maps. Raises AnswerTooLargeError."""
-        contract, pixels = self.model.contract, source.height * source.width
-        probabilities = pixels * len(contract.classes) * 4 if need == "probabilities" else 0
-        if probabilities > self._limits.max_probability_bytes:
+    def _size_of_work(self, plans: Sequence[TilePlan], need: Need) -> int:
+        """Bytes that pictures cut so need until they are answered. Raises AnswerTooLargeError."""
+        contract = self.model.contract
+        pixels = sum(plan.height * plan.width for plan in plans)
+        probabilities = probability_bytes(pixels, need, len(contract.classes))
+        if probabilities > self.limits.max_probability_bytes:
             raise AnswerTooLargeError(
                 f"The probabilities of {pixels / 1e6:,.1f} megapixels × "
                 f"{len(contract.classes)} classes take "
                 f"{probabilities / 2**20:,.0f} MiB; the limit is "
-                f"{self._limits.max_probability_bytes / 2**20:,.0f} MiB. "
+                f"{self.limits.max_probability_bytes / 2**20:,.0f} MiB. "
                 "Send the image in parts, or ask for `confidence`."
             )
-        return pixels * (contract.channels + 2) + probabilities
+        tiles_at_once = max(map(self._tiles_at_once, plans))
+        return footprint(plans, need, contract, tiles_at_once).total
+
+
+def _maps_and_outputs(
+    images: Sequence[NDArray[np.uint8]], need: Need, classes: int, wanted: frozenset[Need]
+) -> tuple[list[Maps], dict[Need, NDArray[Any] | list[NDArray[Any]]]]:
+    """The maps of each image, and those that are `wanted`: as one array where all images have one size."""
+    shapes = [image.shape[:2] for image in images]
+    if len(set(shapes)) == 1:
+        together = Maps.empty((len(images), *shapes[0]), need, classes)
+        each = [together[index] for index in range(len(images))]
+        return each, {name: getattr(together, name) for name in wanted}
+    each = [Maps.empty(shape, need, classes) for shape in shapes]
+    return each, {name: [getattr(maps, name) for maps in each] for name in wanted}

@@ -1,6 +1,7 @@
 """Put the tiles' results together, holding no more than a seam of probabilities."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +19,45 @@ def needs_probabilities(plan: TilePlan, need: Need) -> bool:
     return plan.blended or need != "class_map"
 
 
-class ClassMapCanvas:
-    """Takes the engine's class maps (H, W), and keeps of each tile what counts."""
+@dataclass(frozen=True)
+class Maps:
+    """Where a picture's result is put: `class_map` and `confidence` (H, W) uint8, `probabilities` (H, W, classes) float32.
 
+    None is not asked for.
+    """
+
+    class_map: NDArray[np.uint8]
     confidence: NDArray[np.uint8] | None = None
     probabilities: NDArray[np.float32] | None = None
 
-    def __init__(self, plan: TilePlan) -> None:
-        self.class_map = np.empty((plan.height, plan.width), np.uint8)
+    @classmethod
+    def empty(cls, shape: tuple[int, ...], need: Need, classes: int) -> "Maps":
+        """For one picture (H, W), or for N of one size (N, H, W)."""
+        return cls(
+            np.empty(shape, np.uint8),
+            None if need == "class_map" else np.empty(shape, np.uint8),
+            np.empty((*shape, classes), np.float32) if need == "probabilities" else None,
+        )
+
+    def __getitem__(self, index: int) -> "Maps":
+        """Views of one picture's maps out of N."""
+        return Maps(
+            self.class_map[index],
+            None if self.confidence is None else self.confidence[index],
+            None if self.probabilities is None else self.probabilities[index],
+        )
+
+
+class ClassMapCanvas:
+    """Takes the engine's class maps (H, W), and keeps of each tile what counts."""
+
+    signature: Literal["class_map"] = "class_map"
+
+    def __init__(self, maps: Maps) -> None:
+        self._class_map = maps.class_map
 
     def put(self, tile: Tile, result: NDArray[Any]) -> None:
-        self.class_map[_kept(tile.rows), _kept(tile.columns)] = result[
+        self._class_map[_kept(tile.rows), _kept(tile.columns)] = result[
             tile.rows.inside, tile.columns.inside
         ]
 
@@ -40,14 +69,11 @@ class ProbabilityCanvas:
     asked for.
     """
 
-    def __init__(self, plan: TilePlan, classes: int, *, keep: bool) -> None:
-        shape = plan.height, plan.width
+    signature: Literal["probabilities"] = "probabilities"
+
+    def __init__(self, plan: TilePlan, maps: Maps, classes: int) -> None:
         self._blended = plan.blended
-        self.class_map = np.empty(shape, np.uint8)
-        self.confidence = np.empty(shape, np.uint8)
-        self.probabilities: NDArray[np.float32] | None = (
-            np.empty((*shape, classes), np.float32) if keep else None
-        )
+        self._maps = maps
         # What the tile to the left, and the row of tiles above, have given to the ramps they share
         # with the next.
         self._left = np.empty(0, np.float32)
@@ -81,25 +107,28 @@ class ProbabilityCanvas:
         return block
 
     def _settle(self, top: int, left: int, block: NDArray[np.float32]) -> None:
+        maps = self._maps
         columns = slice(left, left + block.shape[1])
         rows_at_once = max(1, _CACHED_VALUES // (block.shape[1] * block.shape[2]))
         for row in range(0, block.shape[0], rows_at_once):
             part = block[row : row + rows_at_once]
             rows = slice(top + row, top + row + part.shape[0])
             ids, highest = _strongest(part)
-            self.class_map[rows, columns] = ids
-            self.confidence[rows, columns] = np.rint(highest * 255)
-            if self.probabilities is not None:
-                self.probabilities[rows, columns] = part
+            maps.class_map[rows, columns] = ids
+            if maps.confidence is not None:
+                maps.confidence[rows, columns] = np.rint(highest * 255)
+            if maps.probabilities is not None:
+                maps.probabilities[rows, columns] = part
 
 
 Canvas = ClassMapCanvas | ProbabilityCanvas
 
 
-def make_canvas(plan: TilePlan, need: Need, classes: int) -> Canvas:
+def make_canvas(plan: TilePlan, maps: Maps, need: Need, classes: int) -> Canvas:
+    """What puts the results of the plan's tiles into `maps`."""
     if needs_probabilities(plan, need):
-        return ProbabilityCanvas(plan, classes, keep=need == "probabilities")
-    return ClassMapCanvas(plan)
+        return ProbabilityCanvas(plan, maps, classes)
+    return ClassMapCanvas(maps)
 
 
 def _strongest(probabilities: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

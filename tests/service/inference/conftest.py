@@ -1,16 +1,20 @@
 """Real engines over small real SavedModels, and workers."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from models.contract import read_contract
 from service.domain.model import Model
+from service.inference.segmenter import Segmenter
 from service.runtimes.engine import Engine, EngineOptions
 from service.runtimes.loading import load_engine
+from tests.service.inference.asking import LIMITS
 from tests.service.inference.conv_network import save_conv_network
+from tests.service.inference.held_engine import HeldEngine
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +50,32 @@ def conv_engine(conv_store: Path) -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def global_engine(conv_store: Path) -> Iterator[Engine]:
     yield from _engine(conv_store / "global" / "1")
+
+
+@pytest.fixture
+def held() -> Iterator[HeldEngine]:
+    engine = HeldEngine()
+    yield engine
+    engine.release()
+
+
+@pytest.fixture
+async def held_segmenter(
+    held: HeldEngine, solvable_model: Model, workers: ThreadPoolExecutor
+) -> AsyncIterator[Segmenter]:
+    segmenter = Segmenter.of_engine(
+        solvable_model, held, replace(LIMITS, max_queue_images=3), workers
+    )
+    yield segmenter
+    held.release()
+    await segmenter.close()
+
+
+@pytest.fixture
+def segmenter(
+    solvable_model: Model, solvable_engine: Engine, workers: ThreadPoolExecutor
+) -> Segmenter:
+    return Segmenter.of_engine(solvable_model, solvable_engine, LIMITS, workers)
 
 
 def _engine(artefact: Path) -> Iterator[Engine]:

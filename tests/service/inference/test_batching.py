@@ -14,10 +14,10 @@ from service.domain.errors import DeadlineExceededError, InferenceError, ModelUn
 from service.domain.model import Model
 from service.inference.batching import Batcher
 from service.inference.observer import DropReason, Stage
-from service.inference.runner import InferenceResult
+from service.inference.runner import InferenceResult, Signature
 from service.inference.scheduler import DeviceScheduler
 from service.inference.tiling.fit import padded_shape
-from tests.service.inference.held_engine import HeldEngine, until
+from tests.service.inference.held_engine import TIMEOUT_SECONDS, HeldEngine, until
 from tests.solvable import solve
 
 pytestmark = pytest.mark.anyio
@@ -485,3 +485,137 @@ async def test_who_gives_up_on_a_warm_up_that_hangs_does_not_hide_it(
     await until(lambda: batcher.stuck_seconds > once > 0)
     engine.release()
     await until(lambda: batcher.stuck_seconds == 0)
+
+
+def impatient(
+    engine: HeldEngine, observer: RecordingObserver, scheduler: DeviceScheduler | None = None
+) -> Batcher:
+    """A batcher that takes any batch that is held for one that hangs."""
+    batcher = make_batcher(engine, observer, scheduler)
+    batcher.max_batch_seconds = 0.05
+    return batcher
+
+
+async def test_a_batch_that_hangs_keeps_its_thread_and_no_other_model_from_the_device(
+    engine: HeldEngine, observer: RecordingObserver
+) -> None:
+    scheduler = DeviceScheduler()
+    hanging = impatient(engine, observer, scheduler)
+    serving = make_batcher(HeldEngine(), observer, scheduler)
+    engine.hold()
+    late, waiting = submit(hanging, picture(1)), submit(hanging, picture(2, 16))
+    image = picture(3)
+    np.testing.assert_array_equal((await submit(serving, image)).result, solve(image))
+    with pytest.raises(ModelUnavailableError, match="too long"):
+        await waiting
+    with pytest.raises(ModelUnavailableError, match="too long"):
+        await submit(hanging, picture(4))
+    assert hanging.stuck_seconds > 0
+    assert len(engine.batches) == 1
+    engine.release()
+    np.testing.assert_array_equal((await late).result, solve(picture(1)))
+    assert hanging.stuck_seconds == 0
+    hanging.max_batch_seconds = TIMEOUT_SECONDS
+    np.testing.assert_array_equal((await submit(hanging, image)).result, solve(image))
+    await hanging.close()
+    await serving.close()
+
+
+async def test_a_stream_that_hangs_leaves_the_others_running(
+    engine: HeldEngine, observer: RecordingObserver
+) -> None:
+    engine.streams = 2
+    batcher = impatient(engine, observer)
+    engine.hold()
+    tasks = [submit(batcher, picture(1, 64, 64))]  # with the device for itself
+    await until(lambda: len(engine.batches) == 1)
+    tasks.append(submit(batcher, picture(2)))
+    await until(lambda: len(engine.batches) == 2)
+    engine.release()
+    for i, ran in enumerate(await asyncio.gather(*tasks)):
+        size = (64, 64) if i == 0 else (8, 8)
+        np.testing.assert_array_equal(ran.result, solve(picture(i + 1, *size)))
+    await batcher.close()
+
+
+async def test_closing_does_not_wait_for_a_batch_that_hangs_and_closes_the_engine_after_it(
+    engine: HeldEngine, observer: RecordingObserver
+) -> None:
+    batcher = impatient(engine, observer)
+    engine.hold()
+    lost = submit(batcher, picture(1))
+    await until(lambda: len(engine.batches) == 1)
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(asyncio.shield(lost), 2 * batcher.max_batch_seconds)
+    await batcher.close()
+    with pytest.raises(ModelUnavailableError):
+        await lost
+    assert batcher.stuck_seconds > 0
+    assert engine.closings == 0
+    engine.release()
+    await until(lambda: engine.closings == 1)
+    await until(lambda: batcher.stuck_seconds == 0)
+
+
+async def test_closing_that_is_given_up_tells_those_who_wait_for_a_running_batch(
+    engine: HeldEngine, observer: RecordingObserver
+) -> None:
+    batcher = make_batcher(engine, observer)
+    running = await occupy(batcher, engine)
+    closing = asyncio.create_task(batcher.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    with pytest.raises(ModelUnavailableError):
+        await running
+    assert batcher.stuck_seconds > 0
+    engine.release()
+    await until(lambda: engine.closings == 1)
+
+
+async def test_closing_does_not_wait_for_the_device_that_another_model_has(
+    engine: HeldEngine, observer: RecordingObserver
+) -> None:
+    scheduler = DeviceScheduler()
+    busy, idle = make_batcher(engine, observer, scheduler), HeldEngine()
+    running = await occupy(busy, engine)
+    leaving = make_batcher(idle, observer, scheduler)
+    waiting = submit(leaving, picture(1))
+    await asyncio.sleep(0)
+    await leaving.close()
+    with pytest.raises(ModelUnavailableError):
+        await waiting
+    assert idle.closings == 1
+    engine.release()
+    await running
+    np.testing.assert_array_equal((await submit(busy, picture(2))).result, solve(picture(2)))
+    await busy.close()
+
+
+async def test_a_warm_up_that_is_given_up_before_its_turn_is_not_taken_for_stuck(
+    batcher: Batcher, engine: HeldEngine, solvable_model: Model
+) -> None:
+    running = await occupy(batcher, engine)
+    warming = asyncio.create_task(batcher.warm(solvable_model.contract))
+    await asyncio.sleep(0)
+    warming.cancel()
+    await asyncio.gather(warming, return_exceptions=True)
+    engine.release()
+    await running
+    await until(lambda: batcher.stuck_seconds == 0)
+
+
+@pytest.mark.parametrize("signature", ["class_map", "probabilities"])
+async def test_a_result_that_waits_does_not_keep_its_batch(
+    batcher: Batcher, engine: HeldEngine, signature: Signature
+) -> None:
+    first = await occupy(batcher, engine)
+    together = [
+        asyncio.create_task(batcher.run(signature, picture(i), (8, 8), None)) for i in range(4)
+    ]
+    await asyncio.sleep(0)
+    engine.release()
+    results = [ran.result for ran in await asyncio.gather(*together)]
+    assert [batch[0] for batch in engine.batches] == [1, 4]
+    assert all(result.base is None for result in results)
+    await first

@@ -1,10 +1,10 @@
 import asyncio
 import io
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,88 +16,26 @@ from PIL import Image
 from models.contract import ContractError, read_contract
 from service.domain.errors import (
     AnswerTooLargeError,
-    DeadlineExceededError,
     ImageTooLargeError,
     InferenceError,
     InvalidOptionError,
     ModelUnavailableError,
-    QueueFullError,
     UnreadableImageError,
 )
 from service.domain.model import Model
-from service.inference.batching import Batcher
+from service.domain.segmentation import Segmentation
 from service.inference.inference import Answer, Inference
-from service.inference.limits import InferenceLimits
 from service.inference.segmenter import Segmenter
+from service.inputs import open_source
 from service.outputs import OUTPUTS
 from service.runtimes.engine import Engine, EngineOptions
 from tests.service.inference.always import Always
+from tests.service.inference.asking import LIMITS, ask, class_map, file_of, picture, waiting
 from tests.service.inference.held_engine import HeldEngine, until
 from tests.service.inference.test_batching import RecordingObserver
 from tests.solvable import solve
 
 pytestmark = pytest.mark.anyio
-
-LIMITS = InferenceLimits(tile_size=64)
-
-
-def picture(seed: int, height: int, width: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-
-
-def file_of(image: NDArray[np.uint8]) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG", compress_level=1)
-    return file.getvalue()
-
-
-def class_map(answer: Answer) -> NDArray[np.uint8]:
-    return np.asarray(Image.open(io.BytesIO(answer.encoded.body)))
-
-
-def waiting(segmenter: Segmenter) -> int:
-    """Images and tiles that wait for its engine."""
-    assert isinstance(segmenter._runner, Batcher)
-    return segmenter._runner.waiting
-
-
-async def ask(
-    segmenter: Segmenter,
-    body: bytes,
-    name: str = "png",
-    deadline: float | None = None,
-    **options: object,
-) -> Answer:
-    chosen = OUTPUTS[name]
-    return await Inference(Always(segmenter)).segment(
-        body, chosen, chosen.options.model_validate(options), deadline
-    )
-
-
-@pytest.fixture
-def held() -> Iterator[HeldEngine]:
-    engine = HeldEngine()
-    yield engine
-    engine.release()
-
-
-@pytest.fixture
-async def held_segmenter(
-    held: HeldEngine, solvable_model: Model, workers: ThreadPoolExecutor
-) -> AsyncIterator[Segmenter]:
-    segmenter = Segmenter.of_engine(
-        solvable_model, held, replace(LIMITS, max_queue_images=3), workers
-    )
-    yield segmenter
-    held.release()
-    await segmenter.close()
-
-
-@pytest.fixture
-def segmenter(
-    solvable_model: Model, solvable_engine: Engine, workers: ThreadPoolExecutor
-) -> Segmenter:
-    return Segmenter.of_engine(solvable_model, solvable_engine, LIMITS, workers)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (8, 8), (37, 41), (64, 64), (200, 150)])
@@ -215,73 +153,6 @@ async def test_tiles_of_an_accepted_picture_need_no_further_leave(
     np.testing.assert_array_equal(class_map(answer), solve(image))
 
 
-async def test_a_full_queue_refuses_and_says_when_to_come_back(
-    held: HeldEngine, held_segmenter: Segmenter
-) -> None:
-    held.hold()
-    accepted = [
-        asyncio.create_task(ask(held_segmenter, file_of(picture(i, 8, 8)))) for i in range(3)
-    ]
-    await until(lambda: held_segmenter.waiting_images == 3)
-    with pytest.raises(QueueFullError, match="no more than 3") as refusal:
-        await ask(held_segmenter, file_of(picture(9, 8, 8)))
-    assert refusal.value.retry_after_seconds >= 1
-    held.release()
-    await asyncio.gather(*accepted)
-    await ask(held_segmenter, file_of(picture(9, 8, 8)))
-
-
-async def test_a_queue_full_of_bytes_refuses(
-    held: HeldEngine, solvable_model: Model, workers: ThreadPoolExecutor
-) -> None:
-    segmenter = Segmenter.of_engine(
-        solvable_model, held, replace(LIMITS, max_queue_bytes=10_000), workers
-    )
-    held.hold()
-    accepted = asyncio.create_task(
-        ask(segmenter, file_of(picture(0, 60, 60)))
-    )  # above the limit, and alone
-    await until(lambda: segmenter.waiting_bytes > 10_000)
-    with pytest.raises(QueueFullError, match="MiB"):
-        await ask(segmenter, file_of(picture(1, 8, 8)))
-    assert segmenter.waiting_images == 1
-    held.release()
-    await accepted
-    assert segmenter.waiting_bytes == 0
-    await segmenter.close()
-
-
-async def test_the_deadline_ends_the_wait_while_the_engine_is_busy(
-    held: HeldEngine, held_segmenter: Segmenter
-) -> None:
-    held.hold()
-    with pytest.raises(DeadlineExceededError, match="deadline"):
-        await ask(held_segmenter, file_of(picture(0, 8, 8)), deadline=time.monotonic() + 0.05)
-    assert (held_segmenter.waiting_images, held_segmenter.waiting_bytes) == (0, 0)
-
-
-async def test_a_deadline_that_has_passed_is_refused_before_the_engine_runs(
-    held: HeldEngine, held_segmenter: Segmenter
-) -> None:
-    with pytest.raises(DeadlineExceededError):
-        await ask(held_segmenter, file_of(picture(0, 8, 8)), deadline=time.monotonic() - 1)
-    assert held.batches == []
-
-
-async def test_a_cancelled_caller_frees_its_place_and_its_tiles(
-    held: HeldEngine, held_segmenter: Segmenter
-) -> None:
-    held.hold()
-    leaving = asyncio.create_task(ask(held_segmenter, file_of(picture(0, 400, 400))))
-    await until(lambda: waiting(held_segmenter) > 0)
-    leaving.cancel()
-    await asyncio.gather(leaving, return_exceptions=True)
-    assert (held_segmenter.waiting_images, waiting(held_segmenter)) == (0, 0)
-    held.release()
-    await ask(held_segmenter, file_of(picture(1, 8, 8)))
-    assert len(held.batches) == 2
-
-
 async def test_an_engine_failure_is_told_and_the_next_image_served(
     held: HeldEngine, held_segmenter: Segmenter
 ) -> None:
@@ -376,3 +247,19 @@ async def test_warming_runs_both_signatures_at_two_sizes(
     await held_segmenter.warm_up()
     assert held.batches == [(1, 8, 8, 3)] * 2 + [(1, 512, 512, 3)] * 2
     assert held_segmenter.stuck_seconds == 0
+
+
+async def test_what_the_file_knows_of_itself_reaches_the_output(segmenter: Segmenter) -> None:
+    seen: list[Segmentation] = []
+
+    def encode(segmentation: Segmentation, options: Any) -> Iterable[bytes]:
+        seen.append(segmentation)
+        return OUTPUTS["png"].encode(segmentation, options)
+
+    file = io.BytesIO()
+    pages = [Image.fromarray(picture(seed, 9, 7)) for seed in range(3)]
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    output = replace(OUTPUTS["png"], encode=encode)
+    await Inference(Always(segmenter)).segment(file.getvalue(), output, output.options(), None)
+    assert seen[0].source == open_source(file.getvalue(), 100).info
+    assert seen[0].source.pages == 3

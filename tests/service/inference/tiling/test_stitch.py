@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from service.domain.segmentation import Need
 from service.inference.tiling.fit import fit
 from service.inference.tiling.plan import plan_tiles
-from service.inference.tiling.stitch import Canvas, make_canvas, needs_probabilities
+from service.inference.tiling.stitch import Maps, make_canvas
 from service.runtimes.engine import Engine
 from tests.service.inference.conv_network import CLASSES, RADIUS, STRIDE
 
@@ -27,15 +27,16 @@ def smooth_picture(height: int, width: int) -> NDArray[np.uint8]:
 
 def run(
     engine: Engine, image: NDArray[np.uint8], need: Need, radius: int | None, tile_size: int
-) -> Canvas:
+) -> Maps:
     height, width = image.shape[:2]
     plan = plan_tiles(height, width, STRIDE, radius, tile_size)
-    canvas = make_canvas(plan, need, CLASSES)
-    call = engine.probabilities if needs_probabilities(plan, need) else engine.class_map
+    maps = Maps.empty((height, width), need, CLASSES)
+    canvas = make_canvas(plan, maps, need, CLASSES)
+    call = engine.probabilities if canvas.signature == "probabilities" else engine.class_map
     padded = fit(image, STRIDE)
     for tile in plan:
         canvas.put(tile, call(plan.cut(padded, tile)[np.newaxis])[0])
-    return canvas
+    return maps
 
 
 @settings(max_examples=25)
@@ -89,11 +90,12 @@ def test_confidence_and_probabilities_of_tiles_equal_the_whole_picture_s(
 @pytest.mark.parametrize("shape", [(300, 260), (64, 500), (500, 64)])
 def test_blended_tiles_that_disagree_leave_no_seam(shape: tuple[int, int]) -> None:
     plan = plan_tiles(*shape, STRIDE, None, 128)
-    canvas = make_canvas(plan, "probabilities", CLASSES)
+    maps = Maps.empty(shape, "probabilities", CLASSES)
+    canvas = make_canvas(plan, maps, "probabilities", CLASSES)
     draw = np.random.default_rng(0)
     for tile in plan:
         canvas.put(tile, np.full((*plan.tile_shape, CLASSES), draw.random(), np.float32))
-    blended = canvas.probabilities
+    blended = maps.probabilities
     assert blended is not None
     assert np.ptp(blended) > 0.2
     ramp = max(span.ramp_in for span in (*plan.rows, *plan.columns))
@@ -104,7 +106,8 @@ def test_blending_is_the_weighted_mean_of_the_tiles(global_engine: Engine) -> No
     image = smooth_picture(150, 170)
     plan = plan_tiles(150, 170, STRIDE, None, 64)
     expected = np.zeros((150, 170, CLASSES))
-    canvas = make_canvas(plan, "probabilities", CLASSES)
+    maps = Maps.empty((150, 170), "probabilities", CLASSES)
+    canvas = make_canvas(plan, maps, "probabilities", CLASSES)
     padded = fit(image, STRIDE)
     for tile in plan:
         result = global_engine.probabilities(plan.cut(padded, tile)[np.newaxis])[0]
@@ -121,14 +124,14 @@ def test_blending_is_the_weighted_mean_of_the_tiles(global_engine: Engine) -> No
         )
         inside = result[tile.rows.inside, tile.columns.inside]
         expected[place] += inside * weights[0][:, None, None] * weights[1][None, :, None]
-    assert canvas.probabilities is not None
-    np.testing.assert_allclose(canvas.probabilities, expected, atol=1e-5)
-    np.testing.assert_array_equal(canvas.class_map, canvas.probabilities.argmax(axis=-1))
+    assert maps.probabilities is not None
+    np.testing.assert_allclose(maps.probabilities, expected, atol=1e-5)
+    np.testing.assert_array_equal(maps.class_map, maps.probabilities.argmax(axis=-1))
 
 
 def test_a_blended_class_map_needs_no_probabilities_of_the_whole_picture(
     global_engine: Engine,
 ) -> None:
-    canvas = run(global_engine, smooth_picture(200, 200), "class_map", None, 64)
-    assert canvas.probabilities is None
-    assert canvas.class_map.shape == (200, 200)
+    maps = run(global_engine, smooth_picture(200, 200), "class_map", None, 64)
+    assert maps.probabilities is None
+    assert maps.class_map.shape == (200, 200)

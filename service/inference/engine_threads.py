@@ -1,0 +1,61 @@
+"""The threads that call into one engine, and how long they have been at it.
+
+A call counts from when it is asked for until its thread is done, whoever waits for it: what hangs in an
+engine stays visible after its caller has left.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from service.runtimes.engine import Engine
+from service.threads import DaemonExecutor
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+class EngineThreads:
+    """As many as the engine has streams. Used on the event loop only."""
+
+    def __init__(self, engine: Engine, model_id: str) -> None:
+        self._engine = engine
+        self._model_id = model_id
+        self._threads = DaemonExecutor(engine.streams, f"engine-{model_id}")
+        self._since: dict[asyncio.Future[Any], float] = {}
+        self._close_at_end = False
+
+    @property
+    def stuck_seconds(self) -> float:
+        """How long the longest of the calls has been running; 0 where there is none."""
+        return time.monotonic() - min(self._since.values()) if self._since else 0.0
+
+    def call(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Run `work` on a thread. Wait for it by asyncio.wait or asyncio.shield: a thread cannot be cancelled."""
+        call = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        self._since[call] = time.monotonic()
+        call.add_done_callback(self._count_out)
+        return call
+
+    async def close(self) -> None:
+        """Close the engine: now, or when the call that hangs in it ends, which is not waited for."""
+        if self._since:
+            logger.error("%s is unloaded while a call into its engine hangs", self._model_id)
+            self._close_at_end = True
+        else:
+            await asyncio.shield(self.call(self._close))
+
+    def _count_out(self, call: asyncio.Future[Any]) -> None:
+        del self._since[call]
+        if not call.cancelled():
+            call.exception()  # told to who waits for it; where nobody does, it is no fault of the loop's
+        if self._close_at_end and not self._since:
+            self._close_at_end = False
+            self.call(self._close)
+
+    def _close(self) -> None:
+        self._engine.close()
+        self._threads.shutdown()
