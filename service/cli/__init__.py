@@ -1,12 +1,13 @@
 """`segserve`: a module a command."""
 
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 
 from service.cli import keys, models, openapi, predict, serve
-from service.cli.command import INTERRUPTED, USAGE_ERROR, Command
+from service.cli.command import KILLED_BY, USAGE_ERROR, Command
 from service.cluster.errors import ClusterError
-from service.predict import PredictError
+from service.predict.errors import PredictError
 from service.protocols.keys import KeyFileError
 from service.protocols.problems import RequestError
 from service.server.sockets import ListenError
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"segserve {arguments[0]}: {error}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return KILLED_BY + signal.SIGINT
 
 
 def _usage(arguments: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ from service.settings import SettingError, Settings, read_settings, variable
 
 SOMETHING_FAILED = 1
 USAGE_ERROR = 2
-INTERRUPTED = 130
+KILLED_BY = 128  # and the number of the signal, as shells have it
 
 
 class Command(Protocol):
@@ -33,14 +33,9 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def settings_for(store: Path | None, model: str | None) -> Settings:
-    """The environment's settings with those of the command on top, for one model and without watching."""
-    flags = ["--no-watch-models", "--no-lazy-loading"]
-    if store is not None:
-        flags += ["--model-store", str(store)]
-    if model is not None:
-        flags += ["--models", model]
-    settings = read_settings(flags)
+def settings_for(store: Path | None) -> Settings:
+    """The environment's settings with the store of the command on top. Raises SettingError."""
+    settings = read_settings(["--model-store", str(store)] if store is not None else [])
     if not settings.model_store.is_dir():
         raise SettingError(
             f"there is no folder {settings.model_store}; name one with --model-store."

@@ -23,7 +23,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
     add_store(parser)
     given = parser.parse_args(arguments)
-    store = settings_for(given.model_store, None).model_store
+    store = settings_for(given.model_store).model_store
     try:
         found = scan(store)
     except OSError as error:

@@ -1,7 +1,6 @@
 """`segserve predict`: segment image files and folders, without HTTP."""
 
 import argparse
-import asyncio
 import logging
 import sys
 from collections.abc import Sequence
@@ -9,12 +8,13 @@ from pathlib import Path
 
 from starlette.datastructures import QueryParams
 
-from service.app import engine_options, image_workers, inference_limits, registry_options
-from service.cli.command import SOMETHING_FAILED, add_store, settings_for
+from service.cli.command import KILLED_BY, SOMETHING_FAILED, add_store, settings_for
 from service.cluster.errors import ClusterError
 from service.cluster.options import BulkLayout, add_flags, layout_of
 from service.outputs import OUTPUTS, OutputOptions
-from service.predict import Job, PredictError, Summary, predict
+from service.predict.errors import PredictError
+from service.predict.job import Job, Summary, predict
+from service.predict.model import pin_model
 from service.protocols.native.params import format_named, parse_options, single_values
 from service.settings import Settings
 
@@ -52,30 +52,16 @@ def run(arguments: Sequence[str]) -> int:
     add_store(parser)
     add_flags(parser, BulkLayout)
     given = parser.parse_args(arguments)
-    settings = settings_for(given.model_store, given.model)
+    settings = settings_for(given.model_store)
     chosen = format_named(given.format)
     options = parse_options(chosen, _parameters(given.parameter))
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     layout = layout_of(given, BulkLayout)
     if layout is not None:
         return _predict_on_cluster(given, settings, options, layout)
-    job = Job(
-        tuple(map(Path, given.images)),
-        Path(given.out),
-        given.model,
-        chosen,
-        options,
-        given.overwrite,
-    )
-    work = predict(
-        job,
-        settings.model_store,
-        registry_options(settings),
-        engine_options(settings),
-        inference_limits(settings),
-        image_workers(settings),
-    )
-    return _report(asyncio.run(work))
+    sources = tuple(map(Path, given.images))
+    job = Job(sources, Path(given.out), chosen, options, given.overwrite)
+    return _report(predict(job, pin_model(settings, given.model)))
 
 
 def _predict_on_cluster(
@@ -105,6 +91,16 @@ def _parameters(texts: Sequence[str]) -> dict[str, str]:
 def _report(summary: Summary) -> int:
     for source, fault in summary.failures:
         print(f"{source}: {fault}", file=sys.stderr)
-    counts = f"{summary.written} written, {summary.skipped} skipped because they were there, {len(summary.failures)} failed"
-    print(counts)
-    return SOMETHING_FAILED if summary.failures else 0
+    print(
+        f"{summary.written} written, {summary.skipped} skipped because they were there, "
+        f"{len(summary.failures)} failed"
+    )
+    if summary.stopped is not None:
+        print(
+            f"segserve predict: stopped ({summary.stopped}) with {summary.left} left; run the same "
+            "command again to resume.",
+            file=sys.stderr,
+        )
+    if summary.signal is not None:
+        return KILLED_BY + summary.signal
+    return SOMETHING_FAILED if summary.failures or summary.stopped is not None else 0

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from models.contract import SegmentationClass
 from service.cluster.files import Folder
-from service.predict import is_image, target_names
+from service.predict.pictures import is_image, target_names
 
 REPORT = "_report"
 TODO = f"{REPORT}/todo"

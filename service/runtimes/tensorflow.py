@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from models.contract import Contract
+from models.contract.globbing import without_pattern
 from service.runtimes.engine import EngineOptions, logits_of
 from service.runtimes.gpu import why_no_gpu
 from service.runtimes.streams import described, max_streams
@@ -45,7 +46,8 @@ class TensorFlowEngine:
         if not tf.config.list_physical_devices("GPU"):
             self.streams = options.streams or max_streams(options.threads)
         _configure_runtime(options.threads, self.streams)
-        loaded = tf.saved_model.load(str(artefact))
+        with without_pattern(artefact) as path:
+            loaded = tf.saved_model.load(str(path))
         self._class_map = _freeze(loaded.signatures["serving_default"])
         self._probabilities = _freeze(loaded.signatures["probabilities"])
         del loaded

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -145,6 +146,16 @@ def test_predicting_a_folder_as_the_readme_does(photographs: Path) -> None:
     (line,) = [line for line in shell_lines(README) if line.startswith("segserve predict")]
     run_command(line, photographs)
     assert (photographs / "masks" / "one.png").is_file()
+
+
+def test_files_and_folders_are_segmented_as_the_docs_do(photographs: Path, tmp_path: Path) -> None:
+    shutil.copytree(photographs / "photos", tmp_path / "photos")
+    lines = shell_lines((ROOT / "docs" / "files.md").read_text())
+    assert len(lines) == 3
+    for line in lines:
+        assert run_command(line, tmp_path).startswith("1 written, 0 skipped")
+    for answer in ("masks/one.png", "overlays/one.png", "regions/one.geojson"):
+        assert (tmp_path / answer).is_file()
 
 
 @pytest.mark.parametrize(

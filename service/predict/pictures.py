@@ -1,0 +1,88 @@
+"""Which files are pictures, and what the answer to each is called."""
+
+import hashlib
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from models.contract.atomic import PARTIAL_PREFIX
+from service.inputs import readable_suffixes
+from service.predict.errors import PredictError
+
+_MAX_NAME_BYTES = 255  # of every file system in use; object stores take longer keys
+_SIDECAR_PREFIX = "._"  # macOS keeps a file's attributes so, where the disk is not its own
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One folder on the way through a tree: the names in it, sorted, or what kept it from being read."""
+
+    path: Path
+    files: tuple[str, ...]
+    fault: str | None = None
+
+
+def is_image(name: str) -> bool:
+    """Whether a file of a folder is taken for an image. One that is named outright is always tried."""
+    if name.startswith((_SIDECAR_PREFIX, PARTIAL_PREFIX)):
+        return False
+    return PurePosixPath(name).suffix.lower() in readable_suffixes()
+
+
+def walk(top: Path) -> Iterator[Folder]:
+    """`top` and each folder below it, once: those that are there, then those that links lead to.
+
+    So a link to what is in the tree anyway, or back up, adds nothing.
+    """
+    seen: set[tuple[int, int]] = set()
+    there, linked = deque([top]), deque[Path]()
+    while there or linked:
+        path = there.popleft() if there else linked.popleft()
+        try:
+            status = path.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+        except OSError as error:
+            yield Folder(path, (), error.strerror)
+            continue
+        linked += [path / e.name for e in entries if e.is_dir() and e.is_symlink()]
+        there.extendleft(
+            path / e.name for e in reversed(entries) if e.is_dir(follow_symlinks=False)
+        )
+        yield Folder(path, tuple(e.name for e in entries if e.is_file() or _leads_nowhere(e)))
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    """A broken link, which is told of when it is read."""
+    return entry.is_symlink() and not Path(entry).exists()
+
+
+def target_names(names: Sequence[str], extension: str) -> list[str]:
+    """The relative path of the answer to each relative path. Raises PredictError where two would be one."""
+    short = [str(PurePosixPath(name).with_suffix(extension)) for name in names]
+    counts = Counter(short)
+    # photo.jpg beside photo.png: the whole name keeps their answers apart
+    targets = [
+        _fitting(target if counts[target] == 1 else name + extension, extension)
+        for name, target in zip(names, short, strict=True)
+    ]
+    clashes = [target for target, n in Counter(targets).items() if n > 1]
+    if clashes:
+        raise PredictError(
+            f"several images would be written to {clashes[0]}; give them in separate commands."
+        )
+    return targets
+
+
+def _fitting(target: str, extension: str) -> str:
+    """The path, its last part cut to what a file system takes and told apart by a digest."""
+    name = os.fsencode(PurePosixPath(target).name)
+    if len(name) <= _MAX_NAME_BYTES:
+        return target
+    tail = f"~{hashlib.blake2b(name, digest_size=4).hexdigest()}{extension}"
+    head = name[: _MAX_NAME_BYTES - len(tail)].decode(errors="ignore")
+    return str(PurePosixPath(target).with_name(head + tail))

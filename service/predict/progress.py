@@ -1,0 +1,36 @@
+"""How far a job of many images is."""
+
+import sys
+import time
+from typing import Self
+
+from tqdm import tqdm
+
+PROGRESS_SECONDS = 30.0
+
+
+class Progress:
+    """A bar on a terminal, and a line now and then in a log: how many, how fast, how long still."""
+
+    def __init__(self, total: int) -> None:
+        # disable=None: no bar where standard error is no terminal
+        self._bar = tqdm(total=total, unit="image", disable=None)
+        self._total, self._done = total, 0
+        self._began = self._told = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def advance(self, images: int = 1) -> None:
+        self._done += images
+        self._bar.update(images)
+        now = time.monotonic()
+        if self._bar.disable and (now - self._told > PROGRESS_SECONDS or self._done == self._total):
+            self._told = now
+            line = tqdm.format_meter(
+                self._done, self._total, now - self._began, unit="image", ncols=0
+            )
+            tqdm.write(line.strip(), file=sys.stderr)
