@@ -48,6 +48,7 @@ EXPOSED_HEADERS = [
     "X-Model",
     "X-Request-ID",
     "Server-Timing",
+    "X-Page",
     "X-Tiles",
     "X-Tiles-Blended",
     "Retry-After",

@@ -119,7 +119,12 @@ class Segmenting:
         try:
             body = await asyncio.to_thread(self._source.read, source)
             answer = await self._inference.segment(
-                body, self._format, self._job.options, deadline=None, model=self._job.model
+                body,
+                self._format,
+                self._job.options,
+                deadline=None,
+                model=self._job.model,
+                file_name=posixpath.basename(source),
             )
         except (ServiceError, OSError) as error:
             return row | {"error": str(error)}

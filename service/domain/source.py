@@ -38,6 +38,10 @@ class SourceInfo:
     page: int = 1
     pages: int = 1
 
+    def place(self) -> dict[str, int]:
+        """Which picture of the file it is, as JSON answers say it."""
+        return {"page": self.page, "pages": self.pages}
+
 
 class Window(NamedTuple):
     """A part of a picture, in its own pixels, turned upright."""

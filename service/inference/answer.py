@@ -25,7 +25,8 @@ class Answer:
     """One picture's result, encoded.
 
     `model_id` is the version that answered. `tiles` is 1 for a picture run whole; `blended` tells
-    tiles that were not cut exactly. `width` and `height` are the picture's.
+    tiles that were not cut exactly. `width` and `height` are the picture's, which is number `page`
+    of the `pages` in its file.
     """
 
     model_id: str
@@ -35,6 +36,8 @@ class Answer:
     blended: bool
     width: int
     height: int
+    page: int = 1
+    pages: int = 1
 
 
 @dataclass(frozen=True)

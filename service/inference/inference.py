@@ -50,13 +50,17 @@ class Inference:
         deadline: float | None,
         *,
         model: str | None = None,
+        file_name: str | None = None,
     ) -> Answer:
-        """Segment one image file, and encode the result. Raises subclasses of ServiceError only."""
+        """Segment one image file, and encode the result. Raises subclasses of ServiceError only.
+
+        `file_name` is what the caller calls it, for outputs that name their picture.
+        """
         async with (
             self._models.lease(model, deadline) as segmenter,
             _accepted(segmenter, 1, deadline) as place,
         ):
-            return await segmenter.segment(upload, output, options, deadline, place)
+            return await segmenter.segment(upload, output, options, deadline, place, file_name)
 
     async def predict(
         self,

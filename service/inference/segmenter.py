@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -109,6 +109,7 @@ class Segmenter:
         options: OutputOptions,
         deadline: float | None,
         place: Place,
+        file_name: str | None = None,
     ) -> Answer:
         """Segment one image file in the `place` that it was given, and encode the result."""
         contract = self.model.contract
@@ -116,13 +117,13 @@ class Segmenter:
         watch = Stopwatch(self._workers)
         max_pixels = self.limits.max_image_pixels
         if opens_at_once(upload):
-            source = watch.run_here("decode", open_source, upload, max_pixels)
+            source = watch.run_here("decode", open_source, upload, max_pixels, options.page)
         else:
-            source = await watch.run("decode", open_source, upload, max_pixels)
+            source = await watch.run("decode", open_source, upload, max_pixels, options.page)
         plan = self._plan(source.height, source.width)
         await place.hold_in_turn(len(upload) + self._size_of_work([plan], options.need))
         image = await watch.run("decode", read_image, source, contract.channels)
-        info = source.info
+        info = replace(source.info, file_name=file_name)
         del source  # it may hold the picture in another form
         height, width = image.shape[:2]
         plan = self._plan(height, width)  # it may have been turned upright
@@ -149,7 +150,17 @@ class Segmenter:
         encoded = await watch.run("encode", finish)
         timings = watch.timings()
         self._report(timings)
-        return Answer(self.model.id, encoded, timings, len(plan), plan.blended, width, height)
+        return Answer(
+            self.model.id,
+            encoded,
+            timings,
+            len(plan),
+            plan.blended,
+            width,
+            height,
+            info.page,
+            info.pages,
+        )
 
     async def predict(
         self,

@@ -1,15 +1,16 @@
 """`coco`: a COCO dataset of one image, one compressed RLE a class, as `pycocotools.coco.COCO` reads
 it.
 
-    {"info":        {"description": …, "model": {"name": "street", "version": 1}},
-     "images":      [{"id": 1, "width": 480, "height": 360}],
-     "categories":  [{"id": 3, "name": "road", "color": "#804080"}, …],  every class
-     "annotations": [{"id": 1, "image_id": 1, "category_id": 3, "iscrowd": 0, "area": 51234,
+    {"info":        {"description": …, "model": {"name": "street", "version": 1}, "page": 1, "pages": 1},
+     "images":      [{"id": 1, "file_name": "photo.jpg", "width": 480, "height": 360}],
+     "categories":  [{"id": 4, "class_id": 3, "name": "road", "color": "#804080"}, …],  every class
+     "annotations": [{"id": 1, "image_id": 1, "category_id": 4, "iscrowd": 0, "area": 51234,
                       "bbox": [left, top, width, height],
                       "segmentation": {"size": [height, width], "counts": "…"}}, …]}
 
-A category's id is the class id. A class that does not occur has no annotation; pixels that none
-covers are those that `classes` left out.
+Category ids start at 1, since many readers take 0 for "no category"; `class_id` is the id that other
+formats give. A class that does not occur has no annotation; pixels that none covers are those that
+`classes` left out.
 """
 
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from service.domain.segmentation import Segmentation
 from service.outputs.output import Output, OutputOptions
 from service.outputs.runs import Runs, find_runs
 
+UNNAMED = "image"  # what a picture is called that was sent without a name
 _CHUNK = 2**20
 
 
@@ -39,18 +41,40 @@ def encode(segmentation: Segmentation, options: CocoOptions) -> Iterator[bytes]:
         "info": {
             "description": "Class map as one RLE a class",
             "model": {"name": contract.name, "version": model.version},
+            **segmentation.source.place(),
         },
-        "images": [{"id": 1, "width": width, "height": height}],
+        "images": [
+            {
+                "id": 1,
+                "file_name": segmentation.source.file_name or UNNAMED,
+                "width": width,
+                "height": height,
+            }
+        ],
         "categories": [
-            describe(contract, segmentation_class.id) for segmentation_class in contract.classes
+            {
+                **describe(contract, segmentation_class.id),
+                "id": _category_id(segmentation_class.id),
+                "class_id": segmentation_class.id,
+            }
+            for segmentation_class in contract.classes
         ],
         "annotations": [
-            {"id": number, "image_id": 1, "category_id": class_id, "iscrowd": 0}
+            {
+                "id": number,
+                "image_id": 1,
+                "category_id": _category_id(class_id),
+                "iscrowd": 0,
+            }
             | _annotate(_runs_of(runs, class_id), height, width)
             for number, class_id in enumerate(present, start=1)
         ],
     }
     yield orjson.dumps(document)
+
+
+def _category_id(class_id: int) -> int:
+    return class_id + 1
 
 
 def compress(counts: NDArray[np.int64]) -> str:
@@ -110,8 +134,7 @@ COCO = Output(
     options=CocoOptions,
     description=(
         "JSON: a COCO dataset of one image with one annotation a class, its mask a compressed RLE "
-        "as pycocotools "
-        "reads it; `category_id` is the class id."
+        "as pycocotools reads it; each category's `class_id` is its id in other formats."
     ),
     encode=encode,
 )

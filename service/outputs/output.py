@@ -49,6 +49,15 @@ class OutputOptions(BaseModel):
         ),
         examples=["car,person"],
     )
+    page: int | None = Field(
+        default=None,
+        ge=1,
+        description=(
+            "Which picture of a file that holds several: the page of a TIFF, the frame of an "
+            "animation, counted from 1. The main one if left out, which is nearly always the first."
+        ),
+        examples=[2],
+    )
 
     @property
     def need(self) -> Need:

@@ -54,6 +54,7 @@ def encode(segmentation: Segmentation, options: PolygonsOptions) -> Iterator[byt
     head = {
         "type": "FeatureCollection",
         "model": {"name": contract.name, "version": model.version},
+        **segmentation.source.place(),
         "width": width,
         "height": height,
         "coordinate_system": COORDINATE_SYSTEM,

@@ -20,6 +20,7 @@ def encode(segmentation: Segmentation, _options: RleOptions) -> Iterator[bytes]:
     runs = find_runs(segmentation.class_map.reshape(-1))
     document = {
         "model": {"name": model.contract.name, "version": model.version},
+        **segmentation.source.place(),
         "width": width,
         "height": height,
         "classes": [

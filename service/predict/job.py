@@ -131,7 +131,7 @@ class _Run:
         """Segment one picture; what was wrong with it, if anything was. Raises _DiskFullError."""
         try:
             picture, body = await asyncio.to_thread(Picture.read, step.source, step.target.parent)
-            answer = await model.segment(body, self.job.format, self.job.options)
+            answer = await model.segment(body, self.job.format, self.job.options, step.source.name)
             await asyncio.to_thread(self._write, step, picture, answer.encoded.chunks)
         except (ServiceError, PredictError) as error:
             return step.source, str(error)

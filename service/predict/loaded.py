@@ -44,12 +44,19 @@ class LoadedModel:
             faults = [state.error for state in self._registry.states() if state.error]
             raise PredictError(f"{self._id} cannot be used: {' '.join(faults) or error}") from None
 
-    async def segment(self, body: bytes, output: Output, options: OutputOptions) -> Answer:
+    async def segment(
+        self, body: bytes, output: Output, options: OutputOptions, file_name: str
+    ) -> Answer:
         """Segment one picture, however long it takes. Raises ServiceError."""
         while True:
             try:
                 return await self._inference.segment(
-                    body, output, options, deadline=None, model=self._id
+                    body,
+                    output,
+                    options,
+                    deadline=None,
+                    model=self._id,
+                    file_name=file_name,
                 )
             except QueueFullError as error:  # by pictures of this job: they make room
                 await asyncio.sleep(error.retry_after_seconds)

@@ -5,6 +5,7 @@ import io
 import re
 import unicodedata
 import zipfile
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -41,11 +42,22 @@ class Container:
 
 
 def safe_stems(filenames: Iterable[str]) -> list[str]:
-    """A stem for each file name: no folders, nothing hidden, no two the same even where case does not count."""
+    """A stem for each file name: no folders, nothing hidden, no two the same even where case does not count.
+
+    Where different names would have one (photo.jpg, photo.png), each stays whole; of names that are the same, or become so,
+    the later ones get a number, in the order of the upload.
+    """
+    names = [_safe_name(filename) for filename in filenames]
+    short = [name.rpartition(".")[0] if "." in name else name for name in names]
+    kinds = Counter(
+        stem
+        for stem, _ in {(s.casefold(), n.casefold()) for s, n in zip(short, names, strict=True)}
+    )
     taken = {ERRORS_NAME.partition(".")[0]}
     stems = []
-    for index, filename in enumerate(filenames):
-        stem = unique = _safe_stem(filename) or f"image-{index}"
+    for index, (name, shorter) in enumerate(zip(names, short, strict=True)):
+        stem = shorter if kinds[shorter.casefold()] == 1 or not shorter else name
+        stem = unique = stem.strip(" .")[:_MAX_STEM_LENGTH] or f"image-{index}"
         number = 2
         while unique.casefold() in taken:
             unique = f"{stem}-{number}"
@@ -55,11 +67,9 @@ def safe_stems(filenames: Iterable[str]) -> list[str]:
     return stems
 
 
-def _safe_stem(filename: str) -> str:
+def _safe_name(filename: str) -> str:
     name = unicodedata.normalize("NFC", filename).replace("\\", "/").rpartition("/")[2]
-    stem, dot, _ = name.rpartition(".")
-    readable = "".join(c for c in _UNSAFE.sub("_", stem if dot else name) if c.isprintable())
-    return readable.strip(" .")[:_MAX_STEM_LENGTH]
+    return "".join(c for c in _UNSAFE.sub("_", name) if c.isprintable())
 
 
 async def write_zip(entries: AsyncIterator[Entry]) -> AsyncGenerator[bytes]:
@@ -136,6 +146,8 @@ def _answer_line(entry: Entry, answer: Answer) -> bytes:
         "height": answer.height,
         "tiles": answer.tiles,
         "blended": answer.blended,
+        "page": answer.page,
+        "pages": answer.pages,
         "seconds": dict(stages_of(answer.timings)),
         "media_type": encoded.media_type,
         **result,

@@ -35,20 +35,25 @@ class ImagePart:
     filename: str
     body: bytearray = field(default_factory=bytearray)
 
+    @property
+    def name(self) -> str | None:
+        """The file's name without folders, where it was sent with one."""
+        return self.filename.replace("\\", "/").rpartition("/")[2] or None
 
-async def read_image(request: Request) -> bytearray:
+
+async def read_image(request: Request) -> ImagePart:
     """The one image of `request`. Raises MalformedRequestError or UnsupportedBodyError."""
     media_type, boundary = _content_type(request)
     if media_type == MULTIPART:
         parts = await _read_parts(
             request, boundary, max_images=1, more="Send several to POST /segment/batch."
         )
-        return parts[0].body
+        return parts[0]
     if media_type in _RAW_TYPES or media_type.startswith("image/"):
-        body = bytearray()
+        image = ImagePart("")
         async for chunk in _stream(request):
-            body += chunk
-        return body
+            image.body += chunk
+        return image
     raise UnsupportedBodyError(
         f"The body's Content-Type is {media_type}. Send the image as {MULTIPART} in a part named {PART_NAME}, "
         f"or as the raw body with Content-Type image/jpeg, any other image type, or {RAW}."

@@ -65,6 +65,11 @@ _COMMON_HEADERS: Json = {
         "schema": {"type": "string"},
         "example": "decode;dur=3.1, queue;dur=0.4, infer;dur=81.0, encode;dur=1.2, total;dur=86.4",
     },
+    "X-Page": {
+        "description": "Which picture of the file this is, and of how many, where it has several.",
+        "schema": {"type": "string"},
+        "example": "1/3",
+    },
     "X-Tiles": {
         "description": "Number of tiles, where the image was run in tiles.",
         "schema": {"type": "integer"},

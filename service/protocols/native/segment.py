@@ -15,7 +15,7 @@ from service.protocols.context import AppContext, context_of
 from service.protocols.disconnect import cancel_on_disconnect
 from service.protocols.native import openapi
 from service.protocols.native.batch import Entry, choose_container, safe_stems
-from service.protocols.native.body import read_image, read_images
+from service.protocols.native.body import ImagePart, read_image, read_images
 from service.protocols.native.encoded_response import EncodedResponse
 from service.protocols.native.params import SegmentParams, parse_segment_params, single_values
 from service.protocols.problems import TYPE_PREFIX, problem_of
@@ -38,13 +38,18 @@ async def segment(request: Request) -> Response:
     parts = context_of(request)
     params = parse_segment_params(request.query_params, _accept_of(request))
     parts.registry.check(params.model)  # before the client uploads for nothing
-    body = await read_image(request)
-    work = _segment(parts, params, body, request.state.deadline)
+    image = await read_image(request)
+    work = _segment(parts, params, image, request.state.deadline)
     answer = await cancel_on_disconnect(request, work)
     request.state.model = answer.model_id
     if parts.tracing is not None:
         parts.tracing.add_stages(request.state.span, answer.model_id, answer.timings)
-    headers = {"X-Model": answer.model_id, "Vary": "Accept", **_tile_headers(answer)}
+    headers = {
+        "X-Model": answer.model_id,
+        "Vary": "Accept",
+        **_page_header(answer),
+        **_tile_headers(answer),
+    }
     headers["Server-Timing"] = request.state.server_timing = _server_timing(
         answer.timings, request.state.arrived
     )
@@ -76,9 +81,8 @@ async def segment_batch(request: Request) -> Response:
             parts,
             params,
             index,
-            image.filename,
+            image,
             stem,
-            image.body,
             request.state.deadline,
         )
         for index, (image, stem) in enumerate(zip(images, stems, strict=True))
@@ -95,10 +99,15 @@ async def segment_batch(request: Request) -> Response:
 
 
 async def _segment(
-    parts: AppContext, params: SegmentParams, body: bytearray, deadline: float
+    parts: AppContext, params: SegmentParams, image: ImagePart, deadline: float
 ) -> Answer:
     return await parts.inference.segment(
-        body, params.format, params.options, deadline, model=params.model
+        image.body,
+        params.format,
+        params.options,
+        deadline,
+        model=params.model,
+        file_name=image.name,
     )
 
 
@@ -106,22 +115,25 @@ async def _segment_entry(
     parts: AppContext,
     params: SegmentParams,
     index: int,
-    filename: str,
+    image: ImagePart,
     stem: str,
-    body: bytearray,
     deadline: float,
 ) -> Entry:
     try:
-        answer = await _segment(parts, params, body, deadline)
+        answer = await _segment(parts, params, image, deadline)
     except Exception as error:  # noqa: BLE001 - one bad image fails only its own entry
         problem = problem_of(error)
         parts.metrics.rejected(problem.type.removeprefix(TYPE_PREFIX))
-        return Entry(index, filename, stem, problem)
-    return Entry(index, filename, stem, answer)
+        return Entry(index, image.filename, stem, problem)
+    return Entry(index, image.filename, stem, answer)
 
 
 def _accept_of(request: Request) -> str | None:
     return ", ".join(request.headers.getlist("accept")) or None
+
+
+def _page_header(answer: Answer) -> dict[str, str]:
+    return {"X-Page": f"{answer.page}/{answer.pages}"} if answer.pages > 1 else {}
 
 
 def _tile_headers(answer: Answer) -> dict[str, str]:

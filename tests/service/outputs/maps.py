@@ -77,8 +77,11 @@ def read_coco(body: bytes, rest: int = IGNORE) -> NDArray[np.uint8]:
     document = json.loads(body)
     (image,) = document["images"]
     class_map = np.full((image["height"], image["width"]), rest, np.uint8)
+    class_ids = {category["id"]: category["class_id"] for category in document["categories"]}
     for annotation in document["annotations"]:
-        class_map[coco_mask.decode(annotation["segmentation"]) == 1] = annotation["category_id"]
+        class_map[coco_mask.decode(annotation["segmentation"]) == 1] = class_ids[
+            annotation["category_id"]
+        ]
     return class_map
 
 

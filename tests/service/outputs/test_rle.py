@@ -18,6 +18,8 @@ def test_the_document_is_the_design_s() -> None:
     assert (encoded.media_type, encoded.extension) == ("application/json", ".json")
     assert json.loads(encoded.body) == {
         "model": {"name": "maps", "version": 2},
+        "page": 1,
+        "pages": 1,
         "width": 3,
         "height": 2,
         "classes": [

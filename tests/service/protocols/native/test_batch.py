@@ -167,3 +167,18 @@ def test_no_two_entries_of_a_zip_share_a_name(filenames: list[str]) -> None:
         assert stem
         assert not set(stem) & set('/\\\0:*?"<>|')
         assert not stem.startswith(".")
+
+
+@pytest.mark.parametrize(
+    ("names", "stems"),
+    [
+        (["x.jpg", "x.png", "x.webp", "y.jpg"], ["x.jpg", "x.png", "x.webp", "y"]),
+        (["b.jpg", "b.jpg", "c.jpg"], ["b", "b-2", "c"]),
+        (["one/b.jpg", "two/b.jpg", "B.JPG"], ["b", "b-2", "B-3"]),
+        (["one/b.jpg", "two/b.png", "B.JPG"], ["b.jpg", "b.png", "B.JPG-2"]),
+        (["x.jpg", "x.jpg.png"], ["x", "x.jpg"]),
+        ([".png", "", "a"], ["image-0", "image-1", "a"]),
+    ],
+)
+def test_pictures_of_one_name_keep_their_whole_names(names: list[str], stems: list[str]) -> None:
+    assert safe_stems(names) == stems

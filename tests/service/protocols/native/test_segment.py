@@ -6,6 +6,7 @@ import httpx
 import numpy as np
 import orjson
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from service.outputs import OUTPUTS
@@ -180,3 +181,53 @@ def test_a_connection_serves_one_request_after_another(server: ServerThread) -> 
         for _ in range(3):
             response = client.post("/segment", files={"image": png_bytes(picture(8, 8))})
             assert response.headers.get("Connection") != "close"
+
+
+def stack_of(*images: NDArray[np.uint8]) -> bytes:
+    first, *others = map(Image.fromarray, images)
+    file = io.BytesIO()
+    first.save(file, "TIFF", save_all=True, append_images=others)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("page", [None, 1, 2, 3])
+def test_the_page_that_is_used_is_said_and_can_be_chosen(
+    server: ServerThread, page: int | None
+) -> None:
+    images = [picture(8 + place, 9, seed=place) for place in range(3)]
+    query = {} if page is None else {"page": page}
+    for format in ("png", "rle", "coco", "polygons"):
+        answer = server.client.post(
+            "/segment", params={"format": format, **query}, files={"image": stack_of(*images)}
+        )
+        assert answer.headers["X-Page"] == f"{page or 1}/3"
+        if format == "png":
+            np.testing.assert_array_equal(class_map_of(answer), solve(images[(page or 1) - 1]))
+        else:
+            document = answer.json()["info"] if format == "coco" else answer.json()
+            assert (document["page"], document["pages"]) == (page or 1, 3)
+
+
+def test_a_page_that_the_file_has_not_is_refused(server: ServerThread) -> None:
+    body = stack_of(*[picture(8, 9)] * 2)
+    refused = server.client.post("/segment?page=3", content=body)
+    assert (refused.status_code, refused.json()["type"].rpartition(":")[2]) == (
+        400,
+        "invalid-option",
+    )
+    assert "has 2 pages; page 3 was asked for" in refused.json()["detail"]
+    assert server.client.post("/segment?page=0", content=body).status_code == 400
+    single = server.client.post("/segment", content=png_bytes(picture(8, 9)))
+    assert "X-Page" not in single.headers
+
+
+@pytest.mark.parametrize(
+    ("sent", "named"),
+    [("photo.jpg", "photo.jpg"), ("C:\\trip\\a.png", "a.png"), ("../b.png", "b.png")],
+)
+def test_coco_names_the_picture_as_it_was_sent(server: ServerThread, sent: str, named: str) -> None:
+    files = {"image": (sent, png_bytes(picture(4, 5)))}
+    document = server.client.post("/segment?format=coco", files=files).json()
+    assert document["images"][0]["file_name"] == named
+    raw = server.client.post("/segment?format=coco", content=png_bytes(picture(4, 5))).json()
+    assert raw["images"][0]["file_name"] == "image"
