@@ -31,9 +31,9 @@ from service.cluster.errors import ClusterError
 from service.cluster.files import Folder, shown
 from service.cluster.ledger import FAILURES, Ledger, Pending, key_of
 from service.cluster.options import BulkLayout
+from service.concurrency import as_completed
 from service.domain.errors import ServiceError
 from service.domain.segmentation import Segmentation
-from service.inference.concurrency import as_completed
 from service.inference.inference import Inference
 from service.inference.loading import InProcessLoader
 from service.outputs import OUTPUTS, Encoded, OutputOptions

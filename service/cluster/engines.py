@@ -1,10 +1,12 @@
-"""Engine replicas own models and batch for them; `RemoteRunner` is one model of theirs as an HTTP replica sees it.
+"""Engine replicas own models and batch for them; `RemoteRunner` is one of these from outside.
 
-Where each replica has room for every model, each has them all and takes images of any. Where there are more models than
-that, a replica loads the ones it is asked for, and Ray sends images where their model is.
+Where each replica has room for every model, each has them all and takes images of any. Where there
+are more models than that, a replica loads the ones it is asked for, and Ray sends images where
+their model is.
 
-An image goes to a replica as an array: Ray puts it into the shared memory of the sender's node, copies it once to the
-replica's node where that is another one, and both sides read it there in place.
+An image goes to a replica as an array: Ray puts it into the shared memory of the sender's node,
+copies it once to the replica's node where that is another one, and both sides read it there in
+place.
 """
 
 import asyncio
@@ -58,7 +60,8 @@ from service.runtimes.engine import Engine, EngineUnavailableError
 from service.runtimes.loading import load_engine
 from service.settings import Settings
 
-# Runs of one image or tile. Each next one goes to another replica, for Ray has struck off the one that was lost.
+# Runs of one image or tile. Each next one goes to another replica, for Ray has struck off the one
+# that was lost.
 ATTEMPTS = 3
 LOST_RETRY_SECONDS = 1.0
 
@@ -83,7 +86,7 @@ class ModelKey:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What an HTTP replica must know of a model that a replica has loaded. `seconds` is the time of one image."""
+    """What an HTTP replica must know of a loaded model; `seconds` is the time of one image."""
 
     facts: RuntimeFacts
     seconds: float
@@ -100,14 +103,15 @@ class _Hosted:
         self._let_go = False
 
     def __del__(self) -> None:
-        # Ray's multiplexer gives a model back by calling this from some thread; Python calls it once more.
+        # Ray's multiplexer gives a model back by calling this from some thread; Python calls it
+        # once more.
         if not self._let_go and not self._loop.is_closed():
             self._let_go = True
             asyncio.run_coroutine_threadsafe(self.batcher.close(), self._loop)
 
 
 class EngineReplica:
-    """A process that owns models. Ray Serve makes as many of it as are needed, and calls it on one event loop."""
+    """A process that owns models. Ray Serve makes as many as it needs, each with one event loop."""
 
     async def __init__(  # type: ignore[misc]  # Ray Serve waits for it
         self, settings: Settings, models: int
@@ -144,7 +148,7 @@ class EngineReplica:
         shape: tuple[int, int],
         seconds: float | None,
     ) -> InferenceResult:
-        """As `Runner.run` says; the deadline is in `seconds` from now, for no two machines share a clock."""
+        """As `Runner.run` says; the deadline is in `seconds` from now: machines share no clock."""
         deadline = None if seconds is None else time.monotonic() + seconds
         hosted = await self._at_hand(key)
         ran = await hosted.batcher.run(signature, image, shape, deadline)
@@ -188,18 +192,19 @@ class EngineReplica:
         contract = await asyncio.to_thread(self._read, name, int(version))
         if not contract.digest.startswith(digest):
             raise ModelUnavailableError(
-                f"{model_id} is another model on another node. The model store must be the same everywhere.",
+                f"{model_id} is another model on another node. "
+                "The model store must be the same everywhere.",
                 LOST_RETRY_SECONDS,
             )
         path = self._settings.model_store / model_id
         engine = await asyncio.to_thread(self.load_engine, path, contract)
         batcher = Batcher.within(self._limits, model_id, engine, self._scheduler, self._metrics)
+        self._batchers.add(batcher)  # a warm-up that hangs is seen too
         try:
             seconds = await batcher.warm(contract)
         except BaseException:
             await batcher.close()
             raise
-        self._batchers.add(batcher)
         return _Hosted(batcher, Prepared(batcher.facts, seconds, batcher.batch_limits))
 
     def load_engine(self, artefact: Path, contract: Contract) -> Engine:
@@ -213,7 +218,7 @@ class EngineReplica:
 
 
 class RemoteRunner:
-    """A model that replicas run: a Runner. What one of them did not finish because it was lost, another one runs."""
+    """A model that replicas run: a Runner. What was lost with one of them, another one runs."""
 
     def __init__(self, models: "RemoteModels", key: ModelKey, prepared: Prepared) -> None:
         self._models = models
@@ -240,7 +245,7 @@ class RemoteRunner:
         shape: tuple[int, int],
         deadline: float | None,
     ) -> InferenceResult:
-        # a view would be copied into the message; an array of its own goes to the shared memory as it is
+        # a view would be copied into the message; an array of its own goes to shared memory
         sent = np.ascontiguousarray(image)
         for attempt in range(ATTEMPTS):
             if self._closed:
@@ -262,7 +267,7 @@ class RemoteRunner:
         )
 
     async def close(self) -> None:
-        # Replicas keep a model until another one needs its room: other HTTP replicas may still ask for it.
+        # Replicas keep a model until another needs its room: other HTTP replicas may ask for it.
         self._closed = True
 
 
@@ -305,7 +310,7 @@ class RemoteModels:
         return self._by_key[key]
 
     async def _prepare_everywhere(self, key: ModelKey) -> None:
-        """So that no image waits for it. What goes wrong is told by the replica that is asked next."""
+        """So that no image waits for it. What goes wrong, the replica that is asked next tells."""
         # where no replica runs yet: it loads what is in the store before it takes images
         with contextlib.suppress(DeploymentUnavailableError):
             await self._engines.broadcast("prepare", key).results_async(return_exceptions=True)
@@ -331,7 +336,8 @@ async def result_of(response: DeploymentResponse) -> Any:
             raise error.cause from None
         log.exception("a replica failed")
         raise InferenceError(
-            "The model failed on this image. The cause is in the server's log; if it fails again, tell the operator."
+            "The model failed on this image. The cause is in the server's log; if it fails again, "
+            "tell the operator."
         ) from error
     except (RayError, RayServeException) as error:
         log.warning("a replica was lost: %s", type(error).__name__)

@@ -43,7 +43,8 @@ ENGINES_APP = "segserve-engines"
 ENGINES = "engines"
 HTTP = "http"
 
-# Requests that a replica takes beyond those that its own admission would: to refuse them itself, and for /health.
+# Requests that a replica takes beyond those that its own admission would: to refuse them itself,
+# and for /health.
 _SPARE_REQUESTS = 64
 
 _POLL_SECONDS = 0.2
@@ -112,12 +113,12 @@ def _serve_when_settled(app: FastAPI) -> None:
 
 
 def build_engines(layout: ServeLayout) -> serve.Application:
-    """The application of the engine replicas, for a config file; the settings are those of the environment."""
+    """The engine replicas, for a config file; the settings are those of the environment."""
     return engines_application(read_settings([]), layout)
 
 
 def build_http(layout: ServeLayout) -> serve.Application:
-    """The application of the HTTP replicas, for a config file; the settings are those of the environment."""
+    """The HTTP replicas, for a config file; the settings are those of the environment."""
     return http_application(read_settings([]), layout)
 
 
@@ -128,7 +129,8 @@ def engines_application(
         replica,
         name=ENGINES,
         ray_actor_options={"num_cpus": layout.engine_cpus, "num_gpus": layout.engine_gpus},
-        # As many as an HTTP replica may accept: what is accepted anywhere can be finished, so nothing is refused here.
+        # As many as an HTTP replica may accept: what is accepted anywhere can be finished, so
+        # nothing is refused here.
         max_ongoing_requests=max(settings.max_queue_images, 2 * layout.images_per_engine),
         autoscaling_config=_autoscaling(
             layout,
@@ -175,9 +177,10 @@ def _autoscaling(layout: ServeLayout, least: int, most: int, requests: int) -> d
 def serve_on_cluster(
     settings: Settings, layout: ServeLayout, address: str | None, tell: Callable[[str], None]
 ) -> None:
-    """Run the service on the cluster at `address` until SIGTERM or Ctrl+C, then drain and take it away.
+    """Run the service on the cluster at `address` until SIGTERM or Ctrl+C, then take it away.
 
-    `tell` gets a sentence once it is ready, or one that says why it is not. Raises ClusterError and SettingError.
+    `tell` gets a sentence once it is ready, or one that says why it is not. Raises ClusterError and
+    SettingError.
     """
     create_app(settings)  # what is wrong with the settings is told here, not in a replica's log
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
@@ -241,8 +244,8 @@ def _greeting(url: str) -> str:
             return f"segserve is ready at {url} with {names}; {url}/docs shows how to use it."
         time.sleep(_POLL_SECONDS)
     raise ClusterError(
-        f"nothing answers at {url}. If Ray Serve ran in this cluster before, its proxies listen where they did: "
-        "say that address with --host and --port, or end it with `serve shutdown`."
+        f"nothing answers at {url}. If Ray Serve ran in this cluster before, its proxies listen "
+        "where they did: say that address with --host and --port, or end it with `serve shutdown`."
     )
 
 

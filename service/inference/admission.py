@@ -1,10 +1,10 @@
 """How many pictures are accepted and not yet answered: bounded in number and in bytes.
 
-Admission is before a picture is decoded; its tiles need no further leave. So what is accepted can be
-finished.
+Admission is before a picture is decoded; its tiles need no further leave. So what is accepted can
+be finished.
 
-Who finds no room is told to come back. That would keep a large picture out for ever where small ones
-come and go, so it waits in a line instead, and nobody passes it.
+Who finds no room is told to come back. That would keep a large picture out for ever where small
+ones come and go, so it waits in a line instead, and nobody passes it.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class Place:
         self._admission.hold(self, size)
 
     async def hold_in_turn(self, size: int) -> None:
-        """As `hold`; what is large waits until there is room, and what comes after it, behind it."""
+        """As `hold`; what is large waits until there is room, and what comes after it waits too."""
         await self._admission.hold_in_turn(self, size)
 
 

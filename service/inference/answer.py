@@ -45,8 +45,8 @@ class TensorAnswer:
     """The results of one or more pictures, as arrays.
 
     Each of `outputs` is one array (N, …) where all pictures have one size, else a list of N:
-    `class_map` and `confidence` (H, W) uint8, `probabilities` (H, W, classes) float32. `tiles` counts
-    those of all pictures; `blended` tells that some were not cut exactly.
+    `class_map` and `confidence` (H, W) uint8, `probabilities` (H, W, classes) float32. `tiles`
+    counts those of all pictures; `blended` tells that some were not cut exactly.
     """
 
     model_id: str

@@ -1,7 +1,8 @@
 """Continuous batching: an engine with a free stream takes what waits of one shape, up to its limit.
 
-There is no timer. An image that finds a stream idle runs at once and alone; while all are busy others
-gather, and go together next. The shape is that of the longest-waiting image, so none starves.
+There is no timer. An image that finds a stream idle runs at once and alone; while all are busy
+others gather, and go together next. The shape is that of the longest-waiting image, so none
+starves.
 """
 
 import asyncio
@@ -20,9 +21,9 @@ from numpy.typing import NDArray
 
 from models.contract import Contract
 from service.catalogue.instance import RuntimeFacts
+from service.concurrency import cancel_all
 from service.domain.deadline import has_passed
 from service.domain.errors import DeadlineExceededError, InferenceError, ModelUnavailableError
-from service.inference.concurrency import cancel_all
 from service.inference.engine_threads import EngineThreads
 from service.inference.limits import InferenceLimits
 from service.inference.observer import SILENT, Observer
@@ -76,12 +77,13 @@ class _Batch:
 
 @dataclass(eq=False)
 class Batcher:
-    """Feeds one engine of this process from threads of its own, one for each of its streams: a Runner. Used on the event loop
-    only.
+    """Feeds one engine of this process, as many batches at once as it has streams: a Runner.
 
-    A batch has at most `max_images` images and no more pixels than `useful_batch_pixels`, but always one image. Batches run beside each
-    other where all their pixels are `max_pixels` at most, so memory is bounded by that. `scheduler` is shared by all models of
-    the machine.
+    Used on the event loop only.
+
+    A batch has at most `max_images` images and no more pixels than `useful_batch_pixels`, but
+    always one image. Batches run beside each other where all their pixels are `max_pixels` at most,
+    so memory is bounded by that. `scheduler` is shared by all models of the machine.
     """
 
     model_id: str
@@ -109,7 +111,7 @@ class Batcher:
         scheduler: DeviceScheduler,
         observer: Observer = SILENT,
     ) -> "Batcher":
-        """A batcher with batches of the size that the engine says is best, where `limits` sets none."""
+        """Batches are of the size that the engine says is best, where `limits` sets none."""
         most_pixels = limits.tile_size**2
         return cls(
             model_id=model_id,
@@ -180,7 +182,8 @@ class Batcher:
     async def warm(self, contract: Contract) -> float:
         """As `Runner.warm` says, on a thread of the engine's, with the share of one batch.
 
-        Other models get their turn between the sizes, and after `WARM_UP_TURN_SECONDS` where a warm-up is slow or hangs.
+        Other models get their turn between the sizes, and after `WARM_UP_TURN_SECONDS` where a
+        warm-up is slow or hangs.
         """
         seconds = 0.0
         for side in warm_up_sides(contract):
@@ -237,8 +240,9 @@ class Batcher:
         return Fraction(1, self.batch_limits.max_concurrent_batches(shape))
 
     def _take(self, share: Fraction) -> list[_Job]:
-        """The longest-waiting job and those that can run with it, without those nobody wants; none where these need more than
-        `share`.
+        """The longest-waiting job and those that can run with it, without those nobody wants.
+
+        None where these need more than `share`.
         """
         while self._buckets:
             bucket = self._longest_waiting()
@@ -300,7 +304,7 @@ class Batcher:
                 job.future.set_result(InferenceResult(result, batch.number, seconds))
 
     def _go_on_without(self, batch: _Batch, call: asyncio.Future[list[Result]]) -> None:
-        """Let a batch that hangs keep its thread and no more. Should it end, its callers get their results."""
+        """A batch that hangs keeps its thread and no more. Should it end, its results are given."""
         seconds = self.max_batch_seconds
         logger.error(
             "%s has been at a batch for %g s; others run beside it", self.model_id, seconds

@@ -1,7 +1,7 @@
 """The threads that call into one engine, and how long they have been at it.
 
-A call counts from when it is asked for until its thread is done, whoever waits for it: what hangs in an
-engine stays visible after its caller has left.
+A call counts from when it is asked for until its thread is done, whoever waits for it: what hangs
+in an engine stays visible after its caller has left.
 """
 
 import asyncio
@@ -34,14 +34,14 @@ class EngineThreads:
         return time.monotonic() - min(self._since.values()) if self._since else 0.0
 
     def call(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Run `work` on a thread. Wait for it by asyncio.wait or asyncio.shield: a thread cannot be cancelled."""
+        """Run `work` on a thread. Await it shielded: a thread cannot be cancelled."""
         call = asyncio.get_running_loop().run_in_executor(self._threads, work)
         self._since[call] = time.monotonic()
         call.add_done_callback(self._count_out)
         return call
 
     async def close(self) -> None:
-        """Close the engine: now, or when the call that hangs in it ends, which is not waited for."""
+        """Close the engine: now, or when the call that hangs in it ends, without waiting for it."""
         if self._since:
             logger.error("%s is unloaded while a call into its engine hangs", self._model_id)
             self._close_at_end = True
@@ -51,7 +51,7 @@ class EngineThreads:
     def _count_out(self, call: asyncio.Future[Any]) -> None:
         del self._since[call]
         if not call.cancelled():
-            call.exception()  # told to who waits for it; where nobody does, it is no fault of the loop's
+            call.exception()  # where nobody waits for it any more, it is no fault of the loop's
         if self._close_at_end and not self._since:
             self._close_at_end = False
             self.call(self._close)

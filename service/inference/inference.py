@@ -1,7 +1,8 @@
 """The one way in: a file or arrays go in with what is wanted of them, an answer comes out.
 
-Every protocol, the command line and the cluster call this and nothing below it. What a request holds
-while it runs is taken here, once: a lease of its model, a place in the model's queue, and a deadline.
+Every protocol, the command line and the cluster call this and nothing below it. What a request
+holds while it runs is taken here, once: a lease of its model, a place in the model's queue, and a
+deadline.
 """
 
 import asyncio
@@ -69,10 +70,10 @@ class Inference:
         outputs: Collection[str],
         deadline: float | None,
     ) -> TensorAnswer:
-        """Segment images that are decoded already: uint8 (N, H, W, C), or several (H, W, C) of any sizes.
+        """Segment decoded images: uint8 (N, H, W, C), or several (H, W, C) of any sizes.
 
-        `outputs` are some of class_map, confidence and probabilities. Raises subclasses of ServiceError
-        only, InvalidTensorError where the arrays are not what the model takes.
+        `outputs` are some of class_map, confidence and probabilities. Raises subclasses of
+        ServiceError only, InvalidTensorError where the arrays are not what the model takes.
         """
         wanted = checked_outputs(outputs)
         async with self._models.lease(model, deadline) as segmenter:

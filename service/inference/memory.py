@@ -15,8 +15,9 @@ _FLOAT_BYTES = 4
 class Footprint:
     """Bytes of a request's arrays.
 
-    `images` are the decoded pictures, `maps` what is put together of them, `results` what the engine
-    gives of the tiles that are in its hands or wait to be put, with what blending them takes.
+    `images` are the decoded pictures, `maps` what is put together of them, `results` what the
+    engine gives of the tiles that are in its hands or wait to be put, with what blending them
+    takes.
     """
 
     images: int
@@ -56,7 +57,7 @@ def _result_bytes(plan: TilePlan, need: Need, classes: int) -> int:
 
 
 def _blending_bytes(plan: TilePlan, classes: int) -> int:
-    """A copy of the tile that is blended, and the ramps that it shares with the tiles after it and below."""
+    """A copy of the tile that is blended, and the ramps that it shares with its neighbors."""
     height, width = plan.tile_shape
     ramps = plan.columns[0].ramp_out * height + plan.rows[0].ramp_out * plan.width
     return (height * width + ramps) * classes * _FLOAT_BYTES

@@ -1,4 +1,4 @@
-"""What a segmenter asks of whoever runs its model: a batcher in this process, or one on another machine."""
+"""What a segmenter asks of whoever runs its model: a batcher, here or on another machine."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
@@ -23,8 +23,9 @@ class InferenceResult(NamedTuple):
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """How large a batch may be: in images, in pixels that are worth it, and in pixels of all batches that run beside each
-    other, which are `streams` at most.
+    """How large a batch may be: in images, and in pixels that are worth it.
+
+    `max_pixels` is for all batches that run beside each other, which are `streams` at most.
     """
 
     max_images: int

@@ -12,8 +12,8 @@ WHOLE = Fraction(1)
 class DeviceScheduler:
     """Batches run beside each other while their shares of the machine are 1 at most together.
 
-    Nobody overtakes: a batch that needs the whole machine gets it when those before it are done. Used on the event
-    loop only.
+    Nobody overtakes: a batch that needs the whole machine gets it when those before it are done.
+    Used on the event loop only.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class DeviceScheduler:
 
     @asynccontextmanager
     async def held(self, share: Fraction, at_most_seconds: float) -> AsyncGenerator[None]:
-        """Wait for a turn, and give it back at the end, or after `at_most_seconds` where the block lasts longer."""
+        """Wait for a turn, and give it back at the end, or after `at_most_seconds`."""
         await self.acquire(share)
         has_it = True
 

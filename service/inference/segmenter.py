@@ -1,17 +1,17 @@
-"""One loaded model, and one image's way from bytes to answer. Start reading at `Segmenter.segment`."""
+"""One loaded model, and an image's way from bytes to answer: `Segmenter.segment`."""
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.catalogue.instance import RuntimeFacts
+from service.concurrency import cancel_all
 from service.domain.classes import keep_classes, kept_ids
 from service.domain.errors import AnswerTooLargeError
 from service.domain.model import Model
@@ -19,11 +19,10 @@ from service.domain.segmentation import Need, Segmentation
 from service.inference.admission import Admission, Place
 from service.inference.answer import Answer, TensorAnswer, Timings
 from service.inference.batching import Batcher
-from service.inference.concurrency import cancel_all
 from service.inference.limits import InferenceLimits
 from service.inference.memory import footprint, probability_bytes
 from service.inference.observer import SILENT, Observer
-from service.inference.runner import InferenceResult, Runner
+from service.inference.runner import InferenceResult, Result, Runner
 from service.inference.scheduler import DeviceScheduler
 from service.inference.stopwatch import Stopwatch
 from service.inference.tensors import NAMES
@@ -43,6 +42,17 @@ class _Picture:
     canvas: Canvas
 
 
+class _TileResult:
+    """What the engine gave for a tile. Once it is put where it belongs, it is held no longer."""
+
+    def __init__(self, canvas: Canvas, tile: Tile, result: Result) -> None:
+        self._canvas, self._tile = canvas, tile
+        self._results = [result]
+
+    def put(self) -> None:
+        self._canvas.put(self._tile, self._results.pop())
+
+
 class Segmenter:
     """One loaded model, ready for images.
 
@@ -59,7 +69,7 @@ class Segmenter:
         observer: Observer = SILENT,
     ) -> None:
         self.model = model
-        self._runner = runner
+        self.runner = runner
         self.limits = limits
         self._workers = workers
         self._observer = observer
@@ -81,12 +91,12 @@ class Segmenter:
     @property
     def engine(self) -> Engine:
         """The engine, where it runs in this process."""
-        assert isinstance(self._runner, Batcher)
-        return self._runner.engine
+        assert isinstance(self.runner, Batcher)
+        return self.runner.engine
 
     @property
     def facts(self) -> RuntimeFacts:
-        return self._runner.facts
+        return self.runner.facts
 
     @property
     def waiting_images(self) -> int:
@@ -100,7 +110,7 @@ class Segmenter:
     @property
     def stuck_seconds(self) -> float:
         """As `Runner.stuck_seconds` says."""
-        return self._runner.stuck_seconds
+        return self.runner.stuck_seconds
 
     async def segment(
         self,
@@ -129,12 +139,12 @@ class Segmenter:
         plan = self._plan(height, width)  # it may have been turned upright
         maps = Maps.empty((height, width), options.need, len(contract.classes))
         canvas = make_canvas(plan, maps, options.need, len(contract.classes))
-        put_last_tile = await self._infer([_Picture(image, plan, canvas)], deadline, watch)
+        last_tile = await self._infer([_Picture(image, plan, canvas)], deadline, watch)
         shown = image if output.needs_image else None
         del image  # a third of a large picture's memory
 
         def finish() -> Encoded:
-            put_last_tile()
+            last_tile.put()
             keep_classes(contract, kept, maps.class_map, maps.confidence)
             segmentation = Segmentation(
                 self.model,
@@ -151,15 +161,15 @@ class Segmenter:
         timings = watch.timings()
         self._report(timings)
         return Answer(
-            self.model.id,
-            encoded,
-            timings,
-            len(plan),
-            plan.blended,
-            width,
-            height,
-            info.page,
-            info.pages,
+            model_id=self.model.id,
+            encoded=encoded,
+            timings=timings,
+            tiles=len(plan),
+            blended=plan.blended,
+            width=width,
+            height=height,
+            page=info.page,
+            pages=info.pages,
         )
 
     async def predict(
@@ -180,20 +190,20 @@ class Segmenter:
             _Picture(image, plan, make_canvas(plan, maps_of_one, need, classes))
             for image, plan, maps_of_one in zip(images, plans, maps, strict=True)
         ]
-        put_last_tile = await self._infer(pictures, deadline, watch)
-        await watch.run("encode", put_last_tile)
+        last_tile = await self._infer(pictures, deadline, watch)
+        await watch.run("encode", last_tile.put)
         timings = watch.timings()
         self._report(timings)
         tiles, blended = sum(map(len, plans)), any(plan.blended for plan in plans)
         return TensorAnswer(self.model.id, outputs, timings, tiles, blended)
 
     async def warm_up(self) -> None:
-        """Run what is set up once. Raises ContractError where the model does not do what its contract says."""
-        self.admission.expect(await self._runner.warm(self.model.contract))
+        """Run what is set up once. Raises ContractError where the model breaks its contract."""
+        self.admission.expect(await self.runner.warm(self.model.contract))
 
     async def close(self) -> None:
         """Give the engine back. Images that still wait are refused."""
-        await self._runner.close()
+        await self.runner.close()
 
     def _plan(self, height: int, width: int) -> TilePlan:
         contract = self.model.contract
@@ -203,41 +213,41 @@ class Segmenter:
 
     async def _infer(
         self, pictures: Sequence[_Picture], deadline: float | None, watch: Stopwatch
-    ) -> Callable[[], None]:
+    ) -> _TileResult:
         """Run the pictures' tiles a few at a time, so that other requests come between.
 
-        As many as can run at once run while the next ones wait. All but the last, which most requests have
-        alone, are put on their canvas: whoever encodes puts that one, by the function that is given back,
-        and a way to a worker is saved.
+        As many as can run at once run while the next ones wait. All but the last, which most
+        requests have alone, are put on their canvas: whoever encodes puts that one, and a way to a
+        worker is saved.
         """
         running: deque[tuple[Canvas, Tile, asyncio.Task[InferenceResult]]] = deque()
 
-        async def next_result() -> Callable[[], None]:
+        async def next_result() -> _TileResult:
             canvas, tile, task = running[0]
             ran = await task
             running.popleft()
             watch.ran(ran)
-            return partial(canvas.put, tile, ran.result)
+            return _TileResult(canvas, tile, ran.result)
 
         try:
             for picture in pictures:
                 plan, canvas = picture.plan, picture.canvas
                 for tile in plan:
-                    run = self._runner.run(
+                    run = self.runner.run(
                         canvas.signature, plan.cut(picture.image, tile), plan.tile_shape, deadline
                     )
                     running.append((canvas, tile, asyncio.create_task(run)))
                     while len(running) >= self._tiles_at_once(plan):
-                        await watch.run("infer", await next_result())
+                        await watch.run("infer", (await next_result()).put)
             while len(running) > 1:
-                await watch.run("infer", await next_result())
+                await watch.run("infer", (await next_result()).put)
             return await next_result()
         finally:
             await cancel_all([task for *_, task in running])
 
     def _tiles_at_once(self, plan: TilePlan) -> int:
         """Tiles of one request that run or wait to."""
-        return 2 * self._runner.capacity(plan.tile_shape)
+        return 2 * self.runner.capacity(plan.tile_shape)
 
     def _report(self, timings: Timings) -> None:
         self._observer.stage(self.model.id, "decode", timings.decode_seconds)
@@ -265,7 +275,7 @@ class Segmenter:
 def _maps_and_outputs(
     images: Sequence[NDArray[np.uint8]], need: Need, classes: int, wanted: frozenset[Need]
 ) -> tuple[list[Maps], dict[Need, NDArray[Any] | list[NDArray[Any]]]]:
-    """The maps of each image, and those that are `wanted`: as one array where all images have one size."""
+    """The maps of each image, and those `wanted`: one array where all images have one size."""
     shapes = [image.shape[:2] for image in images]
     if len(set(shapes)) == 1:
         together = Maps.empty((len(images), *shapes[0]), need, classes)

@@ -36,7 +36,7 @@ class Stopwatch:
         return result
 
     def run_here(self, stage: Stage, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `run`, on the event loop: for what takes less time than the way to a worker and back."""
+        """As `run`, on the event loop: for what takes less time than the way to a worker."""
         started = time.monotonic()
         result = work(*args, **kwargs)
         self._add(stage, time.monotonic() - started)

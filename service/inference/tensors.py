@@ -61,7 +61,8 @@ def _check(array: NDArray[Any], rank: int, what: str, model: Model) -> None:
         )
     if array.size == 0:
         raise InvalidTensorError(
-            f"{what} of shape {array.shape} has no pixels; {_wanted(model)}, of at least 1 × 1 pixel."
+            f"{what} of shape {array.shape} has no pixels; "
+            f"{_wanted(model)}, of at least 1 × 1 pixel."
         )
 
 

@@ -63,7 +63,7 @@ def _write(
     }
     with archive.open(entry, "w", force_zip64=True) as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for rows in bands(*array.shape[:2]):
+        for rows in bands(array.shape[0], array[0].size):
             file.write(np.ascontiguousarray(array[rows], dtype).tobytes())
 
 

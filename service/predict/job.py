@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from models.contract import atomic
+from service.concurrency import as_completed
 from service.domain.errors import ServiceError
-from service.inference.concurrency import as_completed
 from service.outputs.output import Output, OutputOptions
 from service.predict.errors import PredictError
 from service.predict.ledger import Note, Picture, Recipe

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from service.inference.concurrency import cancel_all
+from service.concurrency import cancel_all
 from service.protocols.problems import ClientDisconnectedError
 
 Result = TypeVar("Result")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import uvicorn
 from fastapi import FastAPI
 
-from service.inference.concurrency import cancel_all
+from service.concurrency import cancel_all
 from service.server.http_protocol import BoundedHttpProtocol
 
 BACKLOG = 2048

@@ -12,7 +12,7 @@ from typing import Any
 import uvloop
 from fastapi import FastAPI
 
-from service.inference.concurrency import cancel_all
+from service.concurrency import cancel_all
 from service.protocols.context import AppContext
 from service.server.listener import Listener
 

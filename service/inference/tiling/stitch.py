@@ -21,9 +21,9 @@ def needs_probabilities(plan: TilePlan, need: Need) -> bool:
 
 @dataclass(frozen=True)
 class Maps:
-    """Where a picture's result is put: `class_map` and `confidence` (H, W) uint8, `probabilities` (H, W, classes) float32.
+    """Where a picture's result is put; None where it is not asked for.
 
-    None is not asked for.
+    `class_map` and `confidence` (H, W) uint8, `probabilities` (H, W, classes) float32.
     """
 
     class_map: NDArray[np.uint8]

@@ -8,7 +8,7 @@ from functools import partial
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response, StreamingResponse
 
-from service.inference.concurrency import as_completed
+from service.concurrency import as_completed
 from service.inference.inference import Answer, Timings
 from service.protocols.auth import require_key
 from service.protocols.context import AppContext, context_of

@@ -32,8 +32,8 @@ def class_map(answer: Answer) -> NDArray[np.uint8]:
 
 def waiting(segmenter: Segmenter) -> int:
     """Images and tiles that wait for its engine."""
-    assert isinstance(segmenter._runner, Batcher)
-    return segmenter._runner.waiting
+    assert isinstance(segmenter.runner, Batcher)
+    return segmenter.runner.waiting
 
 
 async def ask(
