@@ -17,7 +17,8 @@ class TiffPage:
     """A picture of `samples` (H, W, samples a pixel), stored as they are in `bits` each.
 
     `extra` names what each sample behind the color is: 0 nothing known, 1 alpha that the color was
-    multiplied by, 2 alpha. `tags` are added, or put in place of the usual ones (None leaves one out).
+    multiplied by, 2 alpha. `tags` are added, or put in place of the usual ones (None leaves one
+    out).
     """
 
     samples: NDArray[np.generic]

@@ -89,8 +89,8 @@ def _parameters(texts: Sequence[str]) -> dict[str, str]:
 
 
 def _report(summary: Summary) -> int:
-    for source, fault in summary.failures:
-        print(f"{source}: {fault}", file=sys.stderr)
+    for source, text in (*summary.notes, *summary.failures):
+        print(f"{source}: {text}", file=sys.stderr)
     print(
         f"{summary.written} written, {summary.skipped} skipped because they were there, "
         f"{len(summary.failures)} failed"

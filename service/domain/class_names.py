@@ -1,8 +1,8 @@
 """How callers write several classes in one text: names separated by commas.
 
-A name that holds a comma (ADE20K has "palm, palm tree"), or blanks at its ends, can be put in double
-quotes; a double quote within them is written twice. Without quotes it is taken too, unless the text
-can be read in two ways.
+A name that holds a comma (ADE20K has "palm, palm tree"), or blanks at its ends, can be put in
+double quotes; a double quote within them is written twice. Without quotes it is taken too, unless
+the text can be read in two ways.
 """
 
 import re
@@ -19,7 +19,9 @@ _ENOUGH = 2  # ways to read a text: one more than may be
 
 @dataclass(frozen=True)
 class _Piece:
-    """What lies between two commas of the text, from `start` to `end`; `quoted` is what the quotes hold."""
+    """What lies between two commas of the text, from `start` to `end`; `quoted` is what the quotes
+    hold.
+    """
 
     start: int
     end: int
@@ -42,7 +44,8 @@ def parse_class_names(text: str, model: str, names: Sequence[str]) -> frozenset[
     if len(readings[0]) > 1:
         ways = " or ".join(sorted(write_class_names(sorted(way)) for way in readings[0]))
         raise InvalidOptionError(
-            f"`classes` can be read in more than one way: {ways}. Put names with commas in double quotes."
+            f"`classes` can be read in more than one way: {ways}. Put names with commas in double "
+            "quotes."
         )
     (meant,) = readings[0]
     return meant

@@ -26,7 +26,8 @@ def kept_ids(contract: Contract, classes: str | None) -> frozenset[int]:
     if len(kept) < len(ids) and contract.background is None and contract.ignore is None:
         raise InvalidOptionError(
             f"{contract.name} has neither a background class nor an ignore id to give to the "
-            "pixels that `classes` leaves out. Ask for all classes, and drop those you do not need from the answer."
+            "pixels that `classes` leaves out. Ask for all classes, and drop those you do not need "
+            "from the answer."
         )
     return kept
 

@@ -79,9 +79,10 @@ class Source(Protocol):
         ...
 
     def overhang(self, scale: float) -> tuple[int, int]:
-        """How many of the picture's pixels (down, across) what `read` gives at `scale` begins before the picture.
+        """How many of the picture's pixels (down, across) what `read` gives at `scale` begins
+        before the picture.
 
-        Sides are rounded up, so the last pixel of a side may hold a part of one. Where EXIF turns the
-        picture over, that one comes first.
+        Sides are rounded up, so the last pixel of a side may hold a part of one. Where EXIF turns
+        the picture over, that one comes first.
         """
         ...

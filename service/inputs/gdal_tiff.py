@@ -27,7 +27,8 @@ from service.inputs.tiff_directory import (
 # The samples of a pixel that are its color; those behind them are alpha, or bands of other kinds.
 COLOR_SAMPLES = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, PALETTE: 1, RGB: 3, YCBCR: 3, CMYK: 4}
 
-# An upload is alone: nothing lies beside it. GDAL would keep blocks in a share of the machine's memory.
+# An upload is alone: nothing lies beside it. GDAL would keep blocks in a share of the machine's
+# memory.
 _ENVIRONMENT = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": "NO",

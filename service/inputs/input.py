@@ -57,7 +57,8 @@ def place_of_page(name: str, page: int | None, pages: int, main: int = 0) -> int
     if page > pages:
         has = "one page" if pages == 1 else f"{pages} pages"
         raise InvalidOptionError(
-            f"The {name} has {has}; page {page} was asked for. Ask for one that it has, or leave out `page`."
+            f"The {name} has {has}; page {page} was asked for. Ask for one that it has, or leave "
+            "out `page`."
         )
     return page - 1
 

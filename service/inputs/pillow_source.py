@@ -1,4 +1,4 @@
-"""A picture that Pillow decodes: what most types are read with, and what the others fall back on."""
+"""A picture that Pillow decodes: what most types are read with, and what others fall back on."""
 
 import math
 from collections.abc import Callable, Sequence

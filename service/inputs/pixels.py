@@ -76,8 +76,9 @@ def as_stored(upright: Samples, orientation: int) -> Samples:
 
 
 def turned_overhang(stored: tuple[int, int], orientation: int) -> tuple[int, int]:
-    """What hangs over at the top and the left once stored rows and columns that hang over at the bottom and the right are
-    turned upright."""
+    """What hangs over at the top and the left once stored rows and columns that hang over at the
+    bottom and the right are turned upright.
+    """
     down, across = stored
     at = {
         2: (0, across),

@@ -49,9 +49,10 @@ class Directory:
     """One picture. `place` is its number in the chain of all directories, counted from 0, `offset`
     where it lies in the file.
 
-    `photometric` is how its numbers are colors, None where it does not say. `bits` are those of each sample of a pixel; `format` is "unsigned", "signed", "floating-point"
-    or "complex"; `is_premultiplied` says that the sample behind the color is its alpha, and that
-    the color was multiplied by it.
+    `photometric` is how its numbers are colors, None where it does not say. `bits` are those of
+    each sample of a pixel; `format` is "unsigned", "signed", "floating-point" or "complex";
+    `is_premultiplied` says that the sample behind the color is its alpha, and that the color was
+    multiplied by it.
     """
 
     place: int

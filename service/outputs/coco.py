@@ -1,16 +1,17 @@
 """`coco`: a COCO dataset of one image, one compressed RLE a class, as `pycocotools.coco.COCO` reads
 it.
 
-    {"info":        {"description": …, "model": {"name": "street", "version": 1}, "page": 1, "pages": 1},
+    {"info":        {"description": …, "model": {"name": "street", "version": 1},
+                     "page": 1, "pages": 1},
      "images":      [{"id": 1, "file_name": "photo.jpg", "width": 480, "height": 360}],
      "categories":  [{"id": 4, "class_id": 3, "name": "road", "color": "#804080"}, …],  every class
      "annotations": [{"id": 1, "image_id": 1, "category_id": 4, "iscrowd": 0, "area": 51234,
                       "bbox": [left, top, width, height],
                       "segmentation": {"size": [height, width], "counts": "…"}}, …]}
 
-Category ids start at 1, since many readers take 0 for "no category"; `class_id` is the id that other
-formats give. A class that does not occur has no annotation; pixels that none covers are those that
-`classes` left out.
+Category ids start at 1, since many readers take 0 for "no category"; `class_id` is the id that
+other formats give. A class that does not occur has no annotation; pixels that none covers are those
+that `classes` left out.
 """
 
 from collections.abc import Iterator

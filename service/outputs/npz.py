@@ -18,7 +18,8 @@ class NpzOptions(OutputOptions):
     probabilities: bool = Field(
         default=False,
         description=(
-            "Add `probabilities` (H, W, classes): every class's probability, also of those left out."
+            "Add `probabilities` (H, W, classes): every class's probability, also of those left "
+            "out."
         ),
         examples=[True],
     )
@@ -73,7 +74,8 @@ NPZ = Output(
     extensions={"application/x-npz": ".npz"},
     options=NpzOptions,
     description=(
-        "NumPy archive with `class_map` (H, W) uint8, and `probabilities` (H, W, classes) if asked for."
+        "NumPy archive with `class_map` (H, W) uint8, and `probabilities` (H, W, classes) if asked "
+        "for."
     ),
     encode=encode,
 )

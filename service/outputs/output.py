@@ -43,8 +43,8 @@ class OutputOptions(BaseModel):
         default=None,
         min_length=1,
         description=(
-            "Names of the classes to keep, separated by commas; one that holds a comma goes in double "
-            "quotes. All other pixels get the id of the "
+            "Names of the classes to keep, separated by commas; one that holds a comma goes in "
+            "double quotes. All other pixels get the id of the "
             "model's background class, or its ignore id where it has no background."
         ),
         examples=["car,person"],

@@ -71,7 +71,9 @@ OVERLAY = Output(
     title="Overlay",
     extensions={"image/png": ".png", "image/jpeg": ".jpg"},
     options=OverlayOptions,
-    description="The picture under the coloured class map. For the eye; read ids from another format.",
+    description=(
+        "The picture under the coloured class map. For the eye; read ids from another format."
+    ),
     encode=encode,
     needs_image=True,
 )

@@ -165,8 +165,8 @@ POLYGONS = Output(
     extensions={"application/geo+json": ".geojson"},
     options=PolygonsOptions,
     description=(
-        "GeoJSON FeatureCollection in pixel coordinates: a Polygon with its holes for each connected "
-        "region."
+        "GeoJSON FeatureCollection in pixel coordinates: a Polygon with its holes for each "
+        "connected region."
     ),
     encode=encode,
 )

@@ -44,7 +44,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Summary:
-    """`failures` pairs a path with what was wrong with it; `stopped` says why `left` pictures are still to be done."""
+    """`failures` pairs a path with what was wrong with it, `notes` with what to know of its answer;
+    `stopped` says why `left` pictures are still to be done.
+    """
 
     written: int
     skipped: int
@@ -52,6 +54,7 @@ class Summary:
     left: int = 0
     stopped: str | None = None
     signal: int | None = None
+    notes: tuple[tuple[Path, str], ...] = ()
 
 
 def predict(job: Job, model: PinnedModel) -> Summary:
@@ -68,7 +71,9 @@ def predict(job: Job, model: PinnedModel) -> Summary:
 
 
 def _make_folders(planned: Plan, ledgers: Ledgers) -> None:
-    """Before a model is loaded, so that a disk that takes nothing is found at once. Raises PredictError."""
+    """Before a model is loaded, so that a disk that takes nothing is found at once. Raises
+    PredictError.
+    """
     try:
         for folder in sorted({step.target.parent for step in planned.steps}):
             folder.mkdir(parents=True, exist_ok=True)
@@ -89,11 +94,14 @@ class _Run:
     ledgers: Ledgers
     written: int = 0
     failures: Faults = field(default_factory=list)
+    notes: Faults = field(default_factory=list)
     stopped: str | None = None
     signal: int | None = None
 
     async def all(self, model: PinnedModel) -> None:
-        """Do every step, until a signal or a full disk ends it. What is written by then is whole and noted."""
+        """Do every step, until a signal or a full disk ends it. What is written by then is whole
+        and noted.
+        """
         work = asyncio.create_task(self._all(model))
         with _stopping_on_signals(self, work):
             try:
@@ -108,7 +116,13 @@ class _Run:
         left = len(self.planned.steps) - self.written - len(self.failures)
         failures = sorted([*self.planned.faults, *self.failures])
         return Summary(
-            self.written, self.planned.skipped, tuple(failures), left, self.stopped, self.signal
+            self.written,
+            self.planned.skipped,
+            tuple(failures),
+            left,
+            self.stopped,
+            self.signal,
+            tuple(sorted(self.notes)),
         )
 
     async def _all(self, pinned: PinnedModel) -> None:
@@ -133,6 +147,11 @@ class _Run:
             picture, body = await asyncio.to_thread(Picture.read, step.source, step.target.parent)
             answer = await model.segment(body, self.job.format, self.job.options, step.source.name)
             await asyncio.to_thread(self._write, step, picture, answer.encoded.chunks)
+            if answer.pages > 1 and self.job.options.page is None:
+                note = (
+                    f"page {answer.page} of {answer.pages} was segmented; `-p page=N` chooses one."
+                )
+                self.notes.append((step.source, note))
         except (ServiceError, PredictError) as error:
             return step.source, str(error)
         except OSError as error:

@@ -1,4 +1,5 @@
-"""What runs the models. A new one is a file with its engine, and a row here, in order of preference.
+"""What runs the models. A new one is a file with its engine, and a row here, in order of
+preference.
 
 An engine's own library is imported only when it is to run.
 """

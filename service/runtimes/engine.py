@@ -11,13 +11,16 @@ Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 
 class EngineUnavailableError(Exception):
-    """The engine or precision that is asked for cannot run this model here. The text says why, and what to do."""
+    """The engine or precision that is asked for cannot run this model here. The text says why, and
+    what to do.
+    """
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What an operator may choose. `threads` is what an engine computes with; `streams` how many batches it runs
-    beside each other, 0 for what is fastest."""
+    """What an operator may choose. `threads` is what an engine computes with; `streams` how many
+    batches it runs beside each other, 0 for what is fastest.
+    """
 
     name: EngineName = "auto"
     precision: Precision = "auto"
@@ -28,9 +31,10 @@ class EngineOptions:
 class Engine(Protocol):
     """One loaded model on one device. Calls block, and may come from `streams` threads at a time.
 
-    `reason` says why this engine and precision. `device` is the field's word for where it runs ("CPU", "GPU:0"),
-    `device_reason` says why there, and `precision` is the arithmetic ("fp32", "int8"). Beyond `best_batch` images, or
-    `best_batch_pixels` in all of them, a larger batch gains nothing on that device.
+    `reason` says why this engine and precision. `device` is the field's word for where it runs
+    ("CPU", "GPU:0"), `device_reason` says why there, and `precision` is the arithmetic ("fp32",
+    "int8"). Beyond `best_batch` images, or `best_batch_pixels` in all of them, a larger batch gains
+    nothing on that device.
     """
 
     name: str
@@ -51,8 +55,9 @@ class Engine(Protocol):
         ...
 
     def logits(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], int]:
-        """Map images (N, H, W, C), H and W multiples of the stride, to logits (N, classes, H / factor, W / factor), which may
-        be off by a constant in each pixel, and the factor. Interpolated bilinearly they give the class map.
+        """Map images (N, H, W, C), H and W multiples of the stride, to logits (N, classes, H /
+        factor, W / factor), which may be off by a constant in each pixel, and the factor.
+        Interpolated bilinearly they give the class map.
         """
         ...
 
@@ -62,7 +67,9 @@ class Engine(Protocol):
 
 
 def logits_of(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits (N, classes, H, W), up to a constant in each pixel, of probabilities (N, H, W, classes)."""
+    """Logits (N, classes, H, W), up to a constant in each pixel, of probabilities (N, H, W,
+    classes).
+    """
     smallest = np.finfo(np.float32).tiny
     planes = np.ascontiguousarray(np.moveaxis(probabilities, -1, 1))
     logits: NDArray[np.float32] = np.log(np.maximum(planes, smallest, out=planes), out=planes)

@@ -9,7 +9,9 @@ NO_GPU_SHOWN = "neither machine nor container runtime shows a GPU"
 
 
 def tensorflow_may_have_gpu(root: Path = Path("/")) -> bool:
-    """Whether it is worth importing TensorFlow to see: it takes seconds. `tensorflow-cpu` is the build without CUDA."""
+    """Whether it is worth importing TensorFlow to see: it takes seconds. `tensorflow-cpu` is the
+    build without CUDA.
+    """
     return _shows_gpu(root) and _is_installed("tensorflow") and _loads(DRIVER_LIBRARY)
 
 

@@ -1,8 +1,8 @@
 """Choose a runtime for an artefact and a machine.
 
-`auto` takes the fastest that the artefact holds files for: one that has a GPU to compute on, else the
-first of the table that nothing speaks against. bf16 is never taken unasked: int8 files come with the
-accuracy that was checked when they were made, and nothing of the kind stands behind bf16.
+`auto` takes the fastest that the artefact holds files for: one that has a GPU to compute on, else
+the first of the table that nothing speaks against. bf16 is never taken unasked: int8 files come
+with the accuracy that was checked when they were made, and nothing of the kind stands behind bf16.
 """
 
 import logging

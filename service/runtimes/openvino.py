@@ -2,14 +2,15 @@
 
 Measured on 2 cores with a U-Net on MobileNetV2 (int8, pictures of 480 × 384):
 
-- A model compiled for one shape is a tenth faster than the dynamic one used here, but each new shape costs half a second
-  and 20 MB. The dynamic one takes a new shape within the time of about two more pictures. Its only growth is the cache of
-  kernels, without end at OpenVINO's own limit of 5,000; with the limit below memory stays flat over any shapes. Five shapes
-  in turn then take 21.9 ms of CPU a picture; 23.5 with room for 64 kernels, 21.6 with room for 512, which is no more than
+- A model compiled for one shape is a tenth faster than the dynamic one used here, but each new
+  shape costs half a second and 20 MB. The dynamic one takes a new shape within the time of about
+  two more pictures. Its only growth is the cache of kernels, without end at OpenVINO's own limit of
+  5,000; with the limit below memory stays flat over any shapes. Five shapes in turn then take 21.9
+  ms of CPU a picture; 23.5 with room for 64 kernels, 21.6 with room for 512, which is no more than
   where one shape follows the other.
-- Two pictures beside each other, each on one core, take 17 ms of CPU a picture, one after the other on both cores 24 ms:
-  threads wait for each other after each layer. A picture that is alone would wait longer, so it gets all threads. Other
-  machines differ: it is measured at load.
+- Two pictures beside each other, each on one core, take 17 ms of CPU a picture, one after the other
+  on both cores 24 ms: threads wait for each other after each layer. A picture that is alone would
+  wait longer, so it gets all threads. Other machines differ: it is measured at load.
 """
 
 import logging
@@ -62,10 +63,10 @@ _HINTS = {
 class OpenVinoEngine:
     """Both outputs of one file, each as a model of its own that computes no more than it needs.
 
-    Where the graph allows it, class maps come from a model that ends at its low-resolution logits, the rest is done by
-    `upsampled_class_map`: equal on every pixel, in 0.8 of the time and half of the memory.
-    Class maps have two such models where streams pay: a batch that nothing runs beside has all threads, another one those of
-    a stream.
+    Where the graph allows it, class maps come from a model that ends at its low-resolution logits,
+    the rest is done by `upsampled_class_map`: equal on every pixel, in 0.8 of the time and half of
+    the memory. Class maps have two such models where streams pay: a batch that nothing runs beside
+    has all threads, another one those of a stream.
     """
 
     name = "openvino"
@@ -152,7 +153,9 @@ class OpenVinoEngine:
             return self._begin(self._class_map if alone else self._streamed, images)
 
     def _begin(self, chosen: "_Compiled", images: NDArray[np.uint8]) -> "_Compiled":
-        """Each model keeps room for the largest batch it ran; those that do not run give back what is large."""
+        """Each model keeps room for the largest batch it ran; those that do not run give back what
+        is large.
+        """
         for other in self._compiled:
             idle = other is not chosen and not other.running
             if idle and other.most_pixels > _MOST_KEPT_PIXELS:
@@ -185,7 +188,9 @@ def _one_output(model: openvino.Model, output: int) -> openvino.Model:
 
 
 def _padded(images: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
-    """Images (N, H, W, C) mirror-padded to multiples of `stride`, as MirrorPad does; as they are where they need nothing."""
+    """Images (N, H, W, C) mirror-padded to multiples of `stride`, as MirrorPad does; as they are
+    where they need nothing.
+    """
     height, width = images.shape[1:3]
     below, right = -height % stride, -width % stride
     if not below and not right:
@@ -214,7 +219,8 @@ class _Compiled:
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": streams,
             "CPU_RUNTIME_CACHE_CAPACITY": _CACHED_KERNELS,
-            # Pinned threads of two processes share the same cores while others idle, and wait for what else runs there.
+            # Pinned threads of two processes share the same cores while others idle, and wait for
+            # what else runs there.
             "ENABLE_CPU_PINNING": False,
         }
         self._compiled = core.compile_model(model, _DEVICE, settings)
@@ -261,7 +267,8 @@ def _choose(
     missing = "int8" if wanted == "int8" else "fp32"
     command = "segtrain quantize" if missing == "int8" else "segtrain export"
     raise EngineUnavailableError(
-        f"the artefact holds no OpenVINO files of {missing}; `{command}` makes them, or set SEGSERVE_ENGINE to auto"
+        f"the artefact holds no OpenVINO files of {missing}; `{command}` makes them, or set "
+        "SEGSERVE_ENGINE to auto"
     )
 
 

@@ -1,8 +1,9 @@
 """Cut an OpenVINO graph where its logits are still small.
 
-Our networks end in a bilinear interpolation of the logits, the crop of what MirrorPad added, and an argmax. These three take
-30 % of an int8 picture's time and half of its memory, and `domain/upsampling.py` does the same on the low-resolution logits
-for a fraction of it. MirrorPad itself is left out too: whoever runs the cut graph pads.
+Our networks end in a bilinear interpolation of the logits, the crop of what MirrorPad added, and an
+argmax. These three take 30 % of an int8 picture's time and half of its memory, and
+`domain/upsampling.py` does the same on the low-resolution logits for a fraction of it. MirrorPad
+itself is left out too: whoever runs the cut graph pads.
 """
 
 from collections.abc import Callable
@@ -26,16 +27,20 @@ _PASSED_ON = ("Convert", "FakeQuantize")
 
 @dataclass(frozen=True)
 class LogitsModel:
-    """A model whose only output is logits (N, classes, H / factor, W / factor), for H and W that are multiples of the stride."""
+    """A model whose only output is logits (N, classes, H / factor, W / factor), for H and W that
+    are multiples of the stride.
+    """
 
     model: openvino.Model
     factor: int
 
 
 def cut_at_logits(model: openvino.Model, class_map: int) -> LogitsModel | None:
-    """A copy of `model` cut before the interpolation that its output number `class_map` ends in; None where it ends otherwise.
+    """A copy of `model` cut before the interpolation that its output number `class_map` ends in;
+    None where it ends otherwise.
 
-    Every link of the chain is compared with what it must be, so a graph of another making is left as it is.
+    Every link of the chain is compared with what it must be, so a graph of another making is left
+    as it is.
     """
     copy = model.clone()
     interpolation = _interpolation_before(copy.outputs[class_map].get_node())
@@ -52,7 +57,9 @@ def cut_at_logits(model: openvino.Model, class_map: int) -> LogitsModel | None:
 
 
 def _interpolation_before(result: Any) -> Any | None:
-    """The Interpolate in Result ← Convert ← Squeeze ← TopK ← StridedSlice ← Interpolate ← Transpose."""
+    """The Interpolate in Result ← Convert ← Squeeze ← TopK ← StridedSlice ← Interpolate ←
+    Transpose.
+    """
     node = result
     for kind in ("Convert", "Squeeze", "TopK", "StridedSlice", "Interpolate"):
         node = _source(node, 0)

@@ -1,5 +1,5 @@
-"""How many batches run beside each other on a CPU, the threads shared among them; where it can be, it is measured as a model is
-loaded.
+"""How many batches run beside each other on a CPU, the threads shared among them; where it can be,
+it is measured as a model is loaded.
 """
 
 import math
@@ -22,13 +22,16 @@ Run = Callable[[NDArray[np.uint8]], object]
 
 
 def max_streams(threads: int) -> int:
-    """Batches beside each other that are worth it, each on its share of `threads`; 1 where there is nothing to share."""
+    """Batches beside each other that are worth it, each on its share of `threads`; 1 where there is
+    nothing to share.
+    """
     return max(min(threads, 2), threads // _THREADS_A_STREAM)
 
 
 def streams_pay_off(beside: Run, alone: Run, streams: int, channels: int) -> bool:
-    """Whether `beside`, called from `streams` threads at once, does more images a second than `alone`, or nearly as many:
-    a machine that is busy as a model is loaded errs by so much, and under load streams lose less.
+    """Whether `beside`, called from `streams` threads at once, does more images a second than
+    `alone`, or nearly as many: a machine that is busy as a model is loaded errs by so much, and
+    under load streams lose less.
 
     Each does several images in a row, since threads that have just woken say little of load.
     """

@@ -29,9 +29,10 @@ _BEST_BATCH_GPU = 16, 2048 * 2048
 class TensorFlowEngine:
     """Both signatures as frozen graphs: their weights are constants, which TensorFlow can optimise.
 
-    On a CPU the streams share the threads. TensorFlow's small kernels do not fill two: on two cores an image of 480 × 384 takes
-    22 ms where each stream has a thread of its own, 26 ms where both share two, and 28 ms where one follows the other. One that is
-    alone takes 41 ms on one thread. The threads hold for the whole process, so the first engine decides them, and nothing can be
+    On a CPU the streams share the threads. TensorFlow's small kernels do not fill two: on two cores
+    an image of 480 × 384 takes 22 ms where each stream has a thread of its own, 26 ms where both
+    share two, and 28 ms where one follows the other. One that is alone takes 41 ms on one thread.
+    The threads hold for the whole process, so the first engine decides them, and nothing can be
     measured first. XLA takes several times as long for an image (benchmarks/xla.py).
     """
 
@@ -89,8 +90,8 @@ def _freeze(signature: Any) -> Any:
 def _freeze_gc() -> None:
     """Collect garbage, and keep what is left out of later collections.
 
-    TensorFlow's modules and a model's graph are 400,000 objects, and a full collection, which comes every few thousand requests,
-    would stop the process for 0.2 s to look at each.
+    TensorFlow's modules and a model's graph are 400,000 objects, and a full collection, which comes
+    every few thousand requests, would stop the process for 0.2 s to look at each.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""A new type of input and a new format cost a file and a row each: both here are this file alone."""
+"""A new type of input and a new format cost a file and a row each: here this file holds both."""
 
 import struct
 from collections.abc import Iterator, Sequence

@@ -41,7 +41,7 @@ DEPTHS = pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
 
 
 def deep(samples: NDArray[np.int64], bits: int) -> NDArray[np.generic]:
-    """8-bit samples in the upper of more bits, the lower filled with noise, which must not count."""
+    """8-bit samples in the upper of more bits, the lower filled with noise that must not count."""
     noise = DRAW.integers(0, 2 ** (bits - 8), samples.shape)
     return (samples << (bits - 8) | noise).astype(np.uint8 if bits == 8 else np.uint16)
 

@@ -316,3 +316,23 @@ def test_two_jobs_beside_each_other_do_not_lose_each_others_notes(
     capsys.readouterr()
     assert predict(solvable_store, photos, "-o", out) == 0
     assert capsys.readouterr().out.startswith("0 written, 3 skipped")
+
+
+def test_a_stack_is_answered_by_one_page_and_that_is_said(
+    solvable_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = [picture(6, 7, seed=seed) for seed in range(3)]
+    first, *others = map(Image.fromarray, images)
+    stack = tmp_path / "stack.tif"
+    first.save(stack, save_all=True, append_images=others)
+    assert predict(solvable_store, stack, "-o", tmp_path / "first") == 0
+    mask = np.array(Image.open(tmp_path / "first/stack.png"))
+    np.testing.assert_array_equal(mask, solve(images[0]))
+    note = "page 1 of 3 was segmented; `-p page=N` chooses one."
+    assert capsys.readouterr().err.endswith(f"{stack}: {note}\n")
+    assert predict(solvable_store, stack, "-o", tmp_path / "third", "-p", "page=3") == 0
+    mask = np.array(Image.open(tmp_path / "third/stack.png"))
+    np.testing.assert_array_equal(mask, solve(images[2]))
+    assert "was segmented" not in capsys.readouterr().err
+    assert predict(solvable_store, stack, "-o", tmp_path / "none", "-p", "page=4") == 1
+    assert "has 3 pages; page 4 was asked for" in capsys.readouterr().err

@@ -177,7 +177,9 @@ def test_openvino_without_files_is_refused_in_a_sentence(solvable_store: Path) -
 def test_openvino_answers_as_tensorflow_does_whatever_the_size_and_the_batch(
     tmp_path: Path,
 ) -> None:
-    """In fp32, where its own default on this kind of CPU may be bf16; and its files pass through a fold and back."""
+    """In fp32, where its own default on this kind of CPU may be bf16; and its files pass through a
+    fold and back.
+    """
     artefact = _converted(tmp_path)
     contract = read_contract(artefact)
     first, second = (
