@@ -12,7 +12,7 @@ BENCHMARKS = tune_peers peer_throughput http_overhead mixed_sizes overload limit
 PEERS      = fastapi_plain litserve bentoml mlserver ray_serve
 
 .DEFAULT_GOAL := help
-.PHONY: help serve trainer ray test test-ray coverage lint format lock bench bench-lock openapi clean
+.PHONY: help serve trainer ray test test-ray test-clients coverage lint format lock bench bench-lock openapi clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,10 @@ test: lint  ## lint, then the whole test suite
 # Apart from the rest: where the cores are taken, Ray gives up processes that are slow to start.
 test-ray: $(VENV)/.dev  ## the tests that start a Ray cluster, on a machine that does nothing else
 	$(BIN)/pytest -m cluster
+
+# Each client has an environment of its own, which is made at the first run: that needs the package index.
+test-clients: $(VENV)/.dev  ## the clients of other servers against this one
+	$(BIN)/python -m tests.clients.run
 
 coverage: $(VENV)/.dev  ## the test suite with its coverage
 	$(BIN)/pytest --cov --cov-report=term:skip-covered -m "not cluster"

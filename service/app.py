@@ -29,10 +29,12 @@ from service.protocols.context import AppContext
 from service.protocols.keys import KeyFile, KeyFileError
 from service.protocols.limits import LimitsMiddleware, RequestLimits, UploadBudget
 from service.protocols.native import health, models, openapi, pages, segment
+from service.protocols.oip import routes as oip
 from service.protocols.problems import ErrorMiddleware, install_error_handlers
 from service.protocols.telemetry.metrics import Metrics
 from service.protocols.telemetry.request_log import RequestLogMiddleware
 from service.protocols.telemetry.tracing import Tracing, TracingUnavailableError, open_tracing
+from service.protocols.tfserving import routes as tfserving
 from service.runtimes.engine import EngineOptions
 from service.settings import SettingError, Settings, flag, variable
 
@@ -97,6 +99,8 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
         max_batch_request_images=settings.max_batch_request_images,
         max_batch_images_at_once=max(1, settings.max_queue_images // BATCH_REQUESTS_BESIDE),
         stuck_after_seconds=settings.stuck_after_seconds,
+        uploads=held,
+        max_upload_bytes=settings.max_upload_bytes,
     )
     app = FastAPI(
         title=TITLE,
@@ -136,6 +140,8 @@ def _operation_id(route: APIRoute) -> str:
 def _add_routes(app: FastAPI) -> None:
     # pages first: a model's page and its JSON share an address, and the page takes browsers alone
     for router in (pages.router, pages.html_router, segment.router, models.router, health.router):
+        app.include_router(router)
+    for router in (oip.health, oip.router, tfserving.router):
         app.include_router(router)
     pages.mount_assets(app)
     app.openapi = cache(lambda: openapi.describe(app))  # type: ignore[method-assign]

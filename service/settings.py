@@ -68,6 +68,18 @@ class Settings(BaseSettings):
     port: Port = Field(
         DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
     )
+    grpc_port: Port | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port for gRPC (Open Inference Protocol), 0 for a free one; not set, gRPC is off.",
+    )
+    grpc_tls_certificate_file: Path | None = Field(
+        None, description="Certificate chain (PEM) that gRPC is encrypted with; needs its key."
+    )
+    grpc_tls_key_file: Path | None = Field(
+        None, description="Private key (PEM) of that certificate."
+    )
     root_path: str = Field(
         "",
         pattern=r"^(/[^/?#\s]+)*$",

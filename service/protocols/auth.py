@@ -6,6 +6,7 @@ from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from service.protocols.context import context_of
+from service.protocols.keys import KeyFile
 from service.protocols.problems import UnauthorizedError
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, where the server asks for one.")
@@ -22,11 +23,22 @@ async def require_key(
     header: Annotated[str | None, Security(_header)],
 ) -> None:
     """Let the request pass, or raise UnauthorizedError. Runs before the body is read."""
-    keys = context_of(request).keys
+    authorization = None if bearer is None else f"{bearer.scheme} {bearer.credentials}"
+    request.state.caller = name_of_caller(context_of(request).keys, authorization, header)
+
+
+def name_of_caller(
+    keys: KeyFile | None, authorization: str | None, api_key: str | None
+) -> str | None:
+    """Whose key came with a request, in one header or the other; None where no key is asked for.
+
+    Raises UnauthorizedError.
+    """
     if keys is None:
-        return
-    key = header if header is not None else bearer.credentials if bearer is not None else None
-    if key is None:
+        return None
+    scheme, _, credentials = (authorization or "").partition(" ")
+    key = api_key or (credentials.strip() if scheme.lower() == "bearer" else "")
+    if not key:
         raise UnauthorizedError(
             "This server asks for an API key: send it as `Authorization: Bearer <key>` or `X-API-Key: <key>`."
         )
@@ -35,4 +47,4 @@ async def require_key(
         raise UnauthorizedError(
             "The API key is not one of this server's, or was revoked. Ask its operator for one."
         )
-    request.state.caller = name
+    return name

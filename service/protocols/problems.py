@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
+import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
@@ -39,6 +40,10 @@ class UnauthorizedError(RequestError):
 
 class NotAcceptableError(RequestError):
     """No format has the name, or the media types, that the caller asked for."""
+
+
+class NotSupportedError(RequestError):
+    """The protocol knows this call, and this server does not do it."""
 
 
 class UploadTimeoutError(RequestError):
@@ -94,6 +99,12 @@ ROWS: Mapping[type[Exception], Row] = {
         400,
         "Option does not fit the model",
         "street/1 has no class 'cat'; its classes are sky, building, road.",
+    ),
+    NotSupportedError: Row(
+        "not-supported",
+        400,
+        "Not done by this server",
+        "Models come and go with their folders in the store; take the folder of this one away to unload it.",
     ),
     UnauthorizedError: Row(
         "unauthorized",
@@ -284,8 +295,21 @@ def _problem(row: Row, detail: str) -> Problem:
     )
 
 
-def _respond(problem: Problem, headers: Mapping[str, str]) -> Response:
+def _respond(
+    problem: Problem, headers: Mapping[str, str], request: Request | None = None
+) -> Response:
+    """As problem+json; on routes of protocols that have another form, in theirs."""
+    if request is not None and _reads_error_member(request):
+        return Response(
+            orjson.dumps({"error": problem.detail}), problem.status, headers, "application/json"
+        )
     return Response(problem.model_dump_json(), problem.status, headers, MEDIA_TYPE)
+
+
+def _reads_error_member(request: Request) -> bool:
+    """Clients of the Open Inference Protocol and of TensorFlow Serving read `error` and nothing else."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    return path.startswith(("/v1/", "/v2/")) or path in ("/v1", "/v2")
 
 
 def _headers_of(error: BaseException) -> dict[str, str]:
@@ -298,14 +322,14 @@ def _headers_of(error: BaseException) -> dict[str, str]:
     return {}
 
 
-def response_to(error: BaseException) -> Response:
+def response_to(error: BaseException, request: Request | None = None) -> Response:
     """The answer that tells a caller of `error`."""
-    return _respond(problem_of(error), _headers_of(error))
+    return _respond(problem_of(error), _headers_of(error), request)
 
 
 async def _handle(request: Request, error: Exception) -> Response:
     request.state.problem = row_of(error).slug
-    return response_to(error)
+    return response_to(error, request)
 
 
 async def _handle_validation(request: Request, error: Exception) -> Response:
@@ -321,11 +345,14 @@ async def _handle_http_exception(request: Request, error: Exception) -> Response
     path = request.url.path
     if error.status_code == ROUTE_NOT_FOUND.status:
         return _respond(
-            _problem(ROUTE_NOT_FOUND, f"There is no {path} here; /docs lists the routes."), headers
+            _problem(ROUTE_NOT_FOUND, f"There is no {path} here; /docs lists the routes."),
+            headers,
+            request,
         )
     if error.status_code == METHOD_NOT_ALLOWED.status:
         detail = f"{path} does not take {request.method}; it takes {headers.get('allow') or headers.get('Allow')}."
-        return _respond(_problem(METHOD_NOT_ALLOWED, detail), headers)
+        return _respond(_problem(METHOD_NOT_ALLOWED, detail), headers, request)
     phrase = HTTPStatus(error.status_code).phrase
     slug = phrase.lower().replace(" ", "-")
-    return _respond(_problem(Row(slug, error.status_code, phrase, ""), str(error.detail)), headers)
+    problem = _problem(Row(slug, error.status_code, phrase, ""), str(error.detail))
+    return _respond(problem, headers, request)

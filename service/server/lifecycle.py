@@ -44,7 +44,7 @@ class Server:
         parts: AppContext = app.state.parts
         self._registry = parts.registry
         self._app = app
-        self._listeners = listeners
+        self.listeners = listeners
         self._options = options
         self._on_settled = on_settled
         self._delay_seconds = options.delay_seconds
@@ -64,7 +64,7 @@ class Server:
         async with AsyncExitStack() as stack:
             stack.enter_context(self._signals())
             await stack.enter_async_context(self._app.router.lifespan_context(self._app))
-            for listener in self._listeners:
+            for listener in self.listeners:
                 stack.push_async_callback(listener.close)
                 await listener.start()
             settling = asyncio.create_task(self._tell_when_settled())
@@ -96,10 +96,10 @@ class Server:
         told = time.monotonic()
         self._registry.begin_draining()
         await self._unless_forced(asyncio.sleep(self._delay_seconds))
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener.stop_accepting()
         deadline = told + self._options.grace_seconds
-        await self._unless_forced(_drain_all(self._listeners, deadline))
+        await self._unless_forced(_drain_all(self.listeners, deadline))
 
     async def _unless_forced(self, work: Coroutine[Any, Any, None]) -> None:
         """Do `work`, or as much of it as there is time for before a second Ctrl+C."""

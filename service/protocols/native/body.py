@@ -1,15 +1,14 @@
 """The images of a request, from its multipart parts or its raw body. Nothing is spooled to disk."""
 
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
+from service.protocols.exchange import stream_body
 from service.protocols.problems import (
-    ClientDisconnectedError,
     MalformedRequestError,
     UnsupportedBodyError,
 )
@@ -51,7 +50,7 @@ async def read_image(request: Request) -> ImagePart:
         return parts[0]
     if media_type in _RAW_TYPES or media_type.startswith("image/"):
         image = ImagePart("")
-        async for chunk in _stream(request):
+        async for chunk in stream_body(request):
             image.body += chunk
         return image
     raise UnsupportedBodyError(
@@ -77,16 +76,6 @@ def _content_type(request: Request) -> tuple[str, bytes]:
     return media_type.decode("latin-1").lower(), options.get(b"boundary", b"")
 
 
-async def _stream(request: Request) -> AsyncGenerator[bytes]:
-    try:
-        async for chunk in request.stream():
-            yield chunk
-    except ClientDisconnect:
-        raise ClientDisconnectedError(
-            "The client closed the connection before the body was complete."
-        ) from None
-
-
 async def _read_parts(
     request: Request, boundary: bytes, max_images: int, more: str
 ) -> list[ImagePart]:
@@ -97,7 +86,7 @@ async def _read_parts(
     reader = _PartReader(max_images, more)
     try:
         parser = MultipartParser(boundary, reader.callbacks())
-        async for chunk in _stream(request):
+        async for chunk in stream_body(request):
             parser.write(chunk)
     except FormParserError as error:
         raise MalformedRequestError(f"The multipart body cannot be read: {error}.") from None

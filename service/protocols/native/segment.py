@@ -1,6 +1,5 @@
 """POST /segment and POST /segment/batch."""
 
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
@@ -9,17 +8,17 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response, StreamingResponse
 
 from service.concurrency import as_completed
-from service.inference.inference import Answer, Timings
+from service.inference.inference import Answer
 from service.protocols.auth import require_key
 from service.protocols.context import AppContext, context_of
 from service.protocols.disconnect import cancel_on_disconnect
+from service.protocols.exchange import server_timing
 from service.protocols.native import openapi
 from service.protocols.native.batch import Entry, choose_container, safe_stems
 from service.protocols.native.body import ImagePart, read_image, read_images
 from service.protocols.native.encoded_response import EncodedResponse
 from service.protocols.native.params import SegmentParams, parse_segment_params, single_values
 from service.protocols.problems import TYPE_PREFIX, problem_of
-from service.protocols.telemetry.tracing import stages_of
 
 router = APIRouter(tags=["segment"], dependencies=[Depends(require_key)])
 
@@ -50,7 +49,7 @@ async def segment(request: Request) -> Response:
         **_page_header(answer),
         **_tile_headers(answer),
     }
-    headers["Server-Timing"] = request.state.server_timing = _server_timing(
+    headers["Server-Timing"] = request.state.server_timing = server_timing(
         answer.timings, request.state.arrived
     )
     return EncodedResponse(answer.encoded, headers)
@@ -140,8 +139,3 @@ def _tile_headers(answer: Answer) -> dict[str, str]:
     if answer.tiles == 1:
         return {}
     return {"X-Tiles": str(answer.tiles), "X-Tiles-Blended": str(answer.blended).lower()}
-
-
-def _server_timing(timings: Timings, arrived: float) -> str:
-    stages = [f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in stages_of(timings)]
-    return ", ".join([*stages, f"total;dur={(time.monotonic() - arrived) * 1000:.1f}"])

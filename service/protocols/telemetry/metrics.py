@@ -1,7 +1,8 @@
 """What Prometheus reads at /metrics, one registry an app."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol, get_args
 
 from prometheus_client import (
@@ -15,6 +16,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from service.catalogue.registry import ModelState, State
 from service.inference.observer import DropReason, Stage
@@ -23,7 +25,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 IMAGES = (1, 2, 4, 8, 16, 32, 64, 128)
 LAG_EVERY_SECONDS = 0.5
 
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS = frozenset({"GRPC", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class StatesSource(Protocol):
@@ -34,6 +36,16 @@ class StatesSource(Protocol):
 
 class UploadBudgetSource(Protocol):
     held: int
+
+
+@dataclass(frozen=True)
+class ModelTotals:
+    """Of one version since the start: images answered and dropped, batches run, seconds in each stage."""
+
+    images: int
+    batches: int
+    dropped: int
+    seconds: Mapping[str, float]
 
 
 class Metrics:
@@ -117,9 +129,26 @@ class Metrics:
     def rejected(self, reason: str) -> None:
         self.rejections.labels(reason).inc()
 
-    def request_done(self, method: str, route: str, code: int, seconds: float) -> None:
+    def request_done(self, method: str, route: str, code: int | str, seconds: float) -> None:
         self.requests.labels(method if method in METHODS else "other", route, str(code)).inc()
         self.request_seconds.labels(route).observe(seconds)
+
+    def totals(self, model_id: str) -> ModelTotals:
+        """What was counted of one version since the start."""
+        seconds = dict.fromkeys(get_args(Stage), 0.0)
+        images = batches = dropped = 0
+        for sample in _samples(self.stage_seconds, model_id):
+            if sample.name.endswith("_sum"):
+                seconds[sample.labels["stage"]] = sample.value
+            elif sample.name.endswith("_count") and sample.labels["stage"] == "encode":
+                images = round(sample.value)
+        for sample in _samples(self.batch_images, model_id):
+            if sample.name.endswith("_count"):
+                batches = round(sample.value)
+        for sample in _samples(self.dropped_images, model_id):
+            if sample.name.endswith("_total"):
+                dropped += round(sample.value)
+        return ModelTotals(images, batches, dropped, seconds)
 
     def families(self) -> list[Metric]:
         """This process's metrics as they are now."""
@@ -141,6 +170,11 @@ class Metrics:
             planned = loop.time() + LAG_EVERY_SECONDS
             await asyncio.sleep(LAG_EVERY_SECONDS)
             self.loop_lag_seconds.observe(max(0.0, loop.time() - planned))
+
+
+def _samples(family: Counter | Histogram, model_id: str) -> Iterator[Sample]:
+    for metric in family.collect():
+        yield from (sample for sample in metric.samples if sample.labels["model"] == model_id)
 
 
 class _Together(Collector):

@@ -1,0 +1,90 @@
+"""One request for inference, from its body to its headers: what the protocols over HTTP have in common."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+
+from service.inference.inference import Timings
+from service.protocols.context import AppContext, context_of
+from service.protocols.disconnect import cancel_on_disconnect
+from service.protocols.inflate import inflate, is_compressed
+from service.protocols.json_values import INLINE_BYTES
+from service.protocols.pictures import Inferred, Pictures, infer
+from service.protocols.problems import ClientDisconnectedError
+from service.protocols.results import Wanted
+from service.protocols.telemetry.tracing import stages_of
+
+Done = TypeVar("Done")
+
+
+async def read_body(request: Request) -> bytes | bytearray:
+    """The body without its compression. Raises RequestError."""
+    body = bytearray()
+    async for chunk in stream_body(request):
+        body += chunk
+    coding = request.headers.get("content-encoding")
+    if coding is None or not is_compressed(coding):
+        return body
+    return inflate(body, coding, context_of(request).max_upload_bytes)
+
+
+async def stream_body(request: Request) -> AsyncGenerator[bytes]:
+    """The body as it arrives. Raises ClientDisconnectedError, and what the limits raise."""
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect:
+        raise ClientDisconnectedError(
+            "The client closed the connection before the body was complete."
+        ) from None
+
+
+async def aside(request: Request, size: int, work: Callable[[], Done]) -> Done:
+    """Read or write a text of `size` bytes; a large one beside the event loop, one at a time, for lists need memory."""
+    if size <= INLINE_BYTES:
+        return work()
+    async with context_of(request).one_large_text:
+        return await asyncio.to_thread(work)
+
+
+def size_of(images: Sequence[Any]) -> int:
+    """Bytes of arrays or files."""
+    return sum(image.nbytes if hasattr(image, "nbytes") else len(image) for image in images)
+
+
+async def infer_for(
+    request: Request,
+    model: str,
+    pictures: Pictures,
+    asked: Sequence[Wanted],
+    timeout_seconds: float | None = None,
+) -> Inferred:
+    """As `infer`, by the request's deadline, until its client leaves. Notes who answered, for log and traces."""
+    parts = context_of(request)
+    deadline: float = request.state.deadline
+    if timeout_seconds is not None:
+        deadline = min(deadline, request.state.arrived + timeout_seconds)
+    inferred = await cancel_on_disconnect(request, infer(parts, model, pictures, asked, deadline))
+    _note(request, parts, inferred)
+    return inferred
+
+
+def _note(request: Request, parts: AppContext, inferred: Inferred) -> None:
+    request.state.model = inferred.model_id
+    if parts.tracing is not None:
+        parts.tracing.add_stages(request.state.span, inferred.model_id, inferred.timings)
+
+
+def answer_headers(request: Request, inferred: Inferred) -> dict[str, str]:
+    timing = server_timing(inferred.timings, request.state.arrived)
+    request.state.server_timing = timing
+    return {"X-Model": inferred.model_id, "Server-Timing": timing}
+
+
+def server_timing(timings: Timings, arrived: float) -> str:
+    """The value of a Server-Timing header. `arrived` is in seconds of time.monotonic()."""
+    stages = [f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in stages_of(timings)]
+    return ", ".join([*stages, f"total;dur={(time.monotonic() - arrived) * 1000:.1f}"])

@@ -1,0 +1,218 @@
+"""Pictures in, results by name out: what the protocols that speak of tensors have in common."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.concurrency import as_completed
+from service.domain.classes import keep_classes, kept_ids
+from service.domain.errors import ModelUnavailableError, ServiceError
+from service.domain.model import Model
+from service.domain.segmentation import Need, Segmentation
+from service.inference.inference import TensorAnswer, Timings
+from service.protocols.context import AppContext
+from service.protocols.problems import MalformedRequestError
+from service.protocols.results import Wanted, bundle, encode_all, tensor_of, unbundle
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Images (N, H, W, C) uint8 of one size. `single` says that there was no N where they came from."""
+
+    images: NDArray[np.uint8]
+    single: bool = False
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Encoded images of any sizes."""
+
+    files: Sequence[Buffer]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+
+Pictures = Pixels | Files
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """`results` has, for each output asked for, one entry an image: an array, or a file's bytes."""
+
+    model_id: str
+    results: list[list[Any]]
+    timings: Timings
+
+
+async def infer(
+    parts: AppContext,
+    model: str | None,
+    pictures: Pictures,
+    asked: Sequence[Wanted],
+    deadline: float | None,
+) -> Inferred:
+    """Segment all pictures, beside each other as far as the queue has room. Raises ServiceError.
+
+    The model is as `Inference` has it.
+    """
+    if len(pictures) > parts.max_batch_request_images:
+        raise MalformedRequestError(
+            f"The request has {len(pictures)} images; the limit is {parts.max_batch_request_images}. "
+            "Send them in several requests."
+        )
+    at_once = min(2 * parts.registry.best_batch(model), parts.max_batch_images_at_once)
+    if isinstance(pictures, Files):
+        return await _infer_files(parts, model, pictures.files, asked, deadline, at_once)
+    return await _infer_pixels(parts, model, pictures.images, asked, deadline, at_once)
+
+
+async def _infer_files(
+    parts: AppContext,
+    model: str | None,
+    files: Sequence[Buffer],
+    asked: Sequence[Wanted],
+    deadline: float | None,
+    at_once: int,
+) -> Inferred:
+    output, options = bundle(asked)
+
+    async def segment(index: int, file: Buffer) -> tuple[str, list[Any], Timings]:
+        with _naming(index, len(files)):
+            answer = await parts.inference.segment(file, output, options, deadline, model=model)
+        bodies = unbundle(answer.encoded.body, len(asked))
+        results = [
+            body
+            if one.result.tensor is None
+            else one.result.array(body, answer.height, answer.width)
+            for one, body in zip(asked, bodies, strict=True)
+        ]
+        return answer.model_id, results, answer.timings
+
+    done = await _in_order([partial(segment, *item) for item in enumerate(files)], at_once)
+    by_output = [list(column) for column in zip(*(results for _, results, _ in done), strict=True)]
+    return Inferred(done[0][0], by_output, _longest([timings for _, _, timings in done]))
+
+
+async def _infer_pixels(
+    parts: AppContext,
+    model: str | None,
+    images: NDArray[np.uint8],
+    asked: Sequence[Wanted],
+    deadline: float | None,
+    at_once: int,
+) -> Inferred:
+    names: set[Need] = {"class_map"} if any(one.result.tensor is None for one in asked) else set()
+    names |= {one.result.tensor or one.options.need for one in asked}
+    kept = asked[0].options.classes
+    if kept is not None:
+        names.add("class_map")
+    by_output: list[list[Any]] = [[] for _ in asked]
+    timings = []
+    model_id = ""
+    for start in range(0, len(images), at_once):
+        chunk = images[start : start + at_once]
+        answer = await parts.inference.predict(model, chunk, names, deadline)
+        model_id = answer.model_id
+        timings.append(answer.timings)
+        if kept is None and all(one.result.tensor is not None for one in asked):
+            rows = [list(answer.outputs[one.options.need]) for one in asked]
+        else:
+            segmentations = _segmentations(parts, answer, chunk)
+            rows = await asyncio.to_thread(_write, segmentations, asked, kept)
+        for results, row in zip(by_output, rows, strict=True):
+            results.extend(row)
+    return Inferred(model_id, by_output, _longest(timings))
+
+
+def _write(
+    segmentations: Sequence[Segmentation], asked: Sequence[Wanted], classes: str | None
+) -> list[list[Any]]:
+    by_image = []
+    for segmentation in segmentations:
+        contract = segmentation.model.contract
+        keep_classes(
+            contract, kept_ids(contract, classes), segmentation.class_map, segmentation.confidence
+        )
+        files = iter(encode_all(segmentation, [one for one in asked if one.result.tensor is None]))
+        by_image.append(
+            [
+                next(files)
+                if one.result.tensor is None
+                else tensor_of(segmentation, one.result.tensor)
+                for one in asked
+            ]
+        )
+    return [list(column) for column in zip(*by_image, strict=True)]
+
+
+def _segmentations(
+    parts: AppContext, answer: TensorAnswer, images: NDArray[np.uint8]
+) -> list[Segmentation]:
+    model = _model_of(parts, answer.model_id)
+    maps = answer.outputs
+    confidence, probabilities = maps.get("confidence"), maps.get("probabilities")
+    return [
+        Segmentation(
+            model,
+            maps["class_map"][index],
+            None if confidence is None else confidence[index],
+            None if probabilities is None else probabilities[index],
+            image,
+            answer.blended,
+        )
+        for index, image in enumerate(images)
+    ]
+
+
+def _model_of(parts: AppContext, model_id: str) -> Model:
+    for state in parts.registry.states():
+        if state.id == model_id and state.model is not None:
+            return state.model
+    raise ModelUnavailableError(f"{model_id} was taken away meanwhile. Try again in 1 s.", 1.0)
+
+
+async def _in_order(
+    work: Sequence[Callable[[], Coroutine[Any, Any, Any]]], at_once: int
+) -> list[Any]:
+    async def numbered(index: int) -> tuple[int, Any]:
+        return index, await work[index]()
+
+    numbers = [partial(numbered, index) for index in range(len(work))]
+    async with aclosing(as_completed(numbers, at_once)) as results:
+        done = [result async for result in results]
+    return [result for _, result in sorted(done, key=lambda item: item[0])]
+
+
+class _naming:  # noqa: N801 - read as `with _naming(…)`
+    """A fault of one image of several says which it was."""
+
+    def __init__(self, index: int, count: int) -> None:
+        self._index, self._count = index, count
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, ServiceError) and self._count > 1:
+            error.args = (f"Image {self._index}: {error}",)
+
+
+def _longest(timings: Sequence[Timings]) -> Timings:
+    """Of work beside each other, each stage's longest."""
+    return Timings(
+        max(one.decode_seconds for one in timings),
+        max(one.queue_seconds for one in timings),
+        max(one.infer_seconds for one in timings),
+        max(one.encode_seconds for one in timings),
+    )

@@ -1,0 +1,99 @@
+"""Real clients against a real server: `make test-clients`. Each has an environment of its own, for their pins differ.
+
+The server has the bundled model `street`; what each client gets is compared with the answer of POST /segment.
+"""
+
+import argparse
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from tests.service.serving import ServerProcess
+
+HERE = Path(__file__).parent
+ENVIRONMENTS = HERE / ".venvs"
+PHOTOGRAPH = HERE.parents[1] / "docs" / "images" / "street.jpg"
+CLIENTS = ("curl", "tritonclient", "kserve", "mlserver", "tfserving")
+
+
+def prepare(name: str) -> Path:
+    """The client's Python, in an environment that holds what its requirements.txt says."""
+    environment = ENVIRONMENTS / name
+    python = environment / "bin" / "python"
+    requirements = HERE / name / "requirements.txt"
+    installed = environment / "requirements.txt"
+    if not installed.is_file() or installed.read_bytes() != requirements.read_bytes():
+        venv.create(environment, clear=True, with_pip=True)
+        install: list[str | Path] = [
+            python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
+        subprocess.run([*install, "--require-hashes", "-r", requirements], check=True)
+        installed.write_bytes(requirements.read_bytes())
+    return python
+
+
+def write_case(url: str, folder: Path) -> None:
+    """The picture without loss, for decoders of JPEG differ, and the native answer to it."""
+    with Image.open(PHOTOGRAPH) as photograph:
+        photograph.convert("RGB").save(folder / "image.png")
+    answer = httpx.post(
+        f"{url}/segment?model=street", content=(folder / "image.png").read_bytes(), timeout=60
+    )
+    answer.raise_for_status()
+    (folder / "class_map.png").write_bytes(answer.content)
+    class_map = np.array(Image.open(io.BytesIO(answer.content)))
+    np.save(folder / "class_map.npy", class_map)
+    (folder / "class_map.raw").write_bytes(class_map.tobytes())
+
+
+def run(names: Sequence[str]) -> int:
+    """Run the clients one after another, and give how many failed."""
+    pythons = {name: prepare(name) for name in names if name != "curl"}
+    failed = 0
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
+        server = ServerProcess(["--models", "street"], folder / "server.log")
+        try:
+            url = server.wait_until_ready()
+            write_case(url, folder)
+            for name in names:
+                command = (
+                    [HERE / name / "client.sh"]
+                    if name == "curl"
+                    else [pythons[name], HERE / name / "client.py"]
+                )
+                environment = {**os.environ, "PYTHONPATH": ""}
+                host = url.removeprefix("http://")
+                done = subprocess.run([*command, host, folder], env=environment, check=False)
+                failed += done.returncode != 0
+        finally:
+            server.terminate()
+            server.wait()
+    return failed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("clients", nargs="*", metavar="CLIENT", help=", ".join(CLIENTS))
+    names = parser.parse_args().clients or CLIENTS
+    if unknown := set(names) - set(CLIENTS):
+        parser.error(f"there is no client {unknown.pop()}; there are {', '.join(CLIENTS)}")
+    sys.exit(run(names))
+
+
+if __name__ == "__main__":
+    main()
