@@ -235,6 +235,7 @@ def registry_options(settings: Settings) -> RegistryOptions:
         max_model_bytes=settings.max_model_bytes or None,
         watch=settings.watch_models,
         force_polling=settings.watch_polling,
+        load_timeout_seconds=settings.load_timeout_seconds,
     )
 
 

@@ -141,6 +141,13 @@ class Settings(BaseSettings):
         False,
         description="Look at the store again and again instead of asking to be told: for network volumes.",
     )
+    load_timeout_seconds: float = Field(
+        300.0,
+        gt=0,
+        le=86_400,
+        description="A load not done this long after it began, its files read and checked and the model warm, "
+        "has failed; it is tried again.",
+    )
 
     max_upload_bytes: int = Field(
         64 * 2**20, ge=1, description="Largest request body of POST /segment."
@@ -232,7 +239,8 @@ class Settings(BaseSettings):
         120.0,
         gt=0,
         le=86_400,
-        description="/health/live fails when an engine has been busy with one batch this long.",
+        description="/health/live fails when an engine has been busy with one batch this long, "
+        "or a load has gone on this long beyond its time.",
     )
 
     api_keys_file: Path | None = Field(

@@ -1,11 +1,12 @@
 """Work that may hang, on threads that keep nobody waiting.
 
-The threads of a ThreadPoolExecutor, that of asyncio too, are joined before the process ends: one that hangs in a driver or
-on a network volume keeps the process for good. Those here are daemons.
+The threads of a ThreadPoolExecutor, that of asyncio too, are joined before the process ends: one
+that hangs in a driver or on a network volume keeps the process for good. Those here are daemons.
 """
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from queue import SimpleQueue
@@ -16,8 +17,7 @@ T = TypeVar("T")
 
 
 class _DaemonThread(threading.Thread):
-    def __init__(self, name: str, target: Callable[[], None]) -> None:
-        super().__init__(name=name, target=target, daemon=True)
+    pass
 
 
 class DaemonExecutor(Executor):
@@ -27,7 +27,7 @@ class DaemonExecutor(Executor):
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._workers = workers
         for number in range(workers):
-            _DaemonThread(f"{name}-{number}", self._work).start()
+            start_daemon(self._work, f"{name}-{number}")
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()
@@ -45,17 +45,30 @@ class DaemonExecutor(Executor):
             del call  # its arguments may be large, and the next call may be long in coming
 
 
+def start_daemon(work: Callable[[], None], name: str) -> None:
+    """Run `work`, which must not raise, on a thread that the process does not wait for."""
+    _DaemonThread(name=name, target=work, daemon=True).start()
+
+
 async def on_own_thread(work: Callable[[], T], name: str) -> T:
-    """Run blocking `work` on a thread of its own. One that is cancelled goes on, and nobody learns its result."""
+    """Run blocking `work` on a thread of its own. One that is cancelled goes on, and nobody learns
+    its result.
+    """
     loop = asyncio.get_running_loop()
     future: Future[T] = Future()
-    _DaemonThread(name, lambda: _settle(future, work)).start()
+    start_daemon(lambda: _settle(future, work), name)
     return await asyncio.wrap_future(future, loop=loop)
 
 
-def unfinished_threads() -> list[str]:
-    """The names of the threads above that have not ended: the interpreter must not be taken down beneath them."""
-    return [thread.name for thread in threading.enumerate() if isinstance(thread, _DaemonThread)]
+def unfinished_threads(wait_seconds: float) -> list[str]:
+    """The names of those of the threads above that do not end in that time: the interpreter must
+    not be taken down beneath them.
+    """
+    give_up = time.monotonic() + wait_seconds
+    threads = [thread for thread in threading.enumerate() if isinstance(thread, _DaemonThread)]
+    for thread in threads:
+        thread.join(max(0.0, give_up - time.monotonic()))
+    return [thread.name for thread in threads if thread.is_alive()]
 
 
 def _settle(future: Future[Any], work: Callable[[], Any]) -> None:

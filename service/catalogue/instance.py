@@ -1,4 +1,6 @@
-"""What the catalogue asks of a loaded model, and of whoever loads one. It knows neither engines nor batches."""
+"""What the catalogue asks of a loaded model, and of whoever loads one. It knows neither engines nor
+batches.
+"""
 
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -8,7 +10,7 @@ from service.domain.model import Model
 
 
 class CannotLoadError(Exception):
-    """This machine, with these settings, cannot load the model. The text says why, and what to do."""
+    """This machine, as it is set, cannot load the model. The text says why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,9 @@ class Instance(Protocol):
     def waiting_bytes(self) -> int: ...
 
     async def warm_up(self) -> None:
-        """Run what is set up once. Raises ContractError where the model does not do what its contract says."""
+        """Run what is set up once. Raises ContractError where the model does not do what its
+        contract says.
+        """
         ...
 
     async def close(self) -> None:
@@ -62,7 +66,7 @@ class InstanceLoader(Protocol[InstanceT_co]):
     """Has a model loaded, in this process or elsewhere."""
 
     async def __call__(self, artefact: Artefact, model: Model) -> InstanceT_co:
-        """The model, not yet warm. Raises CannotLoadError and ContractError for what another attempt cannot change;
-        whatever else it raises may pass.
+        """The model, not yet warm. Raises CannotLoadError and ContractError for what another
+        attempt cannot change; whatever else it raises may pass.
         """
         ...

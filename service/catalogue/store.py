@@ -2,28 +2,32 @@
 
 import hashlib
 import re
-from collections.abc import Collection
+import stat
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.contract import (
+    CONTRACT_PATH,
     MODEL_CARD_PATH,
     Contract,
     ContractError,
     read_contract,
     verify_files,
-    versions,
 )
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_MAX_VERSION_DIGITS = 18
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+_GRAPH = "saved_model.pb"
 
 # Whoever sends a photograph to the bundled models has more likely a street in it than cell nuclei.
 FIRST_CHOICE = "street"
 
 
 def default_of(names: Collection[str]) -> str | None:
-    """The model of requests that name none: `FIRST_CHOICE` where it is among `names`, else the first of them."""
+    """The model of requests that name none: `FIRST_CHOICE` where it is among `names`, else the
+    first of them.
+    """
     return FIRST_CHOICE if FIRST_CHOICE in names else min(names, default=None)
 
 
@@ -38,12 +42,10 @@ class Selector:
     def parse(cls, text: str) -> "Selector":
         """Read "street" or "street/2". Raises ValueError."""
         name, slash, version = text.partition("/")
-        is_version = (
-            version.isascii() and version.isdecimal() and len(version) <= _MAX_VERSION_DIGITS
-        )
-        if not _NAME.fullmatch(name) or (slash and not is_version):
+        if not _NAME.fullmatch(name) or (slash and not _VERSION.fullmatch(version)):
             raise ValueError(
-                f"{text!r} names no model; write a name such as street, or a version of it: street/2"
+                f"{text!r} names no model; write a name such as street, or a version of it: "
+                "street/2"
             )
         return cls(name, int(version) if slash else None)
 
@@ -53,7 +55,9 @@ class Selector:
 
 @dataclass(frozen=True)
 class Artefact:
-    """One version as it lies on disk. `fingerprint` changes when a file of it does, at the price of a stat a file."""
+    """One version as it lies on disk. `fingerprint` changes when a file of it does, at the price of
+    a stat a file.
+    """
 
     name: str
     version: int
@@ -66,15 +70,46 @@ class Artefact:
         return f"{self.name}/{self.version}"
 
 
-def scan(store: Path) -> dict[str, dict[int, Artefact]]:
-    """Map each model's name to its versions. Raises OSError where the store cannot be read."""
-    found = {}
+@dataclass(frozen=True)
+class Found:
+    """What a store holds.
+
+    `models` maps a name to its versions, `unreadable` the folder of a model to why it cannot be
+    read now. `passed_over` has a sentence for each folder that looks like a version and is none.
+    """
+
+    models: Mapping[str, Mapping[int, Artefact]]
+    unreadable: Mapping[str, str]
+    passed_over: tuple[str, ...] = ()
+
+
+def scan(store: Path) -> Found:
+    """Look at every version of every model. Raises OSError where the store cannot be read."""
+    models: dict[str, dict[int, Artefact]] = {}
+    unreadable: dict[str, str] = {}
+    passed_over: list[str] = []
     for folder in sorted(store.iterdir()):
-        if folder.is_dir() and _NAME.fullmatch(folder.name):
-            artefacts = {version: _look_at(folder, version) for version in versions(folder)}
-            if artefacts:
-                found[folder.name] = artefacts
-    return found
+        try:
+            if folder.is_dir() and not folder.name.startswith("."):
+                artefacts = _artefacts_in(folder)
+                passed_over += _passed_over_in(folder)
+                if artefacts:
+                    models[folder.name] = artefacts
+        except OSError as error:  # the others can be served all the same
+            unreadable[folder.name] = error.strerror or type(error).__name__
+    return Found(models, unreadable, tuple(passed_over))
+
+
+def complaints(store: Path, found: Found) -> list[str]:
+    """What is wrong with the store, in sentences without a full stop. Raises OSError."""
+    sentences = [
+        f"the folder {name} of the model store cannot be read ({reason})"
+        for name, reason in found.unreadable.items()
+    ]
+    sentences += found.passed_over
+    if not found.models and not sentences:
+        sentences.append(_why_empty(store.resolve()))
+    return sentences
 
 
 def fingerprint_of(path: Path) -> tuple[str, int]:
@@ -86,7 +121,7 @@ def fingerprint_of(path: Path) -> tuple[str, int]:
             status = file.stat()
         except OSError:
             continue  # it went away between the listing and now: the next look sees that
-        if file.is_file():
+        if stat.S_ISREG(status.st_mode):
             digest.update(
                 f"{file.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
             )
@@ -95,11 +130,14 @@ def fingerprint_of(path: Path) -> tuple[str, int]:
 
 
 def read_artefact(artefact: Artefact) -> tuple[Contract, str | None]:
-    """The contract and the text of the model card. Raises ContractError where they do not fit the folder."""
+    """The contract and the text of the model card. Raises ContractError where they do not fit the
+    folder.
+    """
     contract = read_contract(artefact.path)
     if contract.name != artefact.name:
         raise ContractError(
-            f"the contract is for {contract.name!r} and the folder is named {artefact.name!r}; rename the folder"
+            f"the contract is for {contract.name!r} and the folder is named {artefact.name!r}; "
+            "rename the folder"
         )
     card = artefact.path / MODEL_CARD_PATH
     try:
@@ -111,13 +149,68 @@ def read_artefact(artefact: Artefact) -> tuple[Contract, str | None]:
 
 
 def read_verified(artefact: Artefact) -> tuple[Contract, str | None]:
-    """As `read_artefact`, with each file's digest compared. Takes as long as reading all files does."""
+    """As `read_artefact`, with each file's digest compared. Takes as long as reading all files
+    does.
+    """
     contract, card = read_artefact(artefact)
     verify_files(artefact.path, contract)
     return contract, card
 
 
-def _look_at(folder: Path, version: int) -> Artefact:
-    path = folder / str(version)
+def _artefacts_in(folder: Path) -> dict[int, Artefact]:
+    if not _NAME.fullmatch(folder.name):
+        return {}
+    return {
+        int(path.name): _look_at(folder.name, path)
+        for path in _folders_in(folder)
+        if _VERSION.fullmatch(path.name)
+    }
+
+
+def _look_at(name: str, path: Path) -> Artefact:
     fingerprint, size_bytes = fingerprint_of(path)
-    return Artefact(folder.name, version, path, fingerprint, size_bytes)
+    return Artefact(name, int(path.name), path, fingerprint, size_bytes)
+
+
+def _passed_over_in(folder: Path) -> Iterator[str]:
+    """A sentence for each version of `folder` that nobody can ask for by its name."""
+    for path in filter(_looks_like_version, _folders_in(folder)):
+        if not _NAME.fullmatch(folder.name):
+            yield (
+                f"{folder.name}/{path.name} is passed over: a model's name has letters, digits, "
+                "_, . and - alone, and at most 64 of them; rename the folder, and export the model "
+                "under that name"
+            )
+        elif not _VERSION.fullmatch(path.name):
+            yield (
+                f"{folder.name}/{path.name} is passed over: a version is a whole number from 1 on, "
+                "without zeros before it; rename the folder"
+            )
+
+
+def _why_empty(store: Path) -> str:
+    """What the folder is in place of a store, and which is."""
+    if _looks_like_version(store):
+        return f"{store} is one version of a model, not a store; the store is {store.parent.parent}"
+    folders = _folders_in(store)
+    if any(_looks_like_version(folder) for folder in folders):
+        return f"{store} is the folder of one model, not a store; the store is {store.parent}"
+    for folder in folders:
+        if any(
+            _looks_like_version(path) for name in _folders_in(folder) for path in _folders_in(name)
+        ):
+            return f"{store} holds no model, but {folder} does; that is the store"
+    return (
+        f"{store} holds no model; a store holds <name>/<version>/ folders, as "
+        "`segtrain export --store` makes them"
+    )
+
+
+def _looks_like_version(path: Path) -> bool:
+    return (path / CONTRACT_PATH).is_file() or (path / _GRAPH).is_file()
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return sorted(
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )

@@ -2,12 +2,12 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from models.contract import ContractError
-from service.catalogue.store import Artefact, read_verified, scan
+from service.catalogue.store import Artefact, complaints, read_verified, scan
 from service.cli.command import SOMETHING_FAILED, add_store, settings_for
 from service.settings import SettingError
 
@@ -26,14 +26,18 @@ def run(arguments: Sequence[str]) -> int:
     store = settings_for(given.model_store).model_store
     try:
         found = scan(store)
+        wrong = complaints(store, found)
     except OSError as error:
         raise SettingError(f"the store {store} cannot be read: {error.strerror}.") from None
-    rows = [_row(artefact) for versions in found.values() for artefact in versions.values()]
+    rows = [_row(artefact) for model in found.models.values() for artefact in model.values()]
     if given.json:
         print(json.dumps(rows, indent=2))
     else:
-        _print_table(rows, store)
-    return SOMETHING_FAILED if any(row["fault"] for row in rows) else 0
+        _print_table(rows)
+    for sentence in wrong:
+        print(f"{sentence}.", file=sys.stderr)
+    is_whole = rows and not found.unreadable and not any(row["fault"] for row in rows)
+    return 0 if is_whole else SOMETHING_FAILED
 
 
 def _row(artefact: Artefact) -> dict[str, Any]:
@@ -51,9 +55,7 @@ def _row(artefact: Artefact) -> dict[str, Any]:
     return row | facts
 
 
-def _print_table(rows: Sequence[Mapping[str, Any]], store: Path) -> None:
-    if not rows:
-        print(f"{store} holds no model.")
+def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         size = f"{row['size_bytes'] / 1e6:.1f} MB"
         if row["fault"]:

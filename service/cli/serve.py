@@ -3,6 +3,7 @@
 import ipaddress
 import logging
 import os
+import sys
 from collections.abc import Sequence
 
 from service.app import create_app
@@ -12,6 +13,10 @@ from service.protocols.telemetry.logging import configure_logging
 from service.server.build import build_server
 from service.server.sockets import listen
 from service.settings import read_settings, unknown_variables, variable
+from service.threads import unfinished_threads
+
+# What threads that have nothing to do any more may take to end.
+END_SECONDS = 0.5
 
 HELP = "answer POST /segment and the rest of the HTTP API"
 
@@ -44,18 +49,29 @@ def run(arguments: Sequence[str]) -> int:
         registry = app.state.parts.registry
 
         def tell() -> None:
-            names = ", ".join(
-                state.id for state in registry.states() if state.state in ("ready", "unloaded")
-            )
+            names = ", ".join(state.id for state in registry.states() if state.serves)
             greeting = f"segserve is ready at {url} with {names}; {url}/docs shows how to use it."
             print(" ".join(registry.not_ready_reasons()) or greeting, flush=True)
 
         build_server(app, settings, bound, tell).run()
-    if registry.longest_batch_seconds() > 0:
+    return _end(is_stuck=registry.stuck_seconds() > 0)
+
+
+def _end(*, is_stuck: bool) -> int:
+    """The exit code. It does not come back where a batch or a load is still on its thread: Python
+    would take the libraries down beneath it.
+    """
+    code = SOMETHING_FAILED if is_stuck else 0
+    left = unfinished_threads(END_SECONDS)
+    if is_stuck:
         log.error("an engine does not end its batch; the process ends without it")
+    if left:
+        log.info("the process ends without waiting for %s", ", ".join(left))
         logging.shutdown()
-        os._exit(SOMETHING_FAILED)  # Python would wait for the engine's thread
-    return 0
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _is_loopback(host: str) -> bool:

@@ -267,7 +267,7 @@ def _pinned(settings: Settings, model: str | None) -> tuple[Settings, str, Contr
     """Settings for the version that will answer alone, its id, and its contract: the same for every actor, and after
     a stop. Raises ClusterError.
     """
-    found = scan(settings.model_store)
+    found = scan(settings.model_store).models
     name = model or settings.default_model or default_of(found) or ""
     try:
         selector = Selector.parse(name)

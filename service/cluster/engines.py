@@ -166,7 +166,7 @@ class EngineReplica:
 
     def _wanted(self) -> list[Artefact]:
         """The versions that the HTTP replicas will ask for, as far as the store tells now."""
-        found = scan(self._settings.model_store)
+        found = scan(self._settings.model_store).models
         selection = self._options.selection or tuple(Selector(name) for name in found)
         versions = [(found.get(selector.name, {}), selector.version) for selector in selection]
         return [

@@ -4,8 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.contract import Contract, ContractError
-from service.catalogue.misplaced import store_meant_by
-from service.catalogue.store import Artefact, Selector, default_of, read_artefact, scan
+from service.catalogue.store import (
+    Artefact,
+    Selector,
+    complaints,
+    default_of,
+    read_artefact,
+    scan,
+)
 from service.predict.errors import PredictError
 from service.settings import Settings
 
@@ -27,11 +33,12 @@ def pin_model(settings: Settings, model: str | None) -> PinnedModel:
     store = settings.model_store
     try:
         found = scan(store)
+        wrong = ". ".join(complaints(store, found))
     except OSError as error:
         raise PredictError(f"the model store {store} cannot be read: {error.strerror}.") from None
-    if not found:
-        raise PredictError(f"{store} holds no model. {store_meant_by(store) or ''}".strip())
-    artefact = _artefact(found, model or _default(settings, found))
+    if not found.models:
+        raise PredictError(f"{wrong}.")
+    artefact = _artefact(found.models, model or _default(settings, found.models))
     try:
         contract, _ = read_artefact(artefact)
     except ContractError as error:

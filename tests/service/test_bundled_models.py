@@ -19,7 +19,7 @@ from tests.service.serving import ServerThread, class_map_of, serving
 REQUIRED_AGREEMENT = 0.9999
 MAX_ARTEFACT_BYTES = 12_000_000
 MAX_ZOO_BYTES = 30_000_000
-NAMES = sorted(scan(BUNDLED_MODELS))
+NAMES = sorted(scan(BUNDLED_MODELS).models)
 ENGINES: tuple[EngineName, ...] = ("tensorflow", "openvino")
 
 
@@ -43,13 +43,13 @@ def test_there_is_a_bundled_model() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_bundled_model_is_small_and_whole(name: str) -> None:
-    for artefact in scan(BUNDLED_MODELS)[name].values():
+    for artefact in scan(BUNDLED_MODELS).models[name].values():
         assert artefact.size_bytes <= MAX_ARTEFACT_BYTES
         verify_files(artefact.path, read_contract(artefact.path))
 
 
 def test_all_bundled_models_together_are_small() -> None:
-    sizes = [a.size_bytes for found in scan(BUNDLED_MODELS).values() for a in found.values()]
+    sizes = [a.size_bytes for found in scan(BUNDLED_MODELS).models.values() for a in found.values()]
     assert sum(sizes) <= MAX_ZOO_BYTES
 
 
@@ -68,7 +68,7 @@ def untiled(engine_name: EngineName) -> Iterator[ServerThread]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_bundled_model_scores_in_int8_nearly_as_in_fp32(name: str) -> None:
-    for artefact in scan(BUNDLED_MODELS)[name].values():
+    for artefact in scan(BUNDLED_MODELS).models[name].values():
         quantization = read_contract(artefact.path).quantization
         assert quantization is not None
         drop = quantization.float_scores["val"]["mean_iou"] - quantization.scores["val"]["mean_iou"]
@@ -117,7 +117,7 @@ def test_a_picture_gets_the_same_map_whole_and_in_tiles(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_both_signatures_agree_at_odd_sizes(engine_name: EngineName, name: str) -> None:
-    (artefact,) = scan(BUNDLED_MODELS)[name].values()
+    (artefact,) = scan(BUNDLED_MODELS).models[name].values()
     contract = read_contract(artefact.path)
     engine = load_engine(artefact.path, contract, EngineOptions(engine_name, threads=2))
     for size in [(1, 1), (1, 50), (33, 31), (64, 96)]:

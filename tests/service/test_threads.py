@@ -35,13 +35,13 @@ def test_threads_end_once_their_executor_is_shut_down_and_its_work_is_done() -> 
     executor = DaemonExecutor(1, "short-lived")
     go = threading.Event()
     call = executor.submit(go.wait, TIMEOUT_SECONDS)
-    (thread,) = (thread for thread in threading.enumerate() if thread.name == "short-lived-0")
+    (thread,) = (each for each in threading.enumerate() if each.name == "short-lived-0")
     executor.shutdown()
-    assert "short-lived-0" in unfinished_threads()
+    assert "short-lived-0" in unfinished_threads(0)
     go.set()
     assert call.result(TIMEOUT_SECONDS)
     thread.join(TIMEOUT_SECONDS)
-    assert "short-lived-0" not in unfinished_threads()
+    assert "short-lived-0" not in unfinished_threads(0)
 
 
 @pytest.mark.anyio

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from service.catalogue.registry import LOADING_RETRY_SECONDS
+from service.catalogue.slot import LOADING_RETRY_SECONDS
 from service.domain.errors import ModelUnavailableError
 from service.protocols.auth import require_key
 from service.protocols.context import context_of
@@ -27,13 +27,15 @@ class Ready(BaseModel):
     "/health/live", summary="Should the process be left running?", responses=openapi.LIVE_RESPONSES
 )
 async def live(request: Request) -> Live:
-    """Fails only when an engine has been at one batch for too long: a restart helps then, and never before."""
+    """Fails only when a batch, or a load beyond its time, has gone on for too long: a restart
+    helps then, and never before.
+    """
     parts = context_of(request)
-    stuck_seconds = parts.registry.longest_batch_seconds()
+    stuck_seconds = parts.registry.stuck_seconds()
     if stuck_seconds > parts.stuck_after_seconds:
         raise ModelUnavailableError(
-            f"An engine has been busy with one batch for {stuck_seconds:.0f} s; the limit is "
-            f"{parts.stuck_after_seconds:g} s. Restart the server.",
+            f"A batch of an engine, or the load of a model, has hung for {stuck_seconds:.0f} s; the "
+            f"limit is {parts.stuck_after_seconds:g} s. Restart the server.",
             LOADING_RETRY_SECONDS,
         )
     return Live()

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from models.contract import Quantization, SegmentationClass, Training
-from service.catalogue.registry import ModelState, UnknownModelError
+from service.catalogue.registry import UnknownModelError
+from service.catalogue.slot import ModelState
 from service.protocols.auth import require_key
 from service.protocols.context import context_of
 from service.protocols.native import openapi
@@ -114,7 +115,7 @@ async def show_model(request: Request, response: Response, name: str) -> ModelDe
         there_are = ", ".join(dict.fromkeys(state.name for state in states)) or "none"
         raise UnknownModelError(f"There is no model {name!r}; this server has {there_are}.")
     serving = max(
-        (s for s in versions if s.state in ("ready", "unloaded")),
+        (s for s in versions if s.serves),
         key=lambda s: s.version,
         default=None,
     )

@@ -57,7 +57,7 @@ def test_auto_takes_openvino_where_the_artefact_holds_its_files(openvino_store: 
 
 def test_auto_takes_int8_where_the_artefact_holds_it() -> None:
     for artefact in (
-        found for versions in scan(BUNDLED_MODELS).values() for found in versions.values()
+        found for versions in scan(BUNDLED_MODELS).models.values() for found in versions.values()
     ):
         name, precision, reason = loaded(artefact.path)
         assert (name, precision) == ("openvino", "int8")
