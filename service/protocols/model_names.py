@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from models.contract import Contract
-from service.catalogue.registry import ModelState, UnknownModelError
+from service.catalogue.registry import UnknownModelError
+from service.catalogue.slot import ModelState
 from service.domain.errors import ModelUnavailableError
 from service.protocols.context import AppContext
 

@@ -3,7 +3,7 @@
 from importlib.metadata import version
 from typing import Any, Final
 
-from service.catalogue.registry import ModelState
+from service.catalogue.slot import ModelState
 from service.protocols.model_names import FILE_SUFFIX, Served, names_of
 from service.protocols.oip.datatypes import DATATYPES, Given
 from service.protocols.oip.request import INPUT_NAME

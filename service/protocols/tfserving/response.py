@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from service.catalogue.registry import ModelState
+from service.catalogue.slot import ModelState
 from service.protocols.json_values import check_json_size
 from service.protocols.problems import MalformedRequestError
 from service.protocols.results import Result
