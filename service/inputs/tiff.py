@@ -20,6 +20,7 @@ from service.inputs.pillow_source import PillowSource, open_with_pillow, reader_
 from service.inputs.tiff_directory import (
     BLACK_IS_ZERO,
     CMYK,
+    PALETTE,
     RGB,
     WHITE_IS_ZERO,
     YCBCR,
@@ -111,24 +112,27 @@ def _why_not_read(directory: Directory) -> str | None:
             f"has {directory.samples} bands of {bits} bits that its header calls gray "
             f"({photometric}), not red, green and blue"
         )
+    if photometric == CMYK and directory.has_other_inks:
+        return "is printed with other inks than cyan, magenta, yellow and black"
     if photometric == YCBCR and (bits != 8 or directory.is_planar):
         return f"has YCbCr pixels of {bits} bits{' in planes' if directory.is_planar else ''}"
     return None
 
 
 def _is_for_gdal(directory: Directory) -> bool:
-    bits, photometric = directory.bits[0], directory.photometric
-    if bits not in _PILLOW_BITS:
+    """Pillow has gray, and RGB of 8 bits with at most alpha behind it, each pixel in one piece; and
+    CMYK and YCbCr of 8 bits, but for packed chroma that nothing compresses.
+    """
+    bits, samples = directory.bits[0], directory.samples
+    if directory.photometric == YCBCR:
+        return not directory.is_compressed
+    if directory.photometric == CMYK:
+        return bits != 8
+    if directory.is_planar or bits not in _PILLOW_BITS:
         return True
-    if photometric in (CMYK, YCBCR):
-        return False
-    if directory.is_planar:
-        return True
-    if directory.samples == 1:
-        return False
-    if bits < 8 or photometric == WHITE_IS_ZERO:
-        return True
-    return directory.is_premultiplied and photometric != RGB
+    if directory.photometric == RGB:
+        return bits != 8 or samples > COLOR_SAMPLES[RGB] + 1
+    return directory.photometric == PALETTE or samples > 1
 
 
 TIFF = Input(

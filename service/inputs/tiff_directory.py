@@ -19,8 +19,11 @@ _MAX_VALUES = 16  # that are read of a tag
 
 _NEW_SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC = 254, 256, 257, 258, 262
 _ORIENTATION, _SAMPLES, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT = 274, 277, 284, 322, 323
-_SUB_DIRECTORIES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 338, 339
-_READ_TAGS = frozenset((254, 256, 257, 258, 262, 274, 277, 284, 322, 323, 330, 338, 339))
+_SUB_DIRECTORIES, _INK_SET, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 332, 338, 339
+_COMPRESSION = 259
+_READ_TAGS = frozenset(
+    (*range(254, 260), 262, 274, 277, 284, 322, 323, 330, 332, 338, 339)  # those above
+)
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = "white is zero", "black is zero", "RGB", "palette"
 CMYK, YCBCR = "CMYK", "YCbCr"
@@ -67,6 +70,8 @@ class Directory:
     samples: int
     is_premultiplied: bool
     is_planar: bool
+    is_compressed: bool
+    has_other_inks: bool
     orientation: int
     is_reduced: bool
     is_mask: bool
@@ -195,6 +200,8 @@ def _directory(
         samples=samples,
         is_premultiplied=first(_EXTRA_SAMPLES, 0) == _ASSOCIATED_ALPHA,
         is_planar=first(_PLANAR, 1) == 2,
+        is_compressed=first(_COMPRESSION, 1) != 1,
+        has_other_inks=first(_INK_SET, 1) != 1,
         orientation=first(_ORIENTATION, 1),
         is_reduced=bool(subfile & _REDUCED),
         is_mask=bool(subfile & _MASK) or photometric == 4,

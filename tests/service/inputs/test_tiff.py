@@ -290,3 +290,60 @@ def test_a_chain_that_turns_back_ends() -> None:
 def test_unsigned_is_what_a_file_is_that_says_nothing() -> None:
     page = TiffPage(COLOR.astype(np.uint8), 8, RGB, format=UNSIGNED, tags={339: None})
     np.testing.assert_array_equal(decode(tiff(page), 3, LIMIT), COLOR)
+
+
+@LAYOUTS
+@pytest.mark.parametrize("extra", [1, 2, 4])
+def test_samples_behind_the_color_are_dropped_where_nothing_says_what_they_are(
+    is_planar: bool, extra: int
+) -> None:
+    for photometric, color in ((RGB, COLOR), (BLACK_IS_ZERO, GRAY)):
+        if photometric == BLACK_IS_ZERO and extra > 1:
+            continue  # three bands called gray are refused
+        stored = joined(color, *[ALPHA] * extra).astype(np.uint8)
+        body = tiff(TiffPage(stored, 8, photometric, is_planar))
+        np.testing.assert_array_equal(decode(body, color.shape[-1], LIMIT), color)
+
+
+@LAYOUTS
+def test_a_palette_with_colors_of_eight_bits_is_not_read_as_black(is_planar: bool) -> None:
+    colors = DRAW.integers(0, 256, (256, 3))
+    page = TiffPage(
+        GRAY.astype(np.uint8), 8, PALETTE, is_planar, tags={320: colors.T.ravel().tolist()}
+    )
+    np.testing.assert_array_equal(decode(tiff(page), 3, LIMIT), colors[GRAY[..., 0]])
+
+
+def test_packed_chroma_that_nothing_compresses_is_unpacked() -> None:
+    luma = DRAW.integers(16, 235, (8, 8))
+    chroma = DRAW.integers(16, 240, (4, 4, 2))
+    packed = [
+        sample
+        for row in range(4)
+        for column in range(4)
+        for sample in (
+            *luma[2 * row : 2 * row + 2, 2 * column : 2 * column + 2].ravel(),
+            *chroma[row, column],
+        )
+    ]
+    form = {256: [8], 257: [8], 258: [8, 8, 8], 277: [3], 278: [8], 339: [1, 1, 1], 530: [2, 2]}
+    page = TiffPage(np.array(packed, np.uint8).reshape(1, -1, 1), 8, 6, tags=form)
+    full = joined(luma[..., None], chroma.repeat(2, axis=0).repeat(2, axis=1)).astype(np.uint8)
+    expected = np.asarray(Image.fromarray(full, "YCbCr").convert("RGB")).astype(int)
+    assert np.abs(decode(tiff(page), 3, LIMIT) - expected).max() <= 1
+
+
+def test_other_inks_than_those_of_cmyk_are_refused() -> None:
+    page = TiffPage(joined(COLOR, ALPHA).astype(np.uint8), 8, CMYK, tags={332: [2]})
+    with pytest.raises(UnsupportedImageTypeError, match="other inks"):
+        decode(tiff(page), 3, LIMIT)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_what_pillow_writes_is_read_as_it_was(mode: str, compression: str) -> None:
+    image = Image.fromarray(COLOR.astype(np.uint8)).convert(mode)
+    body = save(image, "TIFF", compression=compression)
+    plain = image.convert("L") if mode == "LA" else image
+    difference = decode(body, 3, LIMIT).astype(int) - np.asarray(plain.convert("RGB"))
+    assert np.abs(difference).max() <= 1
