@@ -25,6 +25,9 @@ MAX_RETRY_SECONDS = 300.0
 
 CLOSE_SECONDS = 30.0
 
+# So often it is looked whether a call that hangs in a closed engine has ended.
+HANG_CHECK_SECONDS = 1.0
+
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -86,8 +89,11 @@ class Loader(Generic[InstanceT]):
             log.exception("%s failed while it was closed", model_id)
 
     async def _close(self, resident: Resident[InstanceT]) -> None:
+        """Close it; while a call hangs in it, it has its memory still."""
         try:
             await resident.instance.close()
+            while resident.instance.stuck_seconds > 0:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(HANG_CHECK_SECONDS)
         except Exception:
             self._residency.remove(resident)
             raise

@@ -36,6 +36,11 @@ class AppContext:
     max_upload_bytes: int
     one_large_text: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    @property
+    def is_live(self) -> bool:
+        """False where something hangs that only a restart ends."""
+        return self.registry.stuck_seconds() <= self.stuck_after_seconds
+
 
 def context_of(request: Request) -> AppContext:
     parts = request.app.state.parts

@@ -39,7 +39,7 @@ class Served:
 
     @property
     def is_ready(self) -> bool:
-        return self.state.state in ("ready", "unloaded")
+        return self.state.serves
 
 
 def find(parts: AppContext, name: str, version: str | None = None) -> Served:

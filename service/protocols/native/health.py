@@ -31,11 +31,11 @@ async def live(request: Request) -> Live:
     helps then, and never before.
     """
     parts = context_of(request)
-    stuck_seconds = parts.registry.stuck_seconds()
-    if stuck_seconds > parts.stuck_after_seconds:
+    if not parts.is_live:
         raise ModelUnavailableError(
-            f"A batch of an engine, or the load of a model, has hung for {stuck_seconds:.0f} s; the "
-            f"limit is {parts.stuck_after_seconds:g} s. Restart the server.",
+            "A batch of an engine, or the load of a model, has hung for "
+            f"{parts.registry.stuck_seconds():.0f} s; the limit is "
+            f"{parts.stuck_after_seconds:g} s. Restart the server.",
             LOADING_RETRY_SECONDS,
         )
     return Live()

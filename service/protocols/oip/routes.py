@@ -29,8 +29,10 @@ def _json(document: Any, status: int = 200) -> Response:
 
 @health.get("/health/live")
 async def live(request: Request) -> Response:
-    registry = context_of(request).registry
-    return _json({"live": True, "ready": registry.ready})
+    parts = context_of(request)
+    return _json(
+        {"live": parts.is_live, "ready": parts.registry.ready}, 200 if parts.is_live else 503
+    )
 
 
 @health.get("/health/ready")

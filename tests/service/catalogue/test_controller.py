@@ -284,6 +284,24 @@ async def test_an_instance_that_does_not_close_keeps_no_new_version_waiting(
         await until(lambda: catalogue.stuck_seconds == 0)
 
 
+async def test_a_call_that_hangs_in_a_closed_instance_stays_visible(
+    tmp_path: Path, load: StubLoader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader_module, "CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr(loader_module, "HANG_CHECK_SECONDS", 0.01)
+    save_stub(tmp_path)
+    async with keeping_up(tmp_path, load) as catalogue:
+        await until(lambda: is_ready(catalogue))
+        load.instances[0].stuck_seconds = 7.0
+        save_stub(tmp_path, version=2)
+        catalogue.rescan()
+        await until(lambda: is_ready(catalogue, "m/2") and state_of(catalogue) is None)
+        assert load.instances[0].is_closed
+        assert catalogue.stuck_seconds == 7.0
+        load.instances[0].stuck_seconds = 0.0
+        await until(lambda: catalogue.stuck_seconds == 0)
+
+
 async def test_a_version_that_goes_while_it_is_loaded_leaves_nothing_loaded(
     tmp_path: Path, load: StubLoader
 ) -> None:

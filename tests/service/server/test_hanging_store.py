@@ -9,6 +9,7 @@ import pytest
 
 from models.contract import MODEL_CARD_PATH
 from tests.service.catalogue.stubs import save_stub
+from tests.service.protocols.oip.rpc.test_service import Client
 from tests.service.serving import ServerProcess, picture, serving, wait_until
 
 
@@ -50,11 +51,14 @@ def test_a_load_that_hangs_is_seen_by_liveness_and_the_others_are_served(
         default_model="solvable",
         load_timeout_seconds=2.0,
         stuck_after_seconds=0.5,
+        grpc_port=0,
     ) as server:
         wait_until(lambda: server.segment(picture(8, 8)).status_code == 200, "an answer")
         wait_until(lambda: server.client.get("/health/live").status_code == 503, "its being seen")
         detail = server.client.get("/health/live").json()["detail"]
         assert "the load of a model, has hung" in detail
+        assert server.client.get("/v2/health/live").status_code == 503
+        assert not Client(server).call("ServerLive").live
         hangs, solvable = server.client.get("/models").json()["models"]
         assert (hangs["state"], solvable["state"]) == ("failed", "ready")
         assert "it was not read within 2 s" in hangs["error"]

@@ -24,8 +24,8 @@ _STREAM_REQUESTS: Final = 8
 _WATCH_SECONDS: Final = 1.0
 
 
-async def server_live(_call: Call, _message: Any) -> Any:
-    return INFERENCE["ServerLiveResponse"](live=True)
+async def server_live(call: Call, _message: Any) -> Any:
+    return INFERENCE["ServerLiveResponse"](live=call.parts.is_live)
 
 
 async def server_ready(call: Call, _message: Any) -> Any:
@@ -149,11 +149,7 @@ def _health_of(call: Call, service: str) -> int | None:
     if service in ("", SERVICE, HEALTH_SERVICE):
         return 1 if call.parts.registry.ready else 2
     if service in names_of(call.parts.registry.states()):
-        return (
-            1
-            if any(state.state in ("ready", "unloaded") for state in states_of(call.parts, service))
-            else 2
-        )
+        return 1 if any(state.serves for state in states_of(call.parts, service)) else 2
     return None
 
 
