@@ -1,11 +1,15 @@
 """The decoders of docs/formats.md, run as they stand on answers of a real server."""
 
 import base64
+import io
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
+from email.message import Message
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import numpy as np
 import pytest
@@ -34,7 +38,7 @@ def blocks(language: str) -> dict[str, str]:
     return {re.search(r"(?:def|function) (\w+)\(", code)[1]: code for code in found}  # type: ignore[index]
 
 
-def python_decoder(name: str) -> Callable[[bytes], Any]:
+def python_decoder(name: str) -> Callable[..., Any]:
     namespace: dict[str, Any] = {}
     exec(compile(blocks("python")[name], f"docs/formats.md:{name}", "exec"), namespace)  # noqa: S102
     return namespace[name]  # type: ignore[no-any-return]
@@ -121,6 +125,45 @@ def test_both_batch_decoders_agree(
     assert {
         int(place): base64.b64decode(text) for place, text in by_javascript.items()
     } == by_python
+
+
+def test_both_ways_of_sending_a_picture_give_the_answer(
+    server: ServerThread, image: NDArray[np.uint8], page: Page
+) -> None:
+    body = png_bytes(image)
+    expected = answer(server, image, "rle")
+    assert python_decoder("segment")(server.url, body, format="rle") == expected
+    script = f"""async ([server, encoded]) => {{
+        {blocks("js")["segment"]}
+        const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
+        const file = new File([bytes], "photo.png");
+        return new TextDecoder().decode(await segment(server, file, {{ format: "rle" }}));
+    }}"""
+    assert page.evaluate(script, [server.url, base64.b64encode(body).decode()]).encode() == expected
+
+
+def test_the_patient_client_says_what_was_wrong_and_waits_where_it_is_told_to(
+    monkeypatch: pytest.MonkeyPatch, server: ServerThread, image: NDArray[np.uint8]
+) -> None:
+    send = python_decoder("segment")
+    with pytest.raises(RuntimeError, match="not an image of a type we read"):
+        send(server.url, b"no picture at all \0")
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    refusals = iter([429, 503])
+    opened: Callable[[Any], Any] = send.__globals__["urlopen"]
+
+    def busy(request: Any) -> Any:
+        for status in refusals:
+            headers = Message()
+            headers["Retry-After"] = "3"
+            raise HTTPError(request.full_url, status, "busy", headers, io.BytesIO(b"busy"))
+        return opened(request)
+
+    monkeypatch.setitem(send.__globals__, "urlopen", busy)
+    assert send(server.url, png_bytes(image), format="rle") == answer(server, image, "rle")
+    assert len(waits) == 2
+    assert all(3 <= wait <= 6 for wait in waits)
 
 
 def test_every_format_is_documented() -> None:
