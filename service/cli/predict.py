@@ -14,9 +14,8 @@ from service.cluster.options import BulkLayout, add_flags, layout_of
 from service.outputs import OUTPUTS, OutputOptions
 from service.predict.errors import PredictError
 from service.predict.job import Job, Summary, predict
-from service.predict.model import pin_model
+from service.predict.model import PinnedModel, pin_model
 from service.protocols.native.params import format_named, parse_options, single_values
-from service.settings import Settings
 
 HELP = "segment image files and folders, without HTTP"
 
@@ -57,22 +56,23 @@ def run(arguments: Sequence[str]) -> int:
     options = parse_options(chosen, _parameters(given.parameter))
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     layout = layout_of(given, BulkLayout)
+    model = pin_model(settings, given.model)
     if layout is not None:
-        return _predict_on_cluster(given, settings, options, layout)
+        return _predict_on_cluster(given, model, options, layout)
     sources = tuple(map(Path, given.images))
     job = Job(sources, Path(given.out), chosen, options, given.overwrite)
-    return _report(predict(job, pin_model(settings, given.model)))
+    return _report(predict(job, model))
 
 
 def _predict_on_cluster(
-    given: argparse.Namespace, settings: Settings, options: OutputOptions, layout: BulkLayout
+    given: argparse.Namespace, model: PinnedModel, options: OutputOptions, layout: BulkLayout
 ) -> int:
     from service.cluster.bulk import BulkJob, predict_on_cluster
 
     if len(given.images) > 1:
         raise ClusterError(f"--ray takes one folder, and there are {len(given.images)}.")
-    job = BulkJob(given.images[0], given.out, given.model, given.format, options, given.overwrite)
-    summary = predict_on_cluster(job, settings, layout, given.ray or None)
+    job = BulkJob(given.images[0], given.out, given.format, options, given.overwrite)
+    summary = predict_on_cluster(job, model, layout, given.ray or None)
     counts = f"{summary.written} written, {summary.skipped} skipped because they were there, {summary.failed} failed"
     print(f"{counts}: see {summary.failures}" if summary.failed else counts)
     return SOMETHING_FAILED if summary.failed else 0

@@ -3,8 +3,11 @@
 Google's store is fsspec's too: to pyarrow, what lies there in no folder that was made as such is not listed.
 """
 
+import contextlib
+import os
 import posixpath
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,10 +16,33 @@ import fsspec
 import pyarrow as pa
 from pyarrow import fs
 
+from models.contract import atomic
 from service.cluster.errors import ClusterError
+from service.predict import pictures
 
 # Stores in which an object is there when all of it is. Elsewhere a file is written beside and renamed.
 _WHOLE_OR_NOT_THERE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a folder. `stamp` differs when the file was changed: its size, and what the store has beside."""
+
+    name: str
+    stamp: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies right in one folder, in order. `path` is relative to where the walk began."""
+
+    path: str
+    files: tuple[File, ...]
+    folders: tuple[str, ...]
+
+    @property
+    def names(self) -> list[str]:
+        return [file.name for file in self.files]
 
 
 @dataclass(frozen=True)
@@ -43,19 +69,36 @@ class Folder:
     def exists(self) -> bool:
         return bool(self.filesystem.get_file_info(self.path).type == fs.FileType.Directory)
 
-    def walk(self, relative: str = "") -> Iterator[tuple[str, list[str]]]:
-        """Each folder with the names of its files, both in order; one folder's names are in memory at a time."""
-        files, folders = self._list(relative)
-        yield relative, files
-        for name in folders:
-            yield from self.walk(posixpath.join(relative, name))
+    def walk(self, prune: Callable[[Listing], bool] = lambda _listing: False) -> Iterator[Listing]:
+        """This folder and each below it, but those that `prune` takes and what lies in them.
 
-    def names(self, relative: str = "") -> list[str]:
-        """The names of the files right in the folder; none where there is no such folder."""
-        return self._list(relative)[0]
+        One folder's names are in memory at a time, and a disk's links are followed once. Raises OSError.
+        """
+        if isinstance(self.filesystem, fs.LocalFileSystem):
+            yield from self._walk_disk(prune)
+            return
+        waiting = [""]
+        while waiting:
+            listing = self.list(waiting.pop())
+            if not prune(listing):
+                yield listing
+                below = reversed(listing.folders)
+                waiting += [posixpath.join(listing.path, name) for name in below]
 
-    def folders(self, relative: str = "") -> list[str]:
-        return self._list(relative)[1]
+    def list(self, relative: str = "") -> Listing:
+        """What lies right in the folder; nothing where there is no such folder. Raises OSError."""
+        path = self._at(relative)
+        if isinstance(self.filesystem, fs.PyFileSystem):
+            return _list_by_fsspec(self.filesystem.handler.fs, path, relative)
+        found = self.filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
+        found.sort(key=lambda info: info.base_name)
+        files = [
+            File(info.base_name, f"{info.size}:{info.mtime_ns}")
+            for info in found
+            if info.type != fs.FileType.Directory
+        ]
+        folders = [info.base_name for info in found if info.type == fs.FileType.Directory]
+        return Listing(relative, tuple(files), tuple(folders))
 
     def read(self, relative: str) -> bytes:
         """Raises OSError."""
@@ -63,58 +106,110 @@ class Folder:
             body: bytes = file.read()
         return body
 
-    def write(self, relative: str, body: bytes) -> None:
-        """Write it so that what has the name is whole. Raises OSError."""
+    def write(self, relative: str, *chunks: bytes) -> None:
+        """Write the chunks so that what has the name is whole. Raises OSError."""
         path = self._at(relative)
-        if _is_object_store(self.filesystem):
-            self._put(path, body)
-            return
-        folder, name = posixpath.split(path)
-        self.filesystem.create_dir(folder, recursive=True)
-        part = posixpath.join(folder, f".{name}.part")
-        self._put(part, body)
-        self.filesystem.move(part, path)
+        if isinstance(self.filesystem, fs.LocalFileSystem):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with atomic.replacing(Path(path)) as partial, partial.open("wb") as file:
+                file.writelines(chunks)
+        elif _is_object_store(self.filesystem):
+            self._put(path, chunks)
+        else:
+            self._put_and_rename(path, chunks)
 
     def remove(self, relative: str) -> None:
         """Remove a folder with all in it, where there is one."""
         if self.below(relative).exists():
             self.filesystem.delete_dir(self._at(relative))
 
-    def contains(self, other: "Folder", relative: str) -> bool:
+    def contains(self, other: "Folder", relative: str = "") -> bool:
         """Whether a folder of `other` is this one or lies in it."""
-        here = other._at(relative)
-        return self.filesystem == other.filesystem and f"{here}/".startswith(f"{self.path}/")
+        return self.path_in(other, relative) is not None
+
+    def path_in(self, other: "Folder", relative: str = "") -> str | None:
+        """The path of a folder of `other` relative to this one; None where it does not lie in it."""
+        if self.filesystem != other.filesystem:
+            return None
+        here, there = f"{self.path}/", f"{other._at(relative)}/"
+        if isinstance(self.filesystem, fs.LocalFileSystem):  # what links lead to
+            here, there = f"{os.path.realpath(here)}/", f"{os.path.realpath(there)}/"
+        return there.removeprefix(here).rstrip("/") if there.startswith(here) else None
+
+    def path_to(self, other: "Folder") -> str:
+        """A path or URI of `other`, the same as long as the two lie the same way: on one disk from here."""
+        if isinstance(self.filesystem, fs.LocalFileSystem) and self.filesystem == other.filesystem:
+            return os.path.relpath(other.path, self.path)
+        return f"{other.filesystem.type_name}:{other.path}"
 
     def _at(self, relative: str) -> str:
         return posixpath.join(self.path, relative) if relative else self.path
 
-    def _put(self, path: str, body: bytes) -> None:
+    def _walk_disk(self, prune: Callable[[Listing], bool]) -> Iterator[Listing]:
+        if not Path(self.path).is_dir():
+            return
+        listing = Listing("", (), ())
+
+        def is_left_out(folder: pictures.Folder) -> bool:
+            nonlocal listing
+            relative = folder.path.relative_to(self.path).as_posix()
+            files = tuple(_file_on_disk(folder.path / name) for name in folder.files)
+            listing = Listing("" if relative == "." else relative, files, folder.folders)
+            return prune(listing)
+
+        for folder in pictures.walk(Path(self.path), is_left_out):
+            if folder.fault is not None:
+                raise OSError(f"{folder.path} cannot be read: {folder.fault}")
+            yield listing
+
+    def _put(self, path: str, chunks: Iterable[bytes]) -> None:
         with self.filesystem.open_output_stream(path) as file:
-            file.write(body)
+            for chunk in chunks:
+                file.write(chunk)
 
-    def _list(self, relative: str) -> tuple[list[str], list[str]]:
-        path = self._at(relative)
-        if isinstance(self.filesystem, fs.PyFileSystem):
-            entries = _list_by_fsspec(self.filesystem.handler.fs, path)
-        else:
-            found = self.filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
-            entries = [(info.base_name, info.type == fs.FileType.Directory) for info in found]
-        files = sorted(name for name, is_folder in entries if not is_folder)
-        return files, sorted(name for name, is_folder in entries if is_folder)
+    def _put_and_rename(self, path: str, chunks: Iterable[bytes]) -> None:
+        folder = posixpath.dirname(path)
+        self.filesystem.create_dir(folder, recursive=True)
+        partial = posixpath.join(folder, f"{atomic.PARTIAL_PREFIX}{secrets.token_hex(8)}")
+        try:
+            self._put(partial, chunks)
+            self.filesystem.move(partial, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.filesystem.delete_file(partial)
+            raise
 
 
-def _list_by_fsspec(filesystem: fsspec.AbstractFileSystem, path: str) -> list[tuple[str, bool]]:
+def _file_on_disk(path: Path) -> File:
+    try:
+        status = path.stat()
+    except OSError:  # a link that leads nowhere, which is told of when it is read
+        return File(path.name, "")
+    return File(path.name, f"{status.st_size}:{status.st_mtime_ns}")
+
+
+# What stores call the time and the digest of an object, as far as fsspec hands them on.
+_STAMPS = ("mtime", "LastModified", "last_modified", "updated", "etag", "ETag", "generation")
+
+
+def _list_by_fsspec(filesystem: fsspec.AbstractFileSystem, path: str, relative: str) -> Listing:
     """Not through pyarrow, for which some list all below the folder and keep what is right in it."""
     try:
         found = filesystem.ls(path, detail=True)
     except FileNotFoundError:
-        return []
+        return Listing(relative, (), ())
     # a store may have an object with the folder's own name
-    entries = [(entry["name"].rstrip("/"), entry["type"] == "directory") for entry in found]
     own = path.strip("/")
-    return [
-        (posixpath.basename(name), folder) for name, folder in entries if name.strip("/") != own
+    found = [entry for entry in found if entry["name"].strip("/") != own]
+    names = {posixpath.basename(entry["name"].rstrip("/")): entry for entry in found}
+    entries = sorted(names.items())
+    files = [
+        File(name, ":".join(str(entry[k]) for k in ("size", *_STAMPS) if k in entry))
+        for name, entry in entries
+        if entry["type"] != "directory"
     ]
+    folders = [name for name, entry in entries if entry["type"] == "directory"]
+    return Listing(relative, tuple(files), tuple(folders))
 
 
 def shown(uri: str) -> str:

@@ -20,6 +20,9 @@ from service.predict.model import PinnedModel
 
 LEDGER = ".segserve-answers.jsonl"
 
+# What a job on a cluster keeps in the folder of its answers; all that lies beside it are answers.
+BULK_JOB = "_report/job.json"
+
 _READ_BYTES = 2**20
 
 
@@ -44,6 +47,12 @@ class Recipe:
     def __str__(self) -> str:
         options = "" if self.options == "{}" else f" with {self.options}"
         return f"{self.format}{options} by {self.model}"
+
+    def unlike(self, asked: "Recipe") -> str:
+        """How it differs from `asked`: "png by street/1, and …"."""
+        if str(self) == str(asked):
+            return f"those of {self.model} when its files were others"
+        return f"{self}, and {asked} is asked for"
 
 
 @dataclass(frozen=True)
@@ -109,10 +118,9 @@ class Ledger:
         self._notes: dict[str, list[Note]] = {}
         self._lines = 0
         with suppress(FileNotFoundError):
-            for line in self._path.read_text(errors="replace").splitlines():
+            for line in self._path.read_bytes().splitlines():
                 self._lines += 1
-                with suppress(ValueError, KeyError, TypeError):  # cut short by a crash
-                    note = Note.read(json.loads(line))
+                if (note := _read_line(line)) is not None:
                     self._notes.setdefault(note.answer, []).append(note)
 
     def knows(self, name: str) -> bool:
@@ -184,6 +192,20 @@ def _digest_of_file(path: Path) -> str:
         while part := file.read(_READ_BYTES):
             digest.update(part)
     return digest.hexdigest()
+
+
+def answers_in(ledger: bytes) -> frozenset[str]:
+    """The names that a ledger has notes on."""
+    notes = map(_read_line, ledger.splitlines())
+    return frozenset(note.answer for note in notes if note is not None)
+
+
+def _read_line(line: bytes) -> Note | None:
+    """None where the line was cut short by a crash."""
+    try:
+        return Note.read(json.loads(line))
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _line(note: Note) -> bytes:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -20,7 +20,8 @@ class Folder:
     """One folder on the way through a tree: the names in it, sorted, or what kept it from being read."""
 
     path: Path
-    files: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
     fault: str | None = None
 
 
@@ -31,10 +32,11 @@ def is_image(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in readable_suffixes()
 
 
-def walk(top: Path) -> Iterator[Folder]:
+def walk(top: Path, prune: Callable[[Folder], bool]) -> Iterator[Folder]:
     """`top` and each folder below it, once: those that are there, then those that links lead to.
 
-    So a link to what is in the tree anyway, or back up, adds nothing.
+    So a link to what is in the tree anyway, or back up, adds nothing. What `prune` takes is left out with all that
+    lies in it.
     """
     seen: set[tuple[int, int]] = set()
     there, linked = deque([top]), deque[Path]()
@@ -47,13 +49,19 @@ def walk(top: Path) -> Iterator[Folder]:
             seen.add((status.st_dev, status.st_ino))
             entries = sorted(os.scandir(path), key=lambda entry: entry.name)
         except OSError as error:
-            yield Folder(path, (), error.strerror)
+            yield Folder(path, fault=error.strerror)
             continue
-        linked += [path / e.name for e in entries if e.is_dir() and e.is_symlink()]
-        there.extendleft(
-            path / e.name for e in reversed(entries) if e.is_dir(follow_symlinks=False)
+        folder = Folder(
+            path,
+            tuple(entry.name for entry in entries if entry.is_file() or _leads_nowhere(entry)),
+            tuple(entry.name for entry in entries if entry.is_dir()),
         )
-        yield Folder(path, tuple(e.name for e in entries if e.is_file() or _leads_nowhere(e)))
+        if not prune(folder):
+            linked += [path / e.name for e in entries if e.is_dir() and e.is_symlink()]
+            there.extendleft(
+                path / e.name for e in reversed(entries) if e.is_dir(follow_symlinks=False)
+            )
+            yield folder
 
 
 def _leads_nowhere(entry: os.DirEntry[str]) -> bool:

@@ -7,12 +7,12 @@ A picture is never written, and an answer never taken for a picture. An answer t
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 from service.predict.errors import PredictError
-from service.predict.ledger import Ledger, Picture, Recipe
-from service.predict.pictures import is_image, target_names, walk
+from service.predict.ledger import BULK_JOB, Ledger, Picture, Recipe
+from service.predict.pictures import Folder, is_image, target_names, walk
 
 Faults = list[tuple[Path, str]]
 
@@ -124,7 +124,13 @@ def _search(source: Path, out: Path, ledgers: Ledgers, found: _Found) -> None:
     """Take the pictures of a folder and of those below it."""
     at, to = source.resolve(), out.resolve()
     lies_in_answers = at != to and at.is_relative_to(to)
-    for folder in walk(source):
+
+    def are_answers(folder: Folder) -> bool:
+        of_cluster = _is_of_cluster(folder)
+        found.answers += of_cluster
+        return of_cluster
+
+    for folder in walk(source, are_answers):
         if folder.fault is not None:
             found.faults.append((folder.path, f"{folder.fault}."))
         before = len(found.pictures)
@@ -134,6 +140,12 @@ def _search(source: Path, out: Path, ledgers: Ledgers, found: _Found) -> None:
         strangers = found.pictures[before:]
         if strangers and not lies_in_answers and folder.path.resolve().is_relative_to(to):
             raise PredictError(_stranger(strangers[0][0], source, is_both=at == to))
+
+
+def _is_of_cluster(folder: Folder) -> bool:
+    """Whether a folder has the answers of a job on a cluster, which has its own ledger."""
+    report = PurePath(BULK_JOB).parts[0]
+    return report in folder.folders and (folder.path / BULK_JOB).is_file()
 
 
 def _take(path: Path, relative: Path, ledgers: Ledgers, found: _Found) -> None:
@@ -196,10 +208,10 @@ def _judge(step: Step, recipe: Recipe, ledgers: Ledgers, *, overwrite: bool) -> 
     if overwrite:
         return MAKE
     if note.recipe != recipe:
-        asked = f"{target} is {note.recipe}, and {recipe} is asked for"
-        if str(note.recipe) == str(recipe):
-            asked = f"{target} is of {recipe.model} when its files were others"
-        return Verdict("refused", f"{asked}; {ANOTHER_FOLDER}, or say --overwrite.")
+        return Verdict(
+            "refused",
+            f"{target} is {note.recipe.unlike(recipe)}; {ANOTHER_FOLDER}, or say --overwrite.",
+        )
     return _judge_by_picture(step, note.source, folder)
 
 

@@ -64,7 +64,11 @@ def address(stores: dict[str, str], ray_cluster: RayCluster) -> str:
 
 
 def everything_in(folder: Folder) -> set[str]:
-    return {f"{below}/{name}".lstrip("/") for below, names in folder.walk() for name in names}
+    return {f"{path}/{name}".lstrip("/") for path, names in names_in(folder) for name in names}
+
+
+def names_in(folder: Folder) -> list[tuple[str, list[str]]]:
+    return [(listing.path, listing.names) for listing in folder.walk()]
 
 
 def statistics_of(target: Folder) -> list[int]:
@@ -78,21 +82,26 @@ def test_a_folder_in_a_store_is_one_like_on_a_disk(stores: dict[str, str], schem
     assert scheme in stores
     folder = Folder.at(f"{scheme}://{BUCKET}/folder")
     assert not folder.exists()
-    assert list(folder.walk()) == [("", [])]
+    assert names_in(folder) == [("", [])]
     folder.write("a/1.txt", b"one")
     folder.write("a/b/2.txt", b"two")
     folder.write("3.txt", b"three")
     folder.write("3.txt", b"three again")
     assert folder.exists()
-    assert list(folder.walk()) == [("", ["3.txt"]), ("a", ["1.txt"]), ("a/b", ["2.txt"])]
+    assert names_in(folder) == [("", ["3.txt"]), ("a", ["1.txt"]), ("a/b", ["2.txt"])]
     assert folder.read("3.txt") == b"three again"
+    (before,) = folder.list().files
+    assert before == folder.list().files[0]
+    folder.write("3.txt", b"three", b" changed")
+    assert folder.list().files[0].stamp != before.stamp
+    assert folder.read("3.txt") == b"three changed"
     with pytest.raises(FileNotFoundError):
         folder.read("4.txt")
     assert Folder.at(f"{scheme}://{BUCKET}").contains(folder, "a")
     assert not folder.contains(Folder.at(f"{scheme}://{BUCKET}"), "fold")
     folder.remove("none")
     folder.remove("a")
-    assert list(folder.walk()) == [("", ["3.txt"])]
+    assert names_in(folder) == [("", ["3.txt"])]
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
@@ -133,7 +142,8 @@ def test_a_bulk_run_between_prefixes_is_complete_and_goes_on_where_it_was(
     there = everything_in(masks)
     assert {path for path in there if not path.startswith("_report/")} == set(solved)
     rows = {path for path in there if path.startswith("_report/images/0001/")}
-    assert there - set(solved) - rows == {"_report/failures.csv", "_report/statistics.parquet"}
+    kept = {"_report/failures.csv", "_report/job.json", "_report/statistics.parquet"}
+    assert there - set(solved) - rows == kept
     (failure,) = csv.DictReader(io.StringIO(masks.read("_report/failures.csv").decode()))
     assert failure["source"] == "day0/broken.jpg"
     assert statistics_of(masks) == pixels
@@ -147,3 +157,17 @@ def test_a_bulk_run_between_prefixes_is_complete_and_goes_on_where_it_was(
     ), log
     assert set(solved) <= everything_in(masks)
     assert statistics_of(masks) == pixels
+
+    # a photograph that changed is segmented again, and what is no answer of ours stays
+    image = picture(20, 21, 99)
+    photos.write("day0/0.png", png_bytes(image))
+    code, shown, log = run("")
+    assert (code, shown.split(" skipped")[0]) == (1, f"1 written, {IMAGES - 1}"), log
+    found = np.array(Image.open(io.BytesIO(masks.read("day0/0.png"))))
+    np.testing.assert_array_equal(found, solve(image))
+    photos.write("day0/new.png", png_bytes(image))
+    masks.write("day0/new.png", b"somebody's")
+    code, _, log = run("")
+    assert code == 2
+    assert "day0/new.png is there, was not written by" in log
+    assert masks.read("day0/new.png") == b"somebody's"
