@@ -226,17 +226,33 @@ def engine_options(settings: Settings) -> EngineOptions:
 
 def registry_options(settings: Settings) -> RegistryOptions:
     """Raises SettingError."""
+    selection = tuple(_selector(settings, "models", text) for text in settings.models)
     return RegistryOptions(
-        selection=tuple(_selector(settings, "models", text) for text in settings.models),
-        default_model=_selector(settings, "default_model", settings.default_model)
-        if settings.default_model
-        else None,
+        selection=selection,
+        default_model=_default_model(settings, selection),
         lazy=settings.lazy_loading,
         max_model_bytes=settings.max_model_bytes or None,
         watch=settings.watch_models,
         force_polling=settings.watch_polling,
         load_timeout_seconds=settings.load_timeout_seconds,
     )
+
+
+def _default_model(settings: Settings, selection: tuple[Selector, ...]) -> Selector | None:
+    """Raises SettingError where every request that names no model would be answered with 404."""
+    if not settings.default_model:
+        return None
+    default = _selector(settings, "default_model", settings.default_model)
+    for served in selection:
+        if served.name == default.name and None in (served.version, default.version):
+            return default
+    if selection and default not in selection:
+        raise _setting_error(
+            settings,
+            "default_model",
+            f"it is not among {variable('models')}, {','.join(settings.models)}",
+        )
+    return default
 
 
 def _selector(settings: Settings, field: str, text: str) -> Selector:

@@ -1,15 +1,20 @@
 """Every setting of `segserve serve`: a SEGSERVE_* variable and a flag each, the unit in its name."""
 
+import argparse
 import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_origin
 
 from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, CliApp, NoDecode, SettingsConfigDict, SettingsError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models import contract
+from models.contract.command_line import CommandParser, UsageError
+from models.contract.errors import UserError
+from models.contract.faults import first_fault
 from service.runtimes.engine import EngineName, Precision
 
 PREFIX = "SEGSERVE_"
@@ -25,8 +30,18 @@ _SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
 DEFAULT_PORT = 8000
 
 
-class SettingError(Exception):
+class SettingError(UserError):
     """A setting cannot be used. The text names the variable, its value and the limit."""
+
+
+# The first setting of each group of `segserve serve --help`.
+_GROUPS = {
+    "host": "address",
+    "model_store": "models",
+    "max_upload_bytes": "limits",
+    "request_timeout_seconds": "time",
+    "api_keys_file": "access, log, traces",
+}
 
 
 def _split_at_commas(value: object) -> object:
@@ -53,12 +68,6 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         frozen=True,
         extra="forbid",
-        cli_kebab_case=True,
-        cli_implicit_flags=True,
-        cli_avoid_json=True,
-        cli_hide_none_type=True,
-        cli_show_env_vars=True,
-        cli_exit_on_error=False,
     )
 
     host: str = Field(
@@ -275,14 +284,45 @@ def flag(field: str) -> str:
 
 def read_settings(arguments: Sequence[str]) -> Settings:
     """The settings of the environment with those of the command line on top. Raises SettingError."""
+    parser = CommandParser("segserve serve", str(Settings.__doc__))
+    add_setting_flags(parser)
     try:
-        return CliApp.run(Settings, cli_args=list(arguments), cli_exit_on_error=False)
-    except SettingsError as error:
-        raise SettingError(
-            f"{str(error).removeprefix('error parsing CLI: ')}; see `segserve serve --help`"
-        ) from None
+        return settings_of(parser.parse_args(arguments))
+    except UsageError as error:
+        raise SettingError(str(error)) from None
+
+
+def add_setting_flags(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for each setting, in groups."""
+    group = parser.add_argument_group()
+    for name, field in Settings.model_fields.items():
+        if name in _GROUPS:
+            group = parser.add_argument_group(_GROUPS[name])
+        said = f" (default: {field.default})" if field.default not in (None, "", ()) else ""
+        if name == "model_store":
+            said = ""  # its description says it
+        help = f"{field.description}{said} [env: {variable(name)}]".replace("%", "%%")
+        if field.annotation is bool:
+            action = argparse.BooleanOptionalAction
+            group.add_argument(flag(name), action=action, default=None, help=help)
+        else:
+            group.add_argument(flag(name), metavar=_metavar(name, field), help=help)
+
+
+def settings_of(given: argparse.Namespace) -> Settings:
+    """The settings of the environment with the flags that were given on top. Raises SettingError."""
+    said = {name: getattr(given, name) for name in Settings.model_fields}
+    try:
+        return Settings(**{name: value for name, value in said.items() if value is not None})
     except ValidationError as error:
-        raise SettingError(_first_fault(error)) from None
+        raise SettingError(_sentence(error)) from None
+
+
+def _metavar(name: str, field: FieldInfo) -> str:
+    """What the value is, by the setting's last word: BYTES, SECONDS, FILE; or what it can be."""
+    if get_origin(field.annotation) is Literal:
+        return f"{{{','.join(get_args(field.annotation))}}}"
+    return name.split("_")[-1].upper()
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
@@ -305,8 +345,6 @@ def _suggestion(name: str, known: set[str]) -> str:
     )
 
 
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors(include_url=False)[0]
-    field = str(fault["loc"][0])
-    message = fault["msg"][0].lower() + fault["msg"][1:]
-    return f"{variable(field)} (flag {flag(field)}) is {str(fault['input'])!r}: {message}"
+def _sentence(error: ValidationError) -> str:
+    fault = first_fault(error)
+    return f"{variable(fault.place)} (flag {flag(fault.place)}) is {str(fault.given)!r}: {fault.message}"

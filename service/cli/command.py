@@ -1,10 +1,6 @@
-"""What several commands of `segserve` need.
-
-A command is a module with `HELP`, a line, and `run(arguments)`, which gives the exit code.
-"""
+"""What a command of `segserve` is, and what several of them need."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -16,12 +12,15 @@ KILLED_BY = 128  # and the number of the signal, as shells have it
 
 
 class Command(Protocol):
-    """One command of the program."""
+    """A module of this folder. `HELP` is its line in the list of commands, `DESCRIPTION` begins its own help."""
 
     HELP: str
+    DESCRIPTION: str
 
-    def run(self, arguments: Sequence[str]) -> int:
-        """Do it, and give the exit code. Raises one of the program's COMMAND_FAULTS."""
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, given: argparse.Namespace) -> int:
+        """Do it, and give the exit code. Raises UserError and OSError."""
         ...
 
 
@@ -29,6 +28,7 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model-store",
         type=Path,
+        metavar="STORE",
         help=f"folder of models (default: {variable('model_store')}, or else the bundled models)",
     )
 

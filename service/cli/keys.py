@@ -10,20 +10,18 @@ from service.protocols.keys import KeyFileError, format_line, make_key, parse_ke
 from service.settings import read_settings, variable
 
 HELP = "make, list and revoke API keys"
+DESCRIPTION = "The file of API keys. It holds their hashes alone."
 
 
-def run(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        "segserve keys",
-        description="The file of API keys. It holds their hashes alone.",
-        allow_abbrev=False,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["add", "list", "revoke"])
     parser.add_argument("name", nargs="?", help="whose key it is; for add and revoke")
     parser.add_argument(
         "--file", type=Path, help=f"the file (default: {variable('api_keys_file')})"
     )
-    given = parser.parse_args(arguments)
+
+
+def run(given: argparse.Namespace) -> int:
     path = given.file or read_settings([]).api_keys_file
     if path is None:
         raise KeyFileError(f"name the file with --file, or set {variable('api_keys_file')}.")

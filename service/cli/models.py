@@ -9,26 +9,20 @@ from typing import Any
 from models.contract import ContractError
 from service.catalogue.store import Artefact, complaints, read_verified, scan
 from service.cli.command import SOMETHING_FAILED, add_store, settings_for
-from service.settings import SettingError
 
 HELP = "list the models of a store"
+DESCRIPTION = "List the models of a store, and whether their files are whole."
 
 
-def run(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        "segserve models",
-        description="List the models of a store, and whether their files are whole.",
-        allow_abbrev=False,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
     add_store(parser)
-    given = parser.parse_args(arguments)
+
+
+def run(given: argparse.Namespace) -> int:
     store = settings_for(given.model_store).model_store
-    try:
-        found = scan(store)
-        wrong = complaints(store, found)
-    except OSError as error:
-        raise SettingError(f"the store {store} cannot be read: {error.strerror}.") from None
+    found = scan(store)
+    wrong = complaints(store, found)
     rows = [_row(artefact) for model in found.models.values() for artefact in model.values()]
     if given.json:
         print(json.dumps(rows, indent=2))

@@ -2,20 +2,18 @@
 
 import argparse
 import json
-from collections.abc import Sequence
 
 from service.app import openapi_document
 
 HELP = "write the OpenAPI document"
+DESCRIPTION = "Write the OpenAPI document to standard output."
 
 
-def run(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        "segserve openapi",
-        description="Write the OpenAPI document to standard output.",
-        allow_abbrev=False,
-    )
-    parser.parse_args(arguments)
+def add_arguments(_parser: argparse.ArgumentParser) -> None:
+    """It has none."""
+
+
+def run(_given: argparse.Namespace) -> int:
     print(openapi_text(), end="")
     return 0
 

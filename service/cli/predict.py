@@ -10,22 +10,19 @@ from starlette.datastructures import QueryParams
 
 from service.cli.command import KILLED_BY, SOMETHING_FAILED, add_store, settings_for
 from service.cluster.errors import ClusterError
-from service.cluster.options import BulkLayout, add_flags, layout_of
+from service.cluster.options import BulkLayout, add_ray_flags, layout_of
 from service.outputs import OUTPUTS, OutputOptions
 from service.predict.errors import PredictError
 from service.predict.job import Job, Summary, predict
 from service.predict.model import PinnedModel, pin_model
 from service.protocols.native.params import format_named, parse_options, single_values
+from service.protocols.problems import RequestError
 
 HELP = "segment image files and folders, without HTTP"
+DESCRIPTION = "Segment image files, and all images in folders. The same command resumes a job that was stopped."
 
 
-def run(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        "segserve predict",
-        description="Segment image files, and all images in folders.",
-        allow_abbrev=False,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "images",
         nargs="+",
@@ -46,14 +43,19 @@ def run(arguments: Sequence[str]) -> int:
         help="a parameter of the format, such as alpha=0.3; may be given several times",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="write again what is there already"
+        "--overwrite", action="store_true", help="make anew what is there of this command's answers"
     )
     add_store(parser)
-    add_flags(parser, BulkLayout)
-    given = parser.parse_args(arguments)
+    add_ray_flags(parser.add_argument_group("on a Ray cluster (the extra ray)"), BulkLayout)
+
+
+def run(given: argparse.Namespace) -> int:
     settings = settings_for(given.model_store)
-    chosen = format_named(given.format)
-    options = parse_options(chosen, _parameters(given.parameter))
+    try:
+        chosen = format_named(given.format)
+        options = parse_options(chosen, _parameters(given.parameter))
+    except RequestError as error:
+        raise PredictError(str(error)) from None
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     layout = layout_of(given, BulkLayout)
     model = pin_model(settings, given.model)

@@ -1,33 +1,37 @@
 """`segserve serve`: answer POST /segment and the rest of the HTTP API."""
 
+import argparse
 import ipaddress
 import logging
 import os
 import sys
-from collections.abc import Sequence
 
 from service.app import create_app
 from service.cli.command import SOMETHING_FAILED
-from service.cluster.options import serve_parser, take_serve_flags
+from service.cluster.options import ServeLayout, add_ray_flags, layout_of
 from service.protocols.telemetry.logging import configure_logging
 from service.server.build import build_server
 from service.server.sockets import listen
-from service.settings import read_settings, unknown_variables, variable
+from service.settings import add_setting_flags, settings_of, unknown_variables, variable
 from service.threads import unfinished_threads
 
 # What threads that have nothing to do any more may take to end.
 END_SECONDS = 0.5
 
 HELP = "answer POST /segment and the rest of the HTTP API"
+DESCRIPTION = "Serve the models of a store over HTTP. Each flag is also an environment variable; the flag wins."
 
 log = logging.getLogger(__name__)
 
 
-def run(arguments: Sequence[str]) -> int:
-    address, layout, rest = take_serve_flags(arguments)
-    if "-h" in rest or "--help" in rest:
-        print(serve_parser().format_help())
-    settings = read_settings(rest)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "segserve serve [FLAG …]"
+    add_setting_flags(parser)
+    add_ray_flags(parser.add_argument_group("on a Ray cluster (the extra ray)"), ServeLayout)
+
+
+def run(given: argparse.Namespace) -> int:
+    settings, layout = settings_of(given), layout_of(given, ServeLayout)
     configure_logging(settings.log_format, settings.log_level)
     for sentence in unknown_variables(os.environ):
         log.warning("%s", sentence)
@@ -41,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     if layout is not None:
         from service.cluster.serving import serve_on_cluster
 
-        serve_on_cluster(settings, layout, address, lambda line: print(line, flush=True))
+        serve_on_cluster(settings, layout, given.ray or None, lambda line: print(line, flush=True))
         return 0
     app = create_app(settings)
     with listen(settings.host, settings.port) as bound:

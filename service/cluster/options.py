@@ -1,12 +1,12 @@
 """How a cluster is laid out and how the command line says so. Known without Ray being there."""
 
 import argparse
-from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from models.contract.faults import first_fault
 from service.settings import SettingError
 
 ADDRESS_HELP = (
@@ -79,32 +79,7 @@ def flag_of(field: str) -> str:
     return f"--ray-{field.replace('_', '-')}"
 
 
-def take_serve_flags(arguments: Sequence[str]) -> tuple[str | None, ServeLayout | None, list[str]]:
-    """The address, the layout, and the arguments that are not about Ray. The layout is None without `--ray`.
-
-    Raises SettingError where a flag's value will not do, or Ray is not installed.
-    """
-    try:
-        given, rest = serve_parser().parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        raise SettingError(f"{error}; see `segserve serve --help`") from None
-    return given.ray or None, layout_of(given, ServeLayout), rest
-
-
-def serve_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "segserve serve --ray",
-        description="On a Ray cluster; needs the ray extra.",
-        usage=argparse.SUPPRESS,
-        add_help=False,
-        allow_abbrev=False,
-        exit_on_error=False,
-    )
-    add_flags(parser, ServeLayout)
-    return parser
-
-
-def add_flags(parser: argparse.ArgumentParser, layout: type[BaseModel]) -> None:
+def add_ray_flags(parser: argparse._ActionsContainer, layout: type[BaseModel]) -> None:
     """Add `--ray [ADDRESS]` and a flag for each field of `layout`."""
     parser.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help=ADDRESS_HELP)
     for name, field in layout.model_fields.items():
@@ -129,6 +104,5 @@ def layout_of(given: argparse.Namespace, layout: type[Layout]) -> Layout | None:
     try:
         return layout.model_validate(said)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        flag = flag_of(str(fault["loc"][0]))
-        raise SettingError(f"{flag} is {fault['input']!r}: {fault['msg']}") from None
+        fault = first_fault(error)
+        raise SettingError(f"{flag_of(fault.place)} is {fault.given!r}: {fault.message}") from None

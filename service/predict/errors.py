@@ -1,5 +1,7 @@
 """What keeps a job of files from being begun, or ends it."""
 
+from models.contract.errors import UserError
 
-class PredictError(Exception):
+
+class PredictError(UserError):
     """The job cannot begin, or not go on. The text says what to change."""

@@ -8,6 +8,8 @@ import secrets
 import time
 from pathlib import Path
 
+from models.contract.errors import UserError
+
 # Keys are 256 random bits, so one round of SHA-256 is enough: there is no dictionary to try.
 _KEY_BYTES = 32
 _LINE = re.compile(r"(?P<name>[^\s:#]{1,64})\s+sha256:(?P<digest>[0-9a-f]{64})")
@@ -16,7 +18,7 @@ _RECHECK_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
-class KeyFileError(Exception):
+class KeyFileError(UserError):
     """The file of API keys cannot be used. The text says which line, and what to do."""
 
 

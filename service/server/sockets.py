@@ -3,8 +3,10 @@
 import errno
 import socket
 
+from models.contract.errors import UserError
 
-class ListenError(Exception):
+
+class ListenError(UserError):
     """The address cannot be listened on. The text says why, and what to do."""
 
 

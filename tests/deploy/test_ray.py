@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.cli import COMMANDS
-from service.cluster.options import BulkLayout, ServeLayout, add_flags
+from service.cluster.options import BulkLayout, ServeLayout, add_ray_flags
 from service.settings import read_settings
 from tests.deploy.kustomize import KUBERNETES, Manifest, render
 
@@ -144,7 +144,7 @@ def test_the_job_is_a_command_of_ours() -> None:
     parser = argparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("images", nargs="+")
     parser.add_argument("-o")
-    add_flags(parser, BulkLayout)
+    add_ray_flags(parser, BulkLayout)
     given = parser.parse_args(arguments)
     assert given.ray == ""
     assert len(given.images) == 1

@@ -3,13 +3,14 @@
 import errno
 import json
 import os
+import re
 import shutil
 import socket
 from pathlib import Path
 
 import pytest
 
-from service.cli import main
+from service.cli import COMMANDS, main
 from service.protocols.keys import KeyFile
 
 
@@ -27,6 +28,19 @@ def test_models_lists_the_store_and_finds_what_is_broken(
     rows = {row["model"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["solvable/1"]["classes"] == ["red", "green", "blue"]
     assert "differs from its digest" in rows["gray/1"]["fault"]
+
+
+@pytest.mark.parametrize("inside", ["solvable", "solvable/1", ".."])
+def test_a_store_one_level_too_high_or_too_low_is_told_which_was_meant(
+    solvable_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], inside: str
+) -> None:
+    store = shutil.copytree(solvable_store, tmp_path / "all" / "store")
+    of_store = ["--model-store", str(store / inside)]
+    assert main(["models", *of_store]) == 1
+    assert main(["predict", *of_store, str(tmp_path), "-o", str(tmp_path / "masks")]) == 2
+    error = capsys.readouterr().err
+    assert error.count(str(store)) >= 2
+    assert error.count("\n") == 2
 
 
 def test_a_key_is_made_once_listed_and_revoked(
@@ -131,6 +145,12 @@ def test_a_port_in_use_is_one_sentence(
         (["--model-store", "/nowhere"], "SEGSERVE_MODEL_STORE (flag --model-store) is '/nowhere'"),
         (["--models", "a b"], "SEGSERVE_MODELS"),
         (["--default-model", "a/b/c"], "SEGSERVE_DEFAULT_MODEL"),
+        (
+            ["--models", "solvable/1", "--default-model", "gray"],
+            "SEGSERVE_DEFAULT_MODEL (flag --default-model) is 'gray': it is not among",
+        ),
+        (["--models", "solvable/1", "--default-model", "solvable/2"], "it is not among"),
+        (["--prot", "80"], "unrecognized arguments: --prot 80; did you mean --port?"),
         (["--api-keys-file", "/nowhere"], "SEGSERVE_API_KEYS_FILE"),
         (["--max-held-upload-bytes", "1000"], "268435456 bytes, would never fit"),
     ],
@@ -153,6 +173,43 @@ def test_a_person_who_does_not_know_the_commands_is_shown_them(
     shown = streams.out if code == 0 else streams.err
     for command in ("serve", "predict", "models", "keys", "openapi"):
         assert f"  {command} " in shown
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"segserve \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_help_that_begins_with_its_usage(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: segserve {command}")
+    assert COMMANDS[command].DESCRIPTION.split()[0] in shown
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_wrong_flag_is_one_sentence(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--no-such-flag"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"segserve {command}: ")
+    assert error.endswith(f"; see `segserve {command} --help`\n")
+    assert error.count("\n") == 1
+
+
+def test_what_the_system_says_no_to_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert main(["keys", "add", "alice", "--file", str(tmp_path / "file" / "keys.txt")]) == 2
+    assert main(["models", "--model-store", str(tmp_path / "file")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 2
+    assert "Not a directory" in error
 
 
 def test_the_bundled_store_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:

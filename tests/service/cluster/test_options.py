@@ -1,5 +1,6 @@
 """What the command line knows of Ray without Ray."""
 
+import argparse
 import ast
 import pkgutil
 import re
@@ -11,11 +12,13 @@ from pathlib import Path
 import pytest
 
 import service
-from service.cli import main
+from models.contract.command_line import CommandParser
+from models.contract.errors import UserError
+from service.cli import main, serve
 from service.cli.command import USAGE_ERROR
 from service.cluster import options
-from service.cluster.options import BulkLayout, ServeLayout, flag_of, take_serve_flags
-from service.settings import SettingError
+from service.cluster.options import BulkLayout, ServeLayout, flag_of, layout_of
+from service.settings import settings_of
 
 
 def test_no_module_of_one_machine_imports_ray() -> None:
@@ -75,14 +78,22 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(options, "find_spec", lambda _: object())
 
 
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = CommandParser("segserve serve", "")
+    serve.add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
 @pytest.mark.usefixtures("installed")
 def test_flags_of_ray_are_told_from_settings() -> None:
-    given = ["--port", "9", "--ray", "--ray-max-engine-replicas", "8", "--ray-engine-gpus=0.5"]
-    address, layout, rest = take_serve_flags(given)
-    assert (address, rest) == (None, ["--port", "9"])
-    assert layout == ServeLayout(max_engine_replicas=8, engine_gpus=0.5)
-    assert take_serve_flags(["--ray", "10.0.0.7:6379"])[0] == "10.0.0.7:6379"
-    assert take_serve_flags(["--port", "9"]) == (None, None, ["--port", "9"])
+    given = parse(
+        ["--port", "9", "--ray", "--ray-max-engine-replicas", "8", "--ray-engine-gpus=0.5"]
+    )
+    assert settings_of(given).port == 9
+    assert given.ray == ""
+    assert layout_of(given, ServeLayout) == ServeLayout(max_engine_replicas=8, engine_gpus=0.5)
+    assert parse(["--ray", "10.0.0.7:6379"]).ray == "10.0.0.7:6379"
+    assert layout_of(parse(["--port", "9"]), ServeLayout) is None
 
 
 @pytest.mark.usefixtures("installed")
@@ -95,8 +106,8 @@ def test_flags_of_ray_are_told_from_settings() -> None:
     ],
 )
 def test_a_wrong_flag_is_named(arguments: list[str], words: str) -> None:
-    with pytest.raises(SettingError, match=words):
-        take_serve_flags(arguments)
+    with pytest.raises(UserError, match=words):
+        layout_of(parse(arguments), ServeLayout)
 
 
 @pytest.mark.parametrize(
