@@ -30,6 +30,7 @@ from service.app import engine_options, image_workers, inference_limits, registr
 from service.catalogue.registry import Registry
 from service.domain.model import Model
 from service.domain.segmentation import Segmentation
+from service.inference.batching import Batcher
 from service.inference.inference import Inference
 from service.inference.loading import InProcessLoader
 from service.inference.tiling.fit import fit, unfit
@@ -99,7 +100,9 @@ async def loaded(flags: Sequence[str]) -> AsyncGenerator[Loaded]:
         await registry.start()
         await registry.wait_until_settled()
         async with registry.lease(None, None) as segmenter:
-            yield Loaded(segmenter.model, segmenter.engine, Inference(registry))
+            batcher = segmenter.runner
+            assert isinstance(batcher, Batcher)
+            yield Loaded(segmenter.model, batcher.engine, Inference(registry))
         await registry.stop()
 
 

@@ -18,19 +18,16 @@ from service.domain.model import Model
 from service.domain.segmentation import Need, Segmentation
 from service.inference.admission import Admission, Place
 from service.inference.answer import Answer, TensorAnswer, Timings
-from service.inference.batching import Batcher
 from service.inference.limits import InferenceLimits
 from service.inference.memory import footprint, probability_bytes
 from service.inference.observer import SILENT, Observer
 from service.inference.runner import InferenceResult, Result, Runner
-from service.inference.scheduler import DeviceScheduler
 from service.inference.stopwatch import Stopwatch
 from service.inference.tensors import NAMES
 from service.inference.tiling.plan import Tile, TilePlan, plan_tiles
 from service.inference.tiling.stitch import Canvas, Maps, make_canvas
 from service.inputs import open_source, opens_at_once, read_image
 from service.outputs.output import Encoded, Output, OutputOptions
-from service.runtimes.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -74,25 +71,6 @@ class Segmenter:
         self._workers = workers
         self._observer = observer
         self.admission = Admission(limits.max_queue_images, limits.max_queue_bytes)
-
-    @classmethod
-    def of_engine(
-        cls,
-        model: Model,
-        engine: Engine,
-        limits: InferenceLimits,
-        workers: ThreadPoolExecutor,
-        observer: Observer = SILENT,
-    ) -> "Segmenter":
-        """A segmenter whose engine runs in this process and shares it with no other."""
-        batcher = Batcher.within(limits, model.id, engine, DeviceScheduler(), observer)
-        return cls(model, batcher, limits, workers, observer)
-
-    @property
-    def engine(self) -> Engine:
-        """The engine, where it runs in this process."""
-        assert isinstance(self.runner, Batcher)
-        return self.runner.engine
 
     @property
     def facts(self) -> RuntimeFacts:

@@ -1,16 +1,21 @@
 """Pictures for a segmenter, and the ways to ask it."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from service.domain.model import Model
 from service.inference.batching import Batcher
 from service.inference.inference import Answer, Inference
 from service.inference.limits import InferenceLimits
+from service.inference.observer import SILENT, Observer
+from service.inference.scheduler import DeviceScheduler
 from service.inference.segmenter import Segmenter
 from service.outputs import OUTPUTS
+from service.runtimes.engine import Engine
 from tests.service.inference.always import Always
 
 LIMITS = InferenceLimits(tile_size=64)
@@ -47,3 +52,15 @@ async def ask(
     return await Inference(Always(segmenter)).segment(
         body, chosen, chosen.options.model_validate(options), deadline
     )
+
+
+def segmenter_of(
+    model: Model,
+    engine: Engine,
+    limits: InferenceLimits,
+    workers: ThreadPoolExecutor,
+    observer: Observer = SILENT,
+) -> Segmenter:
+    """A segmenter whose engine shares the machine with no other."""
+    batcher = Batcher.within(limits, model.id, engine, DeviceScheduler(), observer)
+    return Segmenter(model, batcher, limits, workers, observer)

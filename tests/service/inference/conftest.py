@@ -12,7 +12,7 @@ from service.domain.model import Model
 from service.inference.segmenter import Segmenter
 from service.runtimes.engine import Engine, EngineOptions
 from service.runtimes.loading import load_engine
-from tests.service.inference.asking import LIMITS
+from tests.service.inference.asking import LIMITS, segmenter_of
 from tests.service.inference.conv_network import save_conv_network
 from tests.service.inference.held_engine import HeldEngine
 
@@ -63,9 +63,7 @@ def held() -> Iterator[HeldEngine]:
 async def held_segmenter(
     held: HeldEngine, solvable_model: Model, workers: ThreadPoolExecutor
 ) -> AsyncIterator[Segmenter]:
-    segmenter = Segmenter.of_engine(
-        solvable_model, held, replace(LIMITS, max_queue_images=3), workers
-    )
+    segmenter = segmenter_of(solvable_model, held, replace(LIMITS, max_queue_images=3), workers)
     yield segmenter
     held.release()
     await segmenter.close()
@@ -75,7 +73,7 @@ async def held_segmenter(
 def segmenter(
     solvable_model: Model, solvable_engine: Engine, workers: ThreadPoolExecutor
 ) -> Segmenter:
-    return Segmenter.of_engine(solvable_model, solvable_engine, LIMITS, workers)
+    return segmenter_of(solvable_model, solvable_engine, LIMITS, workers)
 
 
 def _engine(artefact: Path) -> Iterator[Engine]:

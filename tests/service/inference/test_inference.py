@@ -24,7 +24,15 @@ from service.inference.inference import Inference, TensorAnswer
 from service.inference.segmenter import Segmenter
 from service.runtimes.engine import Engine
 from tests.service.inference.always import Always
-from tests.service.inference.asking import LIMITS, ask, class_map, file_of, picture, waiting
+from tests.service.inference.asking import (
+    LIMITS,
+    ask,
+    class_map,
+    file_of,
+    picture,
+    segmenter_of,
+    waiting,
+)
 from tests.service.inference.held_engine import HeldEngine, until
 from tests.solvable import solve
 
@@ -61,9 +69,7 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back(
 async def test_a_queue_full_of_bytes_refuses(
     held: HeldEngine, solvable_model: Model, workers: ThreadPoolExecutor
 ) -> None:
-    segmenter = Segmenter.of_engine(
-        solvable_model, held, replace(LIMITS, max_queue_bytes=10_000), workers
-    )
+    segmenter = segmenter_of(solvable_model, held, replace(LIMITS, max_queue_bytes=10_000), workers)
     held.hold()
     accepted = asyncio.create_task(
         ask(segmenter, file_of(picture(0, 60, 60)))
@@ -113,7 +119,7 @@ async def test_a_large_picture_gets_its_turn_beside_small_ones_that_come_and_go(
     held: HeldEngine, solvable_model: Model, workers: ThreadPoolExecutor
 ) -> None:
     limits = replace(LIMITS, max_queue_bytes=10_000)
-    segmenter = Segmenter.of_engine(solvable_model, held, limits, workers)
+    segmenter = segmenter_of(solvable_model, held, limits, workers)
     small, large = file_of(picture(1, 8, 8)), file_of(picture(0, 60, 60))
     done = asyncio.Event()
 
@@ -136,7 +142,7 @@ async def test_a_large_picture_that_never_finds_room_is_told_at_its_deadline(
     held: HeldEngine, solvable_model: Model, workers: ThreadPoolExecutor
 ) -> None:
     limits = replace(LIMITS, max_queue_bytes=10_000)
-    segmenter = Segmenter.of_engine(solvable_model, held, limits, workers)
+    segmenter = segmenter_of(solvable_model, held, limits, workers)
     held.hold()
     small = asyncio.create_task(ask(segmenter, file_of(picture(1, 8, 8))))
     await until(lambda: len(held.batches) == 1)
@@ -209,7 +215,7 @@ async def test_arrays_share_batches_with_files(held: HeldEngine, held_segmenter:
 async def test_many_arrays_let_a_file_come_between(
     held: HeldEngine, solvable_model: Model, workers: ThreadPoolExecutor
 ) -> None:
-    segmenter = Segmenter.of_engine(solvable_model, held, LIMITS, workers)
+    segmenter = segmenter_of(solvable_model, held, LIMITS, workers)
     held.hold()
     arrays = asyncio.create_task(predict(segmenter, np.zeros((60, 8, 8, 3), np.uint8)))
     await until(lambda: len(held.batches) == 1)
@@ -269,7 +275,7 @@ async def test_arrays_are_held_to_the_limits_of_files(
     solvable_model: Model, solvable_engine: Engine, workers: ThreadPoolExecutor
 ) -> None:
     limits = replace(LIMITS, max_image_pixels=100, max_probability_bytes=2 * 64 * 3 * 4)
-    segmenter = Segmenter.of_engine(solvable_model, solvable_engine, limits, workers)
+    segmenter = segmenter_of(solvable_model, solvable_engine, limits, workers)
     with pytest.raises(ImageTooLargeError, match="Image 1 is 101 × 1"):
         await predict(segmenter, [PIXELS[0], picture(0, 1, 101)])
     await predict(segmenter, PIXELS, "probabilities")
@@ -306,7 +312,7 @@ async def test_a_gray_model_says_that_it_takes_gray(
     solvable_store: Path, held: HeldEngine, workers: ThreadPoolExecutor
 ) -> None:
     model = Model(read_contract(solvable_store / "gray" / "1"), 1)
-    segmenter = Segmenter.of_engine(model, held, LIMITS, workers)
+    segmenter = segmenter_of(model, held, LIMITS, workers)
     with pytest.raises(InvalidTensorError, match=r"gray/1 takes gray .*\(N, H, W, 1\)"):
         await predict(segmenter, PIXELS)
     await segmenter.close()

@@ -18,7 +18,7 @@ from service.domain.segmentation import Need
 from service.inference.inference import Inference
 from service.inference.segmenter import Segmenter
 from tests.service.inference.always import Always
-from tests.service.inference.asking import LIMITS, ask, file_of, picture
+from tests.service.inference.asking import LIMITS, ask, file_of, picture, segmenter_of
 from tests.service.inference.held_engine import HeldEngine
 
 pytestmark = pytest.mark.anyio
@@ -79,7 +79,7 @@ async def test_what_is_counted_is_what_is_allocated(
     engine = ManyClassesEngine()
     model = many_classes(solvable_model, radius)
     limits = replace(LIMITS, tile_size=tile_size)
-    segmenter = Segmenter.of_engine(model, engine, limits, workers)
+    segmenter = segmenter_of(model, engine, limits, workers)
     engine.segmenter = segmenter
     image = np.zeros((1, SIDE, SIDE, 3), np.uint8)
     with peak() as found:
@@ -107,7 +107,7 @@ async def test_what_is_counted_of_a_file_is_what_is_allocated_until_it_is_encode
 ) -> None:
     engine = ManyClassesEngine()
     limits = replace(LIMITS, tile_size=1024)
-    segmenter = Segmenter.of_engine(many_classes(solvable_model, 5), engine, limits, workers)
+    segmenter = segmenter_of(many_classes(solvable_model, 5), engine, limits, workers)
     engine.segmenter = segmenter
     body = file_of(picture(0, SIDE, SIDE))
     with peak() as found:

@@ -30,7 +30,15 @@ from service.inputs import open_source
 from service.outputs import OUTPUTS
 from service.runtimes.engine import Engine, EngineOptions
 from tests.service.inference.always import Always
-from tests.service.inference.asking import LIMITS, ask, class_map, file_of, picture, waiting
+from tests.service.inference.asking import (
+    LIMITS,
+    ask,
+    class_map,
+    file_of,
+    picture,
+    segmenter_of,
+    waiting,
+)
 from tests.service.inference.held_engine import HeldEngine, until
 from tests.service.inference.test_batching import RecordingObserver
 from tests.solvable import solve
@@ -61,7 +69,7 @@ async def test_an_image_s_answer_is_the_same_in_any_company(
     shapes: list[tuple[int, int]],
     damaged: int,
 ) -> None:
-    segmenter = Segmenter.of_engine(
+    segmenter = segmenter_of(
         solvable_model, solvable_engine, replace(LIMITS, max_batch_images=4), workers
     )
     images = [picture(seed, *shape) for seed, shape in enumerate(shapes)]
@@ -83,7 +91,7 @@ async def test_a_gray_model_gets_gray_images(
 
     artefact = solvable_store / "gray" / "1"
     contract = read_contract(artefact)
-    segmenter = Segmenter.of_engine(
+    segmenter = segmenter_of(
         Model(contract, 1),
         load_engine(artefact, contract, EngineOptions(threads=2)),
         LIMITS,
@@ -102,10 +110,10 @@ async def test_a_tiled_picture_equals_the_untiled_one(
     model = Model(read_contract(conv_store / "conv" / "1"), 1)
     body = file_of(picture(0, 311, 250).repeat(2, axis=0))
     tiled = await ask(
-        Segmenter.of_engine(model, conv_engine, replace(LIMITS, tile_size=96), workers), body
+        segmenter_of(model, conv_engine, replace(LIMITS, tile_size=96), workers), body
     )
     whole = await ask(
-        Segmenter.of_engine(model, conv_engine, replace(LIMITS, tile_size=4096), workers), body
+        segmenter_of(model, conv_engine, replace(LIMITS, tile_size=4096), workers), body
     )
     assert tiled.tiles > 1
     assert whole.tiles == 1
@@ -116,7 +124,7 @@ async def test_a_network_with_global_context_is_blended_and_the_answer_says_so(
     conv_store: Path, global_engine: Engine, workers: ThreadPoolExecutor
 ) -> None:
     model = Model(read_contract(conv_store / "global" / "1"), 1)
-    segmenter = Segmenter.of_engine(model, global_engine, LIMITS, workers)
+    segmenter = segmenter_of(model, global_engine, LIMITS, workers)
     assert (await ask(segmenter, file_of(picture(0, 200, 200)))).blended
     assert not (await ask(segmenter, file_of(picture(0, 60, 60)))).blended
 
@@ -187,7 +195,7 @@ async def test_stages_and_batches_are_observed(
     solvable_model: Model, workers: ThreadPoolExecutor
 ) -> None:
     observer = RecordingObserver()
-    segmenter = Segmenter.of_engine(solvable_model, HeldEngine(), LIMITS, workers, observer)
+    segmenter = segmenter_of(solvable_model, HeldEngine(), LIMITS, workers, observer)
     answer = await ask(segmenter, file_of(picture(0, 8, 8)))
     assert [stage for _, stage in observer.stages] == ["decode", "queue", "infer", "encode"]
     assert {model_id for model_id, _ in observer.stages} == {"solvable/1"}
@@ -209,7 +217,7 @@ async def test_a_class_the_model_does_not_have_is_refused_before_decoding(
 async def test_pixels_over_the_limit_are_refused(
     solvable_model: Model, solvable_engine: Engine, workers: ThreadPoolExecutor
 ) -> None:
-    segmenter = Segmenter.of_engine(
+    segmenter = segmenter_of(
         solvable_model, solvable_engine, replace(LIMITS, max_image_pixels=100), workers
     )
     await ask(segmenter, file_of(picture(0, 10, 10)))
@@ -221,7 +229,7 @@ async def test_probabilities_over_their_limit_are_refused_before_decoding(
     solvable_model: Model, solvable_engine: Engine, workers: ThreadPoolExecutor
 ) -> None:
     limits = replace(LIMITS, max_probability_bytes=10 * 10 * 3 * 4)
-    segmenter = Segmenter.of_engine(solvable_model, solvable_engine, limits, workers)
+    segmenter = segmenter_of(solvable_model, solvable_engine, limits, workers)
     await ask(segmenter, file_of(picture(0, 10, 10)), "npz", probabilities=True)
     await ask(segmenter, file_of(picture(0, 1, 101)), "npz")
     with pytest.raises(AnswerTooLargeError, match="confidence"):
@@ -235,7 +243,7 @@ async def test_warming_refuses_an_engine_that_does_not_keep_its_contract(
         def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
             return super().class_map(images) + np.uint8(7)
 
-    segmenter = Segmenter.of_engine(solvable_model, OtherEngine(), LIMITS, workers)
+    segmenter = segmenter_of(solvable_model, OtherEngine(), LIMITS, workers)
     with pytest.raises(ContractError, match="3 classes"):
         await segmenter.warm_up()
     await segmenter.close()
