@@ -20,17 +20,20 @@ from models.contract.cores import available_cores
 from service.catalogue.instance import InstanceLoader
 from service.catalogue.registry import Registry, RegistryOptions
 from service.catalogue.store import Selector
+from service.examples import STREET, raise_examples
 from service.inference.inference import Inference
 from service.inference.limits import InferenceLimits
 from service.inference.loading import InProcessLoader
 from service.inference.observer import Observer
 from service.inference.segmenter import Segmenter
+from service.protocols.budgets import Budget, RequestLimits
 from service.protocols.context import AppContext
+from service.protocols.error_middleware import ErrorAnswers, ErrorMiddleware
 from service.protocols.keys import KeyFile, KeyFileError
-from service.protocols.limits import LimitsMiddleware, RequestLimits, UploadBudget
+from service.protocols.limits import LimitsMiddleware
 from service.protocols.native import health, models, openapi, pages, segment
 from service.protocols.oip import routes as oip
-from service.protocols.problems import ErrorMiddleware, install_error_handlers
+from service.protocols.problems import as_error_json
 from service.protocols.telemetry.metrics import Metrics
 from service.protocols.telemetry.request_log import RequestLogMiddleware
 from service.protocols.telemetry.tracing import Tracing, TracingUnavailableError, open_tracing
@@ -45,6 +48,9 @@ STOP_SECONDS = 5.0
 
 # So many batch requests find room in the queue beside each other.
 BATCH_REQUESTS_BESIDE = 8
+
+# How the protocols whose paths begin so say errors; all others say problem+json.
+ERROR_ANSWERS = ErrorAnswers({"v1": as_error_json, "v2": as_error_json})
 
 EXPOSED_HEADERS = [
     "X-Model",
@@ -79,7 +85,6 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
     if not settings.model_store.is_dir():
         raise _setting_error(settings, "model_store", "there is no such folder")
     _check_room_for_uploads(settings)
-    held = UploadBudget(settings.max_held_upload_bytes)
     metrics = Metrics(cluster.families if cluster is not None else None)
     workers = ThreadPoolExecutor(image_workers(settings), thread_name_prefix="image")
     limits = inference_limits(settings)
@@ -89,18 +94,22 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
         else InProcessLoader(engine_options(settings), limits, workers, metrics)
     )
     registry = Registry(settings.model_store, registry_options(settings), loader)
-    metrics.follow(registry, held)
+    request_limits = make_request_limits(settings)
+    uploads = Budget(request_limits.max_held_upload_bytes)
+    answers = Budget(request_limits.max_held_answer_bytes)
+    metrics.follow(registry, uploads, answers)
     parts = AppContext(
         registry=registry,
         inference=Inference(registry),
         metrics=metrics,
         keys=_open_keys(settings),
         tracing=_open_tracing(settings),
+        limits=request_limits,
+        uploads=uploads,
+        answers=answers,
         max_batch_request_images=settings.max_batch_request_images,
         max_batch_images_at_once=max(1, settings.max_queue_images // BATCH_REQUESTS_BESIDE),
         stuck_after_seconds=settings.stuck_after_seconds,
-        uploads=held,
-        max_upload_bytes=settings.max_upload_bytes,
     )
     app = FastAPI(
         title=TITLE,
@@ -110,11 +119,11 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
         # ours count and trace every request already
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
         generate_unique_id_function=_operation_id,
-        middleware=_middleware(settings, parts, held),
+        middleware=_middleware(settings, parts),
         lifespan=lambda _app: _lifespan(parts, workers),
     )
     app.state.parts = parts
-    install_error_handlers(app)
+    ERROR_ANSWERS.install(app)
     _add_routes(app)
     return app
 
@@ -144,7 +153,13 @@ def _add_routes(app: FastAPI) -> None:
     for router in (oip.health, oip.router, tfserving.router):
         app.include_router(router)
     pages.mount_assets(app)
-    app.openapi = cache(lambda: openapi.describe(app))  # type: ignore[method-assign]
+    app.openapi = cache(lambda: _describe(app))  # type: ignore[method-assign]
+
+
+def _describe(app: FastAPI) -> dict[str, Any]:
+    settings = Settings.model_construct()  # what the environment says is no part of it
+    raised = raise_examples(make_request_limits(settings), inference_limits(settings))
+    return openapi.describe(app, raised, STREET)
 
 
 @asynccontextmanager
@@ -167,12 +182,15 @@ async def _lifespan(parts: AppContext, workers: ThreadPoolExecutor) -> AsyncGene
             await asyncio.to_thread(parts.tracing.close)
 
 
-def _middleware(settings: Settings, parts: AppContext, held: UploadBudget) -> list[Middleware]:
-    """From the outside in: a refusal by any of them is logged, counted, and readable by a page of another origin."""
+def _middleware(settings: Settings, parts: AppContext) -> list[Middleware]:
+    """From the outside in.
+
+    A refusal by any of them is logged, counted, and readable by a page of another origin.
+    """
     stack = [
-        Middleware(RequestLogMiddleware, parts.registry, parts.metrics, parts.tracing),
-        Middleware(LimitsMiddleware, request_limits(settings), held),
-        Middleware(ErrorMiddleware),
+        Middleware(RequestLogMiddleware, parts),
+        Middleware(LimitsMiddleware, parts.limits),
+        Middleware(ErrorMiddleware, ERROR_ANSWERS),
     ]
     if settings.cors_origins:
         stack.insert(1, _cross_origin(settings.cors_origins))
@@ -189,11 +207,12 @@ def _cross_origin(origins: tuple[str, ...]) -> Middleware:
     )
 
 
-def request_limits(settings: Settings) -> RequestLimits:
+def make_request_limits(settings: Settings) -> RequestLimits:
     return RequestLimits(
         max_upload_bytes=settings.max_upload_bytes,
-        max_body_bytes={"/segment/batch": settings.max_batch_upload_bytes},
-        max_held_bytes=settings.max_held_upload_bytes,
+        max_batch_upload_bytes=settings.max_batch_upload_bytes,
+        max_held_upload_bytes=settings.max_held_upload_bytes,
+        max_held_answer_bytes=settings.max_held_answer_bytes,
         upload_timeout_seconds=settings.upload_timeout_seconds,
         request_timeout_seconds=settings.request_timeout_seconds,
     )

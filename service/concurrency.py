@@ -1,7 +1,7 @@
 """Many pieces of work at once, and none left behind."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 
 
 async def as_completed(
-    work: Sequence[Callable[[], Coroutine[Any, Any, Result]]], at_once: int
+    work: Iterable[Callable[[], Coroutine[Any, Any, Result]]], at_once: int
 ) -> AsyncGenerator[Result]:
     """Run all of `work`, at most `at_once` at a time, and yield each result as it comes.
 

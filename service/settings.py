@@ -178,6 +178,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Request bodies in memory may add up to this many bytes; more are refused with 429.",
     )
+    max_held_answer_bytes: int = Field(
+        2**29,
+        ge=1,
+        description="Answers not sent yet may add up to this many bytes; above it new uploads are "
+        "refused with 429, and clients that read slowly are cut off.",
+    )
     max_queue_images: int = Field(
         64,
         ge=1,

@@ -29,6 +29,11 @@ from service.domain.errors import DeadlineExceededError, ModelUnavailableError, 
 class UnknownModelError(ServiceError):
     """The store has no such model or version, or it is not one that is served."""
 
+    @classmethod
+    def among(cls, asked: str, served: str) -> "UnknownModelError":
+        """Of what was asked for, and a list of what there is."""
+        return cls(f"There is no model {asked!r}; this server has {served}.")
+
 
 @dataclass(frozen=True)
 class RegistryOptions:
@@ -183,9 +188,7 @@ class Registry(Generic[InstanceT]):
                 f"The models are being loaded. Try again in {LOADING_RETRY_SECONDS:.0f} s.",
                 LOADING_RETRY_SECONDS,
             )
-        raise UnknownModelError(
-            f"There is no model {str(selector)!r}; this server has {self._list_of_models()}."
-        )
+        raise UnknownModelError.among(str(selector), self._list_of_models())
 
     def _matching(self, selector: Selector) -> list[Slot[InstanceT]]:
         """The versions that `selector` names, newest first."""

@@ -11,7 +11,8 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.domain.errors import ModelUnavailableError, QueueFullError, TryLaterError
-from service.protocols.problems import MEDIA_TYPE, response_to
+from service.protocols.error_middleware import ErrorAnswers
+from service.protocols.problems import MEDIA_TYPE
 from service.protocols.telemetry import request_id
 
 CALLBACK = "service.cluster.proxy.middlewares"
@@ -57,7 +58,7 @@ class ProxyAnswers:
             log.exception("the proxy failed")
         if not answer.begun:
             request_id.begin_request(Headers(scope=scope).get(request_id.HEADER))
-            response = response_to(answer.error)
+            response = ErrorAnswers({}).answer(scope, answer.error)
             response.headers[request_id.HEADER] = request_id.current_request_id()
             await response(scope, receive, send)
 

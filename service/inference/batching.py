@@ -227,7 +227,7 @@ class Batcher:
                     self.scheduler.release(share)
         except Exception as error:
             cause = error  # a fault of ours, or of the observer: nobody may be left waiting for it
-            self._refuse_all(lambda: _inference_error(self.model_id, cause))
+            self._refuse_all(lambda: inference_error(self.model_id, cause))
             raise
         finally:
             self._feeding = None
@@ -296,7 +296,7 @@ class Batcher:
             count, bucket = len(batch.jobs), batch.bucket
             logger.exception("%s failed on a batch of %d × %s", self.model_id, count, bucket)
             for job in batch.jobs:
-                _fail(job, _inference_error(self.model_id, error))
+                _fail(job, inference_error(self.model_id, error))
             return
         seconds = time.monotonic() - batch.started
         for job, result in zip(batch.jobs, results, strict=True):
@@ -368,7 +368,7 @@ def _fail(job: _Job, error: Exception) -> None:
         job.future.set_exception(error)
 
 
-def _inference_error(model_id: str, cause: Exception) -> InferenceError:
+def inference_error(model_id: str, cause: Exception) -> InferenceError:
     error = InferenceError(
         f"{model_id} failed on this image. The cause is in the server's log; if it fails again, "
         "tell the operator."

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
-from service.protocols.context import context_of
+from service.protocols.context import context_of, request_context
 from service.protocols.keys import KeyFile
 from service.protocols.problems import UnauthorizedError
 
@@ -24,7 +24,8 @@ async def require_key(
 ) -> None:
     """Let the request pass, or raise UnauthorizedError. Runs before the body is read."""
     authorization = None if bearer is None else f"{bearer.scheme} {bearer.credentials}"
-    request.state.caller = name_of_caller(context_of(request).keys, authorization, header)
+    caller = name_of_caller(context_of(request).keys, authorization, header)
+    request_context(request.scope).caller = caller
 
 
 def name_of_caller(
@@ -40,7 +41,8 @@ def name_of_caller(
     key = api_key or (credentials.strip() if scheme.lower() == "bearer" else "")
     if not key:
         raise UnauthorizedError(
-            "This server asks for an API key: send it as `Authorization: Bearer <key>` or `X-API-Key: <key>`."
+            "This server asks for an API key: send it as `Authorization: Bearer <key>` "
+            "or `X-API-Key: <key>`."
         )
     name = keys.name_of(key)
     if name is None:

@@ -1,21 +1,18 @@
 """One request for inference, from its body to its headers: what the protocols over HTTP have in common."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from service.inference.inference import Timings
-from service.protocols.context import AppContext, context_of
+from service.protocols.context import context_of, request_context
 from service.protocols.disconnect import cancel_on_disconnect
 from service.protocols.inflate import inflate, is_compressed
 from service.protocols.json_values import INLINE_BYTES
 from service.protocols.pictures import Inferred, Pictures, infer
 from service.protocols.problems import ClientDisconnectedError
 from service.protocols.results import Wanted
-from service.protocols.telemetry.tracing import stages_of
 
 Done = TypeVar("Done")
 
@@ -28,7 +25,7 @@ async def read_body(request: Request) -> bytes | bytearray:
     coding = request.headers.get("content-encoding")
     if coding is None or not is_compressed(coding):
         return body
-    return inflate(body, coding, context_of(request).max_upload_bytes)
+    return inflate(body, coding, context_of(request).limits.max_upload_bytes)
 
 
 async def stream_body(request: Request) -> AsyncGenerator[bytes]:
@@ -63,28 +60,16 @@ async def infer_for(
     timeout_seconds: float | None = None,
 ) -> Inferred:
     """As `infer`, by the request's deadline, until its client leaves. Notes who answered, for log and traces."""
-    parts = context_of(request)
-    deadline: float = request.state.deadline
+    parts, context = context_of(request), request_context(request.scope)
+    deadline = context.deadline
     if timeout_seconds is not None:
-        deadline = min(deadline, request.state.arrived + timeout_seconds)
+        due = context.arrived + timeout_seconds
+        deadline = due if deadline is None else min(deadline, due)
     inferred = await cancel_on_disconnect(request, infer(parts, model, pictures, asked, deadline))
-    _note(request, parts, inferred)
+    context.note_answer(inferred, parts.tracing)
     return inferred
 
 
-def _note(request: Request, parts: AppContext, inferred: Inferred) -> None:
-    request.state.model = inferred.model_id
-    if parts.tracing is not None:
-        parts.tracing.add_stages(request.state.span, inferred.model_id, inferred.timings)
-
-
 def answer_headers(request: Request, inferred: Inferred) -> dict[str, str]:
-    timing = server_timing(inferred.timings, request.state.arrived)
-    request.state.server_timing = timing
-    return {"X-Model": inferred.model_id, "Server-Timing": timing}
-
-
-def server_timing(timings: Timings, arrived: float) -> str:
-    """The value of a Server-Timing header. `arrived` is in seconds of time.monotonic()."""
-    stages = [f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in stages_of(timings)]
-    return ", ".join([*stages, f"total;dur={(time.monotonic() - arrived) * 1000:.1f}"])
+    context = request_context(request.scope)
+    return {"X-Model": inferred.model_id, "Server-Timing": context.server_timing or ""}

@@ -20,6 +20,12 @@ def build_server(
     app: FastAPI, settings: Settings, bound: socket.socket, on_settled: Callable[[], None]
 ) -> Server:
     """A server of `app` that speaks HTTP at `bound`; `on_settled` is as `Server` says."""
+    parts: AppContext = app.state.parts
+
+    def is_pressed() -> bool:
+        within = settings.answer_timeout_seconds
+        return parts.uploads.refused_within(within) or parts.answers.refused_within(within)
+
     http = HttpListener(
         app,
         bound,
@@ -29,6 +35,8 @@ def build_server(
             header_timeout_seconds=settings.header_timeout_seconds,
             answer_timeout_seconds=settings.answer_timeout_seconds,
         ),
+        is_pressed,
+        lambda: parts.metrics.rejected("slow-reader"),
     )
     options = EndOptions(
         delay_seconds=settings.shutdown_delay_seconds,

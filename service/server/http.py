@@ -66,8 +66,8 @@ class HttpListener:
         app: FastAPI,
         bound: socket.socket,
         options: HttpOptions,
-        is_pressed: Callable[[], bool] = lambda: False,
-        on_slow_reader: Callable[[], None] = lambda: None,
+        is_pressed: Callable[[], bool],
+        on_slow_reader: Callable[[], None],
     ) -> None:
         self._bound = bound
         self._options = options

@@ -7,7 +7,15 @@ from typing import Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from service.protocols.problems import MEDIA_TYPE, TYPE_PREFIX, Problem
+from service.protocols.problems import (
+    MEDIA_TYPE,
+    HeadersTimeoutError,
+    HeadersTooLargeError,
+    MalformedHttpError,
+    RequestError,
+    make_problem,
+    row_of,
+)
 from service.server.slow_readers import CountingTransport, ReaderWatch
 
 MAX_HEADER_BYTES = 64 * 1024
@@ -50,7 +58,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         if self._idle_bytes > MAX_HEADER_BYTES:
             self._refuse(
-                431, "headers-too-large", f"The headers are larger than {MAX_HEADER_BYTES} bytes."
+                HeadersTooLargeError(f"The headers are larger than {MAX_HEADER_BYTES} bytes.")
             )
         elif self._in_headers and self._header_timer is None:
             self._start_header_timer()
@@ -82,7 +90,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._counting.reset()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "malformed-http", f"{msg} Use an HTTP/1.1 client.")
+        self._refuse(MalformedHttpError(f"{msg} Use an HTTP/1.1 client."))
 
     def _start_header_timer(self) -> None:
         self._header_timer = self.loop.call_later(
@@ -99,9 +107,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._start_header_timer()
             return
         limit = self.config.header_timeout_seconds
-        self._refuse(408, "headers-timeout", f"The headers were not received within {limit:g} s.")
+        self._refuse(HeadersTimeoutError(f"The headers were not received within {limit:g} s."))
 
-    def _refuse(self, status: int, slug: str, detail: str) -> None:
+    def _refuse(self, error: RequestError) -> None:
         """Answer, and close the connection.
 
         A whole request that came before is still answered, and nothing after it.
@@ -113,22 +121,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             return
         if not (at_work and cycle.response_started):
-            self.transport.write(_refusal(status, slug, detail))
+            self.transport.write(_refusal(error))
         self.transport.close()
 
 
-def _refusal(status: int, slug: str, detail: str) -> bytes:
-    line = STATUS_LINE[status]
-    title = line.decode().split(" ", 2)[2].strip()
-    problem = Problem(
-        type=TYPE_PREFIX + slug,
-        title=title,
-        status=status,
-        detail=detail,
-        request_id=secrets.token_hex(8),
-    )
+def _refusal(error: RequestError) -> bytes:
+    problem = make_problem(row_of(error), str(error), request_id=secrets.token_hex(8))
     body = problem.model_dump_json().encode()
     headers = (
         f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
     )
-    return line + headers.encode() + body
+    return STATUS_LINE[problem.status] + headers.encode() + body

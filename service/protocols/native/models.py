@@ -113,7 +113,7 @@ async def show_model(request: Request, response: Response, name: str) -> ModelDe
     versions = [state for state in states if state.name == name]
     if not versions:
         there_are = ", ".join(dict.fromkeys(state.name for state in states)) or "none"
-        raise UnknownModelError(f"There is no model {name!r}; this server has {there_are}.")
+        raise UnknownModelError.among(name, there_are)
     serving = max(
         (s for s in versions if s.serves),
         key=lambda s: s.version,

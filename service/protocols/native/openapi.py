@@ -1,6 +1,6 @@
 """The OpenAPI document: what FastAPI cannot know of routes that read their own bodies and write their own formats."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,6 @@ import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from models.contract import Contract, SegmentationClass
 from service.catalogue.registry import UnknownModelError
 from service.domain import errors
 from service.domain.model import Model
@@ -20,18 +19,21 @@ from service.protocols.native.batch import CONTAINERS
 from service.protocols.native.body import MULTIPART, PART_NAME, RAW
 from service.protocols.problems import (
     INTERNAL,
+    INTERNAL_DETAIL,
     MEDIA_TYPE,
     ROWS,
-    TYPE_PREFIX,
+    AnswersFullError,
     BodyTooLargeError,
     MalformedRequestError,
     NotAcceptableError,
     Problem,
-    Row,
     UnauthorizedError,
     UnsupportedBodyError,
     UploadsFullError,
     UploadTimeoutError,
+    make_problem,
+    retry_after_seconds,
+    row_of,
 )
 
 Json = dict[str, Any]
@@ -82,24 +84,16 @@ _COMMON_HEADERS: Json = {
 }
 
 
-def _problem_example(row: Row) -> Json:
-    problem = Problem(
-        type=TYPE_PREFIX + row.slug,
-        title=row.title,
-        status=row.status,
-        detail=row.example,
-        request_id=EXAMPLE_REQUEST_ID,
-    )
-    return {"summary": row.title, "value": problem.model_dump()}
+_RETRY_AFTER: Json = {
+    "description": "Seconds until it may work.",
+    "schema": {"type": "integer"},
+}
 
 
-def _problems(
-    *faults: type[Exception], others: Iterable[Row] = (INTERNAL,)
-) -> dict[int | str, Json]:
-    """The answers to `faults`, one a status, with an example a fault."""
-    rows = [*(ROWS[fault] for fault in faults), *others]
+def _problems(*faults: type[Exception]) -> dict[int | str, Json]:
+    """The answers to `faults`, one a status. `describe` gives each fault its example."""
     answers: dict[int | str, Json] = {}
-    for row in rows:
+    for row in [*(ROWS[fault] for fault in faults), INTERNAL]:
         answer = answers.setdefault(
             row.status,
             {
@@ -109,14 +103,7 @@ def _problems(
                 },
             },
         )
-        answer["content"][MEDIA_TYPE]["examples"][row.slug] = _problem_example(row)
-        if row.status in (429, 503):
-            seconds = {
-                "description": "Seconds until it may work.",
-                "schema": {"type": "integer"},
-                "example": 3,
-            }
-            answer["headers"] = {"Retry-After": seconds}
+        answer["content"][MEDIA_TYPE]["examples"][row.slug] = {"summary": row.title}
     return answers
 
 
@@ -129,6 +116,7 @@ _UPLOAD_FAULTS = (
     BodyTooLargeError,
     UnsupportedBodyError,
     UploadsFullError,
+    AnswersFullError,
     errors.ModelUnavailableError,
 )
 _IMAGE_FAULTS = (
@@ -296,8 +284,12 @@ METRICS_RESPONSES: dict[int | str, Json] = {
 }
 
 
-def describe(app: FastAPI) -> Json:
-    """The OpenAPI document of `app`, with an example of every answer made by the code that answers."""
+def describe(app: FastAPI, raised: Mapping[str, Exception], model: Model) -> Json:
+    """The OpenAPI document of `app`.
+
+    Its examples are made by the code that answers: those of problems from `raised`, by slug or by
+    path and slug, those of formats from a picture that `model` is said to have seen.
+    """
     document = get_openapi(
         title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, tags=TAGS
     )
@@ -307,50 +299,51 @@ def describe(app: FastAPI) -> Json:
     schemas["Problem"] = Problem.model_json_schema()
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            _mend(operation, path)
+            _mend(operation)
+            _add_problems(operation, path, raised)
+            if path == "/segment":
+                operation.update(_segment_operation())
+                operation["responses"]["200"]["content"] = _formats(model)
+            if path == "/segment/batch":
+                operation.update(_batch_operation())
     return document
 
 
-def _mend(operation: Json, path: str) -> None:
+def _add_problems(operation: Json, path: str, raised: Mapping[str, Exception]) -> None:
+    for answer in operation["responses"].values():
+        examples = answer.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {})
+        for slug, example in examples.items():
+            if slug == INTERNAL.slug:
+                problem = make_problem(INTERNAL, INTERNAL_DETAIL, EXAMPLE_REQUEST_ID)
+            else:
+                error = raised.get(f"{path} {slug}") or raised[slug]
+                problem = make_problem(row_of(error), str(error), EXAMPLE_REQUEST_ID)
+                seconds = retry_after_seconds(error)
+                if seconds is not None:
+                    answer["headers"] = {"Retry-After": {**_RETRY_AFTER, "example": seconds}}
+            example["value"] = problem.model_dump()
+
+
+def _mend(operation: Json) -> None:
     answers = operation["responses"]
     if "HTTPValidationError" in str(answers.get("422")):
         del answers["422"]  # FastAPI's own form of error, which no route of ours answers with
     if "security" in operation:
         operation["security"].append({})  # a server without keys lets everyone in
-    if path == "/segment":
-        operation.update(_segment_operation())
-        answers["200"]["content"] = content = _format_media_types()
-        for media_type, examples in _examples_of_formats().items():
-            content[media_type]["examples"] = examples
-    if path == "/segment/batch":
-        operation.update(_batch_operation())
 
 
-def _examples_of_formats() -> dict[str, Json]:
-    """What the JSON formats make of a picture of 6 × 4 pixels: sky above, a car on a road below."""
-    classes = (
-        SegmentationClass(id=0, name="sky", color="#808080"),
-        SegmentationClass(id=1, name="road", color="#804080"),
-        SegmentationClass(id=2, name="car", color="#400080"),
-    )
-    contract = Contract(
-        name="street",
-        classes=classes,
-        channels=3,
-        stride=32,
-        receptive_field_radius=None,
-        architecture="unet",
-        upsampling="bilinear",
-        parameters=0,
-        files={},
-    )
+def _formats(model: Model) -> Json:
+    """Each media type with the formats that answer in it, those of JSON with an example.
+
+    The picture has 6 × 4 pixels: sky above, a car on a road below.
+    """
     class_map = np.array([[0] * 6, [0] * 6, [1, 1, 2, 2, 1, 1], [1, 1, 2, 2, 1, 1]], np.uint8)
-    segmentation = Segmentation(Model(contract, 1), class_map)
-    examples: dict[str, Json] = {}
+    segmentation = Segmentation(model, class_map)
+    content = _format_media_types()
     for known in OUTPUTS.values():
         media_type = known.media_types[0]
         if media_type.endswith("json"):
             body = known.write(segmentation, known.options()).body
             example = {"summary": f"format={known.name}", "value": orjson.loads(body)}
-            examples.setdefault(media_type, {})[known.name] = example
-    return examples
+            content[media_type].setdefault("examples", {})[known.name] = example
+    return content

@@ -1,8 +1,10 @@
 """POST /segment and POST /segment/batch."""
 
-from collections.abc import AsyncGenerator
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing
 from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response, StreamingResponse
@@ -10,15 +12,15 @@ from fastapi.responses import Response, StreamingResponse
 from service.concurrency import as_completed
 from service.inference.inference import Answer
 from service.protocols.auth import require_key
-from service.protocols.context import AppContext, context_of
+from service.protocols.context import AppContext, RequestContext, context_of, request_context
 from service.protocols.disconnect import cancel_on_disconnect
-from service.protocols.exchange import server_timing
+from service.protocols.limits import body_limit
 from service.protocols.native import openapi
 from service.protocols.native.batch import Entry, choose_container, safe_stems
 from service.protocols.native.body import ImagePart, read_image, read_images
 from service.protocols.native.encoded_response import EncodedResponse
 from service.protocols.native.params import SegmentParams, parse_segment_params, single_values
-from service.protocols.problems import TYPE_PREFIX, problem_of
+from service.protocols.problems import Problem, problem_of
 
 router = APIRouter(tags=["segment"], dependencies=[Depends(require_key)])
 
@@ -34,24 +36,21 @@ async def segment(request: Request) -> Response:
 
     `format` decides the format, else the `Accept` header, else it is `png`.
     """
-    parts = context_of(request)
+    parts, context = context_of(request), request_context(request.scope)
     params = parse_segment_params(request.query_params, _accept_of(request))
     parts.registry.check(params.model)  # before the client uploads for nothing
     image = await read_image(request)
-    work = _segment(parts, params, image, request.state.deadline)
+    work = _segment(parts, params, image, context.deadline)
     answer = await cancel_on_disconnect(request, work)
-    request.state.model = answer.model_id
-    if parts.tracing is not None:
-        parts.tracing.add_stages(request.state.span, answer.model_id, answer.timings)
+    context.upload.release()
+    timing = context.note_answer(answer, parts.tracing)
     headers = {
         "X-Model": answer.model_id,
         "Vary": "Accept",
+        "Server-Timing": timing,
         **_page_header(answer),
         **_tile_headers(answer),
     }
-    headers["Server-Timing"] = request.state.server_timing = server_timing(
-        answer.timings, request.state.arrived
-    )
     return EncodedResponse(answer.encoded, headers)
 
 
@@ -60,13 +59,14 @@ async def segment(request: Request) -> Response:
     summary="The same for several images at once",
     response_class=StreamingResponse,
     responses=openapi.BATCH_RESPONSES,
+    dependencies=[Depends(body_limit("max_batch_upload_bytes"))],
 )
 async def segment_batch(request: Request) -> Response:
     """Send several parts named `image`; get a ZIP with a file an image, or NDJSON with a line an image as each is ready.
 
     An image that fails has an entry in `errors.json`, or a line with a `problem`; the others are not touched by it.
     """
-    parts = context_of(request)
+    parts, context = context_of(request), request_context(request.scope)
     container = choose_container(
         single_values(request.query_params).get("container"), _accept_of(request)
     )
@@ -74,31 +74,56 @@ async def segment_batch(request: Request) -> Response:
     parts.registry.check(params.model)
     images = await read_images(request, parts.max_batch_request_images)
     stems = safe_stems(image.filename for image in images)
-    work = [
-        partial(
-            _segment_entry,
-            parts,
-            params,
-            index,
-            image,
-            stem,
-            request.state.deadline,
-        )
-        for index, (image, stem) in enumerate(zip(images, stems, strict=True))
-    ]
+    batch = _Batch(parts, context, params)
     # one batch at the engine, one that waits for it
     at_once = min(2 * parts.registry.best_batch(params.model), parts.max_batch_images_at_once)
+    entries = batch.entries(deque(zip(stems, images, strict=True)), at_once)
+    return StreamingResponse(
+        container.write(entries), media_type=container.media_type, headers={"Vary": "Accept"}
+    )
 
-    async def body() -> AsyncGenerator[bytes]:
-        async with aclosing(as_completed(work, at_once)) as entries:
-            async for chunk in container.write(entries):
-                yield chunk
 
-    return StreamingResponse(body(), media_type=container.media_type, headers={"Vary": "Accept"})
+class _Batch:
+    """The images of one request, each of which succeeds or fails by itself."""
+
+    def __init__(self, parts: AppContext, context: RequestContext, params: SegmentParams) -> None:
+        self._parts = parts
+        self._context = context
+        self._params = params
+
+    async def entries(
+        self, images: deque[tuple[str, ImagePart]], at_once: int
+    ) -> AsyncGenerator[Entry]:
+        """An entry for each of `images`, which it empties, in the order they are ready."""
+        answers = self._context.answer
+        async with aclosing(as_completed(self._work(images), at_once)) as entries:
+            async for entry in entries:
+                yield entry
+                answers.give_back(_size_of(entry))  # by now its container has sent it on
+
+    def _work(
+        self, images: deque[tuple[str, ImagePart]]
+    ) -> Iterator[Callable[[], Coroutine[Any, Any, Entry]]]:
+        index = 0
+        while images:
+            yield partial(self._segment, index, *images.popleft())
+            index += 1
+
+    async def _segment(self, index: int, stem: str, image: ImagePart) -> Entry:
+        outcome: Answer | Problem
+        try:
+            outcome = await _segment(self._parts, self._params, image, self._context.deadline)
+        except Exception as error:  # noqa: BLE001 - one bad image fails only its own entry
+            outcome = problem_of(error)
+            self._parts.metrics.rejected(outcome.slug)
+        self._context.upload.give_back(len(image.body))
+        entry = Entry(index, image.filename, stem, outcome)
+        self._context.answer.take(_size_of(entry))
+        return entry
 
 
 async def _segment(
-    parts: AppContext, params: SegmentParams, image: ImagePart, deadline: float
+    parts: AppContext, params: SegmentParams, image: ImagePart, deadline: float | None
 ) -> Answer:
     return await parts.inference.segment(
         image.body,
@@ -110,21 +135,8 @@ async def _segment(
     )
 
 
-async def _segment_entry(
-    parts: AppContext,
-    params: SegmentParams,
-    index: int,
-    image: ImagePart,
-    stem: str,
-    deadline: float,
-) -> Entry:
-    try:
-        answer = await _segment(parts, params, image, deadline)
-    except Exception as error:  # noqa: BLE001 - one bad image fails only its own entry
-        problem = problem_of(error)
-        parts.metrics.rejected(problem.type.removeprefix(TYPE_PREFIX))
-        return Entry(index, image.filename, stem, problem)
-    return Entry(index, image.filename, stem, answer)
+def _size_of(entry: Entry) -> int:
+    return entry.outcome.encoded.size if isinstance(entry.outcome, Answer) else 0
 
 
 def _accept_of(request: Request) -> str | None:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from service.protocols.auth import require_key
-from service.protocols.context import context_of
+from service.protocols.context import context_of, request_context
 from service.protocols.exchange import answer_headers, aside, infer_for, read_body, size_of
 from service.protocols.json_values import load_json
 from service.protocols.model_names import find, names_of, states_of
@@ -121,7 +121,7 @@ async def load_model(request: Request, name: str) -> Response:
         )
     parts = context_of(request)
     served = find(parts, name)
-    async with parts.registry.lease(served.selector, request.state.deadline):
+    async with parts.registry.lease(served.selector, request_context(request.scope).deadline):
         return Response(status_code=200)
 
 

@@ -20,6 +20,7 @@ from prometheus_client.samples import Sample
 
 from service.catalogue.slot import ModelState, State
 from service.inference.observer import DropReason, Stage
+from service.protocols.budgets import Budget
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 IMAGES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -32,10 +33,6 @@ class StatesSource(Protocol):
     """The part of the registry that is read at each scrape."""
 
     def states(self) -> list[ModelState]: ...
-
-
-class UploadBudgetSource(Protocol):
-    held: int
 
 
 @dataclass(frozen=True)
@@ -107,14 +104,18 @@ class Metrics:
             buckets=SECONDS,
             registry=collectors,
         )
-        self._held = Gauge(
+        self._held_uploads = Gauge(
             "segserve_held_upload_bytes", "Bytes of request bodies in memory.", registry=collectors
+        )
+        self._held_answers = Gauge(
+            "segserve_held_answer_bytes", "Bytes of answers not sent yet.", registry=collectors
         )
         ProcessCollector(registry=collectors)
 
-    def follow(self, registry: StatesSource, uploads: UploadBudgetSource) -> None:
-        """Read the models' states and the uploads at each scrape."""
-        self._held.set_function(lambda: uploads.held)
+    def follow(self, registry: StatesSource, uploads: Budget, answers: Budget) -> None:
+        """Read the models' states and what is held at each scrape."""
+        self._held_uploads.set_function(lambda: uploads.held)
+        self._held_answers.set_function(lambda: answers.held)
         self._collectors.register(_ModelCollector(registry))
 
     def stage(self, model_id: str, stage: Stage, seconds: float) -> None:

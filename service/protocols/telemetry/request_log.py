@@ -2,16 +2,13 @@
 
 import logging
 import time
-from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.catalogue.registry import Registry
+from service.protocols.context import AppContext, RequestContext
 from service.protocols.problems import MEDIA_TYPE as PROBLEM
 from service.protocols.telemetry import request_id
-from service.protocols.telemetry.metrics import Metrics
-from service.protocols.telemetry.tracing import Tracing
 
 CLIENT_LEFT = 499
 UNMATCHED = "unmatched"
@@ -30,33 +27,24 @@ log = logging.getLogger("segserve.access")
 
 
 class RequestLogMiddleware:
-    def __init__(
-        self, app: ASGIApp, registry: Registry[Any], metrics: Metrics, tracing: Tracing | None
-    ) -> None:
+    def __init__(self, app: ASGIApp, parts: AppContext) -> None:
         self.app = app
-        self.registry = registry
-        self.metrics = metrics
-        self.tracing = tracing
+        self._parts = parts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        arrived = time.perf_counter()
+        parts = self._parts
         headers = Headers(scope=scope)
-        identity = request_id.begin_request(headers.get(request_id.HEADER))
+        context = parts.begin_request(headers.get(request_id.HEADER))
         method, path = scope["method"], scope["raw_path"].decode("latin-1")
         # A HEAD is a GET whose body the server leaves out, for every route there is.
-        scope = {
-            **scope,
-            "method": "GET" if method == "HEAD" else method,
-            "state": scope.get("state", {}),
-        }
-        tracing = self.tracing
-        span = (
-            tracing.begin_request(method, path, headers, identity) if tracing is not None else None
-        )
-        scope["state"]["span"] = span
+        scope = {**scope, "method": "GET" if method == "HEAD" else method}
+        context.attach(scope)
+        tracing = parts.tracing
+        if tracing is not None:
+            context.span = tracing.begin_request(method, path, headers, context.id)
         status = CLIENT_LEFT
 
         async def send_with_headers(message: Message) -> None:
@@ -64,23 +52,23 @@ class RequestLogMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _add_headers(
-                    MutableHeaders(scope=message), identity, closing=self.registry.draining
+                    MutableHeaders(scope=message), context.id, closing=parts.registry.draining
                 )
             await send(message)
 
-        self.metrics.in_progress.inc()
+        parts.metrics.in_progress.inc()
         try:
             await self.app(scope, receive, send_with_headers)
         finally:
-            seconds = time.perf_counter() - arrived
-            self.metrics.in_progress.dec()
+            seconds = time.monotonic() - context.arrived
+            parts.metrics.in_progress.dec()
             route = _route_of(scope)
-            self.metrics.request_done(method, route, status, seconds)
-            if "problem" in scope["state"] and route not in _QUIET_ROUTES:
-                self.metrics.rejected(scope["state"]["problem"])
-            if tracing is not None and span is not None:
-                tracing.end_request(span, method, route, status)
-            _log_request(scope, method, path, route, status, seconds)
+            parts.metrics.request_done(method, route, status, seconds)
+            if context.problem is not None and route not in _QUIET_ROUTES:
+                parts.metrics.rejected(context.problem)
+            if tracing is not None and context.span is not None:
+                tracing.end_request(context.span, method, route, status)
+            _log_request(context, scope.get("client"), method, path, route, status, seconds)
 
 
 def _route_of(scope: Scope) -> str:
@@ -103,7 +91,13 @@ def _add_headers(headers: MutableHeaders, identity: str, *, closing: bool) -> No
 
 
 def _log_request(
-    scope: Scope, method: str, path: str, route: str, status: int, seconds: float
+    context: RequestContext,
+    client: tuple[str, int] | None,
+    method: str,
+    path: str,
+    route: str,
+    status: int,
+    seconds: float,
 ) -> None:
     level = (
         logging.DEBUG
@@ -112,8 +106,6 @@ def _log_request(
         if status >= 500
         else logging.INFO
     )
-    client = scope.get("client")
-    state = scope["state"]
     log.log(
         level,
         "%s %s %d %.0f ms",
@@ -128,9 +120,9 @@ def _log_request(
             "status": status,
             "duration_seconds": round(seconds, 6),
             "client": client[0] if client else None,
-            "caller": state.get("caller"),
-            "model": state.get("model"),
-            "problem": state.get("problem"),
-            "server_timing": state.get("server_timing"),
+            "caller": context.caller,
+            "model": context.model,
+            "problem": context.problem,
+            "server_timing": context.server_timing,
         },
     )

@@ -83,6 +83,12 @@ def stages_of(timings: Timings) -> Iterator[tuple[str, float]]:
     yield "encode", timings.encode_seconds
 
 
+def server_timing(timings: Timings, arrived: float) -> str:
+    """The value of a Server-Timing header. `arrived` is in seconds of time.monotonic()."""
+    stages = [f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in stages_of(timings)]
+    return ", ".join([*stages, f"total;dur={(time.monotonic() - arrived) * 1000:.1f}"])
+
+
 def open_tracing(url: str) -> Tracing:
     """Trace to the OTLP/HTTP address `url`. Raises TracingUnavailableError without the otel extra."""
     try:

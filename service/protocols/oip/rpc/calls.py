@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -12,8 +12,9 @@ import grpc
 
 from service.domain.errors import TryLaterError
 from service.protocols.auth import name_of_caller
+from service.protocols.budgets import Share
 from service.protocols.context import AppContext
-from service.protocols.exchange import server_timing
+from service.protocols.limits import take_upload
 from service.protocols.oip.rpc.messages import RPC
 from service.protocols.pictures import Inferred
 from service.protocols.problems import (
@@ -23,20 +24,11 @@ from service.protocols.problems import (
     row_of,
 )
 from service.protocols.telemetry import request_id
+from service.protocols.telemetry.tracing import server_timing
 
 Context = Any  # grpc.aio.ServicerContext, whose package has no types
 Handler = Callable[["Call", Any], Awaitable[Any]]
 
-_CODES: Final[Mapping[int, grpc.StatusCode]] = {
-    401: grpc.StatusCode.UNAUTHENTICATED,
-    404: grpc.StatusCode.NOT_FOUND,
-    408: grpc.StatusCode.DEADLINE_EXCEEDED,
-    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    499: grpc.StatusCode.CANCELLED,
-    500: grpc.StatusCode.INTERNAL,
-    503: grpc.StatusCode.UNAVAILABLE,
-    504: grpc.StatusCode.DEADLINE_EXCEEDED,
-}
 _RETRY_TYPE: Final = "type.googleapis.com/google.rpc.RetryInfo"
 
 log = logging.getLogger("segserve.access")
@@ -69,12 +61,12 @@ class Call:
     @contextmanager
     def holding(self, message: Any) -> Iterator[None]:
         """Count the message among the uploads in memory for the time of the block."""
-        size = message.ByteSize()
-        self.parts.uploads.take(size)
+        upload = Share(self.parts.uploads)
         try:
+            take_upload(upload, message.ByteSize())
             yield
         finally:
-            self.parts.uploads.give_back(size)
+            upload.release()
 
     def answered(self, inferred: Inferred) -> None:
         """Note who answered, for log, traces and trailing metadata."""
@@ -198,11 +190,9 @@ class Calls:
 
 
 def code_of(error: BaseException) -> grpc.StatusCode:
-    """What gRPC calls a fault; what has no code of its own is the request's."""
-    row = row_of(error)
-    if row.slug == "not-supported":
-        return grpc.StatusCode.UNIMPLEMENTED
-    return _CODES.get(row.status, grpc.StatusCode.INVALID_ARGUMENT)
+    """What gRPC calls a fault."""
+    code: grpc.StatusCode = grpc.StatusCode[row_of(error).grpc]
+    return code
 
 
 def sentence_of(error: BaseException) -> str:

@@ -57,7 +57,33 @@ def test_every_refusal_of_every_route_has_an_example(document: dict[str, Any]) -
                 for slug, example in examples.items():
                     assert Problem.model_validate(example["value"]).status == int(status)
                     slugs.add(slug)
-    assert slugs >= {row.slug for row in ROWS.values()} - {"client-left", "not-supported"}
+    not_of_a_route = {
+        "client-left",
+        "not-supported",
+        "invalid-tensor",
+        "malformed-http",
+        "headers-timeout",
+        "headers-too-large",
+        "route-not-found",
+        "method-not-allowed",
+    }
+    assert slugs >= {row.slug for row in ROWS.values()} - not_of_a_route
+
+
+def test_an_example_of_a_limit_is_beyond_it(document: dict[str, Any]) -> None:
+    """They say what a server with these limits says, so the first size is above the second."""
+    for path, limit in (("/segment", 64 * 2**20), ("/segment/batch", 256 * 2**20)):
+        assert _sizes(document, path, "413", "body-too-large") == [limit + 1, limit]
+    asked, limit = _sizes(document, "/segment", "413", "answer-too-large")[-2:]
+    assert asked > limit == 512
+    (*_, pixels, limit) = _sizes(document, "/segment", "413", "image-too-large")
+    assert pixels > limit == 100_000_000
+
+
+def _sizes(document: dict[str, Any], path: str, status: str, slug: str) -> list[int]:
+    answer = document["paths"][path]["post"]["responses"][status]
+    detail = answer["content"]["application/problem+json"]["examples"][slug]["value"]["detail"]
+    return [int(number.replace(",", "")) for number in re.findall(r"\b\d[\d,]*\b", detail)]
 
 
 def test_every_json_format_has_an_example_of_its_own_making(document: dict[str, Any]) -> None:
