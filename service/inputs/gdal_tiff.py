@@ -47,9 +47,7 @@ class GdalTiffSource:
     def __init__(self, data: bytes, directory: Directory, info: SourceInfo) -> None:
         self.info = info
         self.bands = 1 if directory.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) else 3
-        self.height, self.width = directory.height, directory.width
-        if directory.orientation in range(5, 9):
-            self.height, self.width = directory.width, directory.height
+        self.height, self.width = directory.upright_size
         self._data, self._directory = data, directory
 
     def read(self, window: Window | None = None, scale: float = 1.0) -> Samples:

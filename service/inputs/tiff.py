@@ -55,7 +55,9 @@ def open_tiff(data: bytes, page: int | None, max_pixels: int) -> Source:
         return GdalTiffSource(data, directory, info)
     image = open_with_pillow(NAME, data, _open)
     refuse_large(*image.size, max_pixels)
-    return PillowSource(NAME, image, info)
+    source = PillowSource(NAME, image, info)
+    source.height, source.width = directory.upright_size  # some versions of Pillow turn it here
+    return source
 
 
 def pages_of(directories: list[Directory]) -> list[Directory]:

@@ -77,6 +77,12 @@ class Directory:
     is_mask: bool
     has_sub_directories: bool
 
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Height and width, turned as `orientation` says."""
+        is_turned = self.orientation in range(5, 9)
+        return (self.width, self.height) if is_turned else (self.height, self.width)
+
 
 def read_directories(data: bytes) -> list[Directory]:
     """The directories of the chain, in its order, as far as the file is whole.

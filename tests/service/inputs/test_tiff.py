@@ -13,6 +13,7 @@ from service.domain.errors import (
 )
 from service.domain.source import Window
 from service.inputs import decode, open_source, read_image
+from service.inputs.pixels import turn_upright
 from service.inputs.tiff_directory import read_directories
 from tests.pictures import (
     BLACK_IS_ZERO,
@@ -154,13 +155,30 @@ def test_packed_sixteen_bit_gray_is_read(compression: str, order: str) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("bits", [8, 16])
-def test_every_depth_is_turned_upright_alike(orientation: int, bits: int) -> None:
-    page = TiffPage(deep(COLOR, bits), bits, RGB, is_planar=True, tags={274: [orientation]})
-    turned = decode(tiff(page), 3, LIMIT)
-    plain = TiffPage(COLOR.astype(np.uint8), 8, RGB, tags={274: [orientation]})
-    np.testing.assert_array_equal(turned, decode(tiff(plain), 3, LIMIT))
-    source = open_source(tiff(page), LIMIT)
+@pytest.mark.parametrize(
+    ("photometric", "bits"),
+    [(CMYK, 8), (CMYK, 16)]
+    + [
+        (one, bits)
+        for one in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE)
+        for bits in (1, 4, 8, 16)
+    ],
+)
+@LAYOUTS
+def test_every_form_is_turned_upright_alike(
+    orientation: int, photometric: int, bits: int, is_planar: bool
+) -> None:
+    count = {RGB: 3, CMYK: 4}.get(photometric, 1)
+    samples = DRAW.integers(0, 2**bits, (5, 7, count)).astype(np.uint16 if bits > 8 else np.uint8)
+    colors = {320: DRAW.integers(0, 65536, 3 * 2**bits).tolist()} if photometric == PALETTE else {}
+
+    def body(orientation: int) -> bytes:
+        tags = {**colors, 274: [orientation]}
+        return tiff(TiffPage(samples, bits, photometric, is_planar, tags=tags))
+
+    source = open_source(body(orientation), LIMIT)
+    turned = read_image(source, 3)
+    np.testing.assert_array_equal(turned, turn_upright(decode(body(1), 3, LIMIT), orientation))
     assert (source.height, source.width) == turned.shape[:2]
 
 
@@ -293,16 +311,16 @@ def test_unsigned_is_what_a_file_is_that_says_nothing() -> None:
 
 
 @LAYOUTS
-@pytest.mark.parametrize("extra", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("photometric", "color", "extra"),
+    [(BLACK_IS_ZERO, GRAY, 1), (RGB, COLOR, 1), (RGB, COLOR, 2), (RGB, COLOR, 4)],
+)
 def test_samples_behind_the_color_are_dropped_where_nothing_says_what_they_are(
-    is_planar: bool, extra: int
+    is_planar: bool, photometric: int, color: NDArray[np.int64], extra: int
 ) -> None:
-    for photometric, color in ((RGB, COLOR), (BLACK_IS_ZERO, GRAY)):
-        if photometric == BLACK_IS_ZERO and extra > 1:
-            continue  # three bands called gray are refused
-        stored = joined(color, *[ALPHA] * extra).astype(np.uint8)
-        body = tiff(TiffPage(stored, 8, photometric, is_planar))
-        np.testing.assert_array_equal(decode(body, color.shape[-1], LIMIT), color)
+    stored = joined(color, *[ALPHA] * extra).astype(np.uint8)
+    body = tiff(TiffPage(stored, 8, photometric, is_planar))
+    np.testing.assert_array_equal(decode(body, color.shape[-1], LIMIT), color)
 
 
 @LAYOUTS
