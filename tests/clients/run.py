@@ -6,6 +6,7 @@ The server has the bundled model `street`; what each client gets is compared wit
 import argparse
 import io
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -60,26 +61,38 @@ def write_case(url: str, folder: Path) -> None:
     (folder / "class_map.raw").write_bytes(class_map.tobytes())
 
 
+def grpc_address(log: Path) -> str:
+    """Where the server says that it speaks gRPC."""
+    found = re.search(r"gRPC is served at ([\w.:]+)", log.read_text())
+    assert found is not None, log.read_text()
+    return found[1]
+
+
+def commands(name: str, python: Path | None) -> list[list[Path]]:
+    """The client's programs, each in a process of its own: two makers of the same messages cannot share one."""
+    if python is None:
+        return [[HERE / name / "client.sh"]]
+    return [[python, program] for program in sorted((HERE / name).glob("*client.py"))]
+
+
 def run(names: Sequence[str]) -> int:
     """Run the clients one after another, and give how many failed."""
     pythons = {name: prepare(name) for name in names if name != "curl"}
     failed = 0
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
-        server = ServerProcess(["--models", "street"], folder / "server.log")
+        server = ServerProcess(["--models", "street", "--grpc-port", "0"], folder / "server.log")
         try:
             url = server.wait_until_ready()
             write_case(url, folder)
+            http = url.removeprefix("http://")
+            grpc = grpc_address(server.log)
             for name in names:
-                command = (
-                    [HERE / name / "client.sh"]
-                    if name == "curl"
-                    else [pythons[name], HERE / name / "client.py"]
-                )
-                environment = {**os.environ, "PYTHONPATH": ""}
-                host = url.removeprefix("http://")
-                done = subprocess.run([*command, host, folder], env=environment, check=False)
-                failed += done.returncode != 0
+                for command in commands(name, pythons.get(name)):
+                    host = grpc if command[-1].name.startswith("grpc") else http
+                    environment = {**os.environ, "PYTHONPATH": ""}
+                    done = subprocess.run([*command, host, folder], env=environment, check=False)
+                    failed += done.returncode != 0
         finally:
             server.terminate()
             server.wait()
