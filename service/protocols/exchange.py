@@ -10,6 +10,7 @@ from service.protocols.context import context_of, request_context
 from service.protocols.disconnect import cancel_on_disconnect
 from service.protocols.inflate import inflate, is_compressed
 from service.protocols.json_values import INLINE_BYTES
+from service.protocols.limits import take_upload
 from service.protocols.pictures import Inferred, Pictures, infer
 from service.protocols.problems import ClientDisconnectedError
 from service.protocols.results import Wanted
@@ -25,7 +26,10 @@ async def read_body(request: Request) -> bytes | bytearray:
     coding = request.headers.get("content-encoding")
     if coding is None or not is_compressed(coding):
         return body
-    return inflate(body, coding, context_of(request).limits.max_upload_bytes)
+    context = request_context(request.scope)
+    plain = inflate(body, coding, context.max_body_bytes)
+    take_upload(context.upload, len(plain))
+    return plain
 
 
 async def stream_body(request: Request) -> AsyncGenerator[bytes]:

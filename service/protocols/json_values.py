@@ -110,11 +110,15 @@ def _flat(data: Any, shape: Sequence[int], name: str) -> list[Any]:
         level = list(chain.from_iterable(level))
     if len(level) != prod(shape):
         raise _wrong_count(name, len(level), shape)
-    if len(lengths) > 1 and lengths != list(shape):
+    if len(lengths) > 1 and _without_ones(lengths) != _without_ones(shape):
         raise MalformedRequestError(
             f"Input {name} has data of shape {lengths} and says that its shape is {list(shape)}."
         )
     return level
+
+
+def _without_ones(shape: Sequence[int]) -> list[int]:
+    return [size for size in shape if size != 1]
 
 
 def _wrong_count(name: str, count: int, shape: Sequence[int]) -> MalformedRequestError:

@@ -18,7 +18,14 @@ from service.domain.segmentation import Need, Segmentation
 from service.inference.inference import TensorAnswer, Timings
 from service.protocols.context import AppContext
 from service.protocols.problems import MalformedRequestError
-from service.protocols.results import Wanted, bundle, encode_all, tensor_of, unbundle
+from service.protocols.results import (
+    Wanted,
+    bundle,
+    check_for_pixels,
+    encode_all,
+    tensor_of,
+    unbundle,
+)
 
 Buffer = bytes | bytearray | memoryview
 
@@ -75,6 +82,7 @@ async def infer(
     at_once = min(2 * parts.registry.best_batch(model), parts.max_batch_images_at_once)
     if isinstance(pictures, Files):
         return await _infer_files(parts, model, pictures.files, asked, deadline, at_once)
+    check_for_pixels(asked)
     return await _infer_pixels(parts, model, pictures.images, asked, deadline, at_once)
 
 

@@ -23,6 +23,7 @@ DEFAULT: Final = "class_map"
 
 _DTYPES: Final[dict[Kind, type[np.generic]]] = {"UINT8": np.uint8, "FP32": np.float32}
 _PARTS_LENGTH: Final = 8
+_SHARED: Final = tuple(OutputOptions.model_fields)
 _RAW: Final = {"application/octet-stream": ".bin"}
 
 
@@ -111,12 +112,28 @@ def wanted(names: Mapping[str, Mapping[str, Any]], common: Mapping[str, Any]) ->
                 raise MalformedRequestError(_stray(option, [result]))
         shared = {name: value for name, value in common.items() if name in known}
         asked.append(Wanted(result, _options(result, {**shared, **own})))
-    if len({one.options.classes for one in asked}) > 1:
-        raise MalformedRequestError(
-            "The outputs of a request share the parameter classes; ask for others in a request of "
-            "their own."
-        )
+    for option in _SHARED:
+        if len({getattr(one.options, option) for one in asked}) > 1:
+            raise MalformedRequestError(
+                f"The outputs of a request share the parameter {option}; ask for others in a request "
+                "of their own."
+            )
     return asked
+
+
+def check_for_pixels(asked: Sequence[Wanted]) -> None:
+    """Raises MalformedRequestError for options that say how a file is read."""
+    for option, value in _shared_options(asked).items():
+        if value is not None and option != "classes":
+            raise MalformedRequestError(
+                f"Parameter {option} says how a file is read; pixels are taken as they are. "
+                "Leave it out, or send the file."
+            )
+
+
+def _shared_options(asked: Sequence[Wanted]) -> dict[str, Any]:
+    """What all outputs have alike, for an image is read and segmented once for all of them."""
+    return {option: getattr(asked[0].options, option) for option in _SHARED}
 
 
 def _result_named(name: str) -> Result:
@@ -159,7 +176,7 @@ _MOST_FIRST: Final[tuple[Need, ...]] = ("probabilities", "confidence", "class_ma
 
 def bundle(asked: Sequence[Wanted]) -> tuple[Output, OutputOptions]:
     """All of `asked` as one output, whose body `unbundle` takes apart."""
-    options = _BundleOptions(classes=asked[0].options.classes, parts=tuple(asked))
+    options = _BundleOptions(**_shared_options(asked), parts=tuple(asked))
     needs_image = any(one.result.output.needs_image for one in asked)
     return Output("bundle", "Bundle", _RAW, _BundleOptions, "", _encode, needs_image), options
 

@@ -64,7 +64,7 @@ def _grpc_listener(parts: AppContext, settings: Settings) -> Listener:
             host=settings.host,
             port=settings.grpc_port,
             tls=_tls_files(settings),
-            max_message_bytes=settings.max_upload_bytes,
+            max_message_bytes=settings.max_batch_upload_bytes,
             max_calls=settings.max_queue_images + SPARE_CALLS,
             timeout_seconds=settings.request_timeout_seconds,
         ),

@@ -179,10 +179,10 @@ def check_input(name: str, datatype: str) -> None:
             f"There is no input {name[:40]!r}; the one input is {INPUT_NAME!r}."
         )
     if datatype not in ("UINT8", "BYTES"):
-        what = "takes" if datatype in DATATYPES else "is not a datatype; it takes"
+        what = "" if datatype in DATATYPES else ", which is not a datatype"
         raise MalformedRequestError(
-            f"Input {name} with datatype {datatype[:40]!r} {what} UINT8 with pixels from 0 to 255, "
-            "or BYTES with encoded files. Scaling and normalization are part of the model."
+            f"Input {name} is {datatype[:40]}{what}; it takes UINT8 with pixels from 0 to 255, or BYTES "
+            "with encoded files. Scaling and normalization are part of the model."
         )
 
 

@@ -10,6 +10,7 @@ from service.protocols.auth import require_key
 from service.protocols.context import context_of, request_context
 from service.protocols.exchange import answer_headers, aside, infer_for, read_body, size_of
 from service.protocols.json_values import load_json
+from service.protocols.limits import body_limit
 from service.protocols.model_names import find, names_of, states_of
 from service.protocols.oip import metadata
 from service.protocols.oip.answer import output_tensors, read_asked
@@ -21,6 +22,7 @@ from service.protocols.problems import MalformedRequestError, NotSupportedError
 # What probes ask needs no key, as /health does not.
 health = APIRouter(prefix="/v2", include_in_schema=False)
 router = APIRouter(prefix="/v2", include_in_schema=False, dependencies=[Depends(require_key)])
+_SEVERAL_IMAGES = [Depends(body_limit("max_batch_upload_bytes"))]
 
 
 def _json(document: Any, status: int = 200) -> Response:
@@ -139,8 +141,8 @@ def _object(body: bytes | bytearray) -> dict[str, Any]:
     return document
 
 
-@router.post("/models/{name}/infer")
-@router.post("/models/{name}/versions/{version}/infer")
+@router.post("/models/{name}/infer", dependencies=_SEVERAL_IMAGES)
+@router.post("/models/{name}/versions/{version}/infer", dependencies=_SEVERAL_IMAGES)
 async def infer(request: Request, name: str, version: str | None = None) -> Response:
     served = find(context_of(request), name, version)  # before the client uploads for nothing
     wish = await _read_request(request)

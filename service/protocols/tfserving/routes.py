@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from service.protocols.auth import require_key
 from service.protocols.context import context_of
 from service.protocols.exchange import answer_headers, aside, infer_for, read_body, size_of
+from service.protocols.limits import body_limit
 from service.protocols.model_names import find, names_of, states_of
 from service.protocols.pictures import Pictures
 from service.protocols.problems import MalformedRequestError, NotSupportedError
@@ -18,6 +19,7 @@ from service.protocols.tfserving.request import PredictRequest, parse_request, p
 from service.protocols.tfserving.response import status, write_predictions
 
 router = APIRouter(prefix="/v1", include_in_schema=False, dependencies=[Depends(require_key)])
+_SEVERAL_IMAGES = [Depends(body_limit("max_batch_upload_bytes"))]
 
 
 def _json(document: Any) -> Response:
@@ -56,8 +58,8 @@ async def show_status(request: Request, name: str, version: str | None = None) -
     return _json(status(name, states))
 
 
-@router.post("/models/{name}:{verb}")
-@router.post("/models/{name}/versions/{version}:{verb}")
+@router.post("/models/{name}:{verb}", dependencies=_SEVERAL_IMAGES)
+@router.post("/models/{name}/versions/{version}:{verb}", dependencies=_SEVERAL_IMAGES)
 async def predict(request: Request, name: str, verb: str, version: str | None = None) -> Response:
     served = find(context_of(request), name, version)  # before the client uploads for nothing
     if verb.lower() != "predict":

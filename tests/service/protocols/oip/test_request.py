@@ -30,10 +30,10 @@ def parse(document: Any, behind: bytes | None = None) -> InferRequest:
 
 
 def test_nested_and_flat_json_are_the_same_pixels() -> None:
-    for data in (PIXELS.tolist(), PIXELS.reshape(-1).tolist()):
-        request = parse({"inputs": [image(data=data)]})
+    for data in (PIXELS.tolist(), PIXELS.reshape(-1).tolist(), [PIXELS.tolist()]):
+        request = parse({"inputs": [image(data=data, shape=[1, 2, 3, 3])]})
         assert isinstance(request.input.data, np.ndarray)
-        np.testing.assert_array_equal(request.input.data, PIXELS)
+        np.testing.assert_array_equal(request.input.data, [PIXELS])
 
 
 def test_binary_pixels_follow_the_json() -> None:

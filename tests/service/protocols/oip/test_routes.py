@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import io
 import struct
 import zlib
 from typing import Any
@@ -11,9 +12,11 @@ import numpy as np
 import orjson
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
-from tests.service.conftest import MAX_BATCH_REQUEST_IMAGES, MAX_UPLOAD_BYTES
-from tests.service.serving import ServerThread, picture, png_bytes
+from service.protocols.budgets import Share
+from tests.service.conftest import MAX_BATCH_REQUEST_IMAGES, MAX_BATCH_UPLOAD_BYTES
+from tests.service.serving import ServerThread, picture, png_bytes, wait_until
 from tests.solvable import solve
 
 INFER = "/v2/models/solvable/infer"
@@ -174,10 +177,28 @@ def test_the_header_counts_the_json_of_a_compressed_body_unpacked(
 
 
 def test_a_body_that_unpacks_to_more_than_the_limit_is_refused(server: ServerThread) -> None:
-    bomb = gzip.compress(bytes(MAX_UPLOAD_BYTES + 1))
+    bomb = gzip.compress(bytes(MAX_BATCH_UPLOAD_BYTES + 1))
     response = server.client.post(INFER, content=bomb, headers={"Content-Encoding": "gzip"})
     assert response.status_code == 413
-    assert str(MAX_UPLOAD_BYTES) in response.json()["error"]
+    assert str(MAX_BATCH_UPLOAD_BYTES) in response.json()["error"]
+
+
+def test_what_was_unpacked_counts_among_the_uploads_until_it_is_answered(
+    server: ServerThread,
+) -> None:
+    uploads = server.parts.uploads
+    body, headers = ask(np.zeros((20, 30, 3), np.uint8))
+    packed, headers = gzip.compress(body), headers | {"Content-Encoding": "gzip"}
+    assert server.client.post(INFER, content=packed, headers=headers).is_success
+    wait_until(lambda: uploads.held == 0, "the bytes to be given back")
+    share = Share(uploads)
+    share.take(uploads.limit - len(packed))  # room for what is sent, and not for what is in it
+    try:
+        refused = server.client.post(INFER, content=packed, headers=headers)
+    finally:
+        share.release()
+    assert refused.status_code == 429
+    assert "Retry-After" in refused.headers
 
 
 def test_nothing_is_compressed_unasked(server: ServerThread) -> None:
@@ -253,6 +274,17 @@ def test_classes_left_out_are_left_out_of_the_tensors_too(server: ServerThread) 
             "Parameter alpha of output overlay is '7'",
         ),
         ({"parameters": {"shared_memory_region": "x"}}, 400, "shared memory"),
+        (
+            {
+                "outputs": [
+                    {"name": "png", "parameters": {"page": 1}},
+                    {"name": "rle", "parameters": {"page": 2}},
+                ]
+            },
+            400,
+            "share the parameter page",
+        ),
+        ({"parameters": {"page": 7}}, 400, "page"),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused_with_what_can(
@@ -282,6 +314,21 @@ def test_pixels_of_another_shape_are_refused_with_the_one_to_send(
     response = server.client.post(INFER, content=body, headers=headers)
     assert response.status_code == 400
     assert expected in response.json()["error"]
+
+
+def test_the_page_of_a_file_is_chosen_and_pixels_have_none(server: ServerThread) -> None:
+    pages = [picture(9, 7, seed) for seed in range(2)]
+    file = io.BytesIO()
+    first, second = map(Image.fromarray, pages)
+    first.save(file, "TIFF", save_all=True, append_images=[second])
+    document = ask_files(file.getvalue(), parameters={"page": 2})
+    document["outputs"] = [{"name": "class_map", "parameters": {"binary_data": True}}]
+    found = outputs_of(server.client.post(INFER, json=document))
+    np.testing.assert_array_equal(found["class_map"][0], solve(pages[1]))
+    body, headers = ask(pages[0], page=2)
+    refused = server.client.post(INFER, content=body, headers=headers)
+    assert refused.status_code == 400
+    assert "pixels are taken as they are" in refused.json()["error"]
 
 
 def test_pixels_sent_to_the_name_for_files_are_refused(server: ServerThread) -> None:

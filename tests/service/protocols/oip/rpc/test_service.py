@@ -72,6 +72,7 @@ def server(store: Path) -> Iterator[ServerThread]:
         default_model="solvable",
         grpc_port=0,
         max_upload_bytes=MAX_UPLOAD_BYTES,
+        max_batch_upload_bytes=MAX_UPLOAD_BYTES,
         max_image_pixels=MAX_IMAGE_PIXELS,
         max_batch_request_images=MAX_BATCH_REQUEST_IMAGES,
     ) as running:
