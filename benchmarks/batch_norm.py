@@ -50,7 +50,7 @@ def main() -> None:
     run = begin(__doc__)
     network = build_network(
         "unet", classes=11, channels=3, encoder="mobilenet_v2", upsampling="bilinear"
-    )
+    ).model
     theirs = keras.models.clone_model(network, clone_function=_keras_own)
     variants = {"fused": _step(network), "keras": _step(theirs)}
     seconds = alternate(variants, run.rounds(ROUNDS), "training steps")

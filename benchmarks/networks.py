@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from benchmarks.measuring import write_whole
 from models.architectures.networks import build_network
-from models.architectures.options import CHOICES, NetworkName, Upsampling
+from models.architectures.table import NETWORKS, Upsampling
 from models.data.dataset import Dataset
 from models.data.reading import read_dataset
 from models.training.boundary import BoundaryF1
@@ -145,12 +145,12 @@ def milliseconds_an_image(
     return {title: statistics.median(values) for title, values in times.items()}
 
 
-def combinations() -> dict[str, tuple[NetworkName, Upsampling]]:
+def combinations() -> dict[str, tuple[str, Upsampling]]:
     """Every network × upsampling; nearest_unpool computes what nearest does (a test holds that), so it is left out."""
     return {
         f"{name} {upsampling}": (name, upsampling)
-        for name, choices in CHOICES.items()
-        for upsampling in choices.upsamplings
+        for name, entry in NETWORKS.items()
+        for upsampling in entry.upsamplings
         if upsampling != "nearest_unpool"
     }
 
@@ -162,8 +162,10 @@ def run(data: Path, budget: Budget, only: list[str], path: Path) -> None:
 
     def builder(title: str) -> Callable[[], keras.Model]:
         name, upsampling = combinations()[title]
-        return lambda: build_network(
-            name, classes=street.classes, channels=3, width=budget.width, upsampling=upsampling
+        return lambda: (
+            build_network(
+                name, classes=street.classes, channels=3, width=budget.width, upsampling=upsampling
+            ).model
         )
 
     for title in only or combinations():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.tables import markdown, with_table
-from models.architectures.options import CHOICES, NetworkName, Upsampling
+from models.architectures.table import NETWORKS, Upsampling
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -27,7 +27,7 @@ UPSAMPLINGS: tuple[Upsampling, ...] = (
     "max_unpool",
 )
 # SegNet's table 1, test mIoU and boundary F1 in percent, and which of ours is built like it.
-SEGNET_TABLE: tuple[tuple[str, float, float, NetworkName, Upsampling], ...] = (
+SEGNET_TABLE: tuple[tuple[str, float, float, str, Upsampling], ...] = (
     ("fixed bilinear", 43.3, 20.8, "segnet", "bilinear"),
     ("deconvolution, no skip", 44.1, 32.0, "segnet", "transposed"),
     ("deconvolution, score skips", 47.3, 38.1, "fcn8s", "transposed"),
@@ -47,7 +47,7 @@ def matrix(networks: dict[str, Row]) -> str:
             *(_scores(networks, name, upsampling) for upsampling in UPSAMPLINGS),
             *_size(networks, name),
         ]
-        for name in CHOICES
+        for name in NETWORKS
     ]
     return markdown(head, rows)
 
@@ -107,15 +107,15 @@ def tables() -> dict[tuple[Path, str], str]:
     }
 
 
-def _scores(networks: dict[str, Row], name: NetworkName, upsampling: Upsampling) -> str:
+def _scores(networks: dict[str, Row], name: str, upsampling: Upsampling) -> str:
     row = networks.get(f"{name} {upsampling}")
     if row is None:
         return "–"
     return f"{100 * row['val_mean_iou']:.1f} / {100 * row['val_boundary_f1']:.1f}"
 
 
-def _size(networks: dict[str, Row], name: NetworkName) -> tuple[str, str]:
-    own = networks.get(f"{name} {CHOICES[name].upsamplings[0]}")
+def _size(networks: dict[str, Row], name: str) -> tuple[str, str]:
+    own = networks.get(f"{name} {NETWORKS[name].upsamplings[0]}")
     if own is None:
         return "–", "–"
     return f"{own['parameters'] / 1e6:.2f} M", f"{own['milliseconds']:.0f}"

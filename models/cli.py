@@ -3,12 +3,21 @@
 import argparse
 import sys
 import warnings
+from collections.abc import Mapping
 
 from models.commands import adopt, check, evaluate, export, networks, quantize, train
-from models.contract import ContractError
-from models.training.recipe import RecipeError
+from models.commands.command import Command
+from models.contract import UserError
 
-COMMANDS = (check, networks, train, evaluate, export, quantize, adopt)
+COMMANDS: Mapping[str, Command] = {
+    "check": check,
+    "networks": networks,
+    "train": train,
+    "evaluate": evaluate,
+    "export": export,
+    "quantize": quantize,
+    "adopt": adopt,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,11 +27,11 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore", module="PIL")
     try:
         parsed.run_command(parsed)
-    except _user_errors() as error:
+    except UserError as error:
         print(f"segtrain: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"segtrain: {error}", file=sys.stderr)
+        print(f"segtrain: {_sentence(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\nsegtrain: stopped; {parsed.when_stopped}", file=sys.stderr)
@@ -36,22 +45,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(when_stopped="nothing was written")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add_command(commands)
+    for name, command in COMMANDS.items():
+        of_command = commands.add_parser(name, help=command.HELP)
+        of_command.set_defaults(run_command=command.run)
+        command.add_arguments(of_command)
     return parser
 
 
-def _user_errors() -> tuple[type[Exception], ...]:
-    """The errors whose text is meant for the user. Those of modules not imported cannot have been raised."""
-    named = (
-        ("models.architectures.backbones", "BackboneWeightsError"),
-        ("models.data.dataset", "DatasetError"),
-        ("models.export.external", "AdoptionError"),
-        ("models.export.saved_model", "ExportError"),
-        ("models.training.train", "TrainingError"),
-    )
-    loaded = [getattr(sys.modules[module], name) for module, name in named if module in sys.modules]
-    return (RecipeError, ContractError, *loaded)
+def _sentence(error: OSError) -> str:
+    """What the system says, without its number."""
+    if error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.architectures.blocks import BATCH_NORM_MOMENTUM, BatchNorm, max_pool
+from models.contract import UserError
 
 
-class BackboneWeightsError(Exception):
+class BackboneWeightsError(UserError):
     """The weights are not where they were said to be, or belong to another network."""
 
 

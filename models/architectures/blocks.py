@@ -5,7 +5,8 @@ from typing import Any, cast
 import keras
 import tensorflow as tf
 
-from models.architectures.options import Padding
+from models.architectures.receptive_field import ReceptiveField
+from models.architectures.table import Padding
 from models.architectures.upsampling import MaxPoolWithIndices
 
 BATCH_NORM_MOMENTUM = 0.9  # Keras' 0.99 lags behind in trainings of a few thousand steps
@@ -120,6 +121,10 @@ class MirrorPad(keras.layers.Layer):  # type: ignore[misc]
         beyond = -((self.remainder - size) // self.stride) * self.stride
         return self.remainder + beyond + 2 * self.margin
 
+    def propagate(self, field: ReceptiveField) -> ReceptiveField:
+        """What is mirrored in lies nearer than the pixel it stands for."""
+        return field.shifted(self.margin)
+
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         batch, height, width, channels = shape
         padded = [size and self._with_margins(size) for size in (height, width)]
@@ -142,6 +147,9 @@ class CropLike(keras.layers.Layer):  # type: ignore[misc]
             return padded
         size = tf.shape(original)
         return padded[:, : size[1], : size[2]]
+
+    def propagate(self, field: ReceptiveField) -> ReceptiveField:
+        return field
 
     def compute_output_shape(
         self, shapes: tuple[tuple[int | None, ...], tuple[int | None, ...]]

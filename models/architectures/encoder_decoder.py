@@ -7,20 +7,21 @@ section 4.2, and Ronneberger et al. 2015, section 2, on why: what pooling throws
 import keras
 
 from models.architectures.blocks import CropLike, MirrorPad, double_conv_block, scaled_input
-from models.architectures.options import Upsampling
+from models.architectures.network import Features, Network, assemble
+from models.architectures.table import Upsampling
 from models.architectures.unet import STRIDE, contracting_path
 from models.architectures.upsampling import UPSAMPLINGS, Upsample
 
 # ---- blocks
 
 
-def _expanding_path(
-    x: keras.KerasTensor, filters: dict[int, int], upsample: Upsample
-) -> keras.KerasTensor:
+def _expanding_path(x: keras.KerasTensor, filters: dict[int, int], upsample: Upsample) -> Features:
+    """The features of each level of the decoder, by stride."""
+    levels = {}
     for stride in sorted(filters, reverse=True):
         x = upsample(x, filters[stride], 2, f"up{stride}")
-        x = double_conv_block(x, filters[stride], f"up{stride}")
-    return x
+        levels[stride] = x = double_conv_block(x, filters[stride], f"up{stride}")
+    return levels
 
 
 # ---- the network
@@ -33,7 +34,7 @@ def build_encoder_decoder(
     width: int = 64,
     upsampling: Upsampling = "transposed",
     dropout: float = 0.0,
-) -> keras.Model:
+) -> Network:
     """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W ≥ 1.
 
     `width` is the number of features at full resolution, twice as many each of four levels down.
@@ -44,7 +45,14 @@ def build_encoder_decoder(
     coarsest = max(features)
     x = keras.layers.Dropout(dropout, name="dropout")(features[coarsest])
     filters = {stride: width * stride for stride in features if stride < coarsest}
-    x = _expanding_path(x, filters, UPSAMPLINGS[upsampling])
-    x = keras.layers.Conv2D(classes, 1, dtype="float32", name="logits")(x)
+    levels = _expanding_path(x, filters, UPSAMPLINGS[upsampling])
+    x = keras.layers.Conv2D(classes, 1, dtype="float32", name="logits")(levels[min(levels)])
     logits = CropLike(dtype="float32", name="crop")((x, image))
-    return keras.Model(image, logits, name="encoder_decoder")
+    return assemble(
+        "encoder_decoder",
+        image,
+        logits,
+        stride=STRIDE["plain"],
+        encoder=features.values(),
+        decoder=levels,
+    )

@@ -4,13 +4,12 @@ VGG16 with its classifier turned into convolutions scores the classes at stride 
 scores of pool4 first, FCN-8s those of pool3 too. Each is trained from the next coarser one: `initialize_from`.
 """
 
-from typing import Literal
-
 import keras
 
 from models.architectures.backbones import BackboneWeightsError, load_vgg16, vgg16_stages
 from models.architectures.blocks import CropLike, MirrorPad
-from models.architectures.options import COARSER, Upsampling
+from models.architectures.network import Network, assemble
+from models.architectures.table import NETWORKS, Upsampling
 from models.architectures.upsampling import UPSAMPLINGS, BilinearKernel
 
 # ---- blocks
@@ -58,15 +57,15 @@ def build_fcn(
     classes: int,
     channels: int,
     *,
-    finest: Literal[32, 16, 8] = 8,
+    finest: int = 8,
     width: int = 64,
     upsampling: Upsampling = "transposed",
     weights: str | None = None,
     dropout: float = 0.5,
-) -> keras.Model:
+) -> Network:
     """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W ≥ 1.
 
-    `finest` is the stride of the finest scores. `width` is the first stage's features, 64 in VGG16; fc6 and fc7 have 64
+    `finest` is the stride of the finest scores: 32, 16 or 8. `width` is the first stage's features, 64 in VGG16; fc6 and fc7 have 64
     times as many. `weights`: see `load_vgg16`. The reference code pads by 100 pixels and crops; mirror-padding to the
     stride and 'same' convolutions keep image and scores aligned without. Raises BackboneWeightsError.
     """
@@ -81,9 +80,10 @@ def build_fcn(
     scores = _upscore(scores, finest, upsampling, f"upscore_{finest}_to_1", learned=False)
     logits = keras.layers.Activation("linear", dtype="float32", name="logits")(scores)
     logits = CropLike(dtype="float32", name="crop")((logits, image))
-    network = keras.Model(image, logits, name=f"fcn{finest}s")
+    name = f"fcn{finest}s"
+    network = assemble(name, image, logits, stride=STRIDE, encoder=pooled.values())
     if weights is not None:
-        load_vgg16(network, weights)
+        load_vgg16(network.model, weights)
     return network
 
 
@@ -93,7 +93,7 @@ def initialize_from(network: keras.Model, coarser: keras.Model) -> None:
     The scores the coarser one lacks are zero. Raises BackboneWeightsError where it is another network, or of another
     width or number of classes.
     """
-    wanted = {str(finer): str(name) for finer, name in COARSER.items()}.get(network.name)
+    wanted = NETWORKS[network.name].coarser
     if coarser.name != wanted:
         raise BackboneWeightsError(
             f"{network.name} starts from a run of {wanted}; that one is of {coarser.name}"

@@ -1,22 +1,13 @@
-"""Every network the trainer offers, by name."""
+"""Build a network of the table by its name or by a recipe's options, or know one again that a file holds."""
 
-from collections.abc import Callable
+from dataclasses import replace
 
 import keras
 
 from models.architectures.blocks import BatchNorm, CropLike, MirrorPad
-from models.architectures.encoder_decoder import build_encoder_decoder
-from models.architectures.fcn import build_fcn
-from models.architectures.options import (
-    Encoder,
-    NetworkName,
-    NetworkOptions,
-    Padding,
-    Upsampling,
-)
-from models.architectures.segnet import build_segnet
-from models.architectures.unet import build_unet
-from models.architectures.unet_mobile import build_unet_mobile
+from models.architectures.network import Network
+from models.architectures.options import NetworkOptions
+from models.architectures.table import NETWORKS, Encoder, Padding, Upsampling
 from models.architectures.upsampling import (
     BilinearKernel,
     MaxPoolWithIndices,
@@ -24,80 +15,26 @@ from models.architectures.upsampling import (
     Resize,
     Unpool,
 )
+from models.contract import UserError
 
-# What keras.models.load_model needs beside Keras itself to read a network of ours.
-CUSTOM_OBJECTS = {
-    kind.__name__: kind
-    for kind in (
-        BatchNorm,
-        BilinearKernel,
-        CropLike,
-        MaxPoolWithIndices,
-        MaxUnpool,
-        MirrorPad,
-        Resize,
-        Unpool,
-    )
-}
+_SHARED = (
+    BatchNorm,
+    BilinearKernel,
+    CropLike,
+    MaxPoolWithIndices,
+    MaxUnpool,
+    MirrorPad,
+    Resize,
+    Unpool,
+)
 
 
-# How the layers of every encoder begin: those of MobileNetV2 and VGG16 keep Keras' names, the plain ones go down.
-ENCODER_LAYERS = ("Conv1", "bn_Conv1", "expanded_conv", "block", "down")
-
-
-def _fcn(classes: int, channels: int, options: NetworkOptions) -> keras.Model:
-    return build_fcn(
-        classes,
-        channels,
-        finest={"fcn32s": 32, "fcn16s": 16, "fcn8s": 8}[options.name],  # type: ignore[arg-type]
-        width=options.width,
-        upsampling=options.upsampling,
-        weights=options.weights,
-        dropout=options.dropout,
-    )
-
-
-NETWORKS: dict[NetworkName, Callable[[int, int, NetworkOptions], keras.Model]] = {
-    "fcn32s": _fcn,
-    "fcn16s": _fcn,
-    "fcn8s": _fcn,
-    "unet": lambda classes, channels, options: build_unet(
-        classes,
-        channels,
-        encoder=options.encoder,
-        width=options.width,
-        upsampling=options.upsampling,
-        padding=options.padding,
-        weights=options.weights,
-        dropout=options.dropout,
-    ),
-    "encoder_decoder": lambda classes, channels, options: build_encoder_decoder(
-        classes,
-        channels,
-        width=options.width,
-        upsampling=options.upsampling,
-        dropout=options.dropout,
-    ),
-    "segnet": lambda classes, channels, options: build_segnet(
-        classes,
-        channels,
-        width=options.width,
-        upsampling=options.upsampling,
-        weights=options.weights,
-        dropout=options.dropout,
-    ),
-    "unet_mobile": lambda classes, channels, options: build_unet_mobile(
-        classes,
-        channels,
-        upsampling=options.upsampling,
-        weights=options.weights,
-        dropout=options.dropout,
-    ),
-}
+class OtherNetworkError(UserError):
+    """A file holds another network than its recipe says."""
 
 
 def build_network(
-    name: NetworkName,
+    name: str,
     *,
     classes: int,
     channels: int,
@@ -107,10 +44,10 @@ def build_network(
     padding: Padding = "same",
     weights: str | None = None,
     dropout: float | None = None,
-) -> keras.Model:
-    """Build a network: pixel values 0–255 (N, H, W, channels) to logits (N, H, W, classes), any H, W ≥ 1.
+) -> Network:
+    """Build a network of the table. What is None is the network's own.
 
-    What is None is the network's own. Raises BackboneWeightsError, and ValueError where the choices do not go together.
+    Raises BackboneWeightsError, and ValueError where the choices do not go together.
     """
     document = {
         "name": name,
@@ -124,11 +61,36 @@ def build_network(
     return build_by_options(classes, channels, NetworkOptions.model_validate(document))
 
 
-def build_by_options(classes: int, channels: int, options: NetworkOptions) -> keras.Model:
+def build_by_options(classes: int, channels: int, options: NetworkOptions) -> Network:
     """`build_network` by a recipe's [network] table. Raises BackboneWeightsError."""
-    return NETWORKS[options.name](classes, channels, options)
+    return NETWORKS[options.name].build(classes, channels, options)
 
 
-def is_encoder_layer(layer: keras.layers.Layer) -> bool:
-    """Whether a network's layer belongs to its contracting path."""
-    return bool(layer.name.startswith(ENCODER_LAYERS))
+def build_without_weights(classes: int, channels: int, options: NetworkOptions) -> Network:
+    """Build a network of any size in no memory: its layers know their shapes, and no weight has a value."""
+    with keras.StatelessScope(initialize_variables=False):
+        return build_by_options(classes, channels, options.model_copy(update={"weights": None}))
+
+
+def with_facts(model: keras.Model, options: NetworkOptions) -> Network:
+    """A model that was loaded from a file, with the facts of the network that its recipe's [network] table describes.
+
+    Raises OtherNetworkError where it is another.
+    """
+    classes, channels = model.outputs[0].shape[-1], model.input_shape[-1]
+    built = build_without_weights(classes, channels, options)
+    missing = {layer.name for layer in built.model.layers if layer.weights} - {
+        layer.name for layer in model.layers
+    }
+    if missing:
+        raise OtherNetworkError(
+            f"the file holds the network {model.name} without {min(missing)}, which {options.name} as its recipe has it "
+            "consists of; was the recipe changed after the training?"
+        )
+    return replace(built, model=model)
+
+
+def custom_objects() -> dict[str, type]:
+    """What keras.models.load_model needs beside Keras itself to read any network of the table, by name."""
+    own = (kind for entry in NETWORKS.values() for kind in entry.custom_layers())
+    return {kind.__name__: kind for kind in (*_SHARED, *own)}

@@ -1,82 +1,22 @@
 """What a recipe can say about a network. Knows nothing of Keras, so that a command line can be read without it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-NetworkName = Literal[
-    "fcn32s", "fcn16s", "fcn8s", "unet", "encoder_decoder", "segnet", "unet_mobile"
-]
-Encoder = Literal["plain", "mobilenet_v2", "vgg16"]
-Padding = Literal["same", "valid"]
-Upsampling = Literal[
-    "nearest",
-    "bilinear",
-    "bicubic",
-    "bed_of_nails",
-    "nearest_unpool",
-    "max_unpool",
-    "transposed",
-]
+from models.architectures.table import NETWORKS, Encoder, Padding, Upsampling
 
 
-@dataclass(frozen=True)
-class NetworkChoices:
-    """What one network can be built with; of encoders and upsamplings the first is its own."""
-
-    paper: str
-    encoders: tuple[Encoder, ...]
-    upsamplings: tuple[Upsampling, ...]
-    dropout: float = 0.0
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + " or " + names[-1] if len(names) > 1 else f"{names[0]} alone"
 
 
-_FCN = NetworkChoices(
-    paper="Long, Shelhamer, Darrell 2015",
-    encoders=("vgg16",),
-    # Class scores are no features that pooling left a place for, so there is nothing to unpool them by.
-    upsamplings=("transposed", "nearest", "bilinear", "bicubic"),
-    dropout=0.5,
-)
-_ANY_BUT_MAX_UNPOOL: tuple[Upsampling, ...] = (
-    "transposed",
-    "nearest",
-    "bilinear",
-    "bicubic",
-    "bed_of_nails",
-    "nearest_unpool",
-)
-
-CHOICES: dict[NetworkName, NetworkChoices] = {
-    "fcn32s": _FCN,
-    "fcn16s": _FCN,
-    "fcn8s": _FCN,
-    "unet": NetworkChoices(
-        paper="Ronneberger, Fischer, Brox 2015",
-        encoders=("plain", "mobilenet_v2", "vgg16"),
-        upsamplings=(*_ANY_BUT_MAX_UNPOOL, "max_unpool"),
-    ),
-    "encoder_decoder": NetworkChoices(
-        paper="U-Net without its skips",
-        encoders=("plain",),
-        # The indices of max_unpool are a skip of their own: that network is SegNet.
-        upsamplings=_ANY_BUT_MAX_UNPOOL,
-    ),
-    "segnet": NetworkChoices(
-        paper="Badrinarayanan, Kendall, Cipolla 2017",
-        encoders=("vgg16",),
-        upsamplings=("max_unpool", *_ANY_BUT_MAX_UNPOOL),
-    ),
-    "unet_mobile": NetworkChoices(
-        paper="ours, of published parts",
-        encoders=("mobilenet_v2",),
-        upsamplings=("bilinear", "nearest"),  # made for speed, so the two that cost least
-    ),
-}
-
-# From which network's run a finer one may start (Long et al. 2015, section 4.2).
-COARSER: dict[NetworkName, NetworkName] = {"fcn16s": "fcn32s", "fcn8s": "fcn16s"}
+def _in_the_table(name: str) -> str:
+    if name not in NETWORKS:
+        raise ValueError(f"there is no network '{name}'; there are {', '.join(NETWORKS)}")
+    return name
 
 
 class NetworkOptions(BaseModel):
@@ -84,7 +24,11 @@ class NetworkOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[NetworkName, Field(description="the network; see `segtrain networks`")] = "unet"
+    name: Annotated[
+        str,
+        AfterValidator(_in_the_table),
+        Field(description="the network; see `segtrain networks`"),
+    ] = "unet"
     encoder: Annotated[
         Encoder, Field(description="the contracting path; the network's own if not said")
     ] = "plain"
@@ -118,46 +62,51 @@ class NetworkOptions(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fill_in_the_networks_own(cls, document: Any) -> Any:
-        if not isinstance(document, dict) or document.get("name", "unet") not in CHOICES:
+        entry = (
+            NETWORKS.get(str(document.get("name", "unet"))) if isinstance(document, dict) else None
+        )
+        if entry is None:
             return document
-        choices = CHOICES[document.get("name", "unet")]
         own = {
-            "encoder": choices.encoders[0],
-            "upsampling": choices.upsamplings[0],
-            "dropout": 0.5 if document.get("padding") == "valid" else choices.dropout,
+            "encoder": entry.encoders[0],
+            "upsampling": entry.upsamplings[0],
+            "dropout": 0.5 if document.get("padding") == "valid" else entry.dropout,
         }
         return own | {key: value for key, value in document.items() if value is not None}
 
     @model_validator(mode="after")
     def _choices_go_together(self) -> Self:
-        choices = CHOICES[self.name]
-        if self.encoder not in choices.encoders:
+        entry = NETWORKS[self.name]
+        if self.encoder not in entry.encoders:
             raise ValueError(
-                f"{self.name} has no encoder '{self.encoder}'; it takes {_listed(choices.encoders)}"
+                f"{self.name} has no encoder '{self.encoder}'; it takes {_listed(entry.encoders)}"
             )
-        if self.upsampling not in choices.upsamplings:
+        if self.upsampling not in entry.upsamplings:
             raise ValueError(
                 f"{self.name} has no use for the upsampling '{self.upsampling}'; "
-                f"it takes {_listed(choices.upsamplings)}"
+                f"it takes {_listed(entry.upsamplings)}"
             )
         if self.upsampling == "max_unpool" and self.encoder == "mobilenet_v2":
             raise ValueError(
                 "max_unpool puts values back where the encoder's pooling found them, and mobilenet_v2 "
                 "does not pool; take the encoder plain or vgg16, or another upsampling"
             )
-        if self.padding == "valid" and (self.name, self.encoder) != ("unet", "plain"):
-            raise ValueError("padding = 'valid' is for unet with the plain encoder alone")
+        takes_valid = entry.valid_padding and self.encoder == entry.encoders[0]
+        if self.padding == "valid" and not takes_valid:
+            taking = [
+                f"{n} with the {e.encoders[0]} encoder"
+                for n, e in NETWORKS.items()
+                if e.valid_padding
+            ]
+            raise ValueError(f"padding = 'valid' is for {_listed(taking)}")
         if self.weights is not None and self.encoder == "plain":
             raise ValueError(
                 "the plain encoder has no trained weights; take encoder = 'mobilenet_v2' or no weights"
             )
-        if self.initialize_from is not None and self.name not in COARSER:
+        if self.initialize_from is not None and entry.coarser is None:
+            finer = [name for name, other in NETWORKS.items() if other.coarser is not None]
             raise ValueError(
-                f"initialize_from is for {_listed(tuple(COARSER))}, which start from a coarser FCN's run; "
+                f"initialize_from is for {_listed(finer)}, which start from a coarser FCN's run; "
                 f"{self.name} does not"
             )
         return self
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:-1]) + " or " + names[-1] if len(names) > 1 else f"{names[0]} alone"

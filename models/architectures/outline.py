@@ -1,15 +1,20 @@
 """The facts of a network and the structure of its stages, computed from the built network; no weight is made for it."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import keras
 
-from models.architectures.blocks import CropLike, MirrorPad
-from models.architectures.networks import build_by_options
-from models.architectures.options import CHOICES, NetworkOptions
-from models.architectures.receptive_field import receptive_field_radius, receptive_fields
+from models.architectures.blocks import CropLike
+from models.architectures.networks import build_without_weights
+from models.architectures.options import NetworkOptions
+from models.architectures.receptive_field import receptive_fields, steps
+from models.architectures.table import NETWORKS
 from models.architectures.upsampling import MaxUnpool, Resize, Unpool
+
+Place: TypeAlias = tuple[int, int]  # stride, steps up
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,8 @@ class Stage:
 class Link:
     """Features that go from one stage to another: `kind` is down, up, skip or indices; `label` says by which layer."""
 
-    start: tuple[int, int]
-    end: tuple[int, int]
+    start: Place
+    end: Place
     kind: str
     label: str
 
@@ -61,65 +66,64 @@ class Link:
 MOST_LINES = 4
 
 
-def build_without_weights(options: NetworkOptions, classes: int, channels: int) -> keras.Model:
-    """Build a network of any size in no memory: its layers know their shapes, and no weight has a value."""
-    with keras.StatelessScope(initialize_variables=False):
-        return build_by_options(classes, channels, options)
-
-
 def describe(options: NetworkOptions, classes: int, channels: int) -> NetworkFacts:
     """The facts of a network with these options."""
-    network = build_without_weights(options, classes, channels)
-    choices = CHOICES[options.name]
+    network = build_without_weights(classes, channels, options)
+    entry = NETWORKS[options.name]
     return NetworkFacts(
         name=options.name,
-        paper=choices.paper,
-        parameters=network.count_params(),
-        stride=next(layer.stride for layer in network.layers if isinstance(layer, MirrorPad)),
-        receptive_field_radius=receptive_field_radius(network),
-        encoders=choices.encoders,
-        upsamplings=choices.upsamplings,
+        paper=entry.paper,
+        parameters=network.parameters,
+        stride=network.stride,
+        receptive_field_radius=network.receptive_field_radius,
+        encoders=entry.encoders,
+        upsamplings=entry.upsamplings,
     )
 
 
 def stages(network: keras.Model) -> tuple[list[Stage], list[Link]]:
     """The stages of a functional network in the order they run, and what goes between them."""
     fields = receptive_fields(network)
-    found: dict[tuple[int, int], Stage] = {}
-    links: dict[tuple[tuple[int, int], tuple[int, int], str], Link] = {}
-    place_of: dict[int, tuple[int, int]] = {}
-    for depth in sorted(network._nodes_by_depth, reverse=True):
-        for node in network._nodes_by_depth[depth]:
-            layer, incoming = node.operation, node.input_tensors
-            before = [place_of[id(tensor)] for tensor in incoming]
-            output = fields[id(node.outputs[0])]
-            stride = int(output.step) if output else before[0][0]
-            ups = max((ups for _, ups in before), default=0)
-            if before and stride < min(stride for stride, _ in before):
-                ups += 1
-            place = (stride, ups)
-            found.setdefault(place, Stage(*place)).layers.append(layer)
-            place_of.update({id(tensor): place for tensor in node.outputs})
-            if isinstance(layer, CropLike):  # it needs the image for its size alone
-                incoming, before = incoming[:1], before[:1]
-            for number, (tensor, start) in enumerate(zip(incoming, before, strict=True)):
-                if isinstance(layer, MaxUnpool) and number == 1:
-                    # Said from before the pooling, at whose resolution they say where.
-                    where = (place[0], start[1])
-                    link = Link(where, place, "indices", "places of the maxima")
-                elif start != place:
-                    link = _link(layer, tensor, start, place)
-                else:
-                    continue
-                links.setdefault((link.start, link.end, link.kind), link)
+    found: dict[Place, Stage] = {}
+    links: dict[tuple[Place, Place, str], Link] = {}
+    place_of: dict[int, Place] = {}
+    for layer, inputs, outputs in steps(network):
+        before = [place_of[id(tensor)] for tensor in inputs]
+        output = fields[id(outputs[0])]
+        stride = int(output.step) if output else before[0][0]
+        ups = max((ups for _, ups in before), default=0)
+        if before and stride < min(stride for stride, _ in before):
+            ups += 1
+        place = (stride, ups)
+        found.setdefault(place, Stage(*place)).layers.append(layer)
+        place_of.update({id(tensor): place for tensor in outputs})
+        for link in _links(layer, inputs, before, place):
+            links.setdefault((link.start, link.end, link.kind), link)
     return list(found.values()), list(links.values())
+
+
+def _links(
+    layer: keras.layers.Layer,
+    inputs: list[keras.KerasTensor],
+    before: list[Place],
+    place: Place,
+) -> Iterator[Link]:
+    """What comes into a layer at `place` from other stages."""
+    if isinstance(layer, CropLike):  # it needs the image for its size alone
+        inputs, before = inputs[:1], before[:1]
+    for number, (tensor, start) in enumerate(zip(inputs, before, strict=True)):
+        if isinstance(layer, MaxUnpool) and number == 1:
+            # Said from before the pooling, at whose resolution they say where.
+            yield Link((place[0], start[1]), place, "indices", "places of the maxima")
+        elif start != place:
+            yield _link(layer, tensor, start, place)
 
 
 def _link(
     layer: keras.layers.Layer,
     tensor: keras.KerasTensor,
-    start: tuple[int, int],
-    end: tuple[int, int],
+    start: Place,
+    end: Place,
 ) -> Link:
     if start[0] == end[0]:
         what = {"Concatenate": "concatenate", "Add": "add", "Multiply": "multiply"}
@@ -138,7 +142,9 @@ def _upsampling_label(layer: keras.layers.Layer, factor: int) -> str:
         return "max unpool"
     if isinstance(layer, Unpool):
         return "nearest unpool" if layer.repeat else "bed of nails"
-    return f"transposed ×{factor}"
+    if isinstance(layer, keras.layers.Conv2DTranspose):
+        return f"transposed ×{factor}"
+    return f"{type(layer).__name__} ×{factor}"
 
 
 def _convolution_name(layer: keras.layers.Layer) -> str | None:

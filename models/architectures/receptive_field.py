@@ -1,19 +1,19 @@
 """How far an output pixel sees: computed from the built network, layer by layer.
 
-For every tensor two facts are kept: its `step`, the input pixels between neighbours, and its receptive field, the farthest input pixels
-that the element at position p can depend on, `before` and `after` the pixel p·step (Araujo, Norris, Sim: "Computing Receptive
-Fields of Convolutional Neural Networks", Distill 2019, extended by layers that go up in resolution).
+For every tensor two facts are kept: its `step`, the input pixels between neighbours, and its receptive field, the farthest
+input pixels that the element at position p can depend on, `before` and `after` the pixel p·step (Araujo, Norris, Sim: "Computing
+Receptive Fields of Convolutional Neural Networks", Distill 2019, extended by layers that go up in resolution).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any, Protocol, runtime_checkable
 
 import keras
 
-from models.architectures.blocks import CropLike, MirrorPad
-from models.architectures.upsampling import MaxPoolWithIndices, MaxUnpool, Resize, Unpool
+from models.contract import UserError
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,44 @@ class ReceptiveField:
     before: Fraction
     after: Fraction
 
+    def sliding(self, kernel: int, stride: int, padding: str) -> "ReceptiveField":
+        """After a convolution or a pooling. TensorFlow's 'same' puts the smaller half in front; sizes here are multiples of
+        the stride."""
+        front = max(kernel - stride, 0) // 2 if padding == "same" else 0
+        return ReceptiveField(
+            self.step * stride,
+            self.before + self.step * front,
+            self.after + self.step * (kernel - 1 - front),
+        )
 
-class UnknownReceptiveFieldError(Exception):
+    def repeated(self, factor: int) -> "ReceptiveField":
+        """Where output q depends on input q // factor: nearest interpolation, and every unpooling."""
+        before = self.before + self.step * Fraction(factor - 1, factor)
+        return ReceptiveField(self.step / factor, before, self.after)
+
+    def interpolated(self, factor: int, support: int) -> "ReceptiveField":
+        """Where output q lies at (q + 0.5) / factor - 0.5 of the input, between `support` pixels of it on either side."""
+        offset = Fraction(factor - 1, 2 * factor)
+        return ReceptiveField(
+            self.step / factor,
+            self.before + self.step * (support + offset),
+            self.after + self.step * support,
+        )
+
+    def shifted(self, pixels: int) -> "ReceptiveField":
+        """Where output q depends on input q - pixels."""
+        shift = self.step * pixels
+        return replace(self, before=self.before + shift, after=self.after - shift)
+
+
+@runtime_checkable
+class MovesPixels(Protocol):
+    """A layer of our own that says itself what its output sees, its input's field given; None is global context."""
+
+    def propagate(self, field: ReceptiveField) -> ReceptiveField | None: ...
+
+
+class UnknownReceptiveFieldError(UserError):
     """A layer of a kind whose receptive field is not known here."""
 
 
@@ -33,7 +69,7 @@ def receptive_field_radius(network: keras.Model) -> int | None:
     """The distance in pixels beyond which no input pixel changes an output pixel; None with global context.
 
     Height and width behave alike in the networks here; the larger of the two kernels' sizes counts.
-    Raises UnknownReachError for a layer this module knows nothing of.
+    Raises UnknownReceptiveFieldError for a layer this module knows nothing of.
     """
     output = receptive_fields(network)[id(network.outputs[0])]
     return None if output is None else math.ceil(max(output.before, output.after))
@@ -42,63 +78,54 @@ def receptive_field_radius(network: keras.Model) -> int | None:
 def receptive_fields(network: keras.Model) -> dict[int, ReceptiveField | None]:
     """The receptive field of every tensor of a functional network, by the tensor's `id`; None with global context.
 
-    Raises UnknownReachError.
+    Raises UnknownReceptiveFieldError.
     """
-    found: dict[int, ReceptiveField | None] = {}
-    for tensor in network.inputs:
-        found[id(tensor)] = ReceptiveField(Fraction(1), Fraction(0), Fraction(0))
-    for depth in sorted(network._nodes_by_depth, reverse=True):
-        for node in network._nodes_by_depth[depth]:
-            if not node.input_tensors:
-                continue
-            incoming = [found[id(tensor)] for tensor in node.input_tensors]
-            outgoing = _propagate(node.operation, incoming)
-            found.update({id(tensor): outgoing for tensor in node.outputs})
-    return found
+    fields: dict[int, ReceptiveField | None] = {}
+    for layer, inputs, outputs in steps(network):
+        if inputs:
+            field = _propagate(layer, [fields[id(tensor)] for tensor in inputs])
+        else:
+            field = ReceptiveField(Fraction(1), Fraction(0), Fraction(0))
+        fields.update({id(tensor): field for tensor in outputs})
+    return fields
 
 
-def _propagate(
-    layer: keras.layers.Layer, incoming: list[ReceptiveField | None]
-) -> ReceptiveField | None:
+def steps(
+    network: keras.Model,
+) -> Iterator[tuple[Any, list[keras.KerasTensor], list[keras.KerasTensor]]]:
+    """Each layer of a functional network in the order they run, with what goes in and what comes out; each runs once."""
+    for layer in network.operations:
+        yield layer, keras.tree.flatten(layer.input), keras.tree.flatten(layer.output)
+
+
+def _propagate(layer: Any, incoming: list[ReceptiveField | None]) -> ReceptiveField | None:
     known = [field for field in incoming if field is not None]
     if len(known) < len(incoming):
         return None
-    together = _union(known)
+    together = ReceptiveField(
+        known[0].step,
+        max(field.before for field in known),
+        max(field.after for field in known),
+    )
+    if isinstance(layer, MovesPixels):
+        return layer.propagate(together)
     if isinstance(layer, POINTWISE):
         return together
     for kind, rule in RULES.items():
         if isinstance(layer, kind):
             return rule(layer, together)
     raise UnknownReceptiveFieldError(
-        f"how far a {type(layer).__name__} layer sees is not known; add a rule"
-    )
-
-
-def _union(receptive_fields: list[ReceptiveField]) -> ReceptiveField:
-    return ReceptiveField(
-        receptive_fields[0].step,
-        max(field.before for field in receptive_fields),
-        max(field.after for field in receptive_fields),
+        f"how far a {type(layer).__name__} layer sees is not known; give it a method propagate, or add a rule"
     )
 
 
 def _convolution(layer: keras.layers.Layer, field: ReceptiveField) -> ReceptiveField:
     kernel = (max(layer.kernel_size) - 1) * max(layer.dilation_rate) + 1
-    return _sliding(field, kernel, max(layer.strides), layer.padding)
+    return field.sliding(kernel, max(layer.strides), layer.padding)
 
 
 def _pooling(layer: keras.layers.Layer, field: ReceptiveField) -> ReceptiveField:
-    return _sliding(field, max(layer.pool_size), max(layer.strides), layer.padding)
-
-
-def _sliding(field: ReceptiveField, kernel: int, stride: int, padding: str) -> ReceptiveField:
-    # TensorFlow's 'same' puts the smaller half in front; sizes here are multiples of the stride.
-    front = max(kernel - stride, 0) // 2 if padding == "same" else 0
-    return ReceptiveField(
-        field.step * stride,
-        field.before + field.step * front,
-        field.after + field.step * (kernel - 1 - front),
-    )
+    return field.sliding(max(layer.pool_size), max(layer.strides), layer.padding)
 
 
 def _zero_padding(layer: keras.layers.Layer, field: ReceptiveField) -> ReceptiveField:
@@ -120,42 +147,16 @@ def _transposed_convolution(layer: keras.layers.Layer, field: ReceptiveField) ->
     )
 
 
-def _resize(layer: Resize, field: ReceptiveField) -> ReceptiveField:
-    """Half-pixel centres: output q lies at (q + 0.5) / factor - 0.5 of the input, between two pixels of it or more."""
-    factor = layer.factor
-    if layer.interpolation == "nearest":
-        return _repeated(field, factor)
-    support = {"bilinear": 1, "bicubic": 2}[layer.interpolation]
-    offset = Fraction(factor - 1, 2 * factor)
-    return ReceptiveField(
-        field.step / factor,
-        field.before + field.step * (support + offset),
-        field.after + field.step * support,
-    )
-
-
-def _repeated(field: ReceptiveField, factor: int) -> ReceptiveField:
-    """Output q depends on input q // factor: nearest interpolation, and every unpooling."""
-    return ReceptiveField(
-        field.step / factor, field.before + field.step * Fraction(factor - 1, factor), field.after
-    )
-
-
-def _shifted(field: ReceptiveField, pixels: int) -> ReceptiveField:
-    """Output q depends on input q - pixels."""
-    shift = field.step * pixels
-    return replace(field, before=field.before + shift, after=field.after - shift)
-
-
 def _cropping(layer: keras.layers.Cropping2D, field: ReceptiveField) -> ReceptiveField:
     (top, _), (left, _) = layer.cropping
     if top != left:
         raise UnknownReceptiveFieldError(
             f"{layer.name} crops height and width by different amounts"
         )
-    return _shifted(field, -top)
+    return field.shifted(-top)
 
 
+# Layers of Keras' own; ours say it themselves.
 POINTWISE = (
     keras.layers.Activation,
     keras.layers.Add,
@@ -175,12 +176,5 @@ RULES: dict[type, Callable[[keras.layers.Layer, ReceptiveField], ReceptiveField 
     keras.layers.MaxPooling2D: _pooling,
     keras.layers.ZeroPadding2D: _zero_padding,
     keras.layers.Cropping2D: _cropping,
-    Resize: _resize,
-    Unpool: lambda layer, field: _repeated(field, layer.factor),
-    MaxPoolWithIndices: lambda _layer, field: _sliding(field, 2, 2, "valid"),
-    MaxUnpool: lambda _layer, field: _repeated(field, 2),
-    # What is mirrored in lies nearer than the pixel it stands for.
-    MirrorPad: lambda layer, field: _shifted(field, layer.margin),
-    CropLike: lambda _layer, field: field,
     keras.layers.GlobalAveragePooling2D: lambda _layer, _field: None,
 }

@@ -13,7 +13,8 @@ from models.architectures.backbones import (
     vgg16_stages,
 )
 from models.architectures.blocks import CropLike, MirrorPad, conv_block
-from models.architectures.options import Upsampling
+from models.architectures.network import Network, assemble
+from models.architectures.table import Upsampling
 from models.architectures.upsampling import UPSAMPLINGS
 
 # ---- blocks
@@ -39,7 +40,7 @@ def build_segnet(
     upsampling: Upsampling = "max_unpool",
     weights: str | None = None,
     dropout: float = 0.0,
-) -> keras.Model:
+) -> Network:
     """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W ≥ 1.
 
     `width` is the first stage's features, 64 in VGG16. `weights`: see `load_vgg16`. Other upsamplings than max_unpool are
@@ -50,18 +51,23 @@ def build_segnet(
     stages = vgg16_stages(padded, width, batch_norm=True, with_indices=upsampling == "max_unpool")
     x = keras.layers.Dropout(dropout, name="dropout")(stages.pooled[STRIDE])
     filters = [width * multiple for multiple in VGG16_WIDTHS]
+    levels = {}
     for stage in range(len(filters), 0, -1):
         stride = 2 ** (stage - 1)
         indices = stages.indices.get(stride)
         x = UPSAMPLINGS[upsampling](x, filters[stage - 1], 2, f"up{stride}", indices)
         if stage > 1:
             x = _decoder_stage(x, VGG16_CONVOLUTIONS[stage - 1], filters[stage - 2], f"up{stride}")
-    x = conv_block(x, width, "up1_1")
+        else:
+            x = conv_block(x, width, "up1_1")
+        levels[stride] = x
     x = keras.layers.Conv2D(classes, 3, padding="same", dtype="float32", name="logits")(x)
     logits = CropLike(dtype="float32", name="crop")((x, image))
-    network = keras.Model(image, logits, name="segnet")
+    network = assemble(
+        "segnet", image, logits, stride=STRIDE, encoder=stages.pooled.values(), decoder=levels
+    )
     if weights is not None:
-        load_vgg16(network, weights)
+        load_vgg16(network.model, weights)
     return network
 
 

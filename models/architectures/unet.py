@@ -6,6 +6,8 @@ its mirrored surroundings (the overlap-tile strategy) inside the model; padding 
 contracting path is the paper's, VGG16's (Simonyan and Zisserman 2015), or MobileNetV2's (Sandler et al. 2018).
 """
 
+from dataclasses import dataclass
+
 import keras
 
 from models.architectures.backbones import load_vgg16, mobilenet_v2_features, vgg16_stages
@@ -16,13 +18,12 @@ from models.architectures.blocks import (
     max_pool,
     scaled_input,
 )
-from models.architectures.options import Encoder, Padding, Upsampling
+from models.architectures.network import Features, Network, assemble
+from models.architectures.table import Encoder, Padding, Upsampling
 from models.architectures.upsampling import UPSAMPLINGS, Resize, Upsample, up_convolution
 
 PLAIN_LEVELS = 5  # five resolutions, four poolings: the paper's figure 1
 MOBILENET_DECODER_FILTERS = {16: 128, 8: 64, 4: 48, 2: 32}
-
-Features = dict[int, keras.KerasTensor]
 
 # ---- blocks
 
@@ -31,8 +32,8 @@ def contracting_path(
     x: keras.KerasTensor, width: int, *, padding: Padding = "same", with_indices: bool = False
 ) -> tuple[Features, Features]:
     """The paper's: by stride, features (`width` channels at stride 1, twice as many each level) and pooling indices."""
-    features: Features = {}
-    indices_by_stride: Features = {}
+    features: dict[int, keras.KerasTensor] = {}
+    indices_by_stride: dict[int, keras.KerasTensor] = {}
     for level in range(PLAIN_LEVELS):
         if level > 0:
             x, indices = max_pool(x, f"down{level}_pool", with_indices)
@@ -44,14 +45,15 @@ def contracting_path(
 
 
 def _expanding_path(
+    x: keras.KerasTensor,
     features: Features,
     indices: Features,
     filters: dict[int, int],
     upsample: Upsample,
     padding: Padding,
-) -> keras.KerasTensor:
-    """From the coarsest features to stride min(filters), with a skip at each stride."""
-    x = features[max(features)]
+) -> Features:
+    """From `x`, the coarsest features, to stride min(filters), with a skip at each stride: the features there."""
+    levels = {}
     for stride in sorted(filters, reverse=True):
         skip, places = features[stride], indices.get(stride)
         if padding == "valid":  # the contracting path's features are larger all round
@@ -61,8 +63,8 @@ def _expanding_path(
                 places = crop(places)
         x = upsample(x, filters[stride], 2, f"up{stride}", places)
         x = keras.layers.Concatenate(name=f"up{stride}_skip")([skip, x])
-        x = double_conv_block(x, filters[stride], f"up{stride}", padding)
-    return x
+        levels[stride] = x = double_conv_block(x, filters[stride], f"up{stride}", padding)
+    return levels
 
 
 # ---- the network
@@ -78,7 +80,7 @@ def build_unet(
     padding: Padding = "same",
     weights: str | None = None,
     dropout: float = 0.0,
-) -> keras.Model:
+) -> Network:
     """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W ≥ 1.
 
     `width` is the number of features at full resolution (64 in the papers; not of MobileNetV2, whose decoder ends at
@@ -90,11 +92,18 @@ def build_unet(
         x = MirrorPad(STRIDE[encoder], VALID_MARGIN, VALID_REMAINDER, name="mirror_pad")(image)
     else:
         x = MirrorPad(STRIDE[encoder], name="mirror_pad")(image)
-    x = _logits(x, classes, encoder, width, upsampling, padding, weights, dropout)
-    logits = CropLike(dtype="float32", name="crop")((x, image))
-    network = keras.Model(image, logits, name="unet")
+    parts = _parts(x, classes, encoder, width, upsampling, padding, weights, dropout)
+    network = assemble(
+        "unet",
+        image,
+        CropLike(dtype="float32", name="crop")((parts.logits, image)),
+        stride=STRIDE[encoder],
+        encoder=parts.encoder.values(),
+        # Valid convolutions leave a level smaller than the image over its stride.
+        decoder={} if padding == "valid" else parts.decoder,
+    )
     if encoder == "vgg16" and weights is not None:
-        load_vgg16(network, weights)
+        load_vgg16(network.model, weights)
     return network
 
 
@@ -106,11 +115,20 @@ def build_papers_unet(
     H and W are 188 and a multiple of 16 more. Its weights are those of `build_unet(padding="valid")`.
     """
     image = keras.Input((None, None, channels), name="image")
-    logits = _logits(image, classes, "plain", width, "transposed", "valid", None, dropout)
-    return keras.Model(image, logits, name="unet")
+    parts = _parts(image, classes, "plain", width, "transposed", "valid", None, dropout)
+    return keras.Model(image, parts.logits, name="unet")
 
 
-def _logits(
+@dataclass(frozen=True)
+class _Parts:
+    """The features of the encoder and of the decoder by stride, and the logits."""
+
+    encoder: Features
+    decoder: Features
+    logits: keras.KerasTensor
+
+
+def _parts(
     x: keras.KerasTensor,
     classes: int,
     encoder: Encoder,
@@ -119,22 +137,21 @@ def _logits(
     padding: Padding,
     weights: str | None,
     dropout: float,
-) -> keras.KerasTensor:
+) -> _Parts:
     features, indices = _encode(x, encoder, width, padding, weights, upsampling == "max_unpool")
     filters = (
         MOBILENET_DECODER_FILTERS
         if encoder == "mobilenet_v2"
         else {2**level: width * 2**level for level in range(PLAIN_LEVELS - 1)}
     )
-    coarsest = max(features)
-    features[coarsest] = keras.layers.Dropout(dropout, name="dropout")(features[coarsest])
+    x = keras.layers.Dropout(dropout, name="dropout")(features[max(features)])
     papers_own = padding == "valid" and upsampling == "transposed"
     upsample = up_convolution if papers_own else UPSAMPLINGS[upsampling]
-    x = _expanding_path(features, indices, filters, upsample, padding)
-    x = keras.layers.Conv2D(classes, 1, dtype="float32", name="logits")(x)
+    levels = _expanding_path(x, features, indices, filters, upsample, padding)
+    x = keras.layers.Conv2D(classes, 1, dtype="float32", name="logits")(levels[min(levels)])
     if min(filters) > 1:
         x = Resize(min(filters), "bilinear", dtype="float32", name="to_full_resolution")(x)
-    return x
+    return _Parts(features, levels, x)
 
 
 def _encode(

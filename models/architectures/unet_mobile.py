@@ -14,7 +14,8 @@ from models.architectures.blocks import (
     MirrorPad,
     scaled_input,
 )
-from models.architectures.options import Upsampling
+from models.architectures.network import Network, assemble
+from models.architectures.table import Upsampling
 from models.architectures.upsampling import UPSAMPLINGS, Resize
 
 # ---- blocks
@@ -54,7 +55,7 @@ def build_unet_mobile(
     upsampling: Upsampling = "bilinear",
     weights: str | None = None,
     dropout: float = 0.0,
-) -> keras.Model:
+) -> Network:
     """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W ≥ 1.
 
     `weights` are MobileNetV2's, as in `mobilenet_v2_features`. Raises BackboneWeightsError.
@@ -63,15 +64,18 @@ def build_unet_mobile(
     x = scaled_input(MirrorPad(STRIDE, name="mirror_pad")(image), 3)
     features = mobilenet_v2_features(x, weights)
     x = keras.layers.Dropout(dropout, name="dropout")(features[STRIDE])
+    levels = {}
     for stride, filters in DECODER_FILTERS.items():
         x = UPSAMPLINGS[upsampling](x, filters, 2, f"up{stride}")
         x = keras.layers.Concatenate(name=f"up{stride}_skip")([features[stride], x])
         x = separable_block(x, filters, f"up{stride}_1")
-        x = separable_block(x, filters, f"up{stride}_2")
+        levels[stride] = x = separable_block(x, filters, f"up{stride}_2")
     x = keras.layers.Conv2D(classes, 1, dtype="float32", name="logits")(x)
     x = Resize(2, "bilinear", dtype="float32", name="to_full_resolution")(x)
     logits = CropLike(dtype="float32", name="crop")((x, image))
-    return keras.Model(image, logits, name="unet_mobile")
+    return assemble(
+        "unet_mobile", image, logits, stride=STRIDE, encoder=features.values(), decoder=levels
+    )
 
 
 # ---- its facts

@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.architectures.options import Upsampling
+from models.architectures.receptive_field import ReceptiveField
+from models.architectures.table import Upsampling
 
 
 class Upsample(Protocol):
@@ -49,6 +50,12 @@ class Resize(keras.layers.Layer):  # type: ignore[misc]
         # TensorFlow has no gradient of bicubic interpolation but in float32.
         wide = tf.cast(features, tf.float32)
         return tf.cast(tf.image.resize(wide, size, method=self.interpolation), features.dtype)
+
+    def propagate(self, field: ReceptiveField) -> ReceptiveField:
+        if self.interpolation == "nearest":
+            return field.repeated(self.factor)
+        support = {"bilinear": 1, "bicubic": 2}[self.interpolation]
+        return field.interpolated(self.factor, support)
 
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return _enlarged(shape, self.factor)
@@ -90,6 +97,9 @@ class Unpool(keras.layers.Layer):  # type: ignore[misc]
         window = tf.concat([features] + [rest] * (self.factor**2 - 1), axis=-1)
         return tf.nn.depth_to_space(window, self.factor)
 
+    def propagate(self, field: ReceptiveField) -> ReceptiveField:
+        return field.repeated(self.factor)
+
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return _enlarged(shape, self.factor)
 
@@ -116,6 +126,9 @@ class MaxPoolWithIndices(keras.layers.Layer):  # type: ignore[misc]
             indices = tf.where(corners[place] == pooled, tf.constant(place, tf.uint8), indices)
         return pooled, indices
 
+    def propagate(self, field: ReceptiveField) -> ReceptiveField:
+        return field.sliding(2, 2, "valid")
+
     def compute_output_spec(
         self, features: keras.KerasTensor
     ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
@@ -132,6 +145,9 @@ class MaxUnpool(keras.layers.Layer):  # type: ignore[misc]
         zeros = tf.zeros_like(features)
         window = [tf.where(indices == corner, features, zeros) for corner in range(4)]
         return tf.nn.depth_to_space(tf.concat(window, axis=-1), 2)
+
+    def propagate(self, field: ReceptiveField) -> ReceptiveField:
+        return field.repeated(2)
 
     def compute_output_shape(
         self, shapes: tuple[tuple[int | None, ...], tuple[int | None, ...]]

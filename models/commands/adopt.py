@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from models.commands.command import DEFAULT_STORE, Commands, import_tensorflow
+from models.commands.command import DEFAULT_STORE, import_tensorflow
 from models.export.adopt_options import (
     AdoptOptions,
     AxisOrder,
@@ -15,34 +15,34 @@ from models.export.adopt_options import (
     Scaling,
 )
 
+HELP = "wrap an external SavedModel or .keras file to serve it"
 
-def add_command(commands: Commands) -> None:
-    adopt = commands.add_parser(
-        "adopt", help="wrap an external SavedModel or .keras file to serve it"
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     # argparse takes what begins with - for a flag, but for numbers; "-1..1" is one in its way.
-    adopt._negative_number_matcher = re.compile(r"^-\d")
-    adopt.set_defaults(run_command=_adopt)
-    adopt.add_argument("model", type=Path, help="a SavedModel folder, or a .keras or .h5 file")
-    adopt.add_argument("--name", required=True, help="the model's name in URLs")
-    adopt.add_argument(
+    parser._negative_number_matcher = re.compile(r"^-\d")
+    parser.add_argument("model", type=Path, help="a SavedModel folder, or a .keras or .h5 file")
+    parser.add_argument("--name", required=True, help="the model's name in URLs")
+    parser.add_argument(
         "--classes",
         required=True,
         help="a classes.json, or names in the order of the channels: a,b,c",
     )
-    adopt.add_argument(
+    parser.add_argument(
         "--images", type=Path, nargs="+", default=[], help="files or folders to show it on"
     )
-    adopt.add_argument(
+    parser.add_argument(
         "--preview", type=Path, help="the HTML page of that (default: <name>-preview.html here)"
     )
-    adopt.add_argument("--yes", action="store_true", help="write without asking")
-    adopt.add_argument("--store", type=Path, default=DEFAULT_STORE, help="default: the bundled zoo")
-    adopt.add_argument("--version", type=int, help="default: one more than the newest")
-    adopt.add_argument(
+    parser.add_argument("--yes", action="store_true", help="write without asking")
+    parser.add_argument(
+        "--store", type=Path, default=DEFAULT_STORE, help="default: the bundled zoo"
+    )
+    parser.add_argument("--version", type=int, help="default: one more than the newest")
+    parser.add_argument(
         "--architecture", default="not known", help="its architecture, for the contract"
     )
-    model = adopt.add_argument_group("the model", "what is not said is found out, or asked for")
+    model = parser.add_argument_group("the model", "what is not said is found out, or asked for")
     flags = {
         "scaling": {"choices": get_args(Scaling)},
         "mean": {"type": float, "nargs": "+"},
@@ -62,7 +62,8 @@ def add_command(commands: Commands) -> None:
         model.add_argument(flag, help=field.description, **flags[name])  # type: ignore[arg-type]
 
 
-def _adopt(parsed: argparse.Namespace) -> None:
+def run(parsed: argparse.Namespace) -> None:
+    """Wrap the model, show what it makes of the images, and write it where that is confirmed."""
     options = _options(parsed)
 
     import_tensorflow()
@@ -101,7 +102,7 @@ def _adopt(parsed: argparse.Namespace) -> None:
         raise AdoptionError(
             "nothing was written; say --yes, or answer y, where the predictions look right"
         )
-    card = adopted_card(parsed.name, parsed.model.name, class_list, io_spec, network.count_params())
+    card = adopted_card(parsed.name, parsed.model.name, class_list, io_spec, network.parameters)
     artefact = export_network(network, facts, card, parsed.store, parsed.version)
     print(f"{artefact}\nNext: segserve serve --model-store {parsed.store}")
 

@@ -4,38 +4,41 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from models.commands.command import Commands
 from models.data.options import LayoutName, LayoutOptions, SplitOptions
 
+HELP = "read every file once and say what is wrong with it"
 
-def add_command(commands: Commands) -> None:
-    check = commands.add_parser("check", help="read every file once and say what is wrong with it")
-    check.set_defaults(run_command=_check, when_stopped="nothing was changed")
-    check.add_argument("data", type=Path, help="the folder of the data set")
-    check.add_argument(
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(when_stopped="nothing was changed")
+    parser.add_argument("data", type=Path, help="the folder of the data set")
+    parser.add_argument(
         "--report", type=Path, help="the HTML report (default: <folder's name>-check.html here)"
     )
-    check.add_argument(
+    parser.add_argument(
         "--fix-to", type=Path, metavar="NEW_FOLDER", help="write a clean copy; never in place"
     )
-    check.add_argument("--layout", choices=get_args(LayoutName), help="default: found by its files")
-    check.add_argument("--palette", type=Path, help="class names and colours of colour masks")
+    parser.add_argument(
+        "--layout", choices=get_args(LayoutName), help="default: found by its files"
+    )
+    parser.add_argument("--palette", type=Path, help="class names and colours of colour masks")
     defaults = SplitOptions()
-    check.add_argument(
+    parser.add_argument(
         "--split",
         type=float,
         default=defaults.fraction,
         metavar="SHARE",
         help=f"share of val where the data has none (default: {defaults.fraction})",
     )
-    check.add_argument(
+    parser.add_argument(
         "--seed", type=int, default=defaults.seed, help="another seed, another split"
     )
-    check.add_argument("--group", help="regular expression; what it matches stays in one split")
-    check.add_argument("--tiles", type=int, default=24, help="pictures on the contact sheet")
+    parser.add_argument("--group", help="regular expression; what it matches stays in one split")
+    parser.add_argument("--tiles", type=int, default=24, help="pictures on the contact sheet")
 
 
-def _check(parsed: argparse.Namespace) -> None:
+def run(parsed: argparse.Namespace) -> None:
+    """Examine, report, and write a clean copy where one is asked for."""
     from pydantic import ValidationError
 
     from models.data.check_report import text_report, write_report

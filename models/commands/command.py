@@ -1,19 +1,25 @@
-"""What every command of `segtrain` needs.
-
-A command is a module with `add_command(commands)`, which adds its parser and sets `run_command`. What needs TensorFlow is
-imported when the command runs, so that --help is instant.
-"""
+"""What a command of `segtrain` is, and what several of them need."""
 
 import argparse
 import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import TypeAlias
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from typing import Protocol
 
 DEFAULT_STORE = Path(__file__).parents[1] / "zoo"
+
+
+class Command(Protocol):
+    """A module of this folder. What needs TensorFlow is imported in `run`, so that --help is instant."""
+
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's flags; what to say when it is interrupted is the default of `when_stopped`."""
+
+    def run(self, parsed: argparse.Namespace) -> None:
+        """Do it. Raises UserError and OSError."""
 
 
 def import_tensorflow() -> None:

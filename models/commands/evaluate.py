@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from models.commands.command import Commands, import_tensorflow
+from models.commands.command import import_tensorflow
 from models.commands.fields import add_recipe_flags, data_options, given_fields
 from models.contract import (
     RECIPE_PATH,
@@ -33,30 +33,31 @@ OPENVINO_ENGINES: dict[str, tuple[StoredPrecision, Literal["fp32", "bf16"]]] = {
 }
 
 
-def add_command(commands: Commands) -> None:
-    evaluate = commands.add_parser("evaluate", help="score a run's best model, or an exported one")
-    evaluate.set_defaults(run_command=_evaluate)
-    evaluate.add_argument("model", type=Path, help="a run folder, or <store>/<name>/<version>")
-    evaluate.add_argument("--data", type=Path, help="the dataset folder (default: the run's)")
-    evaluate.add_argument("--split", default="val", help="default: val")
-    evaluate.add_argument(
+HELP = "score a run's best model, or an exported one"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, help="a run folder, or <store>/<name>/<version>")
+    parser.add_argument("--data", type=Path, help="the dataset folder (default: the run's)")
+    parser.add_argument("--split", default="val", help="default: val")
+    parser.add_argument(
         "--engine",
         choices=("tensorflow", *OPENVINO_ENGINES),
         default="tensorflow",
         help="what runs an exported model (default: tensorflow)",
     )
-    evaluate.add_argument(
+    parser.add_argument(
         "--flip", action="store_true", help="average each image with its mirror image"
     )
-    evaluate.add_argument(
+    parser.add_argument(
         "--window", type=_window, metavar="H,W", help="slide a window of this size over each image"
     )
-    evaluate.add_argument("--report", type=Path, help="write a page to look at, and its numbers")
+    parser.add_argument("--report", type=Path, help="write a page to look at, and its numbers")
     add_recipe_flags(
-        evaluate.add_argument_group("data", "where the folder alone does not say it"),
+        parser.add_argument_group("data", "where the folder alone does not say it"),
         ("split", "layout"),
     )
-    evaluate.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 
 
 def _window(text: str) -> tuple[int, int]:
@@ -68,7 +69,8 @@ def _window(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
-def _evaluate(parsed: argparse.Namespace) -> None:
+def run(parsed: argparse.Namespace) -> None:
+    """Score, print, and keep the scores where they are the run's own."""
     import_tensorflow()
     from models.data.examination import examine
     from models.training.assessment import SINGLE_PASS, assess

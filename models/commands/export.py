@@ -3,25 +3,26 @@
 import argparse
 from pathlib import Path
 
-from models.commands.command import DEFAULT_STORE, Commands, import_tensorflow
+from models.commands.command import DEFAULT_STORE, import_tensorflow
+
+HELP = "write a run's best model as an artefact to serve"
 
 
-def add_command(commands: Commands) -> None:
-    export = commands.add_parser("export", help="write a run's best model as an artefact to serve")
-    export.set_defaults(run_command=_export)
-    export.add_argument("run_folder", type=Path, metavar="RUN")
-    export.add_argument(
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", type=Path, metavar="RUN")
+    parser.add_argument(
         "--store", type=Path, default=DEFAULT_STORE, help="default: the bundled zoo"
     )
-    export.add_argument("--version", type=int, help="default: one more than the newest")
-    export.add_argument(
+    parser.add_argument("--version", type=int, help="default: one more than the newest")
+    parser.add_argument(
         "--openvino",
         action=argparse.BooleanOptionalAction,
         help="OpenVINO's fp32 files too (default: where openvino is installed and can convert the network)",
     )
 
 
-def _export(parsed: argparse.Namespace) -> None:
+def run(parsed: argparse.Namespace) -> None:
+    """Write the artefact and say what comes next."""
     import_tensorflow()
     from models.export.run import export_run
 

@@ -8,33 +8,36 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from models.architectures.options import CHOICES, NetworkOptions
-from models.commands.command import Commands, import_tensorflow
+from models.architectures.options import NetworkOptions
+from models.architectures.table import NETWORKS
+from models.commands.command import import_tensorflow
 from models.training.recipe import RecipeError
 
 if TYPE_CHECKING:
     from models.architectures.outline import NetworkFacts
 
 
-def add_command(commands: Commands) -> None:
-    networks = commands.add_parser("networks", help="list the networks, or draw one")
-    networks.set_defaults(run_command=_networks)
-    networks.add_argument("name", nargs="?", choices=CHOICES, metavar="NAME", help="one of them")
-    networks.add_argument("--picture", type=Path, help="draw the network NAME into this PNG")
-    networks.add_argument("--json", action="store_true", help="a JSON list instead of a table")
-    networks.add_argument("--classes", type=int, default=21, help="default: 21, as PASCAL VOC has")
-    networks.add_argument("--channels", type=int, choices=(1, 3), default=3, help="default: 3")
+HELP = "list the networks, or draw one"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", choices=NETWORKS, metavar="NAME", help="one of them")
+    parser.add_argument("--picture", type=Path, help="draw the network NAME into this PNG")
+    parser.add_argument("--json", action="store_true", help="a JSON list instead of a table")
+    parser.add_argument("--classes", type=int, default=21, help="default: 21, as PASCAL VOC has")
+    parser.add_argument("--channels", type=int, choices=(1, 3), default=3, help="default: 3")
     for field in ("encoder", "width", "upsampling", "padding"):
         description = NetworkOptions.model_fields[field].description
-        networks.add_argument(f"--{field}", help=description)
+        parser.add_argument(f"--{field}", help=description)
 
 
-def _networks(parsed: argparse.Namespace) -> None:
+def run(parsed: argparse.Namespace) -> None:
+    """List the networks, or draw one."""
     if parsed.picture is not None and parsed.name is None:
         raise RecipeError(
             "--picture draws one network; say which: segtrain networks NAME --picture"
         )
-    names = [parsed.name] if parsed.name else list(CHOICES)
+    names = [parsed.name] if parsed.name else list(NETWORKS)
     options = [_options(name, parsed) for name in names]
 
     import_tensorflow()
@@ -62,14 +65,15 @@ def _options(name: str, parsed: argparse.Namespace) -> NetworkOptions:
 
 
 def _draw(options: NetworkOptions, facts: "NetworkFacts", parsed: argparse.Namespace) -> None:
-    from models.architectures.outline import build_without_weights
+    from models.architectures.networks import build_without_weights
     from models.architectures.picture import draw_network
 
     title = (
         f"{facts.name} ({facts.paper}): {facts.parameters:,} parameters, stride {facts.stride}, "
         f"sees {_radius(facts)} pixels each way"
     )
-    picture = draw_network(build_without_weights(options, parsed.classes, parsed.channels), title)
+    network = build_without_weights(parsed.classes, parsed.channels, options)
+    picture = draw_network(network.model, title)
     beside = parsed.picture.with_name(f".{parsed.picture.name}.partial")
     picture.save(beside, "png")
     beside.replace(parsed.picture)

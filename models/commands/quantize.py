@@ -3,29 +3,27 @@
 import argparse
 from pathlib import Path
 
-from models.commands.command import Commands, import_tensorflow
+from models.commands.command import import_tensorflow
 from models.commands.evaluate import data_of_artefact
 from models.commands.fields import add_recipe_flags, given_fields
 
+HELP = "add int8 files, calibrated on train and checked on val"
 
-def add_command(commands: Commands) -> None:
-    quantize = commands.add_parser(
-        "quantize", help="add int8 files, calibrated on train and checked on val"
-    )
-    quantize.set_defaults(run_command=_quantize)
-    quantize.add_argument("artefact", type=Path, help="<store>/<name>/<version>")
-    quantize.add_argument("--data", type=Path, required=True, help="the dataset folder")
-    quantize.add_argument(
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("artefact", type=Path, help="<store>/<name>/<version>")
+    parser.add_argument("--data", type=Path, required=True, help="the dataset folder")
+    parser.add_argument(
         "--images", type=_positive, default=300, help="images to calibrate with (default: 300)"
     )
-    quantize.add_argument(
+    parser.add_argument(
         "--max-drop",
         type=float,
         default=0.5,
         metavar="POINTS",
         help="write nothing where val mIoU falls by more, in points of 100 (default: 0.5)",
     )
-    quantize.add_argument(
+    parser.add_argument(
         "--keep-float",
         nargs="+",
         action="extend",
@@ -33,21 +31,22 @@ def add_command(commands: Commands) -> None:
         metavar="PATTERN",
         help="leave layers whose name this regular expression finds in floating point; one that finds none lists them",
     )
-    quantize.add_argument(
+    parser.add_argument(
         "--drop-fp32", action="store_true", help="leave OpenVINO's fp32 files out of the result"
     )
-    quantize.add_argument(
+    parser.add_argument(
         "--replace",
         action="store_true",
         help="take the artefact's own place instead of the next version; not while a server reads it",
     )
     add_recipe_flags(
-        quantize.add_argument_group("data", "where the folder alone does not say it"),
+        parser.add_argument_group("data", "where the folder alone does not say it"),
         ("split", "layout"),
     )
 
 
-def _quantize(parsed: argparse.Namespace) -> None:
+def run(parsed: argparse.Namespace) -> None:
+    """Write the artefact with int8 files and say what both score."""
     import_tensorflow()
     from models.data.examination import examine
     from models.export.quantize import QuantizeOptions, quantize

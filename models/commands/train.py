@@ -5,55 +5,56 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from models.commands.command import DEFAULT_STORE, Commands, import_tensorflow
+from models.commands.command import DEFAULT_STORE, import_tensorflow
 from models.commands.fields import add_recipe_flags, given_fields, shown
 from models.contract import ContractError, read_contract, versions
 from models.training.recipe import Recipe, RecipeError, read_recipe
+
+HELP = "train by a recipe; the same command again resumes"
 
 MINUTES = 30
 TRAINED = "nuclei"  # whose encoder is started from: of the bundled models the one whose data may be used for anything
 TRAINED_ON = "dsb2018"
 
 
-def add_command(commands: Commands) -> None:
-    train = commands.add_parser("train", help="train by a recipe; the same command again resumes")
-    train.set_defaults(
-        run_command=_train,
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(
         when_stopped="run the same command again to resume",
     )
-    train.add_argument(
+    parser.add_argument(
         "recipe",
         type=Path,
         metavar="RECIPE|DATA",
         help="a TOML recipe (those of the project: models/recipes), or a data set's folder to choose one for",
     )
-    train.add_argument(
+    parser.add_argument(
         "--minutes",
         type=float,
         help=f"with DATA, unless --epochs says it: how long to train, about (default: {MINUTES})",
     )
-    train.add_argument("--run", type=Path, help="the run folder (default: runs/<name>)")
-    train.add_argument(
+    parser.add_argument("--run", type=Path, help="the run folder (default: runs/<name>)")
+    parser.add_argument(
         "--split",
         dest="recipe.split.fraction",
         metavar="SHARE",
         help="the same as --split.fraction, as segtrain check has it",
     )
-    train.add_argument(
+    parser.add_argument(
         "--initialize-from",
         dest="recipe.network.initialize_from",
         metavar="RUN",
         help="the run of the coarser FCN that fcn16s or fcn8s starts from",
     )
-    train.add_argument(
+    parser.add_argument(
         "--initialise-from", dest="recipe.network.initialise_from", help=argparse.SUPPRESS
     )
     add_recipe_flags(
-        train.add_argument_group("recipe", "every field of the recipe can be set here too")
+        parser.add_argument_group("recipe", "every field of the recipe can be set here too")
     )
 
 
-def _train(parsed: argparse.Namespace) -> None:
+def run(parsed: argparse.Namespace) -> None:
+    """Train, or resume, and say what comes next."""
     changes = given_fields(parsed)
     if parsed.recipe.is_dir():
         recipe, notes = _recipe_for_data(parsed, changes)

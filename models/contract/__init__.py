@@ -27,6 +27,7 @@ from models.contract.contract import (
     versions,
     write_contract,
 )
+from models.contract.errors import UserError
 from models.contract.preprocessing import (
     FrameScale,
     Intensity,
@@ -60,6 +61,7 @@ __all__ = [
     "SegmentationClass",
     "StoredPrecision",
     "Training",
+    "UserError",
     "WindowIntensity",
     "file_digests",
     "openvino_path",

@@ -20,6 +20,8 @@ from models.contract.preprocessing import Intensity, Scale
 
 FORMAT_VERSION: Final = 2
 READABLE_VERSIONS: Final = (1, 2)
+from models.contract.errors import UserError
+
 CONTRACT_PATH = Path("assets.extra/contract.json")
 MODEL_CARD_PATH = Path("assets.extra/model_card.md")
 RECIPE_PATH = Path("assets.extra/recipe.toml")  # of a model that segtrain trained
@@ -36,7 +38,7 @@ STORED_PRECISIONS: Final[tuple[StoredPrecision, ...]] = ("fp32", "int8")
 OPENVINO_OUTPUTS: Final = ("class_map", "probabilities")
 
 
-class ContractError(Exception):
+class ContractError(UserError):
     """The folder is not an artefact, or not the one its contract describes. The text says which file, and what to do."""
 
 

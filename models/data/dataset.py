@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from models.contract import SegmentationClass
+from models.contract import SegmentationClass, UserError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 VOID = 255  # in masks: no class, nothing to learn; data sets hold at most 255 classes
@@ -41,7 +41,7 @@ _EXIF_TRANSPOSES = {
 _TIFF_BITS = 258
 
 
-class DatasetError(Exception):
+class DatasetError(UserError):
     """Something is wrong with the data. The text names the file and says what to do."""
 
 

@@ -12,12 +12,13 @@ import numpy as np
 import tensorflow as tf
 
 from models.architectures.blocks import MirrorPad
+from models.contract import UserError
 from models.export.adopt_options import AdoptOptions, AxisOrder, OutputKind
 
 _LEAST_PROBABILITY = 1e-7
 
 
-class AdoptionError(Exception):
+class AdoptionError(UserError):
     """The external model cannot be wrapped, or something has to be said of it. The text says what."""
 
 
@@ -31,13 +32,6 @@ class ExternalModel:
     input_type: tf.DType
     description: str
     rescales_itself: bool
-
-
-@dataclass(frozen=True)
-class Weight:
-    """A variable as export wants it."""
-
-    value: Any  # tf.Variable
 
 
 @dataclass(frozen=True)
@@ -59,7 +53,7 @@ class IOSpec:
 class ExternalNetwork:
     """An external model with our input and output: pixel values 0–255 float32 (N, H, W, C) to logits (N, H, W, classes).
 
-    Has what `export_network` asks of a network of ours.
+    It is an `Exportable`, as a network of ours is.
     """
 
     def __init__(self, model: ExternalModel, io_spec: IOSpec, options: AdoptOptions) -> None:
@@ -67,8 +61,8 @@ class ExternalNetwork:
         self._io_spec = io_spec
         self._options = options
         self._pad = MirrorPad(io_spec.stride)
-        self.input_shape = (None, None, None, io_spec.channels)
-        self.weights = [Weight(variable) for variable in model.variables]
+        self.channels = io_spec.channels
+        self.variables = list(model.variables)
         self.stride = 1 if io_spec.size else io_spec.stride
         self.receptive_field_radius = None if io_spec.size else options.receptive_field_radius
 
@@ -85,7 +79,8 @@ class ExternalNetwork:
             scores = tf.image.resize(scores, tf.shape(padded)[1:3])
         return self._logits(scores[:, : original[0], : original[1]])
 
-    def count_params(self) -> int:
+    @property
+    def parameters(self) -> int:
         """The number of values in its variables."""
         return sum(int(np.prod(variable.shape)) for variable in self._model.variables)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import tomli_w
 
+from models.architectures.networks import with_facts
 from models.contract import ContractError, Training, read_contract
 from models.data.reading import read_dataset
 from models.export.model_card import model_card
@@ -43,7 +44,7 @@ def export_run(
         finished=datetime.fromtimestamp((folder / "state.json").stat().st_mtime, UTC).date(),
         scores={split: entry.summary for split, entry in scored.items()},
     )
-    network = load_network(folder / BEST)
+    network = with_facts(load_network(folder / BEST), recipe.network)
     facts = ModelFacts(
         name=recipe.name,
         classes=class_list.classes,
@@ -55,7 +56,7 @@ def export_run(
     )
     card = model_card(
         recipe.name,
-        f"{_architecture(recipe)}, {network.count_params():,} parameters: {class_list.task}.",
+        f"{_architecture(recipe)}, {network.parameters:,} parameters: {class_list.task}.",
         class_list.classes,
         training,
         {split: entry.class_iou for split, entry in scored.items()},

@@ -11,40 +11,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.architectures.blocks import MirrorPad
-from models.architectures.receptive_field import receptive_field_radius
 from models.contract import (
     MODEL_CARD_PATH,
     RECIPE_PATH,
     Contract,
     SegmentationClass,
     Training,
+    UserError,
     file_digests,
     versions,
     write_contract,
 )
-from models.export.external import ExternalNetwork
 from models.export.openvino import convert_to_openvino, openvino_is_installed, write_openvino
 from models.training.evaluation import openvino_predictor
 
 logger = logging.getLogger(__name__)
-
-Network: TypeAlias = "keras.Model | ExternalNetwork"
 
 REQUIRED_AGREEMENT = 0.9999  # of pixels: other kernels round differently
 TIED_LOGITS = 1e-6  # a network that has hardly begun to learn gives two classes the same logit; either is right
 VERIFIED_SIZES = ((1, 1), (1, 37), (31, 47), (96, 64), (131, 257))  # H, W
 
 
-class ExportError(Exception):
+class ExportError(UserError):
     """The artefact cannot be written, or does not do what the network does; no folder was left behind."""
 
 
@@ -61,8 +56,26 @@ class ModelFacts:
     training: Training | None
 
 
+class Exportable(Protocol):
+    """What export asks of a network: pixel values 0–255 (N, H, W, channels) to logits (N, H, W, classes), and its facts."""
+
+    @property
+    def channels(self) -> int: ...
+    @property
+    def stride(self) -> int: ...
+    @property
+    def receptive_field_radius(self) -> int | None: ...
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def variables(self) -> list[Any]:
+        """The tf.Variables that the logits depend on."""
+
+    def __call__(self, images: tf.Tensor, training: bool = False) -> tf.Tensor: ...
+
+
 def export_network(
-    network: Network,
+    network: Exportable,
     facts: ModelFacts,
     card: str,
     store: Path,
@@ -73,7 +86,8 @@ def export_network(
 ) -> Path:
     """Write `<store>/<name>/<version>` and give its path; without a version, the next one.
 
-    `recipe` is that of its training, as TOML. `with_openvino` writes OpenVINO's fp32 files beside the SavedModel, None where it can convert the network. `network` maps pixel values 0–255 (N, H, W, C) to logits (N, H, W, classes). Raises ExportError.
+    `recipe` is that of its training, as TOML. `with_openvino` writes OpenVINO's fp32 files beside the SavedModel, None where it can
+    convert the network. Raises ExportError.
     """
     model_folder = store / facts.name
     model_folder.mkdir(parents=True, exist_ok=True)
@@ -105,8 +119,8 @@ def beside(model_folder: Path, version: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_saved_model(network: Network, folder: Path) -> None:
-    channels = network.input_shape[-1]
+def _write_saved_model(network: Exportable, folder: Path) -> None:
+    channels = network.channels
     images = tf.TensorSpec((None, None, None, channels), tf.uint8, name="images")
     # TensorFlow Serving's REST interface takes names that end in _bytes as base64.
     image_bytes = tf.TensorSpec((1,), tf.string, name="image_bytes")
@@ -125,7 +139,7 @@ def _write_saved_model(network: Network, folder: Path) -> None:
 
     # keras.export.ExportArchive would write every weight twice (Keras 3.15).
     module = tf.Module()
-    module.weights = [weight.value for weight in network.weights]
+    module.weights = network.variables
     signatures = {
         "serving_default": tf.function(class_map, input_signature=[images]),
         "probabilities": tf.function(probabilities, input_signature=[images]),
@@ -151,39 +165,30 @@ def _write_openvino(folder: Path, required: bool | None) -> Path | None:
     return write_openvino(model, folder, "fp32")
 
 
-def _contract(network: Network, facts: ModelFacts, folder: Path) -> Contract:
-    stride, radius = _geometry(network)
+def _contract(network: Exportable, facts: ModelFacts, folder: Path) -> Contract:
     return Contract(
         name=facts.name,
         classes=facts.classes,
         background=facts.background,
         ignore=facts.ignore,
-        channels=network.input_shape[-1],
-        stride=stride,
-        receptive_field_radius=radius,
+        channels=network.channels,
+        stride=network.stride,
+        receptive_field_radius=network.receptive_field_radius,
         architecture=facts.architecture,
         upsampling=facts.upsampling,
-        parameters=network.count_params(),
+        parameters=network.parameters,
         training=facts.training,
         files=file_digests(folder),
     )
 
 
-def _geometry(network: Network) -> tuple[int, int | None]:
-    """Stride and receptive-field radius: an external network is told its own, one of ours is looked through."""
-    if isinstance(network, ExternalNetwork):
-        return network.stride, network.receptive_field_radius
-    stride = next(layer.stride for layer in network.layers if isinstance(layer, MirrorPad))
-    return stride, receptive_field_radius(network)
-
-
-def _verify(network: Network, folder: Path, openvino_file: Path | None) -> None:
+def _verify(network: Exportable, folder: Path, openvino_file: Path | None) -> None:
     """Compare all three signatures, and OpenVINO's file, with the network on images of odd sizes. Raises ExportError."""
     by_openvino = None if openvino_file is None else openvino_predictor(openvino_file, "fp32")
     signatures = tf.saved_model.load(str(folder)).signatures
     draw = np.random.default_rng(0)
     for height, width in VERIFIED_SIZES:
-        image = _smooth_noise(draw, height, width, network.input_shape[-1])
+        image = _smooth_noise(draw, height, width, network.channels)
         logits = np.asarray(network(image[np.newaxis].astype(np.float32), training=False))
         batch = tf.constant(image[np.newaxis])
         probabilities = np.asarray(signatures["probabilities"](images=batch)["probabilities"])

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from models.architectures.networks import CUSTOM_OBJECTS
+from models.architectures.networks import custom_objects
 from models.training.schedules import WarmUpDecay
 
 _STATE = "segtrain/state.json"
@@ -30,23 +30,22 @@ class _FormerLoss(keras.losses.Loss):  # type: ignore[misc]
         self.class_weights = class_weights
 
 
-OBJECTS_OF_FILES = CUSTOM_OBJECTS | {
-    "WarmUpDecay": WarmUpDecay,
-    "WeightedCrossEntropy": _FormerLoss,
-}
+def objects_of_files() -> dict[str, type]:
+    """What a `.keras` file of ours may name beside Keras' own."""
+    return custom_objects() | {"WarmUpDecay": WarmUpDecay, "WeightedCrossEntropy": _FormerLoss}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network with its optimizer, and the arrays that were kept beside it, by name."""
+    """A model with its optimizer, and the arrays that were kept beside it, by name."""
 
-    network: keras.Model
+    model: keras.Model
     arrays: dict[str, NDArray[np.generic]]
 
 
 def load_network(path: Path) -> keras.Model:
     """Load a `.keras` file of ours to predict with."""
-    return keras.models.load_model(path, custom_objects=OBJECTS_OF_FILES, compile=False)
+    return keras.models.load_model(path, custom_objects=objects_of_files(), compile=False)
 
 
 def save_network(network: keras.Model, path: Path) -> None:
@@ -72,12 +71,12 @@ def save_checkpoint(
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Load what a training resumes from."""
-    network = keras.models.load_model(path, custom_objects=OBJECTS_OF_FILES)
+    model = keras.models.load_model(path, custom_objects=objects_of_files())
     with zipfile.ZipFile(path) as archive:
         if _ARRAYS not in archive.namelist():  # written by release 0.1
-            return Checkpoint(network, {})
+            return Checkpoint(model, {})
         with np.load(io.BytesIO(archive.read(_ARRAYS))) as arrays:
-            return Checkpoint(network, dict(arrays))
+            return Checkpoint(model, dict(arrays))
 
 
 def read_state(path: Path) -> dict[str, Any] | None:

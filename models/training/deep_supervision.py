@@ -1,42 +1,43 @@
 """Losses on the decoder's coarser levels too (Lee et al. 2015, "Deeply-Supervised Nets"; weights as nnU-Net's, Isensee et al. 2021)."""
 
-import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import keras
 import tensorflow as tf
 
+from models.architectures.network import Network
 from models.training.losses import SegmentationLoss
 from models.training.recipe import RecipeError
 
-_LEVEL = re.compile(r"up(\d+)_2_relu")  # a decoder level's last layer, by its stride
-_AUXILIARY = re.compile(r"auxiliary_(\d+)")
 
-
-def with_auxiliary_logits(network: keras.Model) -> keras.Model:
-    """The network with further outputs: logits (N, H / stride, W / stride, classes) of each decoder level but the finest.
+def with_auxiliary_logits(network: Network) -> Network:
+    """The network with further outputs: logits (N, H / stride, W / stride, classes) of each decoder level but the finest, in
+    the order of `auxiliary_strides`.
 
     Raises RecipeError where the network has no such levels.
     """
-    levels = {int(m[1]): layer for layer in network.layers if (m := _LEVEL.fullmatch(layer.name))}
-    coarser = sorted(levels)[1:]
-    if not coarser or any(getattr(layer, "margin", 0) for layer in network.layers):
+    strides = auxiliary_strides(network)
+    if not strides:
         raise RecipeError(
-            f"deep_supervision needs a decoder with levels as large as the image by their stride; {network.name} as set has none"
+            "deep_supervision needs a decoder with levels as large as the image by their stride; "
+            f"{network.model.name} as set has none"
         )
-    classes = network.output_shape[-1]
+    model = network.model
+    classes = model.output_shape[-1]
     logits = [
         keras.layers.Conv2D(classes, 1, dtype="float32", name=f"auxiliary_{stride}")(
-            levels[stride].output
+            model.get_layer(network.decoder_levels[stride]).output
         )
-        for stride in coarser
+        for stride in strides
     ]
-    return keras.Model(network.inputs, [network.outputs[0], *logits], name=network.name)
+    wider = keras.Model(model.input, [model.outputs[0], *logits], name=model.name)
+    return replace(network, model=wider)
 
 
-def level_strides(network: keras.Model) -> list[int]:
-    """The stride of each output: 1, then those of `with_auxiliary_logits`."""
-    return [int(m[1]) if (m := _AUXILIARY.fullmatch(name)) else 1 for name in network.output_names]
+def auxiliary_strides(network: Network) -> list[int]:
+    """The strides of the decoder's levels but the finest, ascending."""
+    return sorted(network.decoder_levels)[1:]
 
 
 def level_losses(

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.architectures.options import NetworkOptions
-from models.contract import Name
+from models.contract import Name, UserError
 from models.data.options import AugmentationOptions, LayoutOptions, SplitOptions
 from models.training.options import ClassWeighting, LossOptions, OptimizerOptions, Precision
 from models.training.renamed import with_new_names
 
 
-class RecipeError(Exception):
+class RecipeError(UserError):
     """The recipe cannot be read, or a field is wrong. The text names the field and the limit."""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import tensorflow as tf
 from tqdm import tqdm
 
+from models.contract import UserError
 from models.data.augmentation import Augmentation
 from models.data.dataset import Dataset, Sample
 from models.data.examination import examine
@@ -29,7 +30,7 @@ from models.training.tensorboard import ScalarWriter
 from models.training.trainer import Trainer, devices, new_trainer, restore_trainer, set_seeds
 
 
-class TrainingError(Exception):
+class TrainingError(UserError):
     """The training cannot continue. The text says why, and what to do."""
 
 
@@ -208,7 +209,7 @@ class TrainingLoop:
 
     def _save_checkpoint(self, state: RunState) -> None:
         with self._trainer.unfrozen():
-            self._run.save_last(self._trainer.network, state, self._trainer.arrays())
+            self._run.save_last(self._trainer.network.model, state, self._trainer.arrays())
 
     def _save_and_stop(self, state: RunState) -> None:
         self._save_checkpoint(self._with_elapsed_time(state))

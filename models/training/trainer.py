@@ -11,9 +11,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.architectures.fcn import initialize_from
-from models.architectures.networks import build_by_options, is_encoder_layer
-from models.training.checkpoint import OBJECTS_OF_FILES, load_checkpoint
-from models.training.deep_supervision import level_losses, level_strides, with_auxiliary_logits
+from models.architectures.network import Network
+from models.architectures.networks import build_by_options, with_facts
+from models.training.checkpoint import load_checkpoint, objects_of_files
+from models.training.deep_supervision import (
+    auxiliary_strides,
+    level_losses,
+    with_auxiliary_logits,
+)
 from models.training.losses import SegmentationLoss
 from models.training.options import Precision
 from models.training.recipe import Recipe
@@ -30,13 +35,13 @@ _POLICIES: dict[Precision, str] = {
 class Trainer:
     """A network in training.
 
-    `network` learns and may have auxiliary outputs or 16-bit layers; `ema_model` is what is scored and exported: float32, one output,
+    `network.model` learns and may have auxiliary outputs or 16-bit layers; `ema_model` is what is scored and exported: float32, one output,
     its weights those of `network` or their running average.
     """
 
     def __init__(
         self,
-        network: keras.Model,
+        network: Network,
         optimizer: keras.optimizers.Optimizer,
         recipe: Recipe,
         loss: SegmentationLoss,
@@ -47,11 +52,11 @@ class Trainer:
         self._recipe = recipe
         self._loss = loss
         self._strategy = strategy
-        output = network.outputs[0]
+        model = network.model
         self._inference = (
-            keras.Model(network.inputs, output, name=network.name)
-            if len(network.outputs) > 1
-            else network
+            keras.Model(model.input, model.outputs[0], name=model.name)
+            if len(model.outputs) > 1
+            else model
         )
         twin = recipe.ema_decay > 0 or recipe.precision != "float32"
         self.ema_model = _in_float32(self._inference) if twin else self._inference
@@ -83,12 +88,11 @@ class Trainer:
         self._set_encoder_trainable(not self._frozen)
 
     def _set_encoder_trainable(self, trainable: bool) -> None:
-        for layer in self.network.layers:
-            if is_encoder_layer(layer):
-                layer.trainable = trainable
+        for layer in self.network.encoder():
+            layer.trainable = trainable
 
     def _encoder_variables(self) -> list[tf.Variable]:
-        layers = (layer for layer in self.network.layers if is_encoder_layer(layer))
+        layers = self.network.encoder()
         return [weight.value for layer in layers for weight in layer.trainable_weights]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
@@ -109,14 +113,17 @@ class Trainer:
             )
 
     def _random_states(self) -> list[keras.Variable]:
-        weights = {id(weight) for weight in self.network.weights}
-        return [v for v in self.network.variables if id(v) not in weights and "seed" in v.path]
+        model = self.network.model
+        weights = {id(weight) for weight in model.weights}
+        return [v for v in model.variables if id(v) not in weights and "seed" in v.path]
 
     def _traced_step(self) -> Callable[[tuple[tf.Tensor, ...]], tf.Tensor]:
         replicas = self._strategy.num_replicas_in_sync
-        variables = self.network.trainable_variables
+        model = self.network.model
+        variables = model.trainable_variables
         clip_norm = self._recipe.optimizer.clip_norm
-        strides = level_strides(self.network)
+        supervised = self._recipe.deep_supervision
+        strides = [1, *auxiliary_strides(self.network)] if supervised else [1]
         encoder_lr_multiplier = self._recipe.optimizer.encoder_lr_multiplier
         encoder_variables = self._encoder_variables() if encoder_lr_multiplier < 1 else []
 
@@ -124,7 +131,7 @@ class Trainer:
             images: tf.Tensor, masks: tf.Tensor, border: tf.Tensor | None = None
         ) -> tf.Tensor:
             with tf.GradientTape() as tape:
-                outputs = self.network(images, training=True)
+                outputs = model(images, training=True)
                 levels = [outputs] if len(strides) == 1 else outputs
                 loss = level_losses(self._loss, levels, strides, masks, border)
                 scaled = self.optimizer.scale_loss(loss)
@@ -180,12 +187,12 @@ def new_trainer(
         with _Policy(recipe.precision):
             network = build_by_options(len(class_weights), channels, recipe.network)
             if recipe.network.initialize_from is not None:
-                initialize_from(network, load_best(recipe.network.initialize_from))
+                initialize_from(network.model, load_best(recipe.network.initialize_from))
             if recipe.deep_supervision:
                 network = with_auxiliary_logits(network)
         optimizer = _optimizer(recipe, steps)
-        optimizer.build(network.trainable_variables)
-        network.compile(optimizer)
+        optimizer.build(network.model.trainable_variables)
+        network.model.compile(optimizer)
         loss = SegmentationLoss(recipe.loss, class_weights)
         return Trainer(network, optimizer, recipe, loss, strategy)
 
@@ -193,18 +200,19 @@ def new_trainer(
 def restore_trainer(
     path: Path, recipe: Recipe, class_weights: Sequence[float], steps: int
 ) -> Trainer:
-    """A trainer as a checkpoint left it."""
+    """A trainer as a checkpoint left it. Raises OtherNetworkError where the checkpoint is of another recipe."""
     strategy = available_strategy()
     with strategy.scope():
         checkpoint = load_checkpoint(path)
-        network = checkpoint.network
+        model = checkpoint.model
         # Keras forgets which variables the optimizer was told to leave out of weight decay.
         optimizer = _optimizer(recipe, steps)
-        optimizer.build(network.trainable_variables)
-        for variable, kept in zip(optimizer.variables, network.optimizer.variables, strict=True):
+        optimizer.build(model.trainable_variables)
+        for variable, kept in zip(optimizer.variables, model.optimizer.variables, strict=True):
             variable.assign(kept)
-        network.compile(optimizer)
+        model.compile(optimizer)
         loss = SegmentationLoss(recipe.loss, class_weights)
+        network = with_facts(model, recipe.network)
         trainer = Trainer(network, optimizer, recipe, loss, strategy)
         trainer.restore(checkpoint.arrays)
     return trainer
@@ -263,7 +271,7 @@ def _in_float32(network: keras.Model) -> keras.Model:
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
         return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
 
-    with keras.saving.custom_object_scope(OBJECTS_OF_FILES):
+    with keras.saving.custom_object_scope(objects_of_files()):
         twin = keras.models.clone_model(network, clone_function=copy)
     twin.set_weights(network.get_weights())
     return twin

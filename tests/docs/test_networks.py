@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.networks_report import tables
-from models.architectures.options import CHOICES
+from models.architectures.table import NETWORKS
 from models.cli import main
 from tests.docs.test_readme import shell_lines
 
@@ -19,8 +19,8 @@ def test_the_pages_show_the_results_as_they_are_kept() -> None:
 
 
 def test_every_network_and_upsampling_is_explained() -> None:
-    for name, choices in CHOICES.items():
-        for word in (name, *choices.upsamplings, *choices.encoders):
+    for name, entry in NETWORKS.items():
+        for word in (name, *entry.upsamplings, *entry.encoders):
             assert f"`{word}`" in PAGE
 
 

@@ -15,7 +15,6 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.architectures.networks import is_encoder_layer
 from models.cli import main
 from models.commands.command import DEFAULT_STORE
 from models.contract import MODEL_CARD_PATH, read_contract, verify_files
@@ -114,8 +113,8 @@ def test_a_stopped_run_goes_on_to_the_same_end(
     whole, resumed = (load_checkpoint(run / LAST) for run in (run_folder, folder))
     assert whole.arrays.keys() == resumed.arrays.keys()
     pairs = [
-        *zip(whole.network.get_weights(), resumed.network.get_weights(), strict=True),
-        *zip(whole.network.optimizer.variables, resumed.network.optimizer.variables, strict=True),
+        *zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True),
+        *zip(whole.model.optimizer.variables, resumed.model.optimizer.variables, strict=True),
         *((whole.arrays[name], resumed.arrays[name]) for name in whole.arrays),
     ]
     for first, second in pairs:
@@ -253,7 +252,8 @@ def test_a_frozen_encoder_learns_from_the_epoch_after(
 
     def watched(self: Trainer, batch: tuple[tf.Tensor, ...]) -> float:
         for seen, of_encoder in ((encoders, True), (decoders, False)):
-            layers = [one for one in self.network.layers if is_encoder_layer(one) is of_encoder]
+            names = self.network.encoder_layers
+            layers = [one for one in self.network.model.layers if (one.name in names) is of_encoder]
             seen.append([weight for layer in layers for weight in layer.get_weights()])
         return step(self, batch)
 
@@ -277,7 +277,7 @@ def test_a_finer_fcn_starts_from_the_run_of_a_coarser_one(
     step = Trainer.step
 
     def watched(self: Trainer, batch: tuple[tf.Tensor, ...]) -> float:
-        starts.append(self.network.get_layer("fc6").get_weights())
+        starts.append(self.network.model.get_layer("fc6").get_weights())
         return step(self, batch)
 
     monkeypatch.setattr(Trainer, "step", watched)

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.architectures.options import CHOICES, NetworkOptions
-from models.architectures.outline import build_without_weights, stages
+from models.architectures.networks import build_without_weights
+from models.architectures.options import NetworkOptions
+from models.architectures.outline import stages
+from models.architectures.table import NETWORKS
 from models.cli import main
 
 
 def test_the_list_names_every_network_with_its_facts(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["networks", "--json"]) == 0
     facts = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert list(facts) == list(CHOICES)
+    assert list(facts) == list(NETWORKS)
     assert facts["fcn8s"]["parameters"] == 134_489_759
     assert facts["unet"]["stride"] == 16
     assert facts["segnet"]["upsamplings"][0] == "max_unpool"
@@ -42,8 +44,8 @@ def test_a_picture_shows_each_stage_of_the_network(tmp_path: Path) -> None:
 
 
 def test_the_outline_of_a_unet_is_a_u() -> None:
-    network = build_without_weights(NetworkOptions(width=4), classes=2, channels=3)
-    found, links = stages(network)
+    network = build_without_weights(2, 3, NetworkOptions(width=4))
+    found, links = stages(network.model)
     assert [stage.stride for stage in found] == [1, 2, 4, 8, 16, 8, 4, 2, 1]
     assert found[0].convolutions() == ["2 × 3×3, 4"]
     skips = [(link.start, link.end) for link in links if link.kind == "skip"]
@@ -53,8 +55,8 @@ def test_the_outline_of_a_unet_is_a_u() -> None:
 @pytest.mark.parametrize("padding", ["same", "valid"])
 def test_the_outline_tells_places_of_maxima_from_features(padding: str) -> None:
     choice = {"width": 2, "padding": padding, "upsampling": "max_unpool"}
-    network = build_without_weights(NetworkOptions.model_validate(choice), classes=2, channels=1)
-    _, links = stages(network)
+    network = build_without_weights(2, 1, NetworkOptions.model_validate(choice))
+    _, links = stages(network.model)
     kinds = [link.kind for link in links]
     assert [kinds.count(kind) for kind in ("down", "up", "skip", "indices")] == [4, 4, 4, 4]
     assert all(link.start[0] == link.end[0] for link in links if link.kind == "indices")
@@ -85,7 +87,7 @@ def test_a_finer_fcn_starts_from_the_run_of_a_coarser_one(
 
     coarse, fine = tmp_path / "coarse", tmp_path / "fine"
     coarse.mkdir()
-    coarser = build_network("fcn32s", classes=3, channels=3, width=1)
+    coarser = build_network("fcn32s", classes=3, channels=3, width=1).model
     coarser.save(coarse / BEST)
     train = ["train", str(recipe_file), "--run", str(fine), "--epochs", "1"]
     train += ["--network.name", "fcn16s", "--network.encoder", "vgg16", "--network.width", "1"]

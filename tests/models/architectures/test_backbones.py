@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from models.architectures.backbones import BackboneWeightsError
-from models.architectures.networks import build_network, is_encoder_layer
+from models.architectures.networks import build_network
 
 BUNDLED = Path(__file__).parents[3] / "models" / "zoo" / "nuclei" / "1"
 
@@ -20,11 +20,11 @@ def test_the_encoder_is_that_of_the_exported_model_and_the_rest_is_not(channels:
     loaded = tf.saved_model.load(str(BUNDLED))
     variables = loaded.signatures["serving_default"].variables
     kept = {variable.name.removesuffix(":0"): variable for variable in variables}
-    encoder = [w for layer in network.layers if is_encoder_layer(layer) for w in layer.weights]
+    encoder = [weight for layer in network.encoder() for weight in layer.weights]
     assert len(encoder) > 200
     for weight in encoder:
         np.testing.assert_array_equal(np.asarray(weight), kept[weight.path].numpy())
-    (decoder, *_) = (w for w in network.weights if w.path == "up2_2_conv/kernel")
+    (decoder, *_) = (w for w in network.model.weights if w.path == "up2_2_conv/kernel")
     assert (np.asarray(decoder) != kept["up2_2_conv/kernel"].numpy()).any()
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.architectures.blocks import BatchNorm, MirrorPad
-from models.architectures.options import Upsampling
+from models.architectures.table import Upsampling
 from models.architectures.upsampling import (
     UPSAMPLINGS,
     BilinearKernel,

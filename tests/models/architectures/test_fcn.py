@@ -15,17 +15,16 @@ from models.architectures.backbones import (
 )
 from models.architectures.fcn import initialize_from
 from models.architectures.networks import build_network
-from models.architectures.options import NetworkName
 
 WIDTH = 2
 MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
 
 
-def fcn(name: NetworkName, *, classes: int = 3, width: int = WIDTH) -> keras.Model:
-    return build_network(name, classes=classes, channels=3, width=width)
+def fcn(name: str, *, classes: int = 3, width: int = WIDTH) -> keras.Model:
+    return build_network(name, classes=classes, channels=3, width=width).model
 
 
-def trained(name: NetworkName) -> keras.Model:
+def trained(name: str) -> keras.Model:
     """As if after a training: no weight is zero."""
     keras.utils.set_random_seed(5)
     network = fcn(name)
@@ -36,9 +35,7 @@ def trained(name: NetworkName) -> keras.Model:
 
 
 @pytest.mark.parametrize(("finer", "coarser"), [("fcn16s", "fcn32s"), ("fcn8s", "fcn16s")])
-def test_a_finer_net_starts_with_the_coarser_ones_predictions(
-    finer: NetworkName, coarser: NetworkName
-) -> None:
+def test_a_finer_net_starts_with_the_coarser_ones_predictions(finer: str, coarser: str) -> None:
     """To the bit in the scores; in full size two bilinear steps for one round the corners of the interpolation."""
     before, after = trained(coarser), fcn(finer)
     initialize_from(after, before)
@@ -110,7 +107,7 @@ def test_the_classifiers_layers_become_convolutions(
     write_weights(vgg16, tmp_path / file_name)
     network = build_network(
         "fcn8s", classes=3, channels=3, width=WIDTH, weights=str(tmp_path / file_name)
-    )
+    ).model
     image = np.random.default_rng(2).uniform(0, 255, (1, 224, 224, 3)).astype(np.float32)
     fc2 = keras.Model(vgg16.input, vgg16.get_layer("fc2").output)(image[..., ::-1] - MEAN_BGR)
     fc7 = keras.Model(network.input, network.get_layer("fc7_relu").output)(image)
@@ -124,7 +121,7 @@ def test_weights_without_the_classifier_fill_the_trunk_alone(tmp_path: Path) -> 
     trunk.save_weights(path)
     for name in ("fcn32s", "segnet", "unet"):
         keras.utils.set_random_seed(1)
-        network = build_network(name, classes=3, channels=1, width=WIDTH, encoder="vgg16")
+        network = build_network(name, classes=3, channels=1, width=WIDTH, encoder="vgg16").model
         before = network.get_layer("fc6").get_weights() if name == "fcn32s" else []
         load_vgg16(network, str(path))
         last = "block5_conv3"

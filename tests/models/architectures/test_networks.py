@@ -1,4 +1,4 @@
-"""What every network must do with every upsampling, in one class; each row of NETWORKS is put through all of it."""
+"""What every network must do with every upsampling, in one class; each row of the table is put through all of it."""
 
 import subprocess
 import sys
@@ -12,17 +12,19 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.architectures.networks import CUSTOM_OBJECTS, build_by_options
-from models.architectures.options import CHOICES, NetworkOptions
-from models.architectures.receptive_field import receptive_field_radius
+from models.architectures.network import Network
+from models.architectures.networks import build_by_options, custom_objects
+from models.architectures.options import NetworkOptions
+from models.architectures.receptive_field import receptive_fields
+from models.architectures.table import NETWORKS
 
 CLASSES = 3
 SEED = 7
 
-NETWORKS: dict[str, dict[str, Any]] = {
+COMBINATIONS: dict[str, dict[str, Any]] = {
     f"{name} {upsampling}": {"name": name, "upsampling": upsampling}
-    for name, choices in CHOICES.items()
-    for upsampling in choices.upsamplings
+    for name, entry in NETWORKS.items()
+    for upsampling in entry.upsamplings
 } | {
     f"unet {encoder} {upsampling}": {"name": "unet", "encoder": encoder, "upsampling": upsampling}
     for encoder, upsampling in (
@@ -30,7 +32,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
         ("vgg16", "max_unpool"),
     )
 }
-NETWORKS |= {
+COMBINATIONS |= {
     f"unet valid {upsampling}": {"name": "unet", "padding": "valid", "upsampling": upsampling}
     for upsampling in ("transposed", "max_unpool")
 }
@@ -40,7 +42,7 @@ NETWORKS |= {
 class Built:
     """A network, and the weights it began with."""
 
-    network: keras.Model
+    network: Network
     start: list[NDArray[np.float32]]
 
 
@@ -49,10 +51,10 @@ def noise(*shape: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def options_of(title: str) -> NetworkOptions:
-    return NetworkOptions.model_validate({"width": 2, "dropout": 0.0, **NETWORKS[title]})
+    return NetworkOptions.model_validate({"width": 2, "dropout": 0.0, **COMBINATIONS[title]})
 
 
-def build(title: str, channels: int = 3) -> keras.Model:
+def build(title: str, channels: int = 3) -> Network:
     keras.utils.set_random_seed(SEED)
     return build_by_options(CLASSES, channels, options_of(title))
 
@@ -76,7 +78,7 @@ def logits_function(network: keras.Model) -> Any:
     return tf.function(lambda images: network(images, training=False), input_signature=[spec])
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+@pytest.fixture(scope="module", params=COMBINATIONS)
 def title(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -84,14 +86,14 @@ def title(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def built(title: str) -> Built:
     network = build(title)
-    start = network.get_weights()
-    without_zero_kernels(network)
+    start = network.model.get_weights()
+    without_zero_kernels(network.model)
     return Built(network, start)
 
 
 @pytest.fixture(scope="module")
 def network(built: Built) -> keras.Model:
-    return built.network
+    return built.network.model
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +115,7 @@ class TestEveryNetwork:
     def test_its_seed_makes_it_again_and_a_training_step_lowers_the_loss(
         self, title: str, built: Built
     ) -> None:
-        model = build(title)
+        model = build(title).model
         for first, second in zip(built.start, model.get_weights(), strict=True):
             np.testing.assert_array_equal(first, second)
         # Halves of one strong colour each; the class is the colour.
@@ -133,7 +135,7 @@ class TestEveryNetwork:
     def test_gray_images_are_taken_in_mixed_precision(self, title: str) -> None:
         keras.config.set_dtype_policy("mixed_float16")
         try:
-            gray = build(title, channels=1)
+            gray = build(title, channels=1).model
         finally:
             keras.config.set_dtype_policy("float32")
         with tf.GradientTape() as tape:
@@ -148,13 +150,32 @@ class TestEveryNetwork:
     def test_a_keras_file_gives_the_same_logits(self, network: keras.Model, tmp_path: Path) -> None:
         path = tmp_path / "network.keras"
         network.save(path)
-        loaded = keras.models.load_model(path, custom_objects=CUSTOM_OBJECTS)
+        loaded = keras.models.load_model(path, custom_objects=custom_objects())
         images = noise(1, 45, 30, 3)
         np.testing.assert_array_equal(network(images), loaded(images))
 
-    def test_no_pixel_beyond_the_radius_changes_the_center(self, network: keras.Model) -> None:
+    def test_its_facts_are_those_of_the_model(self, built: Built) -> None:
+        network = built.network
+        model, encoder = network.model, network.encoder_layers
+        assert (network.channels, network.parameters) == (3, model.count_params())
+        fields = receptive_fields(model).values()
+        assert max(field.step for field in fields if field is not None) == network.stride
+        weighted = [layer.name for layer in model.layers if layer.weights]
+        assert weighted[0] in encoder
+        assert weighted[-1] not in encoder
+        assert encoder < set(weighted)
+        assert [layer.name for layer in network.encoder()] == [n for n in weighted if n in encoder]
+        levels = network.decoder_levels
+        outputs = [model.get_layer(name).output for name in levels.values()]
+        image = noise(1, network.stride, 2 * network.stride, 3)
+        sizes = (
+            [part.shape[1:3] for part in keras.Model(model.input, outputs)(image)] if levels else []
+        )
+        assert sizes == [(network.stride // s, 2 * network.stride // s) for s in levels]
+
+    def test_no_pixel_beyond_the_radius_changes_the_center(self, built: Built) -> None:
         """Beyond the radius the centre has no gradient, and other pixels change nothing; within it has a gradient."""
-        radius = receptive_field_radius(network)
+        network, radius = built.network, built.network.receptive_field_radius
         assert radius is not None
         size = 2 * (radius + 40)
         pixels, center = noise(1, 16, size, 3), size // 2

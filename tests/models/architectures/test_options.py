@@ -5,12 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from models.architectures.networks import NETWORKS
-from models.architectures.options import CHOICES, NetworkOptions
-
-
-def test_every_network_has_choices_and_a_builder() -> None:
-    assert set(CHOICES) == set(NETWORKS)
+from models.architectures.options import NetworkOptions
 
 
 @pytest.mark.parametrize(
@@ -42,6 +37,8 @@ def test_what_is_not_said_is_the_networks_own(
         ({"name": "unet", "encoder": "vgg16", "padding": "valid"}, "with the plain encoder alone"),
         ({"name": "unet", "weights": "vgg16.h5"}, "the plain encoder has no trained weights"),
         ({"name": "unet", "initialize_from": "runs/a"}, "for fcn16s or fcn8s"),
+        ({"name": "segment"}, "there is no network 'segment'; there are fcn32s, fcn16s"),
+        ({"name": ["unet"]}, "Input should be a valid string"),
     ],
 )
 def test_choices_that_do_not_go_together_get_a_sentence(

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.architectures.blocks import MirrorPad
 from models.architectures.networks import build_network
 from models.architectures.receptive_field import receptive_field_radius, receptive_fields
 from models.architectures.unet import build_papers_unet
@@ -24,7 +23,7 @@ def convolutions(network: keras.Model) -> int:
 def test_the_papers_unet_has_23_convolutions_and_31_million_parameters() -> None:
     with build_without_weights():
         unet = build_papers_unet(classes=2, channels=1)
-        wrapped = build_network("unet", classes=2, channels=1, padding="valid")
+        wrapped = build_network("unet", classes=2, channels=1, padding="valid").model
     assert convolutions(unet) == convolutions(wrapped) == 23
     assert unet.count_params() == wrapped.count_params() == 31_030_658
 
@@ -39,7 +38,7 @@ def test_the_wrapped_unet_is_the_papers_on_mirrored_surroundings() -> None:
     keras.utils.set_random_seed(1)
     bare = build_papers_unet(classes=2, channels=1, width=1)
     wrapped = build_network("unet", classes=2, channels=1, width=1, padding="valid")
-    wrapped.set_weights(bare.get_weights())
+    wrapped.model.set_weights(bare.get_weights())
     image = np.random.default_rng(0).uniform(0, 255, (1, 100, 132, 1)).astype(np.float32)
     mirrored = np.pad(image, ((0, 0), (92, 92), (92, 92), (0, 0)), mode="reflect")
     np.testing.assert_allclose(wrapped(image), bare(mirrored), rtol=1e-5, atol=1e-5)
@@ -53,28 +52,29 @@ def test_fcn_8s_has_the_134_million_parameters_of_the_paper() -> None:
     upsampling = (4**2 + 4**2 + 16**2) * 21 * 21
     with build_without_weights():
         fcn = build_network("fcn8s", classes=21, channels=3)
-    assert fcn.count_params() == trunk + classifier + scores + upsampling == 134_489_759
+    assert fcn.parameters == trunk + classifier + scores + upsampling == 134_489_759
 
 
 def test_fc7_of_fcn_sees_404_pixels_at_stride_32() -> None:
     """As VGG16's classifier does at 224 and beyond: 212 of five stages, and six steps of 32 more."""
-    fcn = build_network("fcn32s", classes=2, channels=3, width=1)
-    reach = receptive_fields(fcn)[id(fcn.get_layer("fc7").output)]
-    assert reach is not None
-    assert reach.step == 32
-    assert reach.before + 1 + reach.after == 404
+    fcn = build_network("fcn32s", classes=2, channels=3, width=1).model
+    field = receptive_fields(fcn)[id(fcn.get_layer("fc7").output)]
+    assert field is not None
+    assert field.step == 32
+    assert field.before + 1 + field.after == 404
 
 
 def test_segnet_mirrors_the_13_convolutions_of_its_encoder() -> None:
     with build_without_weights():
-        segnet = build_network("segnet", classes=11, channels=3)
+        segnet = build_network("segnet", classes=11, channels=3).model
     assert convolutions(segnet) == 26
     assert segnet.count_params() == pytest.approx(29.45e6, rel=2e-3)
 
 
 def test_what_an_encoder_decoder_lacks_is_its_skips_alone() -> None:
     skips = [
-        build_network(name, classes=2, channels=3, width=4) for name in ("unet", "encoder_decoder")
+        build_network(name, classes=2, channels=3, width=4).model
+        for name in ("unet", "encoder_decoder")
     ]
     assert convolutions(skips[0]) == convolutions(skips[1])
     kinds = [{type(layer) for layer in network.layers} for network in skips]
@@ -86,10 +86,9 @@ def test_what_an_encoder_decoder_lacks_is_its_skips_alone() -> None:
 )
 def test_the_coarsest_features_are_at_the_stride_of_the_padding(name: str, stride: int) -> None:
     with build_without_weights():
-        network = build_network(name, classes=2, channels=3, width=2)  # type: ignore[arg-type]
-    coarsest = max(reach.step for reach in receptive_fields(network).values() if reach is not None)
-    padding = next(layer for layer in network.layers if isinstance(layer, MirrorPad))
-    assert coarsest == padding.stride == stride
+        network = build_network(name, classes=2, channels=3, width=2)
+    fields = receptive_fields(network.model).values()
+    assert max(field.step for field in fields if field is not None) == network.stride == stride
 
 
 def test_a_network_with_global_context_has_no_radius() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.architectures.networks import is_encoder_layer
+from models.architectures.networks import OtherNetworkError
 from models.training.deep_supervision import level_losses
 from models.training.losses import SegmentationLoss
 from models.training.options import LossOptions
@@ -57,8 +57,8 @@ def test_two_devices_do_what_one_does() -> None:
 
 def test_a_frozen_encoder_stays_and_the_decoder_learns() -> None:
     trainer = begun()
-    encoder = [layer for layer in trainer.network.layers if is_encoder_layer(layer)]
-    decoder = [layer for layer in trainer.network.layers if layer.name.startswith("up")]
+    encoder = trainer.network.encoder()
+    decoder = [layer for layer in trainer.network.model.layers if layer.name.startswith("up")]
 
     def moved(layers: list[keras.layers.Layer]) -> bool:
         before = [weight for layer in layers for weight in layer.get_weights()]
@@ -76,21 +76,21 @@ def test_a_frozen_encoder_stays_and_the_decoder_learns() -> None:
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_the_encoder_learns_at_its_share_of_the_rate(name: str) -> None:
     """From one start and one batch: the first step of the encoder is a quarter as long, the decoder's the same."""
-    ways = []
+    moves = []
     for rate in (1.0, 0.25):
         trainer = begun(optimizer={"name": name, "warmup_steps": 0, "encoder_lr_multiplier": rate})
-        layers = [layer for layer in trainer.network.layers if layer.trainable_weights]
+        layers = [layer for layer in trainer.network.model.layers if layer.trainable_weights]
         before = [[np.asarray(w) for w in layer.trainable_weights] for layer in layers]
         trainer.step((IMAGES, MASKS))
-        ways.append(
+        moves.append(
             {
                 layer.name: np.asarray(layer.trainable_weights[0]) - old[0]
                 for layer, old in zip(layers, before, strict=True)
             }
         )
     for layer in layers:
-        share = 0.25 if is_encoder_layer(layer) else 1.0
-        whole, shortened = (way[layer.name] for way in ways)
+        share = 0.25 if layer.name in trainer.network.encoder_layers else 1.0
+        whole, shortened = (move[layer.name] for move in moves)
         np.testing.assert_allclose(shortened, whole * share, rtol=1e-3, atol=1e-7)
 
 
@@ -105,22 +105,22 @@ def test_the_gradient_is_clipped_to_its_global_norm() -> None:
     }
     for clip_norm in (0.01, 0.02):
         trainer = begun(optimizer=optimizer | {"clip_norm": clip_norm})
-        before = [np.asarray(v) for v in trainer.network.trainable_variables]
+        before = [np.asarray(v) for v in trainer.network.model.trainable_variables]
         trainer.step((IMAGES, MASKS))
-        after = [np.asarray(v) for v in trainer.network.trainable_variables]
+        after = [np.asarray(v) for v in trainer.network.model.trainable_variables]
         way = np.sqrt(sum(np.sum((b - a) ** 2) for a, b in zip(before, after, strict=True)))
         assert way == pytest.approx(clip_norm, rel=1e-3)
 
 
 def test_the_ema_model_has_the_running_average() -> None:
     trainer = begun(ema_decay=0.5)
-    expected = trainer.network.get_weights()
+    expected = trainer.network.model.get_weights()
     for step in range(1, 4):
         trainer.step((IMAGES, MASKS))
         decay = min(0.5, (1 + step) / (10 + step))
         expected = [
             a * decay + w * (1 - decay)
-            for a, w in zip(expected, trainer.network.get_weights(), strict=True)
+            for a, w in zip(expected, trainer.network.model.get_weights(), strict=True)
         ]
     for found, average in zip(trainer.ema_model.get_weights(), expected, strict=True):
         np.testing.assert_allclose(found, average, rtol=1e-5, atol=1e-6)
@@ -132,17 +132,19 @@ def test_mixed_precision_trains_and_keeps_float32(precision: str) -> None:
     trainer = begun(precision=precision, optimizer=optimizer, network={"width": 2})
     losses = [trainer.step((IMAGES, MASKS)) for _ in range(4)]
     assert losses[-1] < losses[0]
-    assert trainer.network.get_layer("down0_1_conv").compute_dtype == precision
+    assert trainer.network.model.get_layer("down0_1_conv").compute_dtype == precision
     assert {layer.compute_dtype for layer in trainer.ema_model.layers} == {"float32"}
-    for average, weight in zip(trainer.ema_model.weights, trainer.network.weights, strict=True):
+    for average, weight in zip(
+        trainer.ema_model.weights, trainer.network.model.weights, strict=True
+    ):
         np.testing.assert_array_equal(average, weight)
     assert keras.config.dtype_policy().name == "float32"
 
 
 def test_deep_supervision_is_of_the_training_alone() -> None:
     trainer = begun(deep_supervision=True)
-    assert len(trainer.network.outputs) == 4  # strides 1, 2, 4 and 8
-    head = trainer.network.get_layer("auxiliary_8")
+    assert len(trainer.network.model.outputs) == 4  # strides 1, 2, 4 and 8
+    head = trainer.network.model.get_layer("auxiliary_8")
     before = head.get_weights()[0]
     assert np.isfinite(trainer.step((IMAGES, MASKS)))
     assert (head.get_weights()[0] != before).any()
@@ -191,13 +193,25 @@ def test_a_restored_trainer_is_the_one_that_was_saved(
     trainer.freeze_encoder("frozen_encoder_epochs" in fields)
     trainer.step((IMAGES, MASKS))
     with trainer.unfrozen():
-        run.save_last(trainer.network, RunState(steps_done=1), trainer.arrays())
+        run.save_last(trainer.network.model, RunState(steps_done=1), trainer.arrays())
     resumed = restore_trainer(tmp_path / LAST, run.recipe, [1.0, 1.0, 1.0], steps=20)
     assert run.state.steps_done == 1
     for one in (trainer, resumed):
         one.freeze_encoder(False)
         one.step((IMAGES, MASKS))
-    for network in ("network", "ema_model"):
-        pair = (getattr(one, network).get_weights() for one in (trainer, resumed))
-        for first, second in zip(*pair, strict=True):
+    pairs = (
+        (trainer.network.model, resumed.network.model),
+        (trainer.ema_model, resumed.ema_model),
+    )
+    for one, other in pairs:
+        for first, second in zip(one.get_weights(), other.get_weights(), strict=True):
             np.testing.assert_array_equal(first, second)
+    assert trainer.network.encoder_layers == resumed.network.encoder_layers
+
+
+def test_a_checkpoint_of_another_network_is_not_resumed(tmp_path: Path) -> None:
+    run = Run.begin(tmp_path, recipe())
+    run.save_last(begun().network.model, RunState(steps_done=1), {})
+    other = recipe(network={"name": "segnet", "width": 2})
+    with pytest.raises(OtherNetworkError, match="holds the network unet without block1_conv1"):
+        restore_trainer(tmp_path / LAST, other, [1.0, 1.0, 1.0], steps=20)

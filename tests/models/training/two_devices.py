@@ -16,6 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.architectures.blocks import conv_block
+from models.architectures.network import Network, assemble
 from models.training.checkpoint import load_network
 from models.training.losses import SegmentationLoss
 from models.training.recipe import Recipe
@@ -27,25 +28,27 @@ from tests.models.conftest import write_dataset
 STEPS = 3
 
 
-def linear_network() -> keras.Model:
+def linear_network() -> Network:
     """Without BatchNorm, whose statistics are each device's own, two devices must do exactly what one does."""
     image = keras.Input((None, None, 3))
     encoder = keras.layers.Conv2D(4, 1, name="down")(keras.layers.Rescaling(1 / 255)(image))
-    return keras.Model(image, keras.layers.Conv2D(3, 1)(encoder))
+    logits = keras.layers.Conv2D(3, 1)(encoder)
+    return assemble("linear", image, logits, stride=1, encoder=[encoder])
 
 
-def usual_network() -> keras.Model:
+def usual_network() -> Network:
     """With the layers that keep a state of their own: BatchNorm and dropout."""
     image = keras.Input((None, None, 3))
     x = conv_block(keras.layers.Rescaling(1 / 255)(image), 4, "block")
-    return keras.Model(image, keras.layers.Conv2D(3, 1)(keras.layers.Dropout(0.2)(x)))
+    logits = keras.layers.Conv2D(3, 1)(keras.layers.Dropout(0.2)(x))
+    return assemble("usual", image, logits, stride=1, encoder=[x])
 
 
 def trained(network_of, strategy: tf.distribute.Strategy, recipe: Recipe) -> Trainer:  # type: ignore[no-untyped-def]
     keras.utils.set_random_seed(1)
     with strategy.scope():
         network, optimizer = network_of(), keras.optimizers.SGD(0.1)
-        optimizer.build(network.trainable_variables)
+        optimizer.build(network.model.trainable_variables)
         loss = SegmentationLoss(recipe.loss, [1.0] * 3)
         trainer = Trainer(network, optimizer, recipe, loss, strategy)
     draw = np.random.default_rng(0)
@@ -119,7 +122,7 @@ def main() -> None:
         for strategy in (both, tf.distribute.OneDeviceStrategy("/cpu:0"))
     )
     usual = trained(usual_network, both, recipe)
-    copies = [both.experimental_local_results(v.value) for v in usual.network.weights]
+    copies = [both.experimental_local_results(v.value) for v in usual.network.model.weights]
     first, second = ([copy[device].numpy() for copy in copies] for device in (0, 1))
     with tempfile.TemporaryDirectory() as folder:
         runs = runs_of_a_recipe(Path(folder))
@@ -130,7 +133,7 @@ def main() -> None:
             "difference": largest_difference(
                 two.ema_model.get_weights(), one.ema_model.get_weights()
             ),
-            "moved": float(np.abs(two.network.get_weights()[1]).max()),
+            "moved": float(np.abs(two.network.model.get_weights()[1]).max()),
             "copies": largest_difference(first, second),
             "usual_loss": usual.last_loss,  # type: ignore[attr-defined]
         },
