@@ -20,6 +20,7 @@ from benchmarks.load import closed_loop, fetch, get_request
 from benchmarks.measuring import begin
 from benchmarks.pictures import photographs
 from benchmarks.servers import STREET, Running, running, segserve
+from models.contract import atomic
 
 SWAPS = 8
 CALLERS = 2
@@ -57,9 +58,8 @@ def main() -> None:
 
 
 def _swap(model: Path, version: int, server: Running) -> None:
-    beside = model.parent / f".{version}.partial"
-    shutil.copytree(STREET, beside)
-    beside.rename(model / str(version))
+    with atomic.new_folder(model / str(version)) as folder:
+        shutil.copytree(STREET, folder, dirs_exist_ok=True)
     while _ready_versions(server) != [version]:
         time.sleep(0.1)
     time.sleep(SETTLE_SECONDS)

@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from models.contract import atomic
+
 RESULTS = Path(__file__).parent / "results"
 CORES = 2
 LIBRARIES = ("tensorflow-cpu", "openvino", "numpy", "pillow", "uvicorn")
@@ -49,15 +51,8 @@ class Run:
         }
         text = json.dumps(_rounded(record), indent=1) + "\n"
         self.results.mkdir(parents=True, exist_ok=True)
-        write_whole(self.results / f"{name}.json", text)
+        atomic.write_text(self.results / f"{name}.json", text)
         print(text)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write beside and rename."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text)
-    beside.replace(path)
 
 
 def begin(description: str | None, arguments: Sequence[str] | None = None) -> Run:

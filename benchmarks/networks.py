@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.measuring import write_whole
 from models.architectures.networks import build_network
 from models.architectures.table import NETWORKS, Upsampling
+from models.contract import atomic
 from models.data.dataset import Dataset
 from models.data.reading import read_dataset
 from models.training.boundary import BoundaryF1
@@ -194,7 +194,7 @@ def read_results(path: Path, budget: Budget) -> dict[str, Any]:
 
 def write(path: Path, results: dict[str, Any]) -> None:
     """Keep the results, whole or as they were."""
-    write_whole(path, json.dumps(results, indent=2) + "\n")
+    atomic.write_text(path, json.dumps(results, indent=2) + "\n")
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ from PIL import Image
 from ray import serve
 from ray.cluster_utils import Cluster
 
-from models.contract import Contract
+from models.contract import Contract, atomic
 from service.cluster.connection import connected
 from service.cluster.engines import EngineReplica
 from service.cluster.options import ServeLayout
@@ -315,9 +315,7 @@ def main() -> None:
         result["resident_megabytes"] = memory()
         result["engine_seconds"] = ENGINE_SECONDS
         result["scaling"] = scaling(url)
-    part = RESULTS / ".ray_scaling.json.part"
-    part.write_text(json.dumps(result, indent=2) + "\n")
-    part.replace(RESULTS / "ray_scaling.json")
+    atomic.write_text(RESULTS / "ray_scaling.json", json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.measuring import describe_machine, write_whole
+from benchmarks.measuring import describe_machine
+from models.contract import atomic
 from models.training.recipe import read_recipe
 from models.training.run import Run
 
@@ -132,7 +133,9 @@ def main() -> None:
     for recipe in parsed.only:
         result = score(recipe, parsed.seed, parsed.data, parsed.backbone, parsed.runs)
         results = read_results(parsed.results) | {f"{recipe} {parsed.seed}": result}
-        write_whole(parsed.results, json.dumps(dict(sorted(results.items())), indent=1) + "\n")
+        atomic.write_text(
+            parsed.results, json.dumps(dict(sorted(results.items())), indent=1) + "\n"
+        )
         headline = HEADLINES[recipe]
         shown = ", ".join(f"{s} {headline.of(d):.3f}" for s, d in result["scores"].items())
         print(

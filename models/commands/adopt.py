@@ -110,6 +110,7 @@ def run(parsed: argparse.Namespace) -> None:
 def _options(parsed: argparse.Namespace) -> AdoptOptions:
     from pydantic import ValidationError
 
+    from models.contract.faults import first_fault
     from models.export.external import AdoptionError
 
     said = {
@@ -120,9 +121,9 @@ def _options(parsed: argparse.Namespace) -> AdoptOptions:
     try:
         return AdoptOptions.model_validate(said)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        place = "-".join(str(part) for part in fault["loc"]).replace("_", "-")
-        raise AdoptionError(f"--{place}: {fault['msg']}") from error
+        fault = first_fault(error)
+        flag = fault.place.replace(".", "-").replace("_", "-")
+        raise AdoptionError(f"--{flag}: {fault.message}" if flag else fault.message) from error
 
 
 def _confirmed(question: str) -> bool:

@@ -41,6 +41,7 @@ def run(parsed: argparse.Namespace) -> None:
     """Examine, report, and write a clean copy where one is asked for."""
     from pydantic import ValidationError
 
+    from models.contract.faults import first_fault
     from models.data.check_report import text_report, write_report
     from models.data.dataset import DatasetError
     from models.data.examination import examine
@@ -50,8 +51,7 @@ def run(parsed: argparse.Namespace) -> None:
     try:
         split = SplitOptions(fraction=parsed.split, seed=parsed.seed, group=parsed.group)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        raise DatasetError(f"--split, --seed, --group: {fault['msg']}") from error
+        raise DatasetError(f"--split, --seed, --group: {first_fault(error).message}") from error
     layout = LayoutOptions(name=parsed.layout, palette=parsed.palette)
     dataset = scan_dataset(parsed.data, split, layout)
     examination = examine(dataset, tiles=max(1, parsed.tiles))

@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from models.architectures.options import NetworkOptions
 from models.architectures.table import NETWORKS
 from models.commands.command import import_tensorflow
+from models.contract import atomic
+from models.contract.faults import first_fault
 from models.training.recipe import RecipeError
 
 if TYPE_CHECKING:
@@ -59,9 +61,8 @@ def _options(name: str, parsed: argparse.Namespace) -> NetworkOptions:
     try:
         return NetworkOptions.model_validate({"name": name, **chosen})
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in fault["loc"]) or name
-        raise RecipeError(f"{place}: {fault['msg']}") from error
+        fault = first_fault(error)
+        raise RecipeError(f"{fault.place or name}: {fault.message}") from error
 
 
 def _draw(options: NetworkOptions, facts: "NetworkFacts", parsed: argparse.Namespace) -> None:
@@ -74,9 +75,8 @@ def _draw(options: NetworkOptions, facts: "NetworkFacts", parsed: argparse.Names
     )
     network = build_without_weights(parsed.classes, parsed.channels, options)
     picture = draw_network(network.model, title)
-    beside = parsed.picture.with_name(f".{parsed.picture.name}.partial")
-    picture.save(beside, "png")
-    beside.replace(parsed.picture)
+    with atomic.replacing(parsed.picture) as partial:
+        picture.save(partial, "png")
     print(parsed.picture)
 
 

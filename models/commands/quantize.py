@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replace",
         action="store_true",
-        help="take the artefact's own place instead of the next version; not while a server reads it",
+        help="take the artefact's own place instead of the next version",
     )
     add_recipe_flags(
         parser.add_argument_group("data", "where the folder alone does not say it"),

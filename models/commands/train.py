@@ -7,7 +7,7 @@ from typing import Any
 
 from models.commands.command import DEFAULT_STORE, import_tensorflow
 from models.commands.fields import add_recipe_flags, given_fields, shown
-from models.contract import ContractError, read_contract, versions
+from models.contract import ContractError, find_versions, read_contract
 from models.training.recipe import Recipe, RecipeError, read_recipe
 
 HELP = "train by a recipe; the same command again resumes"
@@ -100,9 +100,8 @@ def _recipe_for_data(
 
 def _trained() -> Path | None:
     """The newest version of the bundled model that is started from; not one that the user keeps under its name."""
-    model = DEFAULT_STORE / TRAINED
-    for version in reversed(versions(model)) if model.is_dir() else ():
-        artefact = model / str(version)
+    folders = find_versions(DEFAULT_STORE / TRAINED).folders
+    for artefact in reversed(folders.values()):
         with contextlib.suppress(ContractError):
             contract = read_contract(artefact)
             is_ours = contract.training is not None and contract.training.dataset == TRAINED_ON

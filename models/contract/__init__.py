@@ -24,7 +24,6 @@ from models.contract.contract import (
     openvino_path,
     read_contract,
     verify_files,
-    versions,
     write_contract,
 )
 from models.contract.errors import UserError
@@ -37,6 +36,7 @@ from models.contract.preprocessing import (
     Scale,
     WindowIntensity,
 )
+from models.contract.versions import Versions, find_versions, versions
 
 __all__ = [
     "CONTRACT_PATH",
@@ -62,8 +62,10 @@ __all__ = [
     "StoredPrecision",
     "Training",
     "UserError",
+    "Versions",
     "WindowIntensity",
     "file_digests",
+    "find_versions",
     "openvino_path",
     "read_contract",
     "verify_files",

@@ -38,8 +38,11 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
     """A path to write to in the block, which takes the place of `path` after it.
 
     A file that is there keeps its mode and owner, and a symbolic link goes on to lead where it did; a new file has
-    `mode`, or what the umask leaves. Raises OSError; `path` is untouched then.
+    `mode`, or what the umask leaves. A device or a pipe is written to as it is. Raises OSError; `path` is untouched then.
     """
+    if path.exists() and not path.is_file():
+        yield path  # a device or a pipe: nothing could take its place
+        return
     if path.is_symlink():
         path = Path(os.path.realpath(path))
     partial = _beside(path)

@@ -9,7 +9,6 @@ This module is all that the service imports from `models`; it needs pydantic and
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -21,6 +20,7 @@ from models.contract.preprocessing import Intensity, Scale
 FORMAT_VERSION: Final = 2
 READABLE_VERSIONS: Final = (1, 2)
 from models.contract.errors import UserError
+from models.contract.faults import first_fault
 
 CONTRACT_PATH = Path("assets.extra/contract.json")
 MODEL_CARD_PATH = Path("assets.extra/model_card.md")
@@ -198,7 +198,7 @@ def read_contract(artefact: Path) -> Contract:
     try:
         return Contract.model_validate(document, extra="ignore")  # a later release may say more
     except ValidationError as error:
-        raise ContractError(f"{CONTRACT_PATH}: {_first_fault(error)}") from error
+        raise ContractError(f"{CONTRACT_PATH}: {first_fault(error)}") from error
 
 
 def verify_files(artefact: Path, contract: Contract) -> None:
@@ -213,21 +213,6 @@ def verify_files(artefact: Path, contract: Contract) -> None:
             )
 
 
-def versions(model: Path) -> list[int]:
-    """The integer versions below `<store>/<name>`, ascending, as TensorFlow Serving reads them."""
-    return sorted(int(path.name) for path in _folders(model) if path.name.isdecimal())
-
-
-def _folders(parent: Path) -> Iterable[Path]:
-    return (path for path in parent.iterdir() if path.is_dir())
-
-
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in fault["loc"])
-    return f"{place}: {fault['msg']}" if place else fault["msg"]

@@ -17,6 +17,7 @@ from PIL import ExifTags, Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.contract import SegmentationClass, UserError
+from models.contract.faults import first_fault
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 VOID = 255  # in masks: no class, nothing to learn; data sets hold at most 255 classes
@@ -187,9 +188,7 @@ def read_classes(path: Path) -> ClassList:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ClassListError(f"{path} is not JSON: {error}") from error
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        raise ClassListError(f"{path}: {place}: {fault['msg']}") from error
+        raise ClassListError(f"{path}: {first_fault(error)}") from error
 
 
 def _exif_transpose(image: Image.Image) -> Image.Transpose | None:

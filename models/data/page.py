@@ -4,7 +4,6 @@ A page is a title, a lead and sections; a section is a heading and blocks. The t
 escapes every text in it.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Literal, TypeAlias
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from models.contract import SegmentationClass
+from models.contract import SegmentationClass, atomic
 
 Cell: TypeAlias = str | int | float
 
@@ -122,7 +121,5 @@ def render_page(title: str, lead: str, sections: Sequence[Section]) -> str:
 
 
 def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -> None:
-    """Write the page beside `path` and rename it into place."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    beside.write_text(render_page(title, lead, sections), encoding="utf-8")
-    beside.replace(path)
+    """Write the page, whole or not at all."""
+    atomic.write_text(path, render_page(title, lead, sections))

@@ -1,11 +1,12 @@
 """A few things at once, in order, with bounded memory, and gone at Ctrl-C."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
+
+from models.contract.cores import available_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,7 +19,7 @@ def read_ahead(
 
     Threads are enough: Pillow decodes and hashlib hashes without the interpreter's lock.
     """
-    workers = workers or os.cpu_count() or 1
+    workers = workers or available_cores()
     rest = iter(items)
     pool = ThreadPoolExecutor(workers)
     try:

@@ -3,7 +3,6 @@
 <folder>/images/<split>/  masks/<split>/ (PNG of class ids)  classes.json
 """
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from models.contract import SegmentationClass
+from models.contract import SegmentationClass, atomic
 from models.data.dataset import VOID, ClassList, DatasetError, Sample, read_picture
 from models.data.examination import (
     WHITE,
@@ -136,14 +135,12 @@ def write_repaired(examination: Examination, repair: Repair, target: Path) -> tu
     """Write the repaired data set as a new folder: the number of images written, and what was left out and why.
 
     Images are copied as they are, those turned by EXIF written upright as PNG. A picture that several splits hold
-    stays in the last of them. The folder appears by one rename. Raises DatasetError where it is there already.
+    stays in the last of them. The folder appears whole. Raises DatasetError where it is there already.
     """
     if target.exists():
         raise DatasetError(f"{target} is there already; --fix-to writes a new folder only")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.parent / f".{target.name}.{os.getpid()}.partial"
-    writer = _Writer(examination, repair, beside)
-    try:
+    with atomic.new_folder(target) as folder:
+        writer = _Writer(examination, repair, folder)
         writer.make_folders()
         tasks = list(_with_unique_stems(examination))
         progress = tqdm(
@@ -159,9 +156,6 @@ def write_repaired(examination: Examination, repair: Repair, target: Path) -> tu
             raise DatasetError(
                 f"nothing could be repaired, so {target} was not written: {reasons[0]}"
             )
-        beside.rename(target)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return len(tasks) - len(left_out), left_out
 
 
@@ -175,7 +169,6 @@ class _Writer:
         self._allowed = allowed_ids(repair.class_list)
 
     def make_folders(self) -> None:
-        self._folder.mkdir()
         for split in self._examination.splits:
             for part in ("images", "masks"):
                 (self._folder / part / split).mkdir(parents=True)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from models.contract import Name, SegmentationClass
+from models.contract.faults import first_fault
 from models.data.dataset import ClassList, DatasetError, read_classes, read_image
 from models.data.layouts.layout import images_below, make_class_list
 from models.data.page import Figure, Gallery, Legend, Section, Table, Text, write_page
@@ -35,8 +36,7 @@ def parse_classes(text: str) -> ClassList:
     try:
         return make_class_list("adopted", names, "not stated").model_copy(update={"ignore": None})
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]["msg"]
-        raise AdoptionError(f"--classes {text}: {fault}") from error
+        raise AdoptionError(f"--classes {text}: {first_fault(error).message}") from error
 
 
 def list_images(paths: Sequence[Path]) -> list[Path]:

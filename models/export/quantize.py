@@ -16,18 +16,19 @@ from models.contract import (
     OPENVINO_PATH,
     Contract,
     Quantization,
+    atomic,
     file_digests,
+    find_versions,
     openvino_path,
     read_contract,
     verify_files,
-    versions,
     write_contract,
 )
 from models.contract.amx import avoid_amx
 from models.data.dataset import Dataset, Sample, read_image
 from models.export.model_card import with_int8_section
 from models.export.openvino import convert_to_openvino, layer_names, write_openvino
-from models.export.saved_model import ExportError, beside
+from models.export.saved_model import ExportError
 from models.training.evaluation import evaluate, openvino_predictor
 from models.training.metrics import Scores
 
@@ -64,8 +65,7 @@ def quantize(
 ) -> Quantized:
     """Write `artefact` with int8 files as the next version, or in its own place.
 
-    A new version appears by one rename. In its own place there are two, and between them a moment without the folder:
-    a server that watches the store goes on with what it has loaded and looks again.
+    The folder appears whole, and where it takes its own place, a server that watches the store finds one or the other.
     Raises ExportError, ContractError and DatasetError; nothing is left behind then.
     """
     contract = read_contract(artefact)
@@ -74,9 +74,9 @@ def quantize(
     kept = _kept_layers(model, options.keep_float)
     samples = _spread(dataset.split(CALIBRATION_SPLIT), options.images)
     int8 = _calibrate(model, samples, contract.channels, kept)
-    version = artefact.name if replace else str(max(versions(artefact.parent), default=0) + 1)
-    with beside(artefact.parent, version) as folder:
-        shutil.copytree(artefact, folder)
+    target = artefact if replace else artefact.parent / str(find_versions(artefact.parent).next)
+    with atomic.replacing_folder(target) if replace else atomic.new_folder(target) as folder:
+        shutil.copytree(artefact, folder, dirs_exist_ok=True)
         fp32_path = write_openvino(model, folder, "fp32")
         int8_path = write_openvino(int8, folder, "int8")
         before = _score(fp32_path, dataset)
@@ -86,11 +86,6 @@ def quantize(
             for path in (folder / OPENVINO_PATH).glob(f"{openvino_path('fp32').stem}.*"):
                 path.unlink()
         _describe(folder, contract, before, after, len(samples), kept)
-        target = artefact.parent / version
-        if replace:
-            _swap(folder, target)
-        else:
-            folder.rename(target)
     return Quantized(target, before, after)
 
 
@@ -182,14 +177,3 @@ def _describe(
         card.write_text(with_int8_section(card.read_text(), quantization))
     changed = {"quantization": quantization, "files": file_digests(folder)}
     write_contract(folder, contract.model_copy(update=changed))
-
-
-def _swap(folder: Path, target: Path) -> None:
-    old = target.with_name(f"{folder.name}.old")
-    target.rename(old)
-    try:
-        folder.rename(target)
-    except BaseException:  # an interrupt too
-        old.rename(target)
-        raise
-    shutil.rmtree(old)

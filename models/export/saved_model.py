@@ -1,14 +1,10 @@
 """From a trained network to the artefact that is served (design: the SavedModel, its signatures, its contract).
 
-The folder is built beside its place, verified against the network, and renamed: it appears whole or not at all.
+The folder is verified against the network before it appears, whole or not at all.
 """
 
 import io
 import logging
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,8 +21,9 @@ from models.contract import (
     SegmentationClass,
     Training,
     UserError,
+    atomic,
     file_digests,
-    versions,
+    find_versions,
     write_contract,
 )
 from models.export.openvino import convert_to_openvino, openvino_is_installed, write_openvino
@@ -90,13 +87,17 @@ def export_network(
     convert the network. Raises ExportError.
     """
     model_folder = store / facts.name
-    model_folder.mkdir(parents=True, exist_ok=True)
-    if version is None:
-        version = max(versions(model_folder), default=0) + 1
+    there = find_versions(model_folder)
+    version = there.next if version is None else version
+    if version < 1:
+        raise ExportError(f"--version {version}: versions begin at 1")
     target = model_folder / str(version)
-    if target.exists():
-        raise ExportError(f"{target} is there already; choose another --version or remove it")
-    with beside(model_folder, str(version)) as folder:
+    if version in there.folders or target.exists():
+        there_already = there.folders.get(version, target)
+        raise ExportError(
+            f"{there_already} is there already; choose another --version or remove it"
+        )
+    with atomic.new_folder(target) as folder:
         _write_saved_model(network, folder)
         openvino_file = None if with_openvino is False else _write_openvino(folder, with_openvino)
         _verify(network, folder, openvino_file)
@@ -105,18 +106,7 @@ def export_network(
         if recipe is not None:
             (folder / RECIPE_PATH).write_text(recipe)
         write_contract(folder, _contract(network, facts, folder))
-        folder.rename(target)
     return target
-
-
-@contextmanager
-def beside(model_folder: Path, version: str) -> Iterator[Path]:
-    """Where a version is made before it is renamed into its place. Whatever is left there in the end is removed."""
-    folder = model_folder / f".{version}.{os.getpid()}.partial"
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_saved_model(network: Exportable, folder: Path) -> None:

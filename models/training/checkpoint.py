@@ -1,7 +1,7 @@
 """One file that a training resumes from: a `.keras` file with what Keras does not keep in it.
 
 The run's state, the averaged weights and the states of random layers are further members of the zip that a `.keras` file is,
-so that they belong to these very weights whenever the process is killed: the file is written beside and renamed.
+so that they belong to these very weights whenever the process is killed.
 """
 
 import io
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.architectures.networks import custom_objects
+from models.contract import atomic
 from models.training.schedules import WarmUpDecay
 
 _STATE = "segtrain/state.json"
@@ -49,24 +50,22 @@ def load_network(path: Path) -> keras.Model:
 
 
 def save_network(network: keras.Model, path: Path) -> None:
-    """Write a network as it is, without an optimizer, beside and renamed."""
-    beside = path.with_name(f"partial_{path.name}")  # Keras goes by the suffix
-    network.save(beside, include_optimizer=False)
-    beside.replace(path)
+    """Write a network as it is, without an optimizer, whole or not at all."""
+    with atomic.replacing(path) as partial:
+        network.save(partial, include_optimizer=False)
 
 
 def save_checkpoint(
     path: Path, network: keras.Model, state: dict[str, Any], arrays: dict[str, NDArray[np.generic]]
 ) -> None:
-    """Write a compiled network with its optimizer, the state and the arrays, beside and renamed."""
-    beside = path.with_name(f"partial_{path.name}")
-    network.save(beside)
+    """Write a compiled network with its optimizer, the state and the arrays, whole or not at all."""
     packed = io.BytesIO()
     np.savez(packed, **arrays)  # type: ignore[arg-type]
-    with zipfile.ZipFile(beside, "a") as archive:
-        archive.writestr(_STATE, json.dumps(state))
-        archive.writestr(_ARRAYS, packed.getvalue())
-    beside.replace(path)
+    with atomic.replacing(path) as partial:
+        network.save(partial)
+        with zipfile.ZipFile(partial, "a") as archive:
+            archive.writestr(_STATE, json.dumps(state))
+            archive.writestr(_ARRAYS, packed.getvalue())
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -5,7 +5,6 @@ fingerprint. A field that the user sets is never chosen.
 """
 
 import math
-import os
 import re
 import time
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from models.contract.cores import available_cores
 from models.data.dataset import Dataset, Sample
 from models.data.examination import Examination, examine
 from models.data.input import TrainingOrder
@@ -169,7 +169,10 @@ def _network(found: Fingerprint, given: Mapping[str, Any], trained: Path | None)
     if _gpus():
         width, machine = (32 if found.images < FEW_IMAGES else 64), f"{_gpus()} GPUs"
     else:
-        width, machine = (16 if _cores() < 8 else 24), f"{_cores()} cores and no GPU"
+        width, machine = (
+            (16 if available_cores() < 8 else 24),
+            f"{available_cores()} cores and no GPU",
+        )
     dropout = 0.3 if found.images < FEW_IMAGES else 0.1
     return [
         Choice("network.encoder", "plain", why_plain),
@@ -391,10 +394,6 @@ def _outline(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 def _gpus() -> int:
     return len(tf.config.list_logical_devices("GPU"))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def _fields(changes: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.architectures.options import NetworkOptions
 from models.contract import Name, UserError
+from models.contract.faults import first_fault
 from models.data.options import AugmentationOptions, LayoutOptions, SplitOptions
 from models.training.options import ClassWeighting, LossOptions, OptimizerOptions, Precision
 from models.training.renamed import with_new_names
@@ -89,9 +90,7 @@ def recipe_of(document: Mapping[str, Any], changes: Mapping[str, Any]) -> Recipe
     try:
         return Recipe.model_validate(_merged(document, changes))
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        raise RecipeError(f"{place}: {fault['msg']}") from error
+        raise RecipeError(str(first_fault(error))) from error
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

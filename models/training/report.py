@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.contract import atomic
 from models.data.dataset import VOID
 from models.data.page import (
     Block,
@@ -46,10 +47,8 @@ def write_report(
         Section("Calibration", _reliability(assessment)),
         Section("Predictions", _predictions(assessment, predictor)),
     ]
-    numbers = path.with_suffix(".json")
-    beside_it = numbers.with_name(f".{numbers.name}.partial")
-    beside_it.write_text(json.dumps(assessment.document(), indent=1) + "\n")
-    beside_it.replace(numbers)
+    numbers = json.dumps(assessment.document(), indent=1) + "\n"
+    atomic.write_text(path.with_suffix(".json"), numbers)
     write_page(path, title, lead, sections)
 
 

@@ -2,11 +2,11 @@
 
     recipe.toml  metrics.csv  tensorboard/  last.keras  best.keras  state.json  report.html  report.json  scores/<split>.json
 
-Every file is written beside and renamed, and the state that counts is inside last.keras, so that a run ended at any moment can
-be resumed. state.json is a copy of it to read.
+Every file appears whole, and the state that counts is inside last.keras, so that a run ended at any moment can be resumed. state.json is a copy of it to read.
 """
 
 import csv
+import io
 import json
 import math
 import shutil
@@ -20,6 +20,7 @@ import numpy as np
 import tomli_w
 from numpy.typing import NDArray
 
+from models.contract import atomic
 from models.training.checkpoint import load_network, read_state, save_checkpoint, save_network
 from models.training.recipe import Recipe, RecipeError, read_recipe
 
@@ -83,7 +84,7 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
             document = recipe.model_dump(mode="json", exclude_none=True)
             comments = "".join(f"# {note}\n" for note in notes)
-            _replace(folder / RECIPE, comments + tomli_w.dumps(document))
+            atomic.write_text(folder / RECIPE, comments + tomli_w.dumps(document))
         return cls(folder, recipe)
 
     @classmethod
@@ -110,7 +111,7 @@ class Run:
         """Keep what the run resumes from."""
         document = asdict(state)
         save_checkpoint(self.folder / LAST, network, document, arrays)
-        _replace(self.folder / STATE, json.dumps(document, indent=2) + "\n")
+        atomic.write_text(self.folder / STATE, json.dumps(document, indent=2) + "\n")
 
     def append_metrics(self, row: dict[str, float]) -> None:
         """Add an epoch's row to metrics.csv, in place of those a killed run left of it and of later ones."""
@@ -119,12 +120,11 @@ class Run:
             old for old in self.metrics() if int(old["epoch"]) < row["epoch"]
         ]
         rows.append(row)
-        beside = path.with_suffix(".partial")
-        with beside.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
-            writer.writeheader()
-            writer.writerows(rows)
-        beside.replace(path)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(row))
+        writer.writeheader()
+        writer.writerows(rows)
+        atomic.write_text(path, text.getvalue())
 
     def metrics(self) -> list[dict[str, str]]:
         """The rows of metrics.csv, none where there is no such file."""
@@ -144,7 +144,7 @@ class Run:
             "summary": {name: value for name, value in summary.items() if math.isfinite(value)},
             "class_iou": {n: None if math.isnan(iou) else iou for n, iou in class_iou.items()},
         }
-        _replace(path, json.dumps(document, indent=2) + "\n")
+        atomic.write_text(path, json.dumps(document, indent=2) + "\n")
 
     def scores(self) -> dict[str, SplitScores]:
         """The scores kept so far, by split."""
@@ -164,9 +164,3 @@ def load_best(folder: Path) -> keras.Model:
             f"{folder} is not a run with a validated epoch to start from; `segtrain train` makes one"
         )
     return load_network(folder / BEST)
-
-
-def _replace(path: Path, text: str) -> None:
-    beside = path.with_suffix(".partial")
-    beside.write_text(text)
-    beside.replace(path)

@@ -300,8 +300,8 @@ def test_a_finer_fcn_does_not_start_from_what_is_no_run(
 @pytest.mark.parametrize(
     ("option", "value", "sentence"),
     [
-        ("--split.fraction", "2", "split.fraction: Input should be less than 1"),
-        ("--layout.name", "mine", "layout.name: Input should be"),
+        ("--split.fraction", "2", "split.fraction: input should be less than 1"),
+        ("--layout.name", "mine", "layout.name: input should be"),
         ("--name", "a/b", "name: "),
     ],
 )
@@ -316,7 +316,7 @@ def test_split_is_the_share_of_val_as_in_check(
     dataset_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", str(dataset_folder), "--split", "2"]) == 1
-    assert capsys.readouterr().err.startswith("segtrain: split.fraction: Input should be less")
+    assert capsys.readouterr().err.startswith("segtrain: split.fraction: input should be less")
 
 
 def test_a_recipe_is_not_told_how_many_minutes(

@@ -67,7 +67,7 @@ def test_the_outline_tells_places_of_maxima_from_features(padding: str) -> None:
     [
         (["--picture", "x.png"], "say which"),
         (["fcn8s", "--upsampling", "max_unpool"], "fcn8s has no use for the upsampling"),
-        (["unet", "--width", "wide"], "width: Input should be a valid integer"),
+        (["unet", "--width", "wide"], "width: input should be a valid integer"),
     ],
 )
 def test_what_cannot_be_listed_or_drawn_is_one_sentence(

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from models.contract import SegmentationClass
+from models.contract.faults import first_fault
 from models.data.dataset import (
     VOID,
     ClassList,
@@ -78,7 +79,7 @@ def read_palette(path: Path, name: str) -> Classes:
         )
         class_list = ClassList(name=name or "data", classes=classes, ignore=VOID)
     except ValidationError as error:
-        raise DatasetError(f"{path}: {error.errors(include_url=False)[0]['msg']}") from error
+        raise DatasetError(f"{path}: {first_fault(error).message}") from error
     ids = [(rgb, index) for index, (_, rgb) in enumerate(named)]
     return Classes(class_list, Palette.of([*ids, *((rgb, VOID) for rgb in void)]))
 

@@ -15,7 +15,6 @@ from models.contract import (
     file_digests,
     read_contract,
     verify_files,
-    versions,
     write_contract,
 )
 
@@ -159,13 +158,6 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (folder / "variables" / "variables.index").unlink()
     with pytest.raises(ContractError, match=r"variables\.index is missing"):
         verify_files(folder, read_contract(folder))
-
-
-def test_versions_are_integers_in_ascending_order(tmp_path: Path) -> None:
-    for name in ("10", "9", "latest", ".11.partial"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "12").write_text("a file is no version")
-    assert versions(tmp_path) == [9, 10]
 
 
 def test_the_contract_loads_no_tensorflow() -> None:

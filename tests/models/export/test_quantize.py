@@ -15,10 +15,12 @@ from models.contract import (
     MODEL_CARD_PATH,
     OPENVINO_PATH,
     SegmentationClass,
+    atomic,
     openvino_path,
     read_contract,
     verify_files,
 )
+from models.contract.atomic import exchange
 from models.export import quantize, saved_model
 from models.export.saved_model import ExportError, ModelFacts, export_network
 from models.training.evaluation import openvino_predictor, saved_model_predictor
@@ -163,10 +165,21 @@ def test_a_pattern_that_finds_no_layer_lists_those_there_are(
     assert "finds no layer; there are conv00_3x3_4, conv01_3x3_4" in capsys.readouterr().err
 
 
-def test_in_its_own_place_and_int8_alone(quantized: Path, dataset_folder: Path) -> None:
-    """Last, for it changes `small/2`: a second run replaces the card's section and the scores."""
+def test_in_its_own_place_and_int8_alone(
+    quantized: Path, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Last, for it changes `small/2`: a second run replaces the card's section and the scores. At no moment is there no folder."""
+    seen = []
+
+    def watched(one: Path, other: Path) -> None:
+        seen.append(read_contract(other).openvino_precisions)
+        exchange(one, other)
+        seen.append(read_contract(other).openvino_precisions)
+
+    monkeypatch.setattr(atomic, "exchange", watched)
     command = ["quantize", str(quantized), "--data", str(dataset_folder), "--images", "3"]
     assert main([*command, "--max-drop", "100", "--replace", "--drop-fp32"]) == 0
+    assert seen == [("fp32", "int8"), ("int8",)]
     contract = read_contract(quantized)
     verify_files(quantized, contract)
     assert contract.openvino_precisions == ("int8",)

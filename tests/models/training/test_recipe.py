@@ -17,12 +17,12 @@ def test_changes_are_laid_over_the_recipe(recipe_file: Path) -> None:
 
 
 def test_a_faulty_field_is_named(recipe_file: Path) -> None:
-    with pytest.raises(RecipeError, match=r"optimizer\.decay: Input should be 'cosine'"):
+    with pytest.raises(RecipeError, match=r"optimizer\.decay: input should be 'cosine'"):
         read_recipe(recipe_file, {"optimizer": {"decay": "sudden"}})
 
 
 def test_a_misspelt_field_is_named(recipe_file: Path) -> None:
-    with pytest.raises(RecipeError, match=r"network\.witdh: Extra inputs"):
+    with pytest.raises(RecipeError, match=r"network\.witdh: extra inputs"):
         read_recipe(recipe_file, {"network": {"witdh": 3}})
 
 
@@ -32,7 +32,7 @@ def test_a_misspelt_field_is_named(recipe_file: Path) -> None:
         ({"augmentation": {"scale": [0.2, 1.0]}}, "between 0.25 and 4"),
         ({"augmentation": {"scale": [2.0, 0.5]}}, "smallest, largest"),
         ({"loss": {"terms": []}}, "at least 1 item"),
-        ({"loss": {"terms": [{"name": "hinge"}]}}, r"loss\.terms\.0\.name: Input should be"),
+        ({"loss": {"terms": [{"name": "hinge"}]}}, r"loss\.terms\.0\.name: input should be"),
         ({"network": {"weights": "x.h5"}}, "the plain encoder has no trained weights"),
     ],
 )
