@@ -38,6 +38,10 @@ class Network:
         return int(self.model.input_shape[-1])
 
     @property
+    def classes(self) -> int:
+        return int(self.model.outputs[0].shape[-1])
+
+    @property
     def parameters(self) -> int:
         return int(self.model.count_params())
 

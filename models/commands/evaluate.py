@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +12,6 @@ from models.commands.fields import add_recipe_flags, data_options, given_fields
 from models.contract import (
     RECIPE_PATH,
     ContractError,
-    SegmentationClass,
     StoredPrecision,
     openvino_path,
     read_contract,
@@ -72,20 +72,19 @@ def _window(text: str) -> tuple[int, int]:
 def run(parsed: argparse.Namespace) -> None:
     """Score, print, and keep the scores where they are the run's own."""
     import_tensorflow()
-    from models.data.examination import examine
     from models.training.assessment import SINGLE_PASS, assess
     from models.training.report import write_report
     from models.training.run import Run, is_run
 
     run = Run.open(parsed.model) if is_run(parsed.model) else None
     dataset = _dataset(parsed, run)
-    examine(dataset, (parsed.split,)).raise_on_error()
+    are_own = _examine(parsed, run, dataset)
     predictor, mode = _predictor(parsed, run)
     assessment = assess(
         predictor, dataset, parsed.split, batch_size=BATCH_SIZE, inference_mode=mode
     )
     # Scores on other data, or in another mode, are not this model's card's.
-    if run and _is_on_own_data(parsed) and mode == SINGLE_PASS:
+    if run and are_own and mode == SINGLE_PASS:
         ious = {name: values["iou"] for name, values in assessment.by_class().items()}
         run.save_scores(parsed.split, assessment.summary(), ious)
     if parsed.report:
@@ -101,13 +100,8 @@ def run(parsed: argparse.Namespace) -> None:
         print(f"  IoU {name:20} {values['iou']:.4f}   Dice {values['dice']:.4f}")
 
 
-def _is_on_own_data(parsed: argparse.Namespace) -> bool:
-    return parsed.data is None and not given_fields(parsed)
-
-
 def _dataset(parsed: argparse.Namespace, run: "Run | None") -> "Dataset":
     """The data to score on, of the model's kind. Raises RecipeError and DatasetError."""
-    from models.data.reading import read_dataset
     from models.training.run import BEST
 
     if run is None:
@@ -124,16 +118,60 @@ def _dataset(parsed: argparse.Namespace, run: "Run | None") -> "Dataset":
         )
     if parsed.engine != "tensorflow":
         raise RecipeError(f"{parsed.model} is a run; {parsed.engine} scores exported models")
-    recipe = run.recipe
-    own = read_dataset(recipe.data, recipe.split, recipe.layout)
-    if _is_on_own_data(parsed):
-        return own
-    folder = parsed.data or recipe.data
-    is_same = folder.resolve() == recipe.data.resolve()
-    options = data_options(given_fields(parsed), recipe if is_same else None)
-    dataset = read_dataset(folder, *options)
-    _require_same_task((own.class_list.classes, own.channels), dataset)
+    return _data_of_run(run, parsed.data, given_fields(parsed))
+
+
+def _data_of_run(run: "Run", folder: Path | None, changes: dict[str, Any]) -> "Dataset":
+    """The data that a run was trained on, or others of its kind; divided as for its training where nothing else is said.
+
+    Raises RecipeError where their classes or channels are others, and DatasetError.
+    """
+    from models.data.reading import read_dataset
+
+    if folder is None and not run.recipe.data.is_dir():
+        raise RecipeError(
+            f"{run.folder} was trained on {run.recipe.data}, which is not there; say where its data are now: --data FOLDER"
+        )
+    dataset = read_dataset(folder or run.recipe.data, *data_options(changes, run.recipe))
+    record = run.record
+    _require_same_task(run.class_names(), record.channels if record else None, dataset)
     return dataset
+
+
+def _examine(parsed: argparse.Namespace, run: "Run | None", dataset: "Dataset") -> bool:
+    """Read what is to be scored on, unless the run did and no file has changed since. Whether it is the run's own split.
+
+    Raises DatasetError for the first fault that is found, and RecipeError where the run has learned from these pictures.
+    """
+    from models.data.examination import examine
+    from models.data.record import picture_digests, split_record
+
+    record, split = run.record if run else None, parsed.split
+    if record and record.has_read((split,)) and record.is_of(dataset):
+        return True
+    examination = examine(dataset, (split,))
+    examination.raise_on_error()
+    if run is None:
+        return False
+    if record is None:  # a run of release 0.1
+        return parsed.data is None and not given_fields(parsed)
+    learned = picture_digests(examination.digests[split]) & set(record.learned)
+    if learned and split != "train":
+        example = next(d.name for d in examination.digests[split] if d.picture in learned)
+        raise RecipeError(
+            f"{run.folder} was trained on {len(learned)} of the {len(examination.digests[split])} pictures of {split} in "
+            f"{dataset.folder}, such as {example}, so that a score on them says nothing. Leave them out; to hold a split back, "
+            "say split.test or split.fraction before a training"
+        )
+    kept = record.splits.get(split)
+    own = kept is not None and kept.pictures == split_record(examination, split).pictures
+    if not own and parsed.data is None and not given_fields(parsed):
+        print(
+            f"segtrain: {split} in {dataset.folder} is not what it was when {run.folder} was trained; "
+            "its scores do not reach the model card",
+            file=sys.stderr,
+        )
+    return own
 
 
 def data_of_artefact(artefact: Path, folder: Path, changes: dict[str, Any]) -> "Dataset":
@@ -147,7 +185,7 @@ def data_of_artefact(artefact: Path, folder: Path, changes: dict[str, Any]) -> "
     recipe = read_recipe(path) if path.is_file() else None  # adopted models have none
     dataset = read_dataset(folder, *data_options(changes, recipe))
     contract = read_contract(artefact)
-    _require_same_task((contract.classes, contract.channels), dataset)
+    _require_same_task([c.name for c in contract.classes], contract.channels, dataset)
     return dataset
 
 
@@ -188,18 +226,21 @@ def _artefact_predictor(artefact: Path, engine: str) -> "Predictor":
     return openvino_predictor(artefact / openvino_path(stored), computed)
 
 
-def _require_same_task(model: tuple[Sequence[SegmentationClass], int], dataset: "Dataset") -> None:
-    """Raise RecipeError where the model has other classes or channels than the data set."""
-    classes, channels = model
-    data = dataset.class_list.classes
-    if len(classes) != len(data) or channels != dataset.channels:
+def _require_same_task(
+    names: Sequence[str] | None, channels: int | None, dataset: "Dataset"
+) -> None:
+    """Raise RecipeError where the model has other classes or channels than the data set; None is not known."""
+    data = [c.name for c in dataset.class_list.classes]
+    names = data if names is None else names
+    channels = dataset.channels if channels is None else channels
+    if len(names) != len(data) or channels != dataset.channels:
         raise RecipeError(
-            f"the model has {len(classes)} classes and {channels} channels, the data in {dataset.folder} "
+            f"the model has {len(names)} classes and {channels} channels, the data in {dataset.folder} "
             f"{len(data)} and {dataset.channels}; score it on data of its own kind"
         )
-    for own, other in zip(classes, data, strict=True):
-        if own.name != other.name:
+    for class_id, (own, other) in enumerate(zip(names, data, strict=True)):
+        if own != other:
             raise RecipeError(
-                f"class {own.id} is {own.name!r} to the model and {other.name!r} in {dataset.folder}; "
+                f"class {class_id} is {own!r} to the model and {other!r} in {dataset.folder}; "
                 "score it on data of its own kind, or give the classes there the model's names"
             )

@@ -13,6 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store", type=Path, default=DEFAULT_STORE, help="default: the bundled zoo"
     )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="where the data are, of a run of release 0.1 alone: later ones keep their classes",
+    )
     parser.add_argument("--version", type=int, help="default: one more than the newest")
     parser.add_argument(
         "--openvino",
@@ -27,7 +32,11 @@ def run(parsed: argparse.Namespace) -> None:
     from models.export.run import export_run
 
     artefact = export_run(
-        parsed.run_folder, parsed.store, parsed.version, with_openvino=parsed.openvino
+        parsed.run_folder,
+        parsed.store,
+        parsed.version,
+        data=parsed.data,
+        with_openvino=parsed.openvino,
     )
     print(
         f"{artefact}\nNext: segserve serve --model-store {parsed.store}, "

@@ -2,13 +2,19 @@
 
 import argparse
 import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.commands.command import DEFAULT_STORE, import_tensorflow
 from models.commands.fields import add_recipe_flags, given_fields, shown
 from models.contract import ContractError, find_versions, read_contract
 from models.training.recipe import Recipe, RecipeError, read_recipe
+
+if TYPE_CHECKING:
+    from models.data.examination import Examination
 
 HELP = "train by a recipe; the same command again resumes"
 
@@ -56,32 +62,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> None:
     """Train, or resume, and say what comes next."""
     changes = given_fields(parsed)
-    if parsed.recipe.is_dir():
-        recipe, notes = _recipe_for_data(parsed, changes)
-    else:
-        recipe, notes = read_recipe(parsed.recipe, changes), []
-        if parsed.minutes is not None:
-            raise RecipeError(
-                f"--minutes is for a data set's folder, whose recipe is chosen; {parsed.recipe} says how long by its epochs: "
-                "set --epochs"
-            )
+    task = _task_of_data(parsed, changes) if parsed.recipe.is_dir() else _task(parsed, changes)
 
     import_tensorflow()
+    from models.training.run import Run, is_run
     from models.training.train import train
 
-    folder = parsed.run or Path("runs") / recipe.name
-    state = train(recipe, folder, notes)
+    folder = task.folder
+    before = Run.open(folder).state if is_run(folder) else None
+    state = train(task.recipe, folder, task.notes, task.examination)
+    if state == before:
+        print(f"{folder} is finished; nothing was trained.")
     print(
-        f"{folder}: {state.epochs_done} epochs in {state.seconds / 60:.0f} minutes; "
+        f"{folder}: {_counted(state.epochs_done, 'epoch')} in {_counted(round(state.seconds / 60), 'minute')}; "
         f"best val mIoU {state.best_mean_iou:.4f} in epoch {state.best_epoch}.\n"
         f"Next: segtrain evaluate {folder}, then segtrain export {folder}"
     )
 
 
-def _recipe_for_data(
-    parsed: argparse.Namespace, changes: dict[str, Any]
-) -> tuple[Recipe, list[str]]:
-    """The recipe that an earlier call chose for this data, or a new one and the reasons for it."""
+@dataclass(frozen=True)
+class _Task:
+    """What to train, where, and why so; `examination` is that of the data where they were read already."""
+
+    recipe: Recipe
+    folder: Path
+    notes: Sequence[str] = ()
+    examination: "Examination | None" = None
+
+
+def _task(parsed: argparse.Namespace, changes: dict[str, Any]) -> _Task:
+    """By a recipe."""
+    recipe = read_recipe(parsed.recipe, changes)
+    if parsed.minutes is not None:
+        raise RecipeError(
+            f"--minutes is for a data set's folder, whose recipe is chosen; {parsed.recipe} says how long by its epochs: "
+            "set --epochs"
+        )
+    folder = parsed.run or Path("runs") / recipe.name
+    _require_writable(folder)
+    return _Task(recipe, folder)
+
+
+def _task_of_data(parsed: argparse.Namespace, changes: dict[str, Any]) -> _Task:
+    """By the recipe that an earlier call chose for this data, or by a new one with the reasons for it."""
+    if "data" in changes:
+        raise RecipeError(f"--data is for a recipe; the data to train on are {parsed.recipe}")
     import_tensorflow()
     from models.training.choice import choose_recipe, run_name
     from models.training.run import RECIPE, Run, is_run
@@ -89,13 +114,28 @@ def _recipe_for_data(
     folder = parsed.run or Path("runs") / str(changes.get("name", run_name(parsed.recipe)))
     if is_run(folder) and Run.open(folder).state.has_checkpoint:
         print(f"{folder} is a run already; resuming it with its recipe")
-        return read_recipe(folder / RECIPE, changes), []
+        return _Task(read_recipe(folder / RECIPE, changes | {"data": str(parsed.recipe)}), folder)
+    _require_writable(folder)
     minutes = MINUTES if parsed.minutes is None else parsed.minutes
-    recipe, choices = choose_recipe(parsed.recipe, minutes, changes, _trained())
-    lines = [f"{choice.field} = {shown(choice.value)}: {choice.reason}" for choice in choices]
+    chosen = choose_recipe(parsed.recipe, minutes, changes, _trained())
+    lines = [
+        f"{choice.field} = {shown(choice.value)}: {choice.reason}" for choice in chosen.choices
+    ]
     print("\n".join(lines))
-    print(f"Written to {folder / RECIPE}, to run again or to change.")
-    return recipe, [f"Chosen by segtrain train {parsed.recipe.name}", *lines]
+    print(f"Kept in {folder / RECIPE}, to run again or to change.")
+    notes = [f"Chosen by segtrain train {parsed.recipe.name}", *lines]
+    return _Task(chosen.recipe, folder, notes, chosen.examination)
+
+
+def _require_writable(folder: Path) -> None:
+    """Raise RecipeError where the run could not be kept, before anything is measured or trained."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise RecipeError(f"{folder} cannot be written below {there}; give another --run folder")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _trained() -> Path | None:

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Protocol, Self
+from typing import Annotated, Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,15 @@ class ClassList(BaseModel):
     licence: str = "not stated"
     source: str = "not stated"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _license_is_licence(cls, document: Any) -> Any:
+        if not isinstance(document, dict) or "license" not in document:
+            return document
+        if document.get("licence", document["license"]) != document["license"]:
+            raise ValueError("licence and license differ; leave one of them")
+        return {"licence": document["license"], **document}
+
     @model_validator(mode="after")
     def _ids_are_channels(self) -> Self:
         ids = [segmentation_class.id for segmentation_class in self.classes]
@@ -129,12 +138,18 @@ class Dataset:
     def split(self, name: str) -> tuple[Sample, ...]:
         """The samples of one split. Raises DatasetError where there is none of that name."""
         if not self.splits.get(name):
+            share = {"val": "split.fraction", "test": "split.test"}.get(name)
+            taken = f", or let {share} take them off train before a training" if share else ""
             raise DatasetError(
                 f"{self.folder.name} has no split {name!r}; its splits are {', '.join(self.splits)}. "
-                f"Put images into images/{name}/ and their masks into masks/{name}/, "
-                "or let split.fraction take them from the others"
+                f"Put images into images/{name}/ and their masks into masks/{name}/{taken}"
             )
         return self.splits[name]
+
+
+def relative_name(path: Path, folder: Path) -> str:
+    """A file's path below the data set's folder, or where it lies elsewhere the whole."""
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
 @dataclass(frozen=True)

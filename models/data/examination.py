@@ -23,6 +23,7 @@ from models.data.dataset import (
     Sample,
     is_gray,
     read_picture,
+    relative_name,
 )
 from models.data.masks import FileMask, LossyMaskError, RawMask, UnknownColorError
 from models.data.parallel import read_ahead
@@ -35,6 +36,16 @@ WHITE = 0xFFFFFF
 
 
 @dataclass(frozen=True)
+class SampleDigest:
+    """What a sample is known again by: its image's path below the data set, and digests of what its pixels and class ids
+    are. None where they could not be read, or were not asked for."""
+
+    name: str
+    picture: str | None
+    mask: str | None
+
+
+@dataclass(frozen=True)
 class ExaminedSample:
     """One sample, read. What could not be read is None."""
 
@@ -44,7 +55,8 @@ class ExaminedSample:
     size: tuple[int, int] | None = None  # width, height; upright
     mode: str | None = None
     mask_mode: str | None = None
-    digest: bytes | None = None  # of the decoded pixels
+    digest: str | None = None  # of the decoded pixels
+    mask_digest: str | None = None  # of the class ids
     pixels_by_id: NDArray[np.int64] | None = None  # (256,)
     mask_values: frozenset[int] = frozenset()  # what the file holds: ids, or colours 0xrrggbb
     tile: Tile | None = None
@@ -71,7 +83,8 @@ class Examination:
     tiles: list[Tile] = field(default_factory=list)
     # in their split; of a picture that another split keeps
     copies: set[tuple[str, Sample]] = field(default_factory=set)
-    _holders: dict[bytes, list[tuple[str, Sample]]] = field(default_factory=dict)
+    digests: dict[str, list[SampleDigest]] = field(default_factory=dict)  # by split, in its order
+    _holders: dict[str, list[tuple[str, Sample]]] = field(default_factory=dict)
     _fault_tiles: int = 0
 
     def class_pixels(self, split: str) -> NDArray[np.int64]:
@@ -113,6 +126,9 @@ class Examination:
 
     def add(self, examined: ExaminedSample) -> None:
         self.issues += examined.issues
+        name = relative_name(examined.sample.image, self.dataset.folder)
+        digest = SampleDigest(name, examined.digest, examined.mask_digest)
+        self.digests.setdefault(examined.split, []).append(digest)
         if examined.size is not None:
             self.sizes[examined.size] += 1
         if examined.mode is not None:
@@ -245,6 +261,7 @@ class Examiner:
             mode=picture.mode if picture else None,
             mask_mode=raw.mode if raw else ("drawn" if ids is not None else None),
             digest=_digest(picture.pixels) if picture else None,
+            mask_digest=None if ids is None else _digest(ids),
             pixels_by_id=None if ids is None else np.bincount(ids.ravel(), minlength=256),
             mask_values=frozenset() if self._classes_are_known else _held(sample, raw),
             tile=self._tile(split, sample, picture, ids, issues, chosen),
@@ -418,9 +435,10 @@ def _values(raw: RawMask) -> frozenset[int]:
     return frozenset(values[:_COLORS_KEPT].tolist())
 
 
-def _digest(pixels: NDArray[np.uint8]) -> bytes:
+def _digest(pixels: NDArray[np.uint8]) -> str:
     shape = repr(pixels.shape).encode()
-    return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16, key=shape).digest()
+    whole = np.ascontiguousarray(pixels).data
+    return hashlib.blake2b(whole, digest_size=16, key=shape).hexdigest()
 
 
 def _absent_classes(examination: Examination) -> Iterator[Issue]:

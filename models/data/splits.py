@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from models.data.dataset import DatasetError, Issue, Sample
+from models.data.dataset import DatasetError, Issue, Sample, relative_name
 from models.data.layouts.layout import UNSPLIT
 from models.data.options import SplitOptions
 
@@ -18,11 +18,11 @@ def assign_groups(samples: Sequence[Sample], folder: Path, pattern: str | None) 
         return list(samples)
     found = []
     for sample in samples:
-        match = re.search(pattern, _name(sample, folder))
+        match = re.search(pattern, relative_name(sample.image, folder))
         found.append(sample if match is None else replace(sample, group=_matched(match)))
     if all(sample.group is None for sample in found):
         raise DatasetError(
-            f"the group pattern {pattern!r} matches no image, such as {_name(samples[0], folder)}; "
+            f"the group pattern {pattern!r} matches no image, such as {relative_name(samples[0].image, folder)}; "
             "fix it (--group of check, split.group of a recipe)"
         )
     return found
@@ -83,7 +83,7 @@ def _split_by_hash(
     """
     groups: dict[str, list[Sample]] = {}
     for sample in pool:
-        groups.setdefault(sample.group or _name(sample, folder), []).append(sample)
+        groups.setdefault(sample.group or relative_name(sample.image, folder), []).append(sample)
     if len(groups) <= len(shares):  # nothing can be taken off
         return {"train": list(pool)}
     waiting = sorted((_hash(key, seed), key) for key in groups)
@@ -113,11 +113,6 @@ def _hash(key: str, seed: int) -> float:
     """A number in [0, 1) that depends on the key and the seed alone."""
     digest = hashlib.sha256(f"{seed}\n{key}".encode()).digest()
     return int.from_bytes(digest[:8]) / 2**64
-
-
-def _name(sample: Sample, folder: Path) -> str:
-    path = sample.image
-    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
 def _matched(match: re.Match[str]) -> str:

@@ -62,6 +62,7 @@ class ExternalNetwork:
         self._options = options
         self._pad = MirrorPad(io_spec.stride)
         self.channels = io_spec.channels
+        self.classes = max(io_spec.output_channels, 2)
         self.variables = list(model.variables)
         self.stride = 1 if io_spec.size else io_spec.stride
         self.receptive_field_radius = None if io_spec.size else options.receptive_field_radius

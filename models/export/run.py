@@ -7,20 +7,28 @@ import tomli_w
 
 from models.architectures.networks import with_facts
 from models.contract import ContractError, Training, read_contract
+from models.data.dataset import ClassList
 from models.data.reading import read_dataset
+from models.data.record import class_difference
 from models.export.model_card import model_card
 from models.export.saved_model import ExportError, ModelFacts, export_network
 from models.training.checkpoint import load_network
 from models.training.recipe import Recipe
-from models.training.run import BEST, Run, is_run
+from models.training.run import BEST, LAST, Run, SplitScores, is_run
 
 
 def export_run(
-    folder: Path, store: Path, version: int | None, *, with_openvino: bool | None = False
+    folder: Path,
+    store: Path,
+    version: int | None,
+    *,
+    data: Path | None = None,
+    with_openvino: bool | None = False,
 ) -> Path:
     """Export a run's best model; the card shows the splits that `segtrain evaluate` has scored.
 
-    Raises ExportError, DatasetError and RecipeError.
+    `data` is where the data of a run of release 0.1 are, which keeps no class list. Raises ExportError, DatasetError,
+    RecipeError and DamagedFileError.
     """
     if not is_run(folder):
         raise ExportError(f"{folder} is not a run folder; `segtrain train` makes one")
@@ -30,18 +38,17 @@ def export_run(
             f"{folder} has no epoch that was validated yet; run `segtrain train` again to resume it"
         )
     state, recipe = run.state, run.recipe
-    dataset = read_dataset(recipe.data, recipe.split, recipe.layout)
-    class_list = dataset.class_list
-    scored = run.scores()
+    class_list, split_sizes = _data_of(run, data)
+    scored = _scores_of(run, class_list)
     training = Training(
         dataset=class_list.name,
         licence=class_list.licence,
         source=class_list.source,
-        split_sizes={name: len(samples) for name, samples in dataset.splits.items()},
+        split_sizes=split_sizes,
         seed=recipe.seed,
         epochs=state.epochs_done,
         minutes=round(state.seconds / 60, 1),
-        finished=datetime.fromtimestamp((folder / "state.json").stat().st_mtime, UTC).date(),
+        finished=datetime.fromtimestamp((folder / LAST).stat().st_mtime, UTC).date(),
         scores={split: entry.summary for split, entry in scored.items()},
     )
     network = with_facts(load_network(folder / BEST), recipe.network)
@@ -73,6 +80,43 @@ def export_run(
         recipe=_recipe_text(recipe),
         with_openvino=with_openvino,
     )
+
+
+def _data_of(run: Run, folder: Path | None) -> tuple[ClassList, dict[str, int]]:
+    """The classes of a run, and the number of images in each split."""
+    record = run.record
+    if record is not None:
+        if folder is not None:
+            raise ExportError(f"{run.folder} keeps its classes itself; leave --data out")
+        return record.class_list, {name: split.images for name, split in record.splits.items()}
+    recipe = run.recipe
+    if folder is None and not recipe.data.is_dir():
+        raise ExportError(
+            f"{run.folder} was made by release 0.1, which kept no class list, and its data are not at {recipe.data}; "
+            "say where they are: --data FOLDER"
+        )
+    dataset = read_dataset(folder or recipe.data, recipe.split, recipe.layout)
+    names = [c.name for c in dataset.class_list.classes]
+    difference = class_difference(run.class_names() or names, names)
+    if difference is not None:
+        raise ExportError(
+            f"{run.folder} was trained on other classes than {dataset.folder} has now: {difference}. "
+            "Give the classes there the names they had"
+        )
+    return dataset.class_list, {name: len(samples) for name, samples in dataset.splits.items()}
+
+
+def _scores_of(run: Run, class_list: ClassList) -> dict[str, SplitScores]:
+    """The scores kept so far. Raises ExportError where they are of classes of other names."""
+    scored = run.scores()
+    names = [c.name for c in class_list.classes]
+    for split, scores in scored.items():
+        if list(scores.class_iou) != names:
+            raise ExportError(
+                f"the scores of {split} in {run.folder} are of the classes {', '.join(scores.class_iou)}, and the model's are "
+                f"{', '.join(names)}; say segtrain evaluate {run.folder} --split {split} again"
+            )
+    return scored
 
 
 def _architecture(recipe: Recipe) -> str:

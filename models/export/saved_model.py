@@ -59,6 +59,8 @@ class Exportable(Protocol):
     @property
     def channels(self) -> int: ...
     @property
+    def classes(self) -> int: ...
+    @property
     def stride(self) -> int: ...
     @property
     def receptive_field_radius(self) -> int | None: ...
@@ -97,8 +99,13 @@ def export_network(
         raise ExportError(
             f"{there_already} is there already; choose another --version or remove it"
         )
+    if network.classes != len(facts.classes):
+        names = ", ".join(c.name for c in facts.classes)
+        raise ExportError(
+            f"the network has {network.classes} classes, and {len(facts.classes)} are named: {names}; name its own"
+        )
     with atomic.new_folder(target) as folder:
-        _write_saved_model(network, folder)
+        write_saved_model(network, folder)
         openvino_file = None if with_openvino is False else _write_openvino(folder, with_openvino)
         _verify(network, folder, openvino_file)
         (folder / MODEL_CARD_PATH).parent.mkdir(exist_ok=True)
@@ -109,7 +116,8 @@ def export_network(
     return target
 
 
-def _write_saved_model(network: Exportable, folder: Path) -> None:
+def write_saved_model(network: Exportable, folder: Path) -> None:
+    """Write the network's SavedModel with its three signatures."""
     channels = network.channels
     images = tf.TensorSpec((None, None, None, channels), tf.uint8, name="images")
     # TensorFlow Serving's REST interface takes names that end in _bytes as base64.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.data.dataset import Dataset, Sample
+from models.data.dataset import Dataset, Sample, relative_name
 from models.training.boundary import BoundaryF1
 from models.training.calibration import Calibration
 from models.training.evaluation import Predictor, eval_batches
@@ -65,8 +65,7 @@ class Assessment:
 
     def name_of(self, sample: Sample) -> str:
         """Its image's path below the data set's folder: file names alone can be equal in nested folders."""
-        path, folder = sample.image, self.dataset.folder
-        return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+        return relative_name(sample.image, self.dataset.folder)
 
     def document(self) -> dict[str, Any]:
         """All numbers, for JSON; None in place of NaN."""

@@ -7,6 +7,7 @@ so that they belong to these very weights whenever the process is killed.
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.architectures.networks import custom_objects
-from models.contract import atomic
+from models.contract import UserError, atomic
 from models.training.schedules import WarmUpDecay
 
 _STATE = "segtrain/state.json"
@@ -29,6 +30,16 @@ class _FormerLoss(keras.losses.Loss):  # type: ignore[misc]
     def __init__(self, class_weights: list[float], **options: Any) -> None:
         super().__init__(**options)
         self.class_weights = class_weights
+
+
+class DamagedFileError(UserError):
+    """A file of a run is not as segtrain wrote it."""
+
+    def __init__(self, path: Path, error: Exception | str) -> None:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        super().__init__(
+            f"{path} cannot be read ({lines[0][:200]}); it is damaged, or was cut short when it was copied: copy the run again"
+        )
 
 
 def objects_of_files() -> dict[str, type]:
@@ -45,8 +56,8 @@ class Checkpoint:
 
 
 def load_network(path: Path) -> keras.Model:
-    """Load a `.keras` file of ours to predict with."""
-    return keras.models.load_model(path, custom_objects=objects_of_files(), compile=False)
+    """Load a `.keras` file of ours to predict with. Raises DamagedFileError."""
+    return _load(path, compile=False)
 
 
 def save_network(network: keras.Model, path: Path) -> None:
@@ -69,19 +80,37 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Load what a training resumes from."""
-    model = keras.models.load_model(path, custom_objects=objects_of_files())
-    with zipfile.ZipFile(path) as archive:
-        if _ARRAYS not in archive.namelist():  # written by release 0.1
-            return Checkpoint(model, {})
-        with np.load(io.BytesIO(archive.read(_ARRAYS))) as arrays:
-            return Checkpoint(model, dict(arrays))
+    """Load what a training resumes from. Raises DamagedFileError."""
+    model = _load(path, compile=True)
+    packed = _member(path, _ARRAYS)
+    if packed is None:  # written by release 0.1
+        return Checkpoint(model, {})
+    with np.load(io.BytesIO(packed)) as arrays:
+        return Checkpoint(model, dict(arrays))
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
-    """The state in a checkpoint, None where it has none."""
-    with zipfile.ZipFile(path) as archive:
-        if _STATE not in archive.namelist():
-            return None
-        state: dict[str, Any] = json.loads(archive.read(_STATE))
+    """The state in a checkpoint, None where it has none. Raises DamagedFileError."""
+    member = _member(path, _STATE)
+    if member is None:
+        return None
+    state: dict[str, Any] = json.loads(member)
     return state
+
+
+def _load(path: Path, *, compile: bool) -> keras.Model:
+    try:
+        return keras.models.load_model(path, custom_objects=objects_of_files(), compile=compile)
+    except (
+        Exception
+    ) as error:  # Keras, h5py and zipfile raise what they like for a file that is cut short
+        raise DamagedFileError(path, error) from error
+
+
+def _member(path: Path, name: str) -> bytes | None:
+    """A member of a checkpoint, whose checksum zipfile compares; None where it has none of that name."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(name) if name in archive.namelist() else None
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DamagedFileError(path, error) from error

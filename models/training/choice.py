@@ -55,6 +55,15 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """A recipe with the reasons for it, and what was found in its data."""
+
+    recipe: Recipe
+    choices: list[Choice]
+    examination: Examination
+
+
+@dataclass(frozen=True)
 class Fingerprint:
     """What of the data decides. `size` is the median height and width, `object_side` that of a typical region in pixels,
     `thinnest` how wide the regions of the thinnest common class are; `up_down` and `left_right` are the shares of pixels by
@@ -72,7 +81,7 @@ class Fingerprint:
 
 def choose_recipe(
     folder: Path, minutes: float, changes: Mapping[str, Any], trained: Path | None = None
-) -> tuple[Recipe, list[Choice]]:
+) -> Chosen:
     """Choose a recipe for the data set in `folder` that trains about `minutes` here; `changes`, nested as a recipe, stay.
 
     `trained` is a model whose MobileNetV2 encoder may be started from where no weights are given.
@@ -99,7 +108,7 @@ def choose_recipe(
     step, recipe, smaller = _fitting_step(found, recipe, "batch_size" in given)
     choices = [c for c in choices if not (smaller and c.field == "batch_size")] + smaller
     choices += _epochs(found, recipe, step, len(dataset.split("val")), minutes, given)
-    return recipe_of(_nested(document, choices), changes), choices
+    return Chosen(recipe_of(_nested(document, choices), changes), choices, examination)
 
 
 def run_name(folder: Path) -> str:

@@ -1,6 +1,6 @@
 """A run folder: what a training writes, and what it resumes from.
 
-    recipe.toml  metrics.csv  tensorboard/  last.keras  best.keras  state.json  report.html  report.json  scores/<split>.json
+    recipe.toml  dataset.json  metrics.csv  tensorboard/  last.keras  best.keras  state.json  report.html  report.json  scores/<split>.json
 
 Every file appears whole, and the state that counts is inside last.keras, so that a run ended at any moment can be resumed. state.json is a copy of it to read.
 """
@@ -13,15 +13,24 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import keras
 import numpy as np
 import tomli_w
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from models.contract import atomic
-from models.training.checkpoint import load_network, read_state, save_checkpoint, save_network
+from models.contract.faults import first_fault
+from models.data.record import DatasetRecord
+from models.training.checkpoint import (
+    DamagedFileError,
+    load_network,
+    read_state,
+    save_checkpoint,
+    save_network,
+)
 from models.training.recipe import Recipe, RecipeError, read_recipe
 
 RECIPE = "recipe.toml"
@@ -29,6 +38,9 @@ LAST = "last.keras"
 BEST = "best.keras"
 STATE = "state.json"
 METRICS = "metrics.csv"
+RECORD = "dataset.json"
+
+_IOU = "val_iou_"  # how the columns of the classes begin
 
 
 @dataclass(frozen=True)
@@ -60,45 +72,83 @@ class SplitScores:
 
 
 class Run:
-    """One run folder and the recipe it was made by."""
+    """One run folder, the recipe it was made by, and what it was trained on."""
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         self.folder = folder
         self.recipe = recipe
 
     @classmethod
-    def begin(cls, folder: Path, recipe: Recipe, notes: Sequence[str] = ()) -> Self:
-        """Make the folder, or resume the one that is there. Raises RecipeError where its recipe is another.
-
-        `notes` become comments above the recipe that is written.
-        """
-        if is_run(folder) and cls.open(folder).state.has_checkpoint:
-            kept = cls.open(folder).recipe
-            changed = [key for key, value in recipe if getattr(kept, key) != value]
-            if changed:
-                raise RecipeError(
-                    f"{folder} holds a run with another {', '.join(changed)}; "
-                    "resume with the same recipe, or give another --run folder"
-                )
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            document = recipe.model_dump(mode="json", exclude_none=True)
-            comments = "".join(f"# {note}\n" for note in notes)
-            atomic.write_text(folder / RECIPE, comments + tomli_w.dumps(document))
-        return cls(folder, recipe)
+    def begin(
+        cls, folder: Path, recipe: Recipe, record: DatasetRecord, notes: Sequence[str] = ()
+    ) -> Self:
+        """Make the folder anew. `notes` become comments above the recipe that is written."""
+        folder.mkdir(parents=True, exist_ok=True)
+        run = cls(folder, with_absolute_paths(recipe))
+        document = run.recipe.model_dump(mode="json", exclude_none=True)
+        comments = "".join(f"# {note}\n" for note in notes)
+        run.keep_record(record)
+        atomic.write_text(folder / RECIPE, comments + tomli_w.dumps(document))
+        return run
 
     @classmethod
     def open(cls, folder: Path) -> Self:
         """Open a run folder that is there. Raises RecipeError."""
         return cls(folder, read_recipe(folder / RECIPE))
 
+    @classmethod
+    def resumable(cls, folder: Path, recipe: Recipe) -> Self | None:
+        """The run in the folder that `recipe` resumes, None where none has begun there.
+
+        Where the data lie may be another place; whether they are the same data is another question. Raises RecipeError where
+        the run's recipe is another, and DamagedFileError.
+        """
+        if not is_run(folder) or not cls.open(folder).state.has_checkpoint:
+            return None
+        run = cls.open(folder)
+        changed = _differing_fields(run.recipe, recipe)
+        if changed:
+            raise RecipeError(
+                f"the run in {folder} has another {', '.join(changed)}; "
+                "resume it with its own recipe, or give another --run folder"
+            )
+        return cls(folder, recipe)
+
+    @property
+    def record(self) -> DatasetRecord | None:
+        """What the run was trained on; None of a run of release 0.1. Raises DamagedFileError."""
+        path = self.folder / RECORD
+        if not path.exists():
+            return None
+        try:
+            return DatasetRecord.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise DamagedFileError(path, str(first_fault(error))) from error
+
+    def keep_record(self, record: DatasetRecord) -> None:
+        """Write what the run is trained on."""
+        atomic.write_text(self.folder / RECORD, record.model_dump_json(indent=1) + "\n")
+
+    def class_names(self) -> list[str] | None:
+        """The classes it was trained on, of a run of release 0.1 by its metrics; None where it has none."""
+        if (record := self.record) is not None:
+            return [c.name for c in record.class_list.classes]
+        rows = self.metrics()
+        if not rows:
+            return None
+        return [name.removeprefix(_IOU) for name in rows[0] if name.startswith(_IOU)]
+
     @property
     def state(self) -> RunState:
+        """How far the run is. Raises DamagedFileError."""
         last, copy = self.folder / LAST, self.folder / STATE
         inside = read_state(last) if last.exists() else None
         if inside is None and copy.exists():  # a run of release 0.1
-            inside = json.loads(copy.read_text())
-        return RunState(**(inside or {}))
+            inside = _read_json(copy)
+        try:
+            return RunState(**(inside or {}))
+        except TypeError as error:
+            raise DamagedFileError(last if last.exists() else copy, error) from error
 
     def save_best(self, network: keras.Model) -> None:
         """Keep a network as the best one so far."""
@@ -115,7 +165,6 @@ class Run:
 
     def append_metrics(self, row: dict[str, float]) -> None:
         """Add an epoch's row to metrics.csv, in place of those a killed run left of it and of later ones."""
-        path = self.folder / METRICS
         rows: list[Mapping[str, str | float]] = [
             old for old in self.metrics() if int(old["epoch"]) < row["epoch"]
         ]
@@ -124,15 +173,27 @@ class Run:
         writer = csv.DictWriter(text, list(row))
         writer.writeheader()
         writer.writerows(rows)
-        atomic.write_text(path, text.getvalue())
+        atomic.write_text(self.folder / METRICS, text.getvalue())
 
     def metrics(self) -> list[dict[str, str]]:
-        """The rows of metrics.csv, none where there is no such file."""
+        """The rows of metrics.csv, numbers all, none where there is no such file. Raises DamagedFileError."""
         path = self.folder / METRICS
         if not path.exists():
             return []
+        rows = []
         with path.open(newline="") as file:
-            return list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            try:
+                for row in reader:
+                    for value in row.values():
+                        float(value)  # None where the line ends early, a list where it is too long
+                    rows.append(row)
+            except (TypeError, ValueError, csv.Error) as error:
+                text = f"line {reader.line_num} is not a row of numbers as long as the first line"
+                raise DamagedFileError(path, text) from error
+        if reader.fieldnames is None or "epoch" not in reader.fieldnames:
+            raise DamagedFileError(path, "its first line does not name the columns")
+        return rows
 
     def save_scores(
         self, split: str, summary: dict[str, float], class_iou: dict[str, float]
@@ -147,9 +208,15 @@ class Run:
         atomic.write_text(path, json.dumps(document, indent=2) + "\n")
 
     def scores(self) -> dict[str, SplitScores]:
-        """The scores kept so far, by split."""
+        """The scores kept so far, by split. Raises DamagedFileError."""
+        scores = {}
         paths = sorted((self.folder / "scores").glob("*.json"), reverse=True)  # val before test
-        return {path.stem: SplitScores(**json.loads(path.read_text())) for path in paths}
+        for path in paths:
+            try:
+                scores[path.stem] = TypeAdapter(SplitScores).validate_json(path.read_bytes())
+            except ValidationError as error:
+                raise DamagedFileError(path, str(first_fault(error))) from error
+        return scores
 
 
 def is_run(folder: Path) -> bool:
@@ -164,3 +231,50 @@ def load_best(folder: Path) -> keras.Model:
             f"{folder} is not a run with a validated epoch to start from; `segtrain train` makes one"
         )
     return load_network(folder / BEST)
+
+
+def with_absolute_paths(recipe: Recipe) -> Recipe:
+    """The recipe as it is meant here, to be read from any folder."""
+    network, layout = recipe.network, recipe.layout
+    weights, coarser, palette = network.weights, network.initialize_from, layout.palette
+    if weights is not None and Path(weights).expanduser().exists():
+        weights = str(_absolute(Path(weights)))
+    return recipe.model_copy(
+        update={
+            "data": _absolute(recipe.data),
+            "layout": layout.model_copy(update={"palette": palette and _absolute(palette)}),
+            "network": network.model_copy(
+                update={"weights": weights, "initialize_from": coarser and _absolute(coarser)}
+            ),
+        }
+    )
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _differing_fields(kept: Recipe, asked: Recipe) -> list[str]:
+    """The fields in which two recipes differ, but for where the data and their palette lie, as "table.field"."""
+    own, other = (
+        _flat(with_absolute_paths(recipe).model_dump(exclude={"data": True, "layout": {"palette"}}))
+        for recipe in (kept, asked)
+    )
+    return [field for field in other if own.get(field) != other[field]]
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DamagedFileError(path, error) from error
+    return document

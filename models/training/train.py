@@ -10,15 +10,17 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
 from models.contract import UserError
 from models.data.augmentation import Augmentation
 from models.data.dataset import Dataset, Sample
-from models.data.examination import examine
+from models.data.examination import Examination, examine
 from models.data.input import PixelWeights, TrainingOrder, training_batches
 from models.data.reading import read_dataset
+from models.data.record import DatasetRecord, class_difference, record_of
 from models.training.assessment import assess
 from models.training.checkpoint import load_network
 from models.training.evaluation import EvaluationStoppedError, evaluate, network_predictor
@@ -29,47 +31,92 @@ from models.training.run import BEST, LAST, Run, RunState
 from models.training.tensorboard import ScalarWriter
 from models.training.trainer import Trainer, devices, new_trainer, restore_trainer, set_seeds
 
+TRAINING_SPLITS = ("train", "val")
+
 
 class TrainingError(UserError):
     """The training cannot continue. The text says why, and what to do."""
 
 
-def train(recipe: Recipe, folder: Path, notes: Sequence[str] = ()) -> RunState:
+def train(
+    recipe: Recipe,
+    folder: Path,
+    notes: Sequence[str] = (),
+    examination: Examination | None = None,
+) -> RunState:
     """Train by the recipe into a run folder, resuming that folder's run, where it has one, at the very step.
 
-    `notes` are kept as comments above the run's recipe.
+    `notes` are kept as comments above the run's recipe, `examination` is that of the recipe's data where it was done already.
     The network of the epoch with the highest val mIoU is kept beside the last. Raises DatasetError, RecipeError,
     BackboneWeightsError and TrainingError; KeyboardInterrupt after Ctrl-C or SIGTERM, once a checkpoint is kept.
     """
-    run = Run.begin(folder, recipe, notes)
-    report = run.folder / "report.html"
-    if _is_finished(recipe, run.state) and report.is_file():
-        return run.state
+    run = Run.resumable(folder, recipe)
     dataset = read_dataset(recipe.data, recipe.split, recipe.layout)
-    examination = examine(
-        dataset, ("train", "val")
-    )  # a fault in val would show only after an epoch
-    examination.raise_on_error()
+    if run is not None:
+        _require_same_classes(run, dataset)
+    record = _examined(dataset, run, examination)
+    report = folder / "report.html"
+    if run is not None:
+        _require_same_samples(run, dataset, record)
+        if record != run.record:
+            run.keep_record(record)
+        if _is_finished(recipe, run.state) and report.is_file():
+            return run.state
     if recipe.batch_size % len(devices()):
         raise RecipeError(
             f"batch_size {recipe.batch_size} cannot be shared by {len(devices())} devices; take a multiple"
         )
     set_seeds(recipe)
     order = TrainingOrder(len(dataset.split("train")), recipe.batch_size, recipe.seed)
+    learned = record.splits["train"]
     weights = class_weights(
-        recipe.class_weights, examination.class_pixels("train"), examination.image_pixels("train")
+        recipe.class_weights, np.array(learned.class_pixels), np.array(learned.image_pixels)
     )
     steps = recipe.epochs * order.steps_per_epoch
-    if run.state.has_checkpoint:
-        trainer = restore_trainer(run.folder / LAST, recipe, weights, steps)
-    else:
+    if run is None:
         trainer = new_trainer(recipe, dataset.channels, weights, steps)
+        run = Run.begin(folder, recipe, record, notes)
+    else:
+        trainer = restore_trainer(run.folder / LAST, recipe, weights, steps)
     with _stop_on_signals() as stop:
         TrainingLoop(run, dataset, trainer, order, stop).run()
     predictor = network_predictor(load_network(run.folder / BEST))
     assessment = assess(predictor, dataset, "val", batch_size=recipe.batch_size)
     write_report(report, assessment, predictor, recipe.name, run)
     return run.state
+
+
+def _examined(dataset: Dataset, run: Run | None, examination: Examination | None) -> DatasetRecord:
+    """What is in train and val: as the run has it where no file has changed since, else as reading them shows.
+
+    Both at once: a fault in val would show only after an epoch. Raises DatasetError.
+    """
+    kept = run.record if run else None
+    if kept is not None and kept.has_read(TRAINING_SPLITS) and kept.is_of(dataset):
+        return kept
+    examination = examination or examine(dataset, TRAINING_SPLITS)
+    examination.raise_on_error()
+    return record_of(examination)
+
+
+def _require_same_classes(run: Run, dataset: Dataset) -> None:
+    """Raise TrainingError where a run is to be resumed on classes of other names; before the masks are compared with them."""
+    now = [c.name for c in dataset.class_list.classes]
+    _refuse(run, dataset, class_difference(run.class_names() or now, now))
+
+
+def _require_same_samples(run: Run, dataset: Dataset, record: DatasetRecord) -> None:
+    """Raise TrainingError where a run is to be resumed on other images or masks than it began with."""
+    kept = run.record  # a run of release 0.1 has none
+    _refuse(run, dataset, kept.difference(record, TRAINING_SPLITS) if kept else None)
+
+
+def _refuse(run: Run, dataset: Dataset, difference: str | None) -> None:
+    if difference is not None:
+        raise TrainingError(
+            f"the run in {run.folder} was trained on other data than {dataset.folder} holds now: {difference}. "
+            "Nothing was trained. Give another --run folder, or with a folder of data another --name, to train on these"
+        )
 
 
 class TrainingLoop:

@@ -21,7 +21,7 @@ from models.training.deep_supervision import (
 )
 from models.training.losses import SegmentationLoss
 from models.training.options import Precision
-from models.training.recipe import Recipe
+from models.training.recipe import Recipe, RecipeError
 from models.training.run import load_best
 from models.training.schedules import WarmUpDecay
 
@@ -200,7 +200,8 @@ def new_trainer(
 def restore_trainer(
     path: Path, recipe: Recipe, class_weights: Sequence[float], steps: int
 ) -> Trainer:
-    """A trainer as a checkpoint left it. Raises OtherNetworkError where the checkpoint is of another recipe."""
+    """A trainer as a checkpoint left it. Raises OtherNetworkError and RecipeError where the checkpoint is of another
+    recipe or of other classes, and DamagedFileError."""
     strategy = available_strategy()
     with strategy.scope():
         checkpoint = load_checkpoint(path)
@@ -213,6 +214,11 @@ def restore_trainer(
         model.compile(optimizer)
         loss = SegmentationLoss(recipe.loss, class_weights)
         network = with_facts(model, recipe.network)
+        if network.classes != len(class_weights):
+            raise RecipeError(
+                f"the network in {path} has {network.classes} classes, and the data {len(class_weights)}; "
+                "give another --run folder to train on these"
+            )
         trainer = Trainer(network, optimizer, recipe, loss, strategy)
         trainer.restore(checkpoint.arrays)
     return trainer

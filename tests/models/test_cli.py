@@ -15,6 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.architectures.network import Network
 from models.cli import main
 from models.commands.command import DEFAULT_STORE
 from models.contract import MODEL_CARD_PATH, read_contract, verify_files
@@ -666,14 +667,14 @@ def test_an_export_that_disagrees_leaves_no_folder(
     """The network is changed after it was written, so that the folder holds another one."""
     from models.export import saved_model
 
-    write = saved_model._write_saved_model
+    write = saved_model.write_saved_model
 
-    def write_and_change(network, folder):  # type: ignore[no-untyped-def]
+    def write_and_change(network: Network, folder: Path) -> None:
         write(network, folder)
-        kernel, bias = network.get_layer("logits").get_weights()
-        network.get_layer("logits").set_weights([-kernel, bias[::-1]])
+        kernel, bias = network.model.get_layer("logits").get_weights()
+        network.model.get_layer("logits").set_weights([-kernel, bias[::-1]])
 
-    monkeypatch.setattr(saved_model, "_write_saved_model", write_and_change)
+    monkeypatch.setattr(saved_model, "write_saved_model", write_and_change)
     assert main(["export", str(run_folder), "--store", str(tmp_path)]) == 1
     assert list((tmp_path / "rectangles").iterdir()) == []
 

@@ -111,7 +111,9 @@ def test_what_goes_with_no_mobilenet_keeps_the_choice_from_it(
     field: str, value: Any, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choice, "_step_seconds", lambda *_: 0.1)
-    recipe, _ = choose_recipe(dataset_folder, 1, {"network": {field: value}}, Path("zoo/nuclei/1"))
+    recipe = choose_recipe(
+        dataset_folder, 1, {"network": {field: value}}, Path("zoo/nuclei/1")
+    ).recipe
     assert getattr(recipe.network, field) == value
     assert recipe.network.encoder == (value if field == "encoder" else "plain")
     assert recipe.network.weights is None
@@ -125,7 +127,7 @@ def test_val_is_looked_at_for_a_tenth_of_the_time_and_ten_times_at_least(
 
     def scorings(minutes: float, crop: tuple[int, int]) -> tuple[int, int]:
         changes = {"augmentation": {"crop": crop}, "batch_size": 2}
-        recipe, _ = choose_recipe(dataset_folder, minutes, changes)
+        recipe = choose_recipe(dataset_folder, minutes, changes).recipe
         return recipe.eval_every, recipe.epochs
 
     every, epochs = scorings(1, (32, 64))
@@ -143,7 +145,8 @@ def test_given_epochs_leave_the_choice_of_what_goes_by_their_number(
     """25 epochs of four steps of 2 images: val as often as in the test above, whatever the minutes."""
     monkeypatch.setattr(choice, "_step_seconds", lambda *_: 0.1)
     changes = {"augmentation": {"crop": (16, 16)}, "batch_size": 2, "epochs": 25}
-    recipe, choices = choose_recipe(dataset_folder, 1e6, changes)
+    chosen = choose_recipe(dataset_folder, 1e6, changes)
+    recipe, choices = chosen.recipe, chosen.choices
     assert recipe.epochs == 25
     assert (recipe.eval_every, recipe.optimizer.warmup_steps, recipe.ema_decay) == (2, 10, 0.9)
     assert "epochs" not in {chosen.field for chosen in choices}
@@ -169,7 +172,8 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(
 
     monkeypatch.setattr(choice, "_step_seconds", step)
     fits = 1
-    recipe, choices = choose_recipe(dataset_folder, 1, {})
+    chosen = choose_recipe(dataset_folder, 1, {})
+    recipe, choices = chosen.recipe, chosen.choices
     assert (tried, recipe.batch_size) == ([2, 1], 1)
     assert [c.reason for c in choices if c.field == "batch_size"] == [
         "2 images did not fit into the device's memory"

@@ -188,7 +188,7 @@ def test_a_batch_that_is_not_finite_is_told() -> None:
 def test_a_restored_trainer_is_the_one_that_was_saved(
     fields: dict[str, Any], tmp_path: Path
 ) -> None:
-    run = Run.begin(tmp_path, recipe(**fields))
+    run = Run(tmp_path, recipe(**fields))
     trainer = begun(**fields)
     trainer.freeze_encoder("frozen_encoder_epochs" in fields)
     trainer.step((IMAGES, MASKS))
@@ -210,7 +210,7 @@ def test_a_restored_trainer_is_the_one_that_was_saved(
 
 
 def test_a_checkpoint_of_another_network_is_not_resumed(tmp_path: Path) -> None:
-    run = Run.begin(tmp_path, recipe())
+    run = Run(tmp_path, recipe())
     run.save_last(begun().network.model, RunState(steps_done=1), {})
     other = recipe(network={"name": "segnet", "width": 2})
     with pytest.raises(OtherNetworkError, match="holds the network unet without block1_conv1"):
