@@ -1,37 +1,36 @@
-"""What a SavedModel promises, beyond what its graph can say.
+"""What an artefact promises, beyond what its graph can say: format 2 of `assets.extra/contract.json` (docs/artefact.md).
 
 `<store>/<name>/<version>/` is TensorFlow Serving's layout; our own facts lie in `assets.extra/`, which other servers
 ignore. The contract is written last and the folder appears by one rename, so a reader sees a whole artefact or none.
-
-This module is all that the service imports from `models`; it needs pydantic and the standard library only.
 """
 
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from models.contract.errors import UserError
+from models.contract.facts import Calibration, Facts, ModelIO, Reference, StoredPrecision
+from models.contract.faults import first_fault
 from models.contract.preprocessing import Intensity, Scale
 
 FORMAT_VERSION: Final = 2
-READABLE_VERSIONS: Final = (1, 2)
-from models.contract.errors import UserError
-from models.contract.faults import first_fault
-
 CONTRACT_PATH = Path("assets.extra/contract.json")
 MODEL_CARD_PATH = Path("assets.extra/model_card.md")
 RECIPE_PATH = Path("assets.extra/recipe.toml")  # of a model that segtrain trained
+SAVED_MODEL_PATH = Path("saved_model.pb")
 OPENVINO_PATH = Path("assets.extra/openvino")
+ONNX_PATH = Path("assets.extra/onnx")
 
 ClassId = Annotated[int, Field(ge=0, le=255)]
 Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
-StoredPrecision = Literal["fp32", "int8"]
 STORED_PRECISIONS: Final[tuple[StoredPrecision, ...]] = ("fp32", "int8")
 
 # The outputs of an OpenVINO file, in this order: class ids uint8 (N, H, W), softmax float32 (N, H, W, classes).
@@ -42,11 +41,7 @@ class ContractError(UserError):
     """The folder is not an artefact, or not the one its contract describes. The text says which file, and what to do."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SegmentationClass(_Frozen):
+class SegmentationClass(Facts):
     """One class: its id is the pixel value in a class map, its colour the palette entry (`#rrggbb`)."""
 
     id: ClassId
@@ -58,7 +53,7 @@ class SegmentationClass(_Frozen):
         return int(self.color[1:3], 16), int(self.color[3:5], 16), int(self.color[5:7], 16)
 
 
-class Training(_Frozen):
+class Training(Facts):
     """Where the weights come from. `scores` maps a split to its scores, each a fraction in [0, 1]."""
 
     dataset: str
@@ -72,7 +67,7 @@ class Training(_Frozen):
     scores: dict[str, dict[str, float]]
 
 
-class Quantization(_Frozen):
+class Quantization(Facts):
     """How the int8 files were made, and what they score beside the floating-point ones on the same split.
 
     Both maps go from split to scores, each a fraction in [0, 1]. `kept_float` names the layers left in floating point.
@@ -84,16 +79,17 @@ class Quantization(_Frozen):
     float_scores: dict[str, dict[str, float]]
 
 
-class Contract(_Frozen):
+class Contract(Facts):
     """The facts of one artefact, `assets.extra/contract.json`.
 
     `receptive_field_radius` is the distance in pixels beyond which the input cannot change an output pixel, or None
-    where the network has global context. `files` maps each other file's path to its SHA-256. `scale` says at which size the
-    network knows its objects, `intensity` how pixels deeper than 8 bits become 8; None is what format 1 meant, pixels as
-    they are and the upper 8 bits.
+    where the network has global context. `files` maps each other file's path to its SHA-256; which runtime takes a file its
+    path says (`runtimes`). Of what format 2 added, None is what format 1 meant: `scale` pixels as they are, `intensity` the upper
+    8 bits, `calibration` none, `reference` not known, `io` a graph that takes pixel values 0–255 uint8
+    (N, H, W, C) of any size and gives class maps and probabilities.
     """
 
-    format_version: Literal[1, 2] = FORMAT_VERSION
+    format_version: Annotated[int, Field(ge=1)] = FORMAT_VERSION
     name: Name
     classes: Annotated[tuple[SegmentationClass, ...], Field(min_length=1, max_length=256)]
     background: ClassId | None = None
@@ -106,6 +102,9 @@ class Contract(_Frozen):
     parameters: Annotated[int, Field(ge=0)]
     scale: Scale | None = None
     intensity: Intensity | None = None
+    calibration: dict[StoredPrecision, Calibration] | None = None
+    reference: Reference | None = None
+    io: ModelIO | None = None
     training: Training | None = None
     quantization: Quantization | None = None
     files: dict[str, str]
@@ -130,13 +129,42 @@ class Contract(_Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _facts_are_of_these_classes(self) -> Self:
+        if self.reference is not None and len(self.reference.class_shares) != len(self.classes):
+            raise ValueError(
+                f"reference.class_shares has {len(self.reference.class_shares)} shares, for {len(self.classes)} classes"
+            )
+        if self.io is not None:
+            for name, values in (("mean", self.io.mean), ("std", self.io.std)):
+                if values is not None and len(values) not in (1, self.channels):
+                    raise ValueError(
+                        f"io.{name} has {len(values)} values; one, or one a channel of {self.channels}"
+                    )
+        return self
+
+    @property
+    def runtimes(self) -> dict[str, tuple[StoredPrecision, ...]]:
+        """The runtimes that the artefact holds files for, with the precisions of each, by the files' paths."""
+        held = {
+            "tensorflow": ("fp32",) if SAVED_MODEL_PATH.as_posix() in self.files else (),
+            "openvino": self._precisions_of(openvino_files),
+            "onnx": self._precisions_of(lambda precision: (onnx_path(precision),)),
+        }
+        return {runtime: precisions for runtime, precisions in held.items() if precisions}
+
     @property
     def openvino_precisions(self) -> tuple[StoredPrecision, ...]:
         """The precisions that the artefact holds OpenVINO files of."""
+        return self.runtimes.get("openvino", ())
+
+    def _precisions_of(
+        self, files: Callable[[StoredPrecision], tuple[Path, ...]]
+    ) -> tuple[StoredPrecision, ...]:
         return tuple(
             precision
             for precision in STORED_PRECISIONS
-            if {openvino_path(precision).as_posix(), _weights_of(precision)} <= self.files.keys()
+            if all(path.as_posix() in self.files for path in files(precision))
         )
 
     @property
@@ -151,8 +179,14 @@ def openvino_path(precision: StoredPrecision) -> Path:
     return OPENVINO_PATH / f"{precision}.xml"
 
 
-def _weights_of(precision: StoredPrecision) -> str:
-    return openvino_path(precision).with_suffix(".bin").as_posix()
+def openvino_files(precision: StoredPrecision) -> tuple[Path, Path]:
+    """The OpenVINO model of a precision, and its weights."""
+    return openvino_path(precision), openvino_path(precision).with_suffix(".bin")
+
+
+def onnx_path(precision: StoredPrecision) -> Path:
+    """Where an artefact keeps its ONNX model."""
+    return ONNX_PATH / f"{precision}.onnx"
 
 
 def file_digests(artefact: Path) -> dict[str, str]:
@@ -165,17 +199,25 @@ def file_digests(artefact: Path) -> dict[str, str]:
 
 
 def write_contract(artefact: Path, contract: Contract) -> None:
-    """Write the contract into `artefact`. The caller writes it last and renames the folder into place."""
+    """Write the contract into `artefact`, in this release's format. The caller writes it last and renames the folder into
+    place."""
     path = artefact / CONTRACT_PATH
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(contract.model_dump_json(indent=2) + "\n")
+    document = contract.model_dump(mode="json") | {"format_version": FORMAT_VERSION}
+    added = ("scale", "intensity", "calibration", "reference", "io")
+    kept = {key: value for key, value in document.items() if not (key in added and value is None)}
+    path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_contract(artefact: Path) -> Contract:
-    """Read `artefact`'s contract. Raises ContractError where there is none or it does not hold together."""
+    """Read `artefact`'s contract, of format 1 or later. Raises ContractError where there is none or it does not hold together.
+
+    Fields that this release does not know are passed over. A later format is read as far as its fields hold what they do here,
+    unless its `min_reader_format` says that this is not enough.
+    """
     path = artefact / CONTRACT_PATH
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ContractError(
             f"{artefact.name} has no {CONTRACT_PATH}; export it with `segtrain export`, "
@@ -189,16 +231,29 @@ def read_contract(artefact: Path) -> Contract:
         raise ContractError(
             f"{CONTRACT_PATH} is not JSON ({error}); is the folder still being copied?"
         ) from error
+    return _parse(document)
+
+
+def _parse(document: Any) -> Contract:
     version = document.get("format_version") if isinstance(document, dict) else None
-    if version not in READABLE_VERSIONS:
+    if type(version) is not int or version < 1:
         raise ContractError(
-            f"{CONTRACT_PATH} has format_version {version!r}; this segserve reads {' and '.join(map(str, READABLE_VERSIONS))}. "
+            f"{CONTRACT_PATH} has format_version {version!r}; this segserve reads 1 to {FORMAT_VERSION}. "
             "Export the model again with this release's `segtrain export`"
         )
+    later = (
+        f"; it was written in format {version}, of a later release than this one, which knows {FORMAT_VERSION}: "
+        "update segserve, or export the model again with this release's `segtrain export`"
+        if version > FORMAT_VERSION
+        else ""
+    )
+    needed = document.get("min_reader_format", 1)
+    if type(needed) is not int or needed > FORMAT_VERSION:
+        raise ContractError(f"{CONTRACT_PATH} asks for a reader of format {needed}{later}")
     try:
-        return Contract.model_validate(document, extra="ignore")  # a later release may say more
+        return Contract.model_validate(document, extra="ignore")
     except ValidationError as error:
-        raise ContractError(f"{CONTRACT_PATH}: {first_fault(error)}") from error
+        raise ContractError(f"{CONTRACT_PATH}: {first_fault(error)}{later}") from error
 
 
 def verify_files(artefact: Path, contract: Contract) -> None:
