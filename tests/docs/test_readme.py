@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import keras
@@ -158,24 +159,68 @@ def test_files_and_folders_are_segmented_as_the_docs_do(photographs: Path, tmp_p
         assert (tmp_path / answer).is_file()
 
 
-@pytest.mark.parametrize(
-    "page", [ROOT / "README.md", ROOT / "docs" / "train.md"], ids=lambda p: p.name
-)
-def test_from_a_folder_to_a_listed_model_as_the_docs_do(tmp_path: Path, page: Path) -> None:
-    """Every line of training in the order of the page, with a network and epochs that suit a test."""
-    write_dataset(tmp_path / "my_folder", {"train": 4, "val": 2, "test": 1})
-    theirs = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(3, 3, padding="same")])
-    theirs.save(tmp_path / "their_unet.keras")
-    more = {
+class Walk:
+    """A page's lines of training in their order, with a network and epochs that suit a test; a line is run once."""
+
+    MORE: ClassVar = {
         "train": ["--epochs", "1", "--network.width", "2", "--augmentation.crop", "[32, 32]"],
-        "quantize": ["--max-drop", "100"],  # one epoch is no network whose scores mean anything
+        "quantize": ["--max-drop", "100"],  # after one epoch scores mean nothing
     }
-    lines = [line for line in shell_lines(page.read_text()) if line.startswith("segtrain ")]
-    assert {"check", "train", "evaluate", "export"} <= {line.split()[1] for line in lines}
-    for line in lines:
-        shown = run_command(line, tmp_path, *more.get(line.split()[1], []))
-        assert "mean iou" in shown or " evaluate " not in line
-    assert "mine/1" in run_command("segserve models --model-store my_models", tmp_path)
+
+    def __init__(self, page: Path, folder: Path) -> None:
+        self._folder = folder
+        self._lines = training_lines(page)
+        self._shown: list[str] = []
+        write_dataset(folder / "my_folder", {"train": 4, "val": 2, "test": 1})
+        image = keras.Input((32, 32, 3))
+        theirs = keras.Sequential([image, keras.layers.Conv2D(3, 3, padding="same")])
+        theirs.save(folder / "their_unet.keras")
+
+    def shown_by(self, number: int) -> str:
+        """What a line printed, after those before it."""
+        for line in self._lines[len(self._shown) : number + 1]:
+            more = self.MORE.get(line.split()[1], [])
+            self._shown.append(run_command(line, self._folder, *more))
+        return self._shown[number]
+
+    def models(self) -> str:
+        """What is in the store after the last line."""
+        self.shown_by(len(self._lines) - 1)
+        return run_command("segserve models --model-store my_models", self._folder)
+
+
+def training_lines(page: Path) -> list[str]:
+    return [line for line in shell_lines(page.read_text()) if line.startswith("segtrain ")]
+
+
+TRAINING_PAGES = (ROOT / "README.md", ROOT / "docs" / "train.md")
+
+
+@pytest.fixture(scope="module")
+def walks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Walk]:
+    return {page.name: Walk(page, tmp_path_factory.mktemp(page.stem)) for page in TRAINING_PAGES}
+
+
+@pytest.mark.parametrize(
+    ("page", "number"),
+    [
+        pytest.param(page, number, id=f"{page.name}-{number}-{line.split()[1]}")
+        for page in TRAINING_PAGES
+        for number, line in enumerate(training_lines(page))
+    ],
+)
+def test_each_line_of_training_works_in_the_order_of_the_page(
+    page: Path, number: int, walks: dict[str, Walk]
+) -> None:
+    shown = walks[page.name].shown_by(number)
+    assert "mean iou" in shown or training_lines(page)[number].split()[1] != "evaluate"
+
+
+@pytest.mark.parametrize("page", TRAINING_PAGES, ids=lambda page: page.name)
+def test_from_a_folder_to_a_listed_model_as_the_docs_do(page: Path, walks: dict[str, Walk]) -> None:
+    commands = {line.split()[1] for line in training_lines(page)}
+    assert {"check", "train", "evaluate", "export"} <= commands
+    assert "mine/1" in walks[page.name].models()
 
 
 def test_keys_are_made_used_and_revoked_as_the_docs_do(

@@ -1,4 +1,4 @@
-"""docs/add-a-network.md, step by step: a file with a builder, and a row of the table."""
+"""docs/add-a-network.md, step by step: a file with a builder (halved.py), and a row of the table."""
 
 import json
 from pathlib import Path
@@ -6,60 +6,16 @@ from typing import Any
 
 import keras
 import pytest
-import tensorflow as tf
 
-from models.architectures.blocks import CropLike, MirrorPad, conv_block
-from models.architectures.network import Network, assemble
-from models.architectures.options import NetworkOptions
 from models.architectures.receptive_field import (
-    ReceptiveField,
     UnknownReceptiveFieldError,
     receptive_field_radius,
 )
-from models.architectures.table import NETWORKS, NetworkEntry
+from models.architectures.table import NETWORKS
 from models.cli import main
 from models.contract import read_contract
 from models.training.run import Run
-
-# ---- what would be models/architectures/halved.py
-
-
-class Halve(keras.layers.Layer):  # type: ignore[misc]
-    """Every second pixel of (N, H, W, C): a layer of the network's own, which moves pixels."""
-
-    def call(self, features: tf.Tensor) -> tf.Tensor:
-        return features[:, ::2, ::2]
-
-    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        batch, height, width, channels = shape
-        return batch, height and -(-height // 2), width and -(-width // 2), channels
-
-    def propagate(self, field: ReceptiveField) -> ReceptiveField:
-        return field.sliding(1, 2, "valid")
-
-
-def build_halved(classes: int, channels: int, options: NetworkOptions) -> Network:
-    """Two convolutions, one at each of two resolutions, with no names that another network has."""
-    image = keras.Input((None, None, channels), name="image")
-    fine = conv_block(MirrorPad(2, name="mirror_pad")(image), options.width, "first")
-    coarse = conv_block(Halve(name="halve")(fine), options.width, "second")
-    up = keras.layers.Conv2DTranspose(options.width, 2, strides=2, name="back")(coarse)
-    x = keras.layers.Conv2D(classes, 1, dtype="float32", name="logits")(up)
-    logits = CropLike(dtype="float32", name="crop")((x, image))
-    return assemble(
-        "halved", image, logits, stride=2, encoder=[fine, coarse], decoder={2: coarse, 1: up}
-    )
-
-
-# ---- what would be its row
-
-ROW = NetworkEntry(
-    paper="none",
-    encoders=("plain",),
-    upsamplings=("transposed",),
-    build=build_halved,
-    custom_layers=lambda: (Halve,),
-)
+from tests.models.architectures.halved import ROW, Halve
 
 
 @pytest.fixture

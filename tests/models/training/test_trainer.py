@@ -41,16 +41,25 @@ def begun(**fields: Any) -> Trainer:
     return new_trainer(recipe(**fields), 3, [1.0, 1.0, 1.0], steps=20)
 
 
-def test_two_devices_do_what_one_does() -> None:
-    script = [sys.executable, "-m", "tests.models.training.two_devices"]
-    done = subprocess.run(script, check=False, capture_output=True, text=True, timeout=600)
+def on_two_devices(what: str) -> dict[str, float]:
+    script = [sys.executable, "-m", "tests.models.training.two_devices", what]
+    done = subprocess.run(script, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     assert found["devices"] == 2
+    return found
+
+
+def test_two_devices_do_what_one_does() -> None:
+    found = on_two_devices("steps")
     assert found["moved"] > 1e-3
     assert found["difference"] < 1e-6
     assert found["copies"] == 0.0
     assert np.isfinite(found["usual_loss"])
+
+
+def test_a_run_on_two_devices_that_is_stopped_ends_as_if_it_had_not_been() -> None:
+    found = on_two_devices("runs")
     assert found["stopped_at"] == 1  # of the second epoch
     assert found["broken_difference"] == 0.0
 

@@ -1,6 +1,8 @@
 """Run by test_trainer in a process of its own: devices can be set up only before TensorFlow has begun.
 
-Trains a few steps on two virtual CPUs and on one, and a recipe on both, unbroken and stopped in its second epoch; prints what
+    python -m tests.models.training.two_devices steps|runs
+
+Trains a few steps on two virtual CPUs and on one, or a recipe on both, unbroken and stopped in its second epoch; prints what
 came of it as JSON.
 """
 
@@ -17,12 +19,14 @@ from numpy.typing import NDArray
 
 from models.architectures.blocks import conv_block
 from models.architectures.network import Network, assemble
+from models.architectures.table import NETWORKS
 from models.training.checkpoint import load_network
 from models.training.losses import SegmentationLoss
 from models.training.recipe import Recipe
 from models.training.run import LAST, Run
 from models.training.train import train
 from models.training.trainer import Trainer, available_strategy
+from tests.models.architectures.halved import ROW
 from tests.models.conftest import write_dataset
 
 STEPS = 3
@@ -85,7 +89,8 @@ def stopped_and_gone_on(recipe: Recipe, folder: Path) -> int:
 
 
 def runs_of_a_recipe(folder: Path) -> dict[str, float]:
-    """Two epochs of two steps, from reading the data to the report."""
+    """Two epochs of two steps, from reading the data to the report; of a small network, which is traced soon."""
+    NETWORKS["halved"] = ROW
     recipe = Recipe.model_validate(
         {
             "name": "two",
@@ -93,7 +98,7 @@ def runs_of_a_recipe(folder: Path) -> dict[str, float]:
             "epochs": 2,
             "batch_size": 4,
             "ema_decay": 0.5,
-            "network": {"width": 2, "dropout": 0.2},
+            "network": {"name": "halved", "width": 2, "dropout": 0.2},
             "augmentation": {"crop": [16, 16]},
             "optimizer": {"warmup_steps": 1, "clip_norm": 1.0, "encoder_lr_multiplier": 0.5},
         }
@@ -107,9 +112,8 @@ def runs_of_a_recipe(folder: Path) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+def steps_of_networks() -> dict[str, float]:
+    """The same steps on two devices and on one."""
     recipe = Recipe(
         name="two",
         data="unused",
@@ -124,21 +128,20 @@ def main() -> None:
     usual = trained(usual_network, both, recipe)
     copies = [both.experimental_local_results(v.value) for v in usual.network.model.weights]
     first, second = ([copy[device].numpy() for copy in copies] for device in (0, 1))
+    return {
+        "difference": largest_difference(two.ema_model.get_weights(), one.ema_model.get_weights()),
+        "moved": float(np.abs(two.network.model.get_weights()[1]).max()),
+        "copies": largest_difference(first, second),
+        "usual_loss": usual.last_loss,  # type: ignore[attr-defined]
+    }
+
+
+def main() -> None:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     with tempfile.TemporaryDirectory() as folder:
-        runs = runs_of_a_recipe(Path(folder))
-    json.dump(
-        {
-            **runs,
-            "devices": both.num_replicas_in_sync,
-            "difference": largest_difference(
-                two.ema_model.get_weights(), one.ema_model.get_weights()
-            ),
-            "moved": float(np.abs(two.network.model.get_weights()[1]).max()),
-            "copies": largest_difference(first, second),
-            "usual_loss": usual.last_loss,  # type: ignore[attr-defined]
-        },
-        sys.stdout,
-    )
+        found = steps_of_networks() if sys.argv[1] == "steps" else runs_of_a_recipe(Path(folder))
+    json.dump(found | {"devices": available_strategy().num_replicas_in_sync}, sys.stdout)
 
 
 if __name__ == "__main__":
