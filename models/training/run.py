@@ -180,20 +180,11 @@ class Run:
         path = self.folder / METRICS
         if not path.exists():
             return []
-        rows = []
-        with path.open(newline="") as file:
-            reader = csv.DictReader(file)
-            try:
-                for row in reader:
-                    for value in row.values():
-                        float(value)  # None where the line ends early, a list where it is too long
-                    rows.append(row)
-            except (TypeError, ValueError, csv.Error) as error:
-                text = f"line {reader.line_num} is not a row of numbers as long as the first line"
-                raise DamagedFileError(path, text) from error
-        if reader.fieldnames is None or "epoch" not in reader.fieldnames:
-            raise DamagedFileError(path, "its first line does not name the columns")
-        return rows
+        try:
+            with path.open(newline="") as file:
+                return _read_rows(csv.DictReader(file))
+        except (ValueError, csv.Error) as error:
+            raise DamagedFileError(path, error) from error
 
     def save_scores(
         self, split: str, summary: dict[str, float], class_iou: dict[str, float]
@@ -270,6 +261,28 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
             _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
         )
     return flat
+
+
+def _read_rows(reader: "csv.DictReader[str]") -> list[dict[str, str]]:
+    """Rows of numbers with an epoch each. Raises ValueError."""
+    if "epoch" not in (reader.fieldnames or ()):
+        raise ValueError("its first line does not name the columns")
+    rows = []
+    for row in reader:
+        if None in row or not all(map(_is_number, row.values())):
+            raise ValueError(
+                f"line {reader.line_num} is not a row of numbers as long as the first line"
+            )
+        rows.append(row)
+    return rows
+
+
+def _is_number(text: str | None) -> bool:
+    try:
+        float(text or "")
+    except ValueError:
+        return False
+    return True
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from models.contract import (
     MODEL_CARD_PATH,
     Contract,
     ContractError,
+    find_versions,
     read_contract,
     verify_files,
 )
@@ -160,32 +161,26 @@ def read_verified(artefact: Artefact) -> tuple[Contract, str | None]:
 def _artefacts_in(folder: Path) -> dict[int, Artefact]:
     if not _NAME.fullmatch(folder.name):
         return {}
-    return {
-        int(path.name): _look_at(folder.name, path)
-        for path in _folders_in(folder)
-        if _VERSION.fullmatch(path.name)
-    }
+    folders = find_versions(folder).folders
+    return {version: _look_at(folder.name, version, path) for version, path in folders.items()}
 
 
-def _look_at(name: str, path: Path) -> Artefact:
+def _look_at(name: str, version: int, path: Path) -> Artefact:
     fingerprint, size_bytes = fingerprint_of(path)
-    return Artefact(name, int(path.name), path, fingerprint, size_bytes)
+    return Artefact(name, version, path, fingerprint, size_bytes)
 
 
 def _passed_over_in(folder: Path) -> Iterator[str]:
     """A sentence for each version of `folder` that nobody can ask for by its name."""
+    if _NAME.fullmatch(folder.name):
+        yield from find_versions(folder).faults
+        return
     for path in filter(_looks_like_version, _folders_in(folder)):
-        if not _NAME.fullmatch(folder.name):
-            yield (
-                f"{folder.name}/{path.name} is passed over: a model's name has letters, digits, "
-                "_, . and - alone, and at most 64 of them; rename the folder, and export the model "
-                "under that name"
-            )
-        elif not _VERSION.fullmatch(path.name):
-            yield (
-                f"{folder.name}/{path.name} is passed over: a version is a whole number from 1 on, "
-                "without zeros before it; rename the folder"
-            )
+        yield (
+            f"{folder.name}/{path.name} is passed over: a model's name has letters, digits, "
+            "_, . and - alone, and at most 64 of them; rename the folder, and export the model "
+            "under that name"
+        )
 
 
 def _why_empty(store: Path) -> str:

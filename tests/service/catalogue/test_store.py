@@ -44,7 +44,7 @@ def test_a_folder_that_cannot_be_read_hides_only_itself(open_store: Path) -> Non
     assert found.unreadable == {"private": "Permission denied"}
 
 
-@pytest.mark.parametrize("name", ["0", "007", "٣", "1.0", "v1", "-1"])
+@pytest.mark.parametrize("name", ["0", "00", "٣", "1.0", "v1"])
 def test_what_is_named_like_no_version_is_passed_over_with_a_sentence(
     tmp_path: Path, name: str
 ) -> None:
@@ -52,15 +52,23 @@ def test_what_is_named_like_no_version_is_passed_over_with_a_sentence(
     found = scan(tmp_path)
     assert found.models == {}
     (sentence,) = found.passed_over
-    assert sentence.startswith(f"m/{name} is passed over: a version is a whole number from 1 on")
+    assert sentence.startswith(f"m/{name} is not a version: versions are whole numbers from 1 on")
 
 
-def test_a_version_with_zeros_before_it_hides_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["007", "7"])
+def test_zeros_before_a_version_count_for_nothing(tmp_path: Path, name: str) -> None:
+    """As TensorFlow Serving reads it."""
+    save_stub(tmp_path).rename(tmp_path / "m" / name)
+    (artefact,) = scan(tmp_path).models["m"].values()
+    assert (artefact.id, artefact.path) == ("m/7", tmp_path / "m" / name)
+
+
+def test_of_two_folders_of_one_version_neither_is_served(tmp_path: Path) -> None:
     save_stub(tmp_path).rename(tmp_path / "m" / "01")
     save_stub(tmp_path)
     found = scan(tmp_path)
-    assert [artefact.path for artefact in found.models["m"].values()] == [tmp_path / "m" / "1"]
-    assert len(found.passed_over) == 1
+    assert found.models == {}
+    assert found.passed_over == ("m/01 and m/1 are both version 1; remove or rename all but one",)
 
 
 def test_a_model_under_a_name_that_nobody_can_ask_for_is_passed_over_with_a_sentence(
