@@ -29,6 +29,7 @@ from benchmarks.measuring import Run, begin, seconds_of
 from benchmarks.pictures import USUAL, photographs
 from benchmarks.servers import STREET, engines
 from models.contract.amx import avoid_amx
+from models.contract.cores import available_cores
 from service.inference.tiling.fit import fit
 from service.inputs import decode
 
@@ -191,7 +192,7 @@ def _openvino_peak(shape: Shape, kernel: Shape, run: Run, *, int8: bool) -> floa
     answer = ops.reduce_max(result, np.arange(len(shape)), False)
     hints = {
         "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
+        "INFERENCE_NUM_THREADS": available_cores(),
     }
     compiled = openvino.Core().compile_model(openvino.Model([answer], [images]), "CPU", hints)
     request = compiled.create_infer_request()

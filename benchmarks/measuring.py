@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from models.contract import atomic
+from models.contract.cores import available_cores
 
 RESULTS = Path(__file__).parent / "results"
 CORES = 2
@@ -129,7 +130,7 @@ def seconds_of(
 def describe_machine() -> dict[str, Any]:
     """What a figure depends on besides the code."""
     return {
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": available_cores(),
         "cores_of_machine": os.cpu_count(),
         "cpu": _cpu(),
         "memory_gigabytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9,

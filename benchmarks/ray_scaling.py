@@ -34,6 +34,7 @@ from ray import serve
 from ray.cluster_utils import Cluster
 
 from models.contract import Contract, atomic
+from models.contract.cores import available_cores
 from service.cluster.connection import connected
 from service.cluster.engines import EngineReplica
 from service.cluster.options import ServeLayout
@@ -300,7 +301,7 @@ def main() -> None:
             return
         result: dict[str, Any] = {
             "machine": {
-                "cores": len(os.sched_getaffinity(0)),
+                "cores": available_cores(),
                 "python": platform.python_version(),
                 "ray": ray.__version__,
                 "load_average": os.getloadavg()[0],

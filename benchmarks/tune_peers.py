@@ -6,7 +6,6 @@ Each peer with each of the settings its documentation names for such work, 8 cal
 connections: how callers are spread over several processes is chance. The best of each goes into the comparisons. `THREADS` is the cores an inference uses; what else a setting means is in the peer's own file.
 """
 
-import os
 import statistics
 from typing import Any
 
@@ -16,6 +15,7 @@ from benchmarks.load import closed_loop
 from benchmarks.measuring import Run, begin
 from benchmarks.pictures import photographs
 from benchmarks.servers import peer, running
+from models.contract.cores import available_cores
 
 CALLERS = 8
 ROUNDS = 3
@@ -57,7 +57,7 @@ def main() -> None:
     """Measure, print, and keep the result."""
     run = begin(__doc__)
     outcomes: dict[str, Any] = {}
-    for name, settings in tqdm(tried(len(os.sched_getaffinity(0))).items(), unit="peer"):
+    for name, settings in tqdm(tried(available_cores()).items(), unit="peer"):
         rated = [
             {"settings": one, **_rate(run, name, one)}
             for one in settings[: 2 if run.quick else None]

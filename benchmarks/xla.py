@@ -20,6 +20,7 @@ from benchmarks.measuring import alternate, begin, ratio, summary
 from benchmarks.pictures import USUAL, photographs
 from benchmarks.servers import STREET
 from models.contract import read_contract
+from models.contract.cores import available_cores
 from service.inference.tiling.fit import fit
 from service.inputs import decode
 from service.runtimes.engine import EngineOptions
@@ -33,7 +34,7 @@ def main() -> None:
     """Measure, print, and keep the result."""
     run = begin(__doc__)
     contract = read_contract(STREET)
-    threads = len(os.sched_getaffinity(0))
+    threads = available_cores()
     engine = load_engine(STREET, contract, EngineOptions("tensorflow", threads=threads, streams=1))
     images = fit(decode(photographs(1)[0], contract.channels, 10**9), contract.stride)[None]
     graph = engine._class_map  # type: ignore[attr-defined]

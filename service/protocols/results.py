@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from models.contract.faults import first_fault
 from service.domain.segmentation import Need, Segmentation
 from service.outputs import OUTPUTS
 from service.outputs.output import Output, OutputOptions
@@ -148,11 +149,10 @@ def _options(result: Result, given: Mapping[str, Any]) -> OutputOptions:
     try:
         return result.output.options.model_validate(dict(given))
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in fault["loc"])
-        message = fault["msg"][0].lower() + fault["msg"][1:]
+        fault = first_fault(error)
+        given_here = str(fault.given)[:40]
         raise MalformedRequestError(
-            f"Parameter {name} of output {result.name} is {str(fault['input'])[:40]!r}: {message}."
+            f"Parameter {fault.place} of output {result.name} is {given_here!r}: {fault.message}."
         ) from None
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 from starlette.datastructures import QueryParams
 
+from models.contract.faults import first_fault
 from service.outputs import OUTPUTS
 from service.outputs.output import Output, OutputOptions
 from service.protocols.native.negotiation import choose, preferred
@@ -70,11 +71,9 @@ def parse_options(chosen: Output, parameters: Mapping[str, str]) -> OutputOption
     try:
         return chosen.options.model_validate(dict(parameters))
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in fault["loc"])
-        message = fault["msg"][0].lower() + fault["msg"][1:]
-        given = f" is {fault['input']!r}" if name in parameters else ""
-        raise MalformedRequestError(f"Parameter {name}{given}: {message}.") from None
+        fault = first_fault(error)
+        given = f" is {fault.given!r}" if fault.place in parameters else ""
+        raise MalformedRequestError(f"Parameter {fault.place}{given}: {fault.message}.") from None
 
 
 def _negotiate(accept: str | None) -> Output:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, StrictInt, StrictStr, ValidationError
 
+from models.contract.faults import first_fault
 from service.protocols.base64_text import decode_base64, undo_second_encoding
 from service.protocols.json_values import load_json, read_texts, read_uint8
 from service.protocols.oip.datatypes import DATATYPES
@@ -127,11 +128,9 @@ def _read_json(text: memoryview) -> _JsonRequest:
     try:
         return _JsonRequest.model_validate(document)
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part)[:40] for part in fault["loc"]) or "The request"
-        message = fault["msg"][0].lower() + fault["msg"][1:]
+        fault = first_fault(error)
         raise MalformedRequestError(
-            f"{place}: {message}. A request is "
+            f"{fault.place[:120] or 'The request'}: {fault.message}. A request is "
             '{"inputs": [{"name", "datatype", "shape", "data"}], "outputs": [{"name"}]}.'
         ) from None
 
