@@ -25,7 +25,7 @@ export async function showModel(name) {
 }
 
 /**
- * Segment one file: the answer's bytes, the model that made them ("street/1"), the stages of its Server-Timing in
+ * Segment one file: the answer's bytes, the model that made them ("street/1"), the page of the file ("1/3") where it has several, the stages of its Server-Timing in
  * milliseconds, and the milliseconds that it took as seen from here.
  */
 export async function segment(file, name, query, signal) {
@@ -37,6 +37,7 @@ export async function segment(file, name, query, signal) {
   return {
     blob,
     model: response.headers.get("X-Model"),
+    page: response.headers.get("X-Page"),
     timing: parseTiming(response.headers.get("Server-Timing") ?? ""),
     milliseconds: performance.now() - started,
   };

@@ -149,7 +149,12 @@ function showState({ name, state, problem, answer }) {
     ? "This picture has none."
     : "They appear here when the picture is done.";
   byId("time").hidden = !isDone;
-  byId("answered-by").textContent = isDone ? answer.model : "";
+  byId("answered-by").textContent = isDone ? answer.model + pageOf(answer) : "";
+}
+
+/** What to add where a file holds several pictures, of which one was segmented. */
+function pageOf({ page }) {
+  return page === null ? "" : `, from page ${page.replace("/", " of ")} of the file`;
 }
 
 function pictureChanged(picture) {

@@ -178,8 +178,12 @@ def test_a_download_in_each_format_has_the_api_s_bytes(
     for format in OUTPUTS:
         label, file = LABELS_AND_FILES[format]
         visit.choose_format(label)
-        options = {"alpha": 0.3} if format == "overlay" else {}
-        answer = page_server.segment(photo, model="solvable", format=format, **options)
+        options: dict[str, float] = {"alpha": 0.3} if format == "overlay" else {}
+        answer = page_server.client.post(
+            "/segment",
+            params={"model": "solvable", "format": format, **options},
+            files={"image": ("photo.png", png_bytes(photo))},
+        )
         assert visit.download() == (file, answer.content)
 
 
@@ -373,3 +377,18 @@ def test_the_curl_line_leaves_the_picture_that_it_sends_as_it_is(
 def test_the_file_chooser_offers_every_type_that_is_read(visit: Visit) -> None:
     accepted = (visit.page.locator("#file").get_attribute("accept") or "").split(",")
     assert set(accepted) == {"image/*", *readable_suffixes()}
+
+
+def test_of_a_stack_the_page_that_was_segmented_is_said(
+    visit: Visit, photo: NDArray[np.uint8]
+) -> None:
+    stack = io.BytesIO()
+    frames = [Image.fromarray(photo), Image.fromarray(photo[::-1])]
+    frames[0].save(stack, "GIF", save_all=True, append_images=frames[1:])
+    visit.drop(stack.getvalue(), "stack.gif")
+    visit.wait_for_classes()
+    expect(visit.page.locator("#answered-by")).to_have_text(
+        "solvable/1, from page 1 of 2 of the file"
+    )
+    show(visit, photo)
+    expect(visit.page.locator("#answered-by")).to_have_text("solvable/1")
