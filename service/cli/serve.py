@@ -12,7 +12,13 @@ from service.cluster.options import ServeLayout, add_ray_flags, layout_of
 from service.protocols.telemetry.logging import configure_logging
 from service.server.build import build_server
 from service.server.sockets import listen
-from service.settings import add_setting_flags, settings_of, unknown_variables, variable
+from service.settings import (
+    SettingError,
+    add_setting_flags,
+    settings_of,
+    unknown_variables,
+    variable,
+)
 from service.threads import unfinished_threads
 
 # What threads that have nothing to do any more may take to end.
@@ -43,6 +49,11 @@ def run(given: argparse.Namespace) -> int:
             variable("api_keys_file"),
         )
     if layout is not None:
+        if settings.grpc_port is not None:
+            raise SettingError(
+                f"{variable('grpc_port')} (flag --grpc-port) is set, and gRPC is not served under "
+                "--ray; leave it out, or serve without --ray"
+            )
         from service.cluster.serving import serve_on_cluster
 
         serve_on_cluster(settings, layout, given.ray or None, lambda line: print(line, flush=True))

@@ -4,6 +4,7 @@ import base64
 import struct
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,20 @@ import grpc
 import numpy as np
 import orjson
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from numpy.typing import NDArray
 
+from service.app import create_app
 from service.protocols.keys import format_line
 from service.protocols.oip.rpc.messages import HEALTH, INFERENCE, RPC
 from service.protocols.oip.rpc.service import HEALTH_SERVICE, SERVICE
+from service.server.build import build_server
 from service.server.grpc import GrpcListener
+from service.server.sockets import listen
+from service.settings import SettingError, Settings
 from tests.service.conftest import MAX_BATCH_REQUEST_IMAGES, MAX_IMAGE_PIXELS, MAX_UPLOAD_BYTES
 from tests.service.serving import ServerThread, picture, png_bytes, serving
 from tests.solvable import solve
@@ -371,3 +380,55 @@ def test_what_was_accepted_is_answered_when_the_server_ends(store: Path) -> None
     assert codes <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
     assert calls[0].code() == grpc.StatusCode.OK
     client.channel.close()
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate of localhost, signed by itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return paths
+
+
+def test_files_of_a_certificate_encrypt_it(store: Path, tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    files: dict[str, Any] = {"grpc_tls_certificate_file": certificate, "grpc_tls_key_file": key}
+    with serving(store, models=("solvable",), grpc_port=0, **files) as encrypted:
+        roots = grpc.ssl_channel_credentials(certificate.read_bytes())
+        with grpc.secure_channel(f"localhost:{port_of(encrypted)}", roots) as channel:
+            live = channel.unary_unary(
+                f"/{SERVICE}/ServerLive",
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=INFERENCE["ServerLiveResponse"].FromString,
+            )
+            assert live(INFERENCE["ServerLiveRequest"](), timeout=TIMEOUT_SECONDS).live
+
+
+def test_half_of_a_certificate_is_refused(store: Path, tmp_path: Path) -> None:
+    certificate, _ = make_certificate(tmp_path)
+    settings = Settings(model_store=store, grpc_port=0, grpc_tls_certificate_file=certificate)
+    with (
+        listen("127.0.0.1", 0) as bound,
+        pytest.raises(SettingError, match="SEGSERVE_GRPC_TLS_KEY_FILE"),
+    ):
+        build_server(create_app(settings), settings, bound, lambda: None)
