@@ -140,12 +140,13 @@ def running(candidate: Candidate, image: bytes) -> Iterator[Running]:
 
 
 def segserve(name: str, *flags: str, store: Path | None = None) -> Candidate:
-    """Our server; `flags` as on its command line."""
+    """Our server; `flags` as on its command line. Asked for pixels as they are, which is all that the others do."""
     command = [sys.executable, "-m", "service.cli", "serve", "--log-level", "error", *flags]
     if store is not None:
         command += ["--model-store", str(store)]
     environment = {"PYTHONPATH": str(ROOT), "SEGSERVE_SHUTDOWN_DELAY_SECONDS": "0"}
-    return Candidate(name, tuple(command), environment=environment, health="/health/ready")
+    path = "/segment?scale=native"
+    return Candidate(name, tuple(command), path, environment=environment, health="/health/ready")
 
 
 def engines() -> dict[str, tuple[str, ...]]:

@@ -57,6 +57,8 @@ EXPOSED_HEADERS = [
     "X-Request-ID",
     "Server-Timing",
     "X-Page",
+    "X-Scale",
+    "X-Intensity",
     "X-Tiles",
     "X-Tiles-Blended",
     "Retry-After",

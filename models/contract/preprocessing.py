@@ -38,18 +38,28 @@ class NativeScale(Facts):
 Scale = Annotated[FrameScale | PhysicalScale | NativeScale, Field(discriminator="kind")]
 
 
+Values = tuple[Annotated[int, Field(ge=0, le=254)], Annotated[int, Field(ge=1, le=255)]]
+
+
 class PercentileIntensity(Facts):
-    """Pixels deeper than 8 bits: these percentiles of the whole picture become 0 and 255, unless the file states its
-    significant bits."""
+    """Pixels deeper than 8 bits: these percentiles of the whole picture become two 8-bit values, unless the file states its
+    significant bits.
+
+    The values are those that the 8-bit pictures of training had there, gray ones and color ones: fluorescence is dark, and
+    stretched over all 256 values it is nothing that the network has seen.
+    """
 
     kind: Literal["percentiles"] = "percentiles"
-    low: Annotated[float, Field(ge=0, lt=100)] = 0.1
-    high: Annotated[float, Field(gt=0, le=100)] = 99.9
+    low: Annotated[float, Field(ge=0, lt=50)] = 0.1
+    high: Annotated[float, Field(gt=50, le=100)] = 99.9
+    gray: Values = (0, 255)
+    color: Values = (0, 255)
 
     @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        if self.low >= self.high:
-            raise ValueError(f"low is below high; got {self.low} and {self.high}")
+    def _values_grow(self) -> Self:
+        for low, high in (self.gray, self.color):
+            if high <= low:
+                raise ValueError(f"the higher percentile becomes {high}, which is not above {low}")
         return self
 
 
@@ -62,9 +72,11 @@ class WindowIntensity(Facts):
     unit: str | None = None
 
     @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        if self.low >= self.high:
-            raise ValueError(f"low is below high; got {self.low} and {self.high}")
+    def _grows(self) -> Self:
+        if round(self.high) <= round(self.low):
+            raise ValueError(
+                f"the window ends at {self.high:g}, which is not above its begin, {self.low:g}"
+            )
         return self
 
 

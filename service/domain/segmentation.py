@@ -1,11 +1,12 @@
 """The result for one picture, as the core hands it to an output."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.contract.intensity import IntensityWindow
 from service.domain.model import Model
 from service.domain.source import SourceInfo
 
@@ -19,7 +20,8 @@ class Segmentation:
     `class_map` (H, W) uint8 holds class ids, and the ignore id where the caller's `classes` left a
     pixel out. `confidence` (H, W) uint8 is the top class's probability × 255; `probabilities` (H,
     W, classes) float32. `image` (H, W, C) uint8 is there for outputs that show it. `blended` says
-    that tiles were blended, see `tiling/plan.py`. `source` is what the file knows of itself.
+    that tiles were blended, see `tiling/plan.py`. `source` is what the file knows of itself. The network saw the picture at `scale` of its
+    size, and `window` of its samples as 8 bits, None where they had 8.
     """
 
     model: Model
@@ -29,3 +31,10 @@ class Segmentation:
     image: NDArray[np.uint8] | None = None
     blended: bool = False
     source: SourceInfo = field(default_factory=SourceInfo)
+    scale: float = 1.0
+    window: IntensityWindow | None = None
+
+    def seen(self) -> dict[str, Any]:
+        """At which size and depth the network saw the picture, as JSON answers say it."""
+        depth = {} if self.window is None else {"intensity": list(self.window)}
+        return {"scale": round(self.scale, 6), **depth}

@@ -103,10 +103,18 @@ def upsampled_logits(
 ) -> NDArray[np.float32]:
     """Logits (classes, height, width) at each pixel in `window`, interpolated from (classes, h, w) on `grid`."""
     down, across = _axes(logits, grid, window)
-    top, bottom = logits[:, down.low[down.cell_of]], logits[:, down.high[down.cell_of]]
-    band = top + (bottom - top) * _weight_of_each(down)[:, np.newaxis]
-    left, right = band[..., across.low[across.cell_of]], band[..., across.high[across.cell_of]]
-    interpolated: NDArray[np.float32] = left + (right - left) * _weight_of_each(across)
+    first, last = int(down.low[0]), int(down.high[-1])
+    used = logits[:, first : last + 1]  # across first: a picture has many times their rows
+    left = used.take(across.low[across.cell_of], axis=2)
+    right = used.take(across.high[across.cell_of], axis=2)
+    right -= left
+    right *= _weight_of_each(across)
+    left += right
+    interpolated = left.take(down.low[down.cell_of] - first, axis=1)
+    below = left.take(down.high[down.cell_of] - first, axis=1)
+    below -= interpolated
+    below *= _weight_of_each(down)[:, np.newaxis]
+    interpolated += below
     return interpolated
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from models.contract.intensity import IntensityWindow
 from service.domain.segmentation import Need
 from service.outputs.output import Encoded
 
@@ -26,7 +27,8 @@ class Answer:
 
     `model_id` is the version that answered. `tiles` is 1 for a picture run whole; `blended` tells
     tiles that were not cut exactly. `width` and `height` are the picture's, which is number `page`
-    of the `pages` in its file.
+    of the `pages` in its file. The network saw it at `scale` of its size, and
+    `window` of its samples as 8 bits, None where they had 8.
     """
 
     model_id: str
@@ -38,6 +40,8 @@ class Answer:
     height: int
     page: int = 1
     pages: int = 1
+    scale: float = 1.0
+    window: IntensityWindow | None = None
 
 
 @dataclass(frozen=True)

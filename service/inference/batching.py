@@ -344,13 +344,26 @@ class Batcher:
 
 def _infer(engine: Engine, bucket: _Bucket, images: list[NDArray[np.uint8]]) -> list[Result]:
     batch = _fit_together(images, bucket.height, bucket.width)
-    results: Result = (
-        engine.class_map(batch) if bucket.signature == "class_map" else engine.probabilities(batch)
-    )
-    if results.shape[:3] != batch.shape[:3]:
+    results, shape = _run(engine, bucket.signature, batch)
+    if shape != batch.shape[:3]:
         raise ValueError(f"the engine gave {results.shape} for images {batch.shape}")
     # A view would keep the whole batch for as long as the last of its images is not done.
     return [result.copy() for result in results] if len(results) > 1 else list(results)
+
+
+def _run(
+    engine: Engine, signature: Signature, batch: NDArray[np.uint8]
+) -> tuple[Result, tuple[int, ...]]:
+    """The results, and the (N, H, W) that they are of."""
+    if signature == "class_map":
+        class_maps = engine.class_map(batch)
+        return class_maps, class_maps.shape
+    if signature == "probabilities":
+        probabilities = engine.probabilities(batch)
+        return probabilities, probabilities.shape[:3]
+    logits, factor = engine.logits(batch)
+    count, _, height, width = logits.shape
+    return logits, (count, height * factor, width * factor)
 
 
 def _fit_together(images: list[NDArray[np.uint8]], height: int, width: int) -> NDArray[np.uint8]:

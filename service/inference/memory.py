@@ -47,6 +47,20 @@ def footprint(
     )
 
 
+def scaled_footprint(
+    plan: TilePlan, pixels: int, decoded: int, need: Need, contract: Contract, tiles_at_once: int
+) -> Footprint:
+    """Of a picture of `pixels`, that is seen at another size, cut by `plan`; `decoded` pixels of it are shrunk to that."""
+    classes, seen = len(contract.classes), plan.height * plan.width
+    of_tile = plan.tile_shape[0] * plan.tile_shape[1] * classes * _FLOAT_BYTES
+    together = 3 * seen * classes * _FLOAT_BYTES + _blending_bytes(plan, classes)
+    return Footprint(
+        images=(decoded + seen) * contract.channels,
+        maps=pixels * (1 if need == "class_map" else 2) + probability_bytes(pixels, need, classes),
+        results=of_tile * min(tiles_at_once, len(plan)) + (together if plan.blended else 0),
+    )
+
+
 def probability_bytes(pixels: int, need: Need, classes: int) -> int:
     return pixels * classes * _FLOAT_BYTES if need == "probabilities" else 0
 

@@ -10,12 +10,16 @@ _BAND_PIXELS = 2**20
 
 
 def resized(
-    pixels: NDArray[np.uint8], height: int, width: int, extent: tuple[float, float]
+    pixels: NDArray[np.uint8],
+    height: int,
+    width: int,
+    extent: tuple[float, float],
+    start: tuple[float, float] = (0.0, 0.0),
 ) -> NDArray[np.uint8]:
     """Bring pixels (H, W, C) to (height, width, C), by area where it shrinks and bilinearly where it grows.
 
-    `extent` is how many rows and columns of `pixels` hold the picture: after a scaled decode the last ones hold a part of a
-    pixel. In bands, so that beside the result there are a few megabytes.
+    `extent` is how many rows and columns of `pixels`, from `start` on, hold the picture: after a scaled decode the outermost
+    ones hold a part of a pixel. In bands, so that beside the result there are a few megabytes.
     """
     rows_a_row, columns_a_column = extent[0] / height, extent[1] / width
     shrinks = rows_a_row >= 1 and columns_a_column >= 1
@@ -25,14 +29,11 @@ def resized(
     band = max(1, int(_BAND_PIXELS / max(pixels.shape[1], width) / max(1.0, rows_a_row)))
     for top in range(0, height, band):
         bottom = min(top + band, height)
-        first = max(0, math.floor(top * rows_a_row) - margin)
-        last = min(pixels.shape[0], math.ceil(bottom * rows_a_row) + margin)
-        box = (
-            0.0,
-            top * rows_a_row - first,
-            extent[1],
-            min(bottom * rows_a_row, extent[0]) - first,
-        )
+        upper, lower = start[0] + top * rows_a_row, start[0] + bottom * rows_a_row
+        first = max(0, math.floor(upper) - margin)
+        last = min(pixels.shape[0], math.ceil(lower) + margin)
+        right = min(start[1] + extent[1], pixels.shape[1])
+        box = (start[1], upper - first, right, min(lower, last) - first)
         for channel in range(pixels.shape[2]):
             part = Image.fromarray(np.ascontiguousarray(pixels[first:last, :, channel]))
             resized_part = part.resize((width, bottom - top), how, box)

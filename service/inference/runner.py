@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from models.contract import Contract
 from service.catalogue.instance import RuntimeFacts
 
-Signature = Literal["class_map", "probabilities"]
+Signature = Literal["class_map", "probabilities", "logits"]
 Result = NDArray[np.uint8] | NDArray[np.float32]
 
 
 class InferenceResult(NamedTuple):
-    """An image's own result (H, W) or (H, W, classes), and the batch that it was part of."""
+    """An image's own result (H, W), (H, W, classes), or logits (classes, h, w), and the batch that it was part of."""
 
     result: Result
     batch: int

@@ -7,48 +7,18 @@ is shrunk to the size that the contract names, and the class map is brought to t
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
-
-from service.domain.errors import InvalidOptionError
+from dataclasses import dataclass, replace
 
 # A picture within a quarter of the working size is run as it is: what a resize costs in sharpness, the network gains by it.
 TOLERANCE = 1.25
-
-_FORMS = "auto, native, a factor such as 0.5, or longest=1024"
-_MAX_FACTOR = 8.0
-_MAX_LONGEST = 65_536
-
-
-@dataclass(frozen=True)
-class ScaleRequest:
-    """What a caller asks for: the model's own working scale, pixels as they are, a factor, or a length of the longer side."""
-
-    kind: Literal["auto", "native", "factor", "longest"] = "auto"
-    value: float = 0.0
-
-    @classmethod
-    def parse(cls, text: str) -> "ScaleRequest":
-        """Read "auto", "native", "0.5" or "longest=1024". Raises InvalidOptionError."""
-        if text == "auto":
-            return cls("auto")
-        if text == "native":
-            return cls("native")
-        kind, equals, number = text.partition("=")
-        if equals and kind == "longest" and number.isascii() and number.isdecimal():
-            if not 1 <= int(number) <= _MAX_LONGEST:
-                raise InvalidOptionError(
-                    f"Parameter scale is {text!r}; the longest side is 1 to {_MAX_LONGEST} pixels."
-                )
-            return cls("longest", float(number))
-        return cls("factor", _factor(text))
 
 
 @dataclass(frozen=True)
 class WorkingSize:
     """What the network sees of a picture: `height` × `width` pixels, each of them `factors` (down, across) of the picture's.
 
-    The file is decoded at `decode_scale` of its size; where that is not the working size already, `resize` is true.
+    The file is decoded at `decode_scale` of its size; where that is not the working size already, `resize` is true. Else what
+    is decoded may begin some of the picture's pixels before it: `overhang` (down, across).
     """
 
     height: int
@@ -56,6 +26,12 @@ class WorkingSize:
     factors: tuple[float, float]
     decode_scale: float
     resize: bool
+    overhang: tuple[int, int] = (0, 0)
+
+    def turned(self) -> "WorkingSize":
+        """Of the picture turned by a quarter."""
+        down, across = self.factors
+        return replace(self, height=self.width, width=self.height, factors=(across, down))
 
     @property
     def scale(self) -> float:
@@ -84,15 +60,3 @@ def working_size(
         return None
     decode_scale = min((s for s in scales if s >= ratio), default=1.0)
     return WorkingSize(*target, (height / target[0], width / target[1]), decode_scale, resize=True)
-
-
-def _factor(text: str) -> float:
-    try:
-        factor = float(text)
-    except ValueError:
-        factor = math.nan
-    if not 0 < factor <= _MAX_FACTOR:  # NaN too
-        raise InvalidOptionError(
-            f"Parameter scale is {text!r}; it can be {_FORMS}. A factor is above 0 and at most {_MAX_FACTOR:g}."
-        )
-    return factor

@@ -16,17 +16,21 @@ from service.domain.classes import keep_classes, kept_ids
 from service.domain.errors import AnswerTooLargeError
 from service.domain.model import Model
 from service.domain.segmentation import Need, Segmentation
+from service.domain.source import Source
 from service.inference.admission import Admission, Place
 from service.inference.answer import Answer, TensorAnswer, Timings
 from service.inference.limits import InferenceLimits
-from service.inference.memory import footprint, probability_bytes
+from service.inference.memory import footprint, probability_bytes, scaled_footprint
 from service.inference.observer import SILENT, Observer
+from service.inference.prepare import plan_size, prepare
 from service.inference.runner import InferenceResult, Result, Runner
+from service.inference.scale import WorkingSize
 from service.inference.stopwatch import Stopwatch
 from service.inference.tensors import NAMES
+from service.inference.tiling.canvas import Canvas, make_canvas
 from service.inference.tiling.plan import Tile, TilePlan, plan_tiles
-from service.inference.tiling.stitch import Canvas, Maps, make_canvas
-from service.inputs import open_source, opens_at_once, read_image
+from service.inference.tiling.stitch import Maps
+from service.inputs import open_source, opens_at_once
 from service.outputs.output import Encoded, Output, OutputOptions
 
 
@@ -108,18 +112,22 @@ class Segmenter:
             source = watch.run_here("decode", open_source, upload, max_pixels, options.page)
         else:
             source = await watch.run("decode", open_source, upload, max_pixels, options.page)
-        plan = self._plan(source.height, source.width)
-        await place.hold_in_turn(len(upload) + self._size_of_work([plan], options.need))
-        image = await watch.run("decode", read_image, source, contract.channels)
+        working = plan_size(source, contract, options.scale_request, show=output.needs_image)
+        await place.hold_in_turn(len(upload) + self._size_of_file(source, working, options.need))
+        intensity, show = options.intensity_request, output.needs_image
+        prepared = await watch.run(
+            "decode", prepare, source, contract, working, intensity, show=show
+        )
         info = replace(source.info, file_name=file_name)
         del source  # it may hold the picture in another form
-        height, width = image.shape[:2]
-        plan = self._plan(height, width)  # it may have been turned upright
+        height, width, working = prepared.height, prepared.width, prepared.working
+        plan = self._plan(*prepared.image.shape[:2])
         maps = Maps.empty((height, width), options.need, len(contract.classes))
-        canvas = make_canvas(plan, maps, options.need, len(contract.classes))
-        last_tile = await self._infer([_Picture(image, plan, canvas)], deadline, watch)
-        shown = image if output.needs_image else None
-        del image  # a third of a large picture's memory
+        canvas = make_canvas(plan, maps, options.need, len(contract.classes), working)
+        last_tile = await self._infer([_Picture(prepared.image, plan, canvas)], deadline, watch)
+        shown, window = prepared.shown, prepared.window
+        del prepared  # a third of a large picture's memory
+        scale = 1.0 if working is None else working.scale
 
         def finish() -> Encoded:
             last_tile.put()
@@ -132,6 +140,8 @@ class Segmenter:
                 shown,
                 plan.blended,
                 info,
+                scale,
+                window,
             )
             return output.write(segmentation, options)
 
@@ -148,6 +158,8 @@ class Segmenter:
             height=height,
             page=info.page,
             pages=info.pages,
+            scale=scale,
+            window=window,
         )
 
     async def predict(
@@ -233,10 +245,25 @@ class Segmenter:
         self._observer.stage(self.model.id, "infer", timings.infer_seconds)
         self._observer.stage(self.model.id, "encode", timings.encode_seconds)
 
+    def _size_of_file(self, source: Source, working: WorkingSize | None, need: Need) -> int:
+        """Bytes that a file needs until it is answered, seen at that size. Raises AnswerTooLargeError."""
+        if working is None:
+            return self._size_of_work([self._plan(source.height, source.width)], need)
+        pixels = source.height * source.width
+        self._check_probabilities(pixels, need)
+        plan = self._plan(working.height, working.width)
+        decoded = round(pixels * working.decode_scale**2) if working.resize else 0
+        tiles = self._tiles_at_once(plan)
+        return scaled_footprint(plan, pixels, decoded, need, self.model.contract, tiles).total
+
     def _size_of_work(self, plans: Sequence[TilePlan], need: Need) -> int:
         """Bytes that pictures cut so need until they are answered. Raises AnswerTooLargeError."""
+        self._check_probabilities(sum(plan.height * plan.width for plan in plans), need)
+        tiles_at_once = max(map(self._tiles_at_once, plans))
+        return footprint(plans, need, self.model.contract, tiles_at_once).total
+
+    def _check_probabilities(self, pixels: int, need: Need) -> None:
         contract = self.model.contract
-        pixels = sum(plan.height * plan.width for plan in plans)
         probabilities = probability_bytes(pixels, need, len(contract.classes))
         if probabilities > self.limits.max_probability_bytes:
             raise AnswerTooLargeError(
@@ -246,8 +273,6 @@ class Segmenter:
                 f"{self.limits.max_probability_bytes / 2**20:,.0f} MiB. "
                 "Send the image in parts, or ask for `confidence`."
             )
-        tiles_at_once = max(map(self._tiles_at_once, plans))
-        return footprint(plans, need, contract, tiles_at_once).total
 
 
 def _maps_and_outputs(

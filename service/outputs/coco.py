@@ -43,6 +43,7 @@ def encode(segmentation: Segmentation, options: CocoOptions) -> Iterator[bytes]:
             "description": "Class map as one RLE a class",
             "model": {"name": contract.name, "version": model.version},
             **segmentation.source.place(),
+            **segmentation.seen(),
         },
         "images": [
             {

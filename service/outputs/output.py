@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from service.domain.requests import IntensityRequest, ScaleRequest
 from service.domain.segmentation import Need, Segmentation
 
 _CHUNK_BYTES = 2**18  # smaller pieces are joined: each is a call of its own to whoever sends them
@@ -29,6 +30,16 @@ class Encoded:
     @property
     def body(self) -> bytes:
         return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+
+
+def _checked_by(parse: Callable[[str], object]) -> Callable[[str], str]:
+    """Keeps the text as it is, for the document of the API has no other type for it. Raises ValueError as `parse` does."""
+
+    def check(text: str) -> str:
+        parse(text)
+        return text
+
+    return check
 
 
 class OutputOptions(BaseModel):
@@ -58,6 +69,31 @@ class OutputOptions(BaseModel):
         ),
         examples=[2],
     )
+    scale: Annotated[str, AfterValidator(_checked_by(ScaleRequest.parse))] = Field(
+        default="auto",
+        description=(
+            "At which size the network sees the picture: `auto` is what the model was trained on, and never enlarges; "
+            "`native` is the picture's own; a factor, or `longest=` and the longer side in pixels. The answer has the "
+            "picture's own size all the same."
+        ),
+        examples=["native", "0.5", "longest=1024"],
+    )
+    intensity: Annotated[str, AfterValidator(_checked_by(IntensityRequest.parse))] = Field(
+        default="auto",
+        description=(
+            "How samples of more than 8 bits become 8: `auto` is the model's rule, `full` takes all values of their "
+            "type, and two values become black and white. 8-bit samples stay as they are."
+        ),
+        examples=["full", "200,3000"],
+    )
+
+    @property
+    def scale_request(self) -> ScaleRequest:
+        return ScaleRequest.parse(self.scale)
+
+    @property
+    def intensity_request(self) -> IntensityRequest:
+        return IntensityRequest.parse(self.intensity)
 
     @property
     def need(self) -> Need:

@@ -57,6 +57,7 @@ def encode(segmentation: Segmentation, options: PolygonsOptions) -> Iterator[byt
         **segmentation.source.place(),
         "width": width,
         "height": height,
+        **segmentation.seen(),
         "coordinate_system": COORDINATE_SYSTEM,
     }
     yield orjson.dumps(head)[:-1] + b',"features":['

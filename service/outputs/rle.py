@@ -23,6 +23,7 @@ def encode(segmentation: Segmentation, _options: RleOptions) -> Iterator[bytes]:
         **segmentation.source.place(),
         "width": width,
         "height": height,
+        **segmentation.seen(),
         "classes": [
             {
                 **describe(model.contract, class_id),

@@ -106,11 +106,11 @@ def test_a_picture_gets_the_same_map_whole_and_in_tiles(
     untiled: ServerThread, engine_name: EngineName, name: str
 ) -> None:
     picture = drawn(1100, 1730, seed=7)
-    whole = untiled.segment(picture, model=name)
+    whole = untiled.segment(picture, model=name, scale="native")
     with serving(
         BUNDLED_MODELS, models=(name,), engine=engine_name, tile_side_pixels=1024
     ) as server:
-        tiled = server.segment(picture, model=name)
+        tiled = server.segment(picture, model=name, scale="native")
     assert int(tiled.headers["X-Tiles"]) > 1
     assert agreement(class_map_of(whole), class_map_of(tiled)) >= REQUIRED_AGREEMENT
 

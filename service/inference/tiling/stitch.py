@@ -121,16 +121,6 @@ class ProbabilityCanvas:
                 maps.probabilities[rows, columns] = part
 
 
-Canvas = ClassMapCanvas | ProbabilityCanvas
-
-
-def make_canvas(plan: TilePlan, maps: Maps, need: Need, classes: int) -> Canvas:
-    """What puts the results of the plan's tiles into `maps`."""
-    if needs_probabilities(plan, need):
-        return ProbabilityCanvas(plan, maps, classes)
-    return ClassMapCanvas(maps)
-
-
 def _strongest(probabilities: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """The first of the highest classes (H, W), and its probability (H, W).
 

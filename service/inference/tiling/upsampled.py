@@ -1,85 +1,99 @@
 """Put the logits of tiles together at the picture's own size, holding no more than a band of them."""
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.segmentation import Need
 from service.domain.source import Window
-from service.domain.upsampling import Grid, upsampled_class_map, upsampled_logits
+from service.domain.upsampling import Grid, strongest, upsampled_class_map, upsampled_logits
+from service.inference.scale import WorkingSize
 from service.inference.tiling.plan import Span, Tile, TilePlan
+from service.inference.tiling.stitch import Maps, ProbabilityCanvas
+from service.runtimes.engine import logits_of
 
 _BAND_VALUES = 2**20
 
 
 class UpsampledCanvas:
-    """Takes logits (classes, h, w) of the tiles of a working picture, each of whose pixels is `factors` (down, across) of the
-    picture's, and gives maps of its own `height` × `width`.
+    """Takes logits (classes, h, w) of the tiles of a working picture, and puts what they say of the picture itself into
+    `maps`, which have its size.
     """
 
-    def __init__(
-        self,
-        plan: TilePlan,
-        height: int,
-        width: int,
-        factors: tuple[float, float],
-        need: Need,
-        classes: int,
-    ) -> None:
+    signature: Literal["logits"] = "logits"
+
+    def __init__(self, plan: TilePlan, maps: Maps, working: WorkingSize) -> None:
         self._plan = plan
-        self._factors = factors
-        self.class_map = np.empty((height, width), np.uint8)
-        self.confidence: NDArray[np.uint8] | None = None
-        self.probabilities: NDArray[np.float32] | None = None
-        if need != "class_map":
-            self.confidence = np.empty((height, width), np.uint8)
-        if need == "probabilities":
-            self.probabilities = np.empty((height, width, classes), np.float32)
+        self._maps = maps
+        self._working = working
 
     def put(self, tile: Tile, result: NDArray[Any]) -> None:
         """Logits of the whole tile; what is kept of it is written."""
         step = self._plan.tile_shape[0] // result.shape[1]  # working pixels in one of the logits'
+        factors = self._working.factors
         grid = Grid(
-            (self._factors[0] * step, self._factors[1] * step),
+            (factors[0] * step, factors[1] * step),
             (tile.rows.start // step, tile.columns.start // step),
         )
-        height, width = self.class_map.shape
-        rows = _kept(tile.rows, self._plan.height, self._factors[0], height)
-        columns = _kept(tile.columns, self._plan.width, self._factors[1], width)
-        if self.confidence is None:
-            window = Window(rows[0], columns[0], rows[1] - rows[0], columns[1] - columns[0])
-            self.class_map[slice(*rows), slice(*columns)] = upsampled_class_map(
-                result, grid, window
-            )
-            return
-        for band in _bands(rows, result.shape[0] * (columns[1] - columns[0])):
-            values = upsampled_logits(
-                result,
-                grid,
-                Window(band[0], columns[0], band[1] - band[0], columns[1] - columns[0]),
-            )
-            self._write(slice(*band), slice(*columns), values)
+        maps, overhang = self._maps, self._working.overhang
+        rows = self._kept(tile.rows, 0)
+        columns = self._kept(tile.columns, 1)
+        width = columns.stop - columns.start
+        for band in _bands(rows, result.shape[0] * width, whole=maps.confidence is None):
+            height = band.stop - band.start
+            window = Window(band.start + overhang[0], columns.start + overhang[1], height, width)
+            if maps.confidence is None:
+                maps.class_map[band, columns] = upsampled_class_map(result, grid, window)
+            else:
+                self._write(band, columns, upsampled_logits(result, grid, window))
 
     def _write(self, rows: slice, columns: slice, logits: NDArray[np.float32]) -> None:
-        highest = logits.max(axis=0)
-        self.class_map[rows, columns] = logits.argmax(axis=0)
+        maps, highest = self._maps, logits.max(axis=0)
+        maps.class_map[rows, columns] = strongest(logits)
         np.exp(np.subtract(logits, highest, out=logits), out=logits)
         total = logits.sum(axis=0)
-        assert self.confidence is not None  # its caller has looked
-        self.confidence[rows, columns] = np.rint(255 / total)
-        if self.probabilities is not None:
-            self.probabilities[rows, columns] = np.moveaxis(logits / total, 0, -1)
+        if maps.confidence is not None:
+            maps.confidence[rows, columns] = np.rint(255 / total)
+        if maps.probabilities is not None:
+            maps.probabilities[rows, columns] = np.moveaxis(logits / total, 0, -1)
+
+    def _kept(self, span: Span, axis: int) -> slice:
+        """The picture's rows or columns that `span` of the working picture keeps."""
+        full = self._maps.class_map.shape[axis]
+        length = (self._plan.height, self._plan.width)[axis]
+        factor, overhang = self._working.factors[axis], self._working.overhang[axis]
+        start = max(0, round(span.keep_start * factor) - overhang)
+        stop = full if span.keep_stop == length else round(span.keep_stop * factor) - overhang
+        return slice(start, min(stop, full))
 
 
-def _kept(span: Span, length: int, factor: float, full: int) -> tuple[int, int]:
-    """The picture's pixels that `span` of a working axis of `length` pixels keeps."""
-    stop = full if span.keep_stop == length else round(span.keep_stop * factor)
-    return round(span.keep_start * factor), min(stop, full)
+class BlendedCanvas:
+    """As UpsampledCanvas, of tiles that are blended: all their probabilities are put together first."""
+
+    signature: Literal["probabilities"] = "probabilities"
+
+    def __init__(self, plan: TilePlan, maps: Maps, working: WorkingSize, classes: int) -> None:
+        self._plan, self._maps, self._working = plan, maps, working
+        self._blended = Maps.empty((plan.height, plan.width), "probabilities", classes)
+        self._canvas = ProbabilityCanvas(plan, self._blended, classes)
+        self._missing = len(plan)
+
+    def put(self, tile: Tile, result: NDArray[Any]) -> None:
+        """Probabilities of the whole tile, in the plan's order."""
+        self._canvas.put(tile, result)
+        self._missing -= 1
+        if self._missing:
+            return
+        assert self._blended.probabilities is not None  # as they were made
+        logits = logits_of(self._blended.probabilities[np.newaxis])[0]
+        whole = replace(self._plan, tile_shape=logits.shape[1:], blended=False)
+        rows, columns = Span(0, 0, self._plan.height), Span(0, 0, self._plan.width)
+        UpsampledCanvas(whole, self._maps, self._working).put(Tile(rows, columns), logits)
 
 
-def _bands(rows: tuple[int, int], values_a_row: int) -> Iterator[tuple[int, int]]:
-    at_once = max(1, _BAND_VALUES // max(1, values_a_row))
-    for start in range(*rows, at_once):
-        yield start, min(start + at_once, rows[1])
+def _bands(rows: slice, values_a_row: int, *, whole: bool) -> Iterator[slice]:
+    at_once = rows.stop - rows.start if whole else max(1, _BAND_VALUES // max(1, values_a_row))
+    for start in range(rows.start, rows.stop, max(1, at_once)):
+        yield slice(start, min(start + at_once, rows.stop))

@@ -144,6 +144,8 @@ def _answer_line(entry: Entry, answer: Answer) -> bytes:
         "model": answer.model_id,
         "width": answer.width,
         "height": answer.height,
+        "scale": round(answer.scale, 6),
+        **({} if answer.window is None else {"intensity": list(answer.window)}),
         "tiles": answer.tiles,
         "blended": answer.blended,
         "page": answer.page,

@@ -72,6 +72,16 @@ _COMMON_HEADERS: Json = {
         "schema": {"type": "string"},
         "example": "1/3",
     },
+    "X-Scale": {
+        "description": "At which part of its size the network saw the picture; the answer has its own size.",
+        "schema": {"type": "number"},
+        "example": 0.125,
+    },
+    "X-Intensity": {
+        "description": "Which values became black and white, where samples have more than 8 bits.",
+        "schema": {"type": "string"},
+        "example": "200,3000",
+    },
     "X-Tiles": {
         "description": "Number of tiles, where the image was run in tiles.",
         "schema": {"type": "integer"},

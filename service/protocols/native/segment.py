@@ -49,6 +49,7 @@ async def segment(request: Request) -> Response:
         "Vary": "Accept",
         "Server-Timing": timing,
         **_page_header(answer),
+        **_size_headers(answer),
         **_tile_headers(answer),
     }
     return EncodedResponse(answer.encoded, headers)
@@ -145,6 +146,14 @@ def _accept_of(request: Request) -> str | None:
 
 def _page_header(answer: Answer) -> dict[str, str]:
     return {"X-Page": f"{answer.page}/{answer.pages}"} if answer.pages > 1 else {}
+
+
+def _size_headers(answer: Answer) -> dict[str, str]:
+    """At which size and depth the network saw the picture."""
+    headers = {"X-Scale": f"{answer.scale:.4g}"}
+    if answer.window is not None:
+        headers["X-Intensity"] = f"{answer.window.low},{answer.window.high}"
+    return headers
 
 
 def _tile_headers(answer: Answer) -> dict[str, str]:

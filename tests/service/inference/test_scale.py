@@ -1,32 +1,9 @@
 import pytest
 
-from service.domain.errors import InvalidOptionError
-from service.inference.scale import ScaleRequest, WorkingSize, working_size
+from service.inference.scale import WorkingSize, working_size
 
 JPEG = (1.0, 0.5, 0.25, 0.125)
 WHOLE = (1.0,)
-
-
-@pytest.mark.parametrize(
-    ("text", "request_"),
-    [
-        ("auto", ScaleRequest("auto")),
-        ("native", ScaleRequest("native")),
-        ("0.5", ScaleRequest("factor", 0.5)),
-        ("2", ScaleRequest("factor", 2.0)),
-        ("longest=1024", ScaleRequest("longest", 1024)),
-    ],
-)
-def test_a_caller_can_ask_for_a_scale_in_each_way(text: str, request_: ScaleRequest) -> None:
-    assert ScaleRequest.parse(text) == request_
-
-
-@pytest.mark.parametrize(
-    "text", ["", "half", "0", "-1", "nan", "inf", "9", "longest=0", "longest=1e3", "longest=", "longest=99999"]
-)  # fmt: skip
-def test_what_is_no_scale_is_refused_with_the_limit(text: str) -> None:
-    with pytest.raises(InvalidOptionError, match="scale is"):
-        ScaleRequest.parse(text)
 
 
 @pytest.mark.parametrize("ratio", [1.0, 0.81, 1.2])

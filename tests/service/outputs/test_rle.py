@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given
 from numpy.typing import NDArray
 
+from models.contract.intensity import IntensityWindow
 from service.domain.segmentation import Segmentation
 from service.outputs.runs import find_runs
 from tests.service.outputs.maps import class_maps, encode, make_model
@@ -22,12 +23,21 @@ def test_the_document_is_the_design_s() -> None:
         "pages": 1,
         "width": 3,
         "height": 2,
+        "scale": 1.0,
         "classes": [
             {"id": 0, "name": "class 0", "color": colors[0], "pixels": 3, "fraction": 0.5},
             {"id": 2, "name": "class 2", "color": colors[2], "pixels": 3, "fraction": 0.5},
         ],
         "rle": {"order": "row-major", "values": [0, 2, 0], "lengths": [2, 3, 1]},
     }
+
+
+def test_the_document_says_at_which_size_and_depth_the_picture_was_seen() -> None:
+    segmentation = Segmentation(
+        MODEL, np.zeros((2, 2), np.uint8), scale=0.125, window=IntensityWindow(200, 3000)
+    )
+    document = json.loads(encode("rle", segmentation).body)
+    assert (document["scale"], document["intensity"]) == (0.125, [200, 3000])
 
 
 def test_pixels_left_out_are_listed_as_ignored() -> None:

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.domain.segmentation import Need
+from service.inference.tiling.canvas import make_canvas
 from service.inference.tiling.fit import fit
 from service.inference.tiling.plan import plan_tiles
-from service.inference.tiling.stitch import Maps, make_canvas
+from service.inference.tiling.stitch import Maps
 from service.runtimes.engine import Engine
 from tests.service.inference.conv_network import CLASSES, RADIUS, STRIDE
 

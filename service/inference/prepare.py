@@ -1,0 +1,127 @@
+"""From an opened file to what the network sees: decoded at the size that is needed, 8 bits, the model's channels."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.contract import Contract
+from models.contract.intensity import IntensityWindow, full_window, lookup_table, model_window
+from models.contract.preprocessing import FrameScale, PhysicalScale
+from service.domain.classes import bands
+from service.domain.requests import IntensityRequest, ScaleRequest
+from service.domain.source import Samples, Source, SourceInfo
+from service.inference.resizing import resized
+from service.inference.scale import WorkingSize, working_size
+from service.inputs.pixels import to_channels
+
+_METERS = {"m": 1.0, "mm": 1e-3, "µm": 1e-6}
+_BITS = 16
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A picture of `height` × `width` as the network sees it: `image` (h, w, C) uint8, at the `working` size or its own.
+
+    `shown` (H, W, C) is the picture at its own size, where an output shows it. `window` is how deep samples became 8 bits,
+    None where they had 8.
+    """
+
+    height: int
+    width: int
+    image: NDArray[np.uint8]
+    working: WorkingSize | None
+    shown: NDArray[np.uint8] | None
+    window: IntensityWindow | None
+
+
+def plan_size(
+    source: Source, contract: Contract, request: ScaleRequest, *, show: bool
+) -> WorkingSize | None:
+    """At which size the network sees the picture; None for its own. What is to be shown is decoded whole."""
+    ratio, exact = _ratio(source, contract, request)
+    scales = (1.0,) if show else source.scales
+    working = working_size(source.height, source.width, ratio, scales, exact=exact)
+    if working is None or working.resize:
+        return working
+    return replace(working, overhang=source.overhang(working.decode_scale))
+
+
+def prepare(
+    source: Source,
+    contract: Contract,
+    working: WorkingSize | None,
+    intensity: IntensityRequest,
+    *,
+    show: bool,
+) -> Prepared:
+    """Decode `source` for a model. Blocks. Raises UnreadableImageError."""
+    decode_scale = 1.0 if working is None else working.decode_scale
+    samples = source.read(scale=decode_scale)
+    height, width = source.height, source.width
+    if decode_scale == 1 and samples.shape[:2] != (
+        height,
+        width,
+    ):  # turned by what lies behind its pixels
+        height, width = width, height
+        working = None if working is None else working.turned()
+    window = find_window(samples, source.info, contract, intensity)
+    image = to_channels(_to_8_bits(samples, window), contract.channels)
+    del samples
+    shown = image if show else None
+    if working is not None and working.resize:
+        overhang = source.overhang(decode_scale)
+        start = overhang[0] * decode_scale, overhang[1] * decode_scale
+        extent = height * decode_scale, width * decode_scale
+        image = resized(image, working.height, working.width, extent, start)
+    return Prepared(height, width, image, working, shown, window)
+
+
+def find_window(
+    samples: Samples, info: SourceInfo, contract: Contract, request: IntensityRequest
+) -> IntensityWindow | None:
+    """The window of deep samples (H, W, bands), void left out; None where they have 8 bits."""
+    if samples.dtype == np.uint8:
+        return None
+    if request.window is not None:
+        return request.window
+    if request.kind == "full":
+        return full_window(_BITS)
+    counts = np.zeros(1 << _BITS, np.int64)
+    for rows in bands(*samples.shape[:2]):
+        valid = samples[rows] if info.valid is None else samples[rows][info.valid[rows]]
+        counts += np.bincount(valid.reshape(-1), minlength=len(counts))
+    bits, rule = info.significant_bits, contract.intensity
+    return model_window(counts.tolist(), _BITS, samples.shape[2], bits, rule)
+
+
+def _to_8_bits(samples: Samples, window: IntensityWindow | None) -> NDArray[np.uint8]:
+    if window is None:
+        return samples.view(np.uint8)
+    table = np.frombuffer(lookup_table(window, _BITS), np.uint8)
+    pixels = np.empty(samples.shape, np.uint8)
+    for rows in bands(*samples.shape[:2]):
+        table.take(samples[rows], out=pixels[rows])
+    return pixels
+
+
+def _ratio(source: Source, contract: Contract, request: ScaleRequest) -> tuple[float, bool]:
+    """How much of its size the network sees, and whether that is to be exact."""
+    long_side = max(source.height, source.width)
+    match request.kind:
+        case "native":
+            return 1.0, True
+        case "factor":
+            return request.value, True
+        case "longest":
+            return request.value / long_side, True
+    match contract.scale:
+        case FrameScale(long_side=wanted):
+            return min(1.0, wanted / long_side), False
+        case PhysicalScale(pixel_size=wanted, unit=unit):
+            size, info = source.info.pixel_size, source.info
+            if size is not None and info.unit is not None:
+                ratio = size * _METERS[info.unit] / (wanted * _METERS[unit])
+                return (min(1.0, ratio) if math.isfinite(ratio) else 1.0), False
+    return 1.0, False
