@@ -29,6 +29,7 @@ from service.inference.segmenter import Segmenter
 from service.protocols.budgets import Budget, RequestLimits
 from service.protocols.context import AppContext
 from service.protocols.error_middleware import ErrorAnswers, ErrorMiddleware
+from service.protocols.hosts import ANY, AllowedHosts, HostsMiddleware, is_loopback
 from service.protocols.keys import KeyFile, KeyFileError
 from service.protocols.limits import LimitsMiddleware
 from service.protocols.native import health, models, openapi, pages, segment
@@ -194,9 +195,25 @@ def _middleware(settings: Settings, parts: AppContext) -> list[Middleware]:
         Middleware(LimitsMiddleware, parts.limits),
         Middleware(ErrorMiddleware, ERROR_ANSWERS),
     ]
+    hosts = _allowed_hosts(settings)
+    if hosts is not None:
+        stack.append(Middleware(HostsMiddleware, hosts))
     if settings.cors_origins:
         stack.insert(1, _cross_origin(settings.cors_origins))
     return stack
+
+
+def _allowed_hosts(settings: Settings) -> AllowedHosts | None:
+    """None lets every Host header in."""
+    if settings.allowed_hosts:
+        return (
+            None
+            if ANY in settings.allowed_hosts
+            else AllowedHosts(settings.allowed_hosts, any_address=True)
+        )
+    if is_loopback(settings.host):
+        return AllowedHosts([settings.host], any_address=False)
+    return None
 
 
 def _cross_origin(origins: tuple[str, ...]) -> Middleware:

@@ -31,9 +31,11 @@ from service.outputs.png import RGB, write_png
 from service.protocols.auth import name_of_caller
 from service.protocols.budgets import Budget, RequestLimits, Share
 from service.protocols.context import RequestContext
+from service.protocols.hosts import AllowedHosts
 from service.protocols.keys import KeyFile
 from service.protocols.limits import Exchange
 from service.protocols.native.body import read_image, read_images
+from service.protocols.native.health import refuse_if_not_ready, refuse_if_stuck
 from service.protocols.native.params import format_named, parse_segment_params
 from service.protocols.problems import row_of
 
@@ -68,7 +70,7 @@ def raise_examples(
     Where a route says it in its own words, by route and slug: "/segment/batch body-too-large".
     """
     raised = _Raised()
-    _raise_at_the_door(raised)
+    _raise_at_the_door(raised, inference_limits.max_batch_seconds)
 
     async def raise_the_rest() -> None:
         await _raise_on_the_way_in(raised, limits)
@@ -85,11 +87,11 @@ class _Raised:
     def __init__(self) -> None:
         self.errors: dict[str, Exception] = {}
 
-    def by(self, provoke: Callable[..., object], *arguments: object) -> None:
+    def by(self, provoke: Callable[[], object], route: str | None = None) -> None:
         try:
-            provoke(*arguments)
+            provoke()
         except Exception as error:  # noqa: BLE001 - it is what is asked for
-            self.note(error)
+            self.note(error, route)
 
     async def by_waiting(self, work: Awaitable[object], route: str | None = None) -> None:
         try:
@@ -103,12 +105,16 @@ class _Raised:
         self.errors.setdefault(key, error.with_traceback(None))
 
 
-def _raise_at_the_door(raised: _Raised) -> None:
+def _raise_at_the_door(raised: _Raised, stuck_after_seconds: float) -> None:
     """What is refused before a body is read."""
-    raised.by(parse_segment_params, QueryParams("alpha=0.6"), None)
-    raised.by(format_named, "tiff")
-    raised.by(name_of_caller, KeyFile(Path(os.devnull)), None, None)
-    raised.by(_registry().check, "street")
+    hosts, registry = AllowedHosts([], any_address=False), _registry()
+    raised.by(lambda: hosts.check([b"evil.example"], "1.1"))
+    raised.by(lambda: name_of_caller(KeyFile(Path(os.devnull)), None, None))
+    raised.by(lambda: parse_segment_params(QueryParams("alpha=0.6"), None))
+    raised.by(lambda: format_named("tiff"))
+    raised.by(lambda: registry.check("street"))
+    raised.by(lambda: refuse_if_not_ready(registry.not_ready_reasons()), "/health/ready")
+    raised.by(lambda: refuse_if_stuck(stuck_after_seconds + 1, stuck_after_seconds), "/health/live")
 
 
 def _registry() -> Registry[Segmenter]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, get_args, get_origin
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -26,6 +26,11 @@ _SERVICE_LINK = re.compile(
     r"SEGSERVE_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
 _SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
+
+_HOST = re.compile(
+    r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[?[0-9a-f.]*:[0-9a-f.:]*\]?",
+    re.IGNORECASE | re.ASCII,
+)
 
 DEFAULT_PORT = 8000
 
@@ -56,7 +61,18 @@ def _ignore_service_link(value: object) -> object:
     return DEFAULT_PORT if isinstance(value, str) and _SERVICE_LINK_VALUE.match(value) else value
 
 
+def _check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise ValueError(
+                f"{host!r} is not a host; write its name or address alone, without scheme, port and "
+                "path, *.example.org for all names below one, or * for any"
+            )
+    return hosts
+
+
 Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)]
+Hosts = Annotated[Strings, AfterValidator(_check_hosts)]
 Port = Annotated[int, BeforeValidator(_ignore_service_link)]
 
 
@@ -261,6 +277,12 @@ class Settings(BaseSettings):
     api_keys_file: Path | None = Field(
         None,
         description="File of hashed API keys, made by `segserve keys add`; without it every caller is served.",
+    )
+    allowed_hosts: Hosts = Field(
+        (),
+        description="Names that callers may call this server by, such as vision.example.org, "
+        "*.example.org, or * for any. If not set, loopback's names where it listens on loopback, "
+        "else any. Addresses and loopback's names are allowed beside those that are set.",
     )
     cors_origins: Strings = Field(
         (),

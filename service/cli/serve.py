@@ -1,7 +1,6 @@
 """`segserve serve`: answer POST /segment and the rest of the HTTP API."""
 
 import argparse
-import ipaddress
 import logging
 import os
 import sys
@@ -9,6 +8,7 @@ import sys
 from service.app import create_app
 from service.cli.command import SOMETHING_FAILED
 from service.cluster.options import ServeLayout, add_ray_flags, layout_of
+from service.protocols.hosts import is_loopback
 from service.protocols.telemetry.logging import configure_logging
 from service.server.build import build_server
 from service.server.sockets import listen
@@ -41,7 +41,7 @@ def run(given: argparse.Namespace) -> int:
     configure_logging(settings.log_format, settings.log_level)
     for sentence in unknown_variables(os.environ):
         log.warning("%s", sentence)
-    if settings.api_keys_file is None and not _is_loopback(settings.host):
+    if settings.api_keys_file is None and not is_loopback(settings.host):
         log.warning(
             "every caller that reaches %s is served, for %s is not set; "
             "`segserve keys add` makes a key",
@@ -87,13 +87,6 @@ def _end(*, is_stuck: bool) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _url(host: str, port: int) -> str:

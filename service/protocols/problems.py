@@ -47,6 +47,10 @@ class UnauthorizedError(RequestError):
     """No API key, or not one of ours."""
 
 
+class HostNotAllowedError(RequestError):
+    """The Host header names a host that this server does not go by."""
+
+
 class RouteNotFoundError(RequestError):
     """No route has this path."""
 
@@ -155,6 +159,7 @@ ROWS: Mapping[type[Exception], Row] = {
     errors.QueueFullError: Row("queue-full", 429, "RESOURCE_EXHAUSTED", "Queue is full"),
     UploadsFullError: Row("uploads-full", 429, "RESOURCE_EXHAUSTED", "Too many uploads at once"),
     AnswersFullError: Row("answers-full", 429, "RESOURCE_EXHAUSTED", "Too many answers not read"),
+    HostNotAllowedError: Row("host-not-allowed", 421, "PERMISSION_DENIED", "Host not allowed"),
     HeadersTooLargeError: Row(
         "headers-too-large", 431, "INVALID_ARGUMENT", "Request Header Fields Too Large"
     ),

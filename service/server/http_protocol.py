@@ -5,6 +5,7 @@ import secrets
 from asyncio import TimerHandle
 from typing import Protocol, cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.protocols.problems import (
@@ -71,7 +72,24 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._in_headers = False
         self._idle_bytes = 0
         self._stop_header_timer()
+        if not self.url.startswith(b"/"):
+            self._take_host_of_target()
         super().on_headers_complete()
+
+    def _take_host_of_target(self) -> None:
+        """Bring a target such as http://example.org/ into the usual form.
+
+        It says the host, whatever the Host header says (RFC 9112, section 3.2.2).
+        """
+        target = httptools.parse_url(self.url)
+        if not target.host:
+            return
+        host = b"[%b]" % target.host if b":" in target.host else target.host
+        port = b":%d" % target.port if target.port else b""
+        self.headers[:] = [header for header in self.headers if header[0] != b"host"]
+        self.headers.append((b"host", host + port))
+        query = b"?" + target.query if target.query else b""
+        self.url = (target.path or b"/") + query
 
     def on_body(self, body: bytes) -> None:
         self._idle_bytes = 0

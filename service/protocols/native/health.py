@@ -1,5 +1,6 @@
 """GET /health/live, GET /health/ready and GET /metrics: what orchestrators and Prometheus ask."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from fastapi import APIRouter, Depends, Request
@@ -31,13 +32,7 @@ async def live(request: Request) -> Live:
     helps then, and never before.
     """
     parts = context_of(request)
-    if not parts.is_live:
-        raise ModelUnavailableError(
-            "A batch of an engine, or the load of a model, has hung for "
-            f"{parts.registry.stuck_seconds():.0f} s; the limit is "
-            f"{parts.stuck_after_seconds:g} s. Restart the server.",
-            LOADING_RETRY_SECONDS,
-        )
+    refuse_if_stuck(parts.registry.stuck_seconds(), parts.stuck_after_seconds)
     return Live()
 
 
@@ -46,10 +41,24 @@ async def live(request: Request) -> Live:
 )
 async def ready(request: Request) -> Ready:
     """Fails while the models are loaded and warmed, and from the moment the server is told to end."""
-    not_ready_reasons = context_of(request).registry.not_ready_reasons()
-    if not_ready_reasons:
-        raise ModelUnavailableError(" ".join(not_ready_reasons), LOADING_RETRY_SECONDS)
+    refuse_if_not_ready(context_of(request).registry.not_ready_reasons())
     return Ready()
+
+
+def refuse_if_stuck(stuck_seconds: float, limit_seconds: float) -> None:
+    """Raises ModelUnavailableError."""
+    if stuck_seconds > limit_seconds:
+        raise ModelUnavailableError(
+            f"A batch of an engine, or the load of a model, has hung for {stuck_seconds:.0f} s; the "
+            f"limit is {limit_seconds:g} s. Restart the server.",
+            LOADING_RETRY_SECONDS,
+        )
+
+
+def refuse_if_not_ready(reasons: Sequence[str]) -> None:
+    """Raises ModelUnavailableError."""
+    if reasons:
+        raise ModelUnavailableError(" ".join(reasons), LOADING_RETRY_SECONDS)
 
 
 @router.get(

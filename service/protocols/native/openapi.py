@@ -24,6 +24,7 @@ from service.protocols.problems import (
     ROWS,
     AnswersFullError,
     BodyTooLargeError,
+    HostNotAllowedError,
     MalformedRequestError,
     NotAcceptableError,
     Problem,
@@ -103,7 +104,7 @@ _RETRY_AFTER: Json = {
 def _problems(*faults: type[Exception]) -> dict[int | str, Json]:
     """The answers to `faults`, one a status. `describe` gives each fault its example."""
     answers: dict[int | str, Json] = {}
-    for row in [*(ROWS[fault] for fault in faults), INTERNAL]:
+    for row in [*(ROWS[fault] for fault in (*faults, HostNotAllowedError)), INTERNAL]:
         answer = answers.setdefault(
             row.status,
             {

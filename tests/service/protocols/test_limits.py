@@ -75,7 +75,7 @@ def test_a_small_file_that_claims_to_be_huge_is_refused(server: ServerThread) ->
 def test_an_upload_announced_too_large_is_refused_before_it_is_sent(server: ServerThread) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(
-            b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nExpect: 100-continue\r\n"
+            b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nExpect: 100-continue\r\n"
             b"Content-Length: 999999999999\r\n\r\n"
         )
         answer = read_to_the_end(connection)
@@ -88,7 +88,7 @@ def test_a_client_that_waits_for_leave_to_send_gets_it(server: ServerThread) -> 
     body = padded(1000)
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(
-            b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nExpect: 100-continue\r\n"
+            b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nExpect: 100-continue\r\n"
             b"Connection: close\r\nContent-Length: 1000\r\n\r\n"
         )
         assert connection.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -100,7 +100,7 @@ def test_a_length_that_is_too_small_ends_the_image_there(server: ServerThread) -
     body = png_bytes(picture(30, 30))
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(
-            b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 100\r\n\r\n"
+            b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 100\r\n\r\n"
             + body
         )
         answer = read_to_the_end(connection)
@@ -112,7 +112,7 @@ def test_a_refused_client_that_goes_on_sending_still_reads_why(server: ServerThr
     """Closing at once would reset the connection, and the answer might never be seen."""
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(
-            b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
         chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
         for _ in range(100):
@@ -127,8 +127,10 @@ def test_a_body_that_no_route_asked_for_does_not_confuse_the_next_request(
     server: ServerThread,
 ) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
-        connection.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 40\r\n\r\n")
-        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.sendall(
+            b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\n\r\n"
+        )
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = read_to_the_end(connection)
     assert answer.startswith(b"HTTP/1.1 404 ")
     assert answer.count(b"HTTP/1.1 ") == 1
@@ -143,7 +145,8 @@ def impatient(store: Path) -> Iterator[ServerThread]:
 
 
 @pytest.mark.parametrize(
-    "sent", [b"", b"GET /health/live HT", b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Slow: y"]
+    "sent",
+    [b"", b"GET /health/live HT", b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Slow: y"],
 )
 def test_headers_that_stall_are_cut_off(impatient: ServerThread, sent: bytes) -> None:
     with socket.create_connection(("127.0.0.1", impatient.port)) as connection:
@@ -154,7 +157,7 @@ def test_headers_that_stall_are_cut_off(impatient: ServerThread, sent: bytes) ->
 
 def test_headers_that_stall_on_a_kept_connection_are_cut_off(impatient: ServerThread) -> None:
     with socket.create_connection(("127.0.0.1", impatient.port)) as connection:
-        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\nGET /again")
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\nGET /again")
         answer = read_to_the_end(connection)
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"HTTP/1.1 408 " in answer
@@ -163,7 +166,7 @@ def test_headers_that_stall_on_a_kept_connection_are_cut_off(impatient: ServerTh
 def test_a_body_in_drips_is_cut_off_however_often_it_drips(impatient: ServerThread) -> None:
     with socket.create_connection(("127.0.0.1", impatient.port)) as connection:
         connection.sendall(
-            b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 9999\r\n\r\n"
+            b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 9999\r\n\r\n"
         )
         connection.settimeout(0.05)
         answer = b""

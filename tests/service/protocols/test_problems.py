@@ -106,6 +106,7 @@ def test_every_row_of_the_table_is_provoked_in_this_file() -> None:
         "malformed-http",
         "headers-timeout",  # test_limits.py
         "headers-too-large",  # test_limits.py
+        "host-not-allowed",  # test_hosts.py
         "client-left",
         "invalid-tensor",  # of the seam, for protocols that send arrays
         "model-unavailable",
@@ -155,7 +156,7 @@ def test_no_key_and_a_wrong_key_are_told_how_to_send_one(store: Path, tmp_path: 
 def test_an_upload_that_stalls_is_cut_off(narrow: ServerThread) -> None:
     with socket.create_connection(("127.0.0.1", narrow.port)) as connection:
         connection.sendall(
-            b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 900\r\n\r\n"
+            b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 900\r\n\r\n"
         )
         connection.sendall(IMAGE[:10])
         answer = read_answer(connection)
@@ -183,7 +184,7 @@ def test_uploads_that_would_fill_the_memory_are_refused(store: Path) -> None:
     with serving(store, models=("solvable",), **limits) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as other:
             other.sendall(
-                b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 70000\r\n\r\n"
+                b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 70000\r\n\r\n"
             )
             other.sendall(bytes(60_000))
             wait_until(
@@ -201,7 +202,7 @@ def test_uploads_that_would_fill_the_memory_are_refused(store: Path) -> None:
 
 def test_a_client_that_leaves_frees_its_place(narrow: ServerThread) -> None:
     body = png_bytes(mood(SLOW))
-    head = f"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {len(body)}\r\n\r\n"
     before = narrow.metric("segserve_requests_total", {"code": "499"})
     connection = socket.create_connection(("127.0.0.1", narrow.port))
     connection.sendall(head.encode() + body)
@@ -220,7 +221,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_upload_is_forgotten(
     before = narrow.metric("segserve_rejections_total", {"reason": "client-left"})
     connection = socket.create_connection(("127.0.0.1", narrow.port))
     connection.sendall(
-        b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\nabc"
+        b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\nabc"
     )
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()

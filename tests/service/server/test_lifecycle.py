@@ -197,7 +197,7 @@ def test_a_client_that_leaves_a_batch_frees_all_its_places(store: Path) -> None:
         )
         body = request.read()
         connection = socket.create_connection(("127.0.0.1", server.port))
-        head = f"POST /segment/batch HTTP/1.1\r\nHost: x\r\nContent-Type: {request.headers['Content-Type']}\r\n"
+        head = f"POST /segment/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: {request.headers['Content-Type']}\r\n"
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         wait_until(lambda: waiting_images(server) > 0, "the batch at work")
         connection.close()
