@@ -4,10 +4,12 @@ import argparse
 import sys
 import warnings
 from collections.abc import Mapping
+from importlib.metadata import version
 
 from models.commands import adopt, check, evaluate, export, networks, quantize, train
 from models.commands.command import Command
 from models.contract import UserError
+from models.contract.command_line import sentence_of
 
 COMMANDS: Mapping[str, Command] = {
     "check": check,
@@ -31,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"segtrain: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"segtrain: {_sentence(error)}", file=sys.stderr)
+        print(f"segtrain: {sentence_of(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\nsegtrain: stopped; {parsed.when_stopped}", file=sys.stderr)
@@ -43,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="segtrain", description="From a folder of images and masks to a served model."
     )
+    parser.add_argument("--version", action="version", version=f"segtrain {version('segserve')}")
     parser.set_defaults(when_stopped="nothing was written")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
@@ -50,13 +53,6 @@ def _parser() -> argparse.ArgumentParser:
         of_command.set_defaults(run_command=command.run)
         command.add_arguments(of_command)
     return parser
-
-
-def _sentence(error: OSError) -> str:
-    """What the system says, without its number."""
-    if error.strerror is None:
-        return str(error)
-    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
 if __name__ == "__main__":

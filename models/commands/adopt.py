@@ -36,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--yes", action="store_true", help="write without asking")
     parser.add_argument(
-        "--store", type=Path, default=DEFAULT_STORE, help="default: the bundled zoo"
+        "--store",
+        type=Path,
+        default=DEFAULT_STORE,
+        help=f"folder that segserve serves (default: {DEFAULT_STORE})",
     )
     parser.add_argument("--version", type=int, help="default: one more than the newest")
     parser.add_argument(

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
+from models.commands.command import counted
 from models.data.options import LayoutName, LayoutOptions, SplitOptions
 
 HELP = "read every file once and say what is wrong with it"
@@ -71,5 +72,6 @@ def run(parsed: argparse.Namespace) -> None:
         print(f"Next: look at {parsed.fix_to}/classes.json, then segtrain check {parsed.fix_to}")
     elif examination.errors:
         raise DatasetError(
-            f"{len(examination.errors)} errors and {len(examination.warnings)} warnings in {parsed.data}"
+            f"{counted(len(examination.errors), 'error')} and "
+            f"{counted(len(examination.warnings), 'warning')} in {parsed.data}"
         )

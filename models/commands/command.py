@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Protocol
 
-DEFAULT_STORE = Path(__file__).parents[1] / "zoo"
+BUNDLED_STORE = Path(__file__).parents[1] / "zoo"
+DEFAULT_STORE = Path("my_models")  # where the command is given: the bundled store is the checkout's
 
 
 class Command(Protocol):
@@ -45,3 +46,8 @@ def import_tensorflow() -> None:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def counted(number: int, noun: str) -> str:
+    """1 epoch, 2 epochs."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

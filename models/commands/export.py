@@ -11,7 +11,10 @@ HELP = "write a run's best model as an artefact to serve"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", type=Path, metavar="RUN")
     parser.add_argument(
-        "--store", type=Path, default=DEFAULT_STORE, help="default: the bundled zoo"
+        "--store",
+        type=Path,
+        default=DEFAULT_STORE,
+        help=f"folder that segserve serves (default: {DEFAULT_STORE})",
     )
     parser.add_argument(
         "--data",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.commands.command import DEFAULT_STORE, import_tensorflow
+from models.commands.command import BUNDLED_STORE, DEFAULT_STORE, counted, import_tensorflow
 from models.commands.fields import add_recipe_flags, given_fields, shown
 from models.contract import ContractError, find_versions, read_contract
 from models.training.recipe import Recipe, RecipeError, read_recipe
@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minutes",
         type=float,
-        help=f"with DATA, unless --epochs says it: how long to train, about (default: {MINUTES})",
+        help="with DATA, unless --epochs says it: how long to train, about; to start, to measure and to report take one or "
+        f"two more (default: {MINUTES})",
     )
     parser.add_argument("--run", type=Path, help="the run folder (default: runs/<name>)")
     parser.add_argument(
@@ -74,9 +75,9 @@ def run(parsed: argparse.Namespace) -> None:
     if state == before:
         print(f"{folder} is finished; nothing was trained.")
     print(
-        f"{folder}: {_counted(state.epochs_done, 'epoch')} in {_counted(round(state.seconds / 60), 'minute')}; "
+        f"{folder}: {counted(state.epochs_done, 'epoch')} in {counted(round(state.seconds / 60), 'minute')}; "
         f"best val mIoU {state.best_mean_iou:.4f} in epoch {state.best_epoch}.\n"
-        f"Next: segtrain evaluate {folder}, then segtrain export {folder}"
+        f"Next: segtrain evaluate {folder}, then segtrain export {folder} --store {DEFAULT_STORE}"
     )
 
 
@@ -134,13 +135,9 @@ def _require_writable(folder: Path) -> None:
         raise RecipeError(f"{folder} cannot be written below {there}; give another --run folder")
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _trained() -> Path | None:
     """The newest version of the bundled model that is started from; not one that the user keeps under its name."""
-    folders = find_versions(DEFAULT_STORE / TRAINED).folders
+    folders = find_versions(BUNDLED_STORE / TRAINED).folders
     for artefact in reversed(folders.values()):
         with contextlib.suppress(ContractError):
             contract = read_contract(artefact)

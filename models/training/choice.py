@@ -264,7 +264,9 @@ def _views(found: Fingerprint, given: Mapping[str, Any]) -> list[Choice]:
 def _loss(found: Fingerprint) -> list[Choice]:
     present = found.class_pixels[found.class_pixels > 0]
     ratio = float(present.max() / present.min())
-    reason = f"the rarest class has {ratio:.0f} times fewer pixels than the most frequent"
+    reason = "no class has many fewer pixels than another"
+    if ratio >= 1.5:
+        reason = f"the rarest class has {ratio:.0f} times fewer pixels than the most frequent"
     weighting = "inverse_log" if ratio > RARE else "none"
     terms = [{"name": "cross_entropy"}]
     if ratio > VERY_RARE:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from models.architectures.network import Network
 from models.cli import main
-from models.commands.command import DEFAULT_STORE
+from models.commands.command import BUNDLED_STORE
 from models.contract import MODEL_CARD_PATH, read_contract, verify_files
 from models.data.examination import Examination, examine
 from models.data.input import TrainingOrder
@@ -632,11 +632,11 @@ def test_without_weights_the_chosen_recipe_starts_from_the_bundled_nuclei(
 ) -> None:
     """And not from what somebody else keeps under its name."""
     store = tmp_path / "zoo"
-    shutil.copytree(DEFAULT_STORE / "nuclei" / "1", store / "nuclei" / "1")
+    shutil.copytree(BUNDLED_STORE / "nuclei" / "1", store / "nuclei" / "1")
     shutil.copytree(store / "nuclei" / "1", store / "nuclei" / "2")
     theirs = store / "nuclei" / "2" / "assets.extra" / "contract.json"
     theirs.write_text(theirs.read_text().replace("dsb2018", "mine"))
-    monkeypatch.setattr("models.commands.train.DEFAULT_STORE", store)
+    monkeypatch.setattr("models.commands.train.BUNDLED_STORE", store)
     folder = tmp_path / "run"
     command = ["train", str(dataset_folder), "--run", str(folder), "--epochs", "1"]
     assert main(command) == 0
