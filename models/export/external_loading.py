@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from models.contract.globbing import without_pattern
 from models.export.adopt_options import AdoptOptions
 from models.export.external import AdoptionError, ExternalModel, first_line
 
@@ -24,7 +25,8 @@ def load_external(path: Path, options: AdoptOptions) -> ExternalModel:
 
 def _load_saved_model(path: Path, options: AdoptOptions) -> ExternalModel:
     try:
-        loaded = tf.saved_model.load(str(path))
+        with without_pattern(path) as folder:
+            loaded = tf.saved_model.load(str(folder))
     except Exception as error:  # TensorFlow raises what it likes for a damaged graph
         raise AdoptionError(f"{path} cannot be loaded: {first_line(error)}") from error
     signatures = dict(loaded.signatures)

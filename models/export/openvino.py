@@ -11,6 +11,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from models.contract import OPENVINO_OUTPUTS, StoredPrecision, openvino_path
 from models.contract.amx import avoid_amx
+from models.contract.globbing import without_pattern
 
 if TYPE_CHECKING:
     import openvino
@@ -31,7 +32,8 @@ def convert_to_openvino(artefact: Path) -> "openvino.Model":
     avoid_amx()
     import openvino
 
-    loaded = tf.saved_model.load(str(artefact))
+    with without_pattern(artefact) as path:
+        loaded = tf.saved_model.load(str(path))
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "frozen.pb"
         graph.write_bytes(_frozen_graph(loaded.signatures).SerializeToString())

@@ -26,6 +26,7 @@ from models.contract import (
     find_versions,
     write_contract,
 )
+from models.contract.globbing import without_pattern
 from models.export.openvino import convert_to_openvino, openvino_is_installed, write_openvino
 from models.training.evaluation import openvino_predictor
 
@@ -183,7 +184,8 @@ def _contract(network: Exportable, facts: ModelFacts, folder: Path) -> Contract:
 def _verify(network: Exportable, folder: Path, openvino_file: Path | None) -> None:
     """Compare all three signatures, and OpenVINO's file, with the network on images of odd sizes. Raises ExportError."""
     by_openvino = None if openvino_file is None else openvino_predictor(openvino_file, "fp32")
-    signatures = tf.saved_model.load(str(folder)).signatures
+    with without_pattern(folder) as path:
+        signatures = tf.saved_model.load(str(path)).signatures
     draw = np.random.default_rng(0)
     for height, width in VERIFIED_SIZES:
         image = _smooth_noise(draw, height, width, network.channels)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from models.contract import OPENVINO_OUTPUTS
 from models.contract.amx import avoid_amx
+from models.contract.globbing import without_pattern
 from models.data.dataset import Dataset, Sample
 from models.data.parallel import read_ahead
 from models.training.metrics import ConfusionMatrix
@@ -98,7 +99,8 @@ def network_predictor(network: keras.Model) -> Predictor:
 
 def saved_model_predictor(artefact: Path) -> Predictor:
     """Predict by an exported artefact's signatures."""
-    loaded = tf.saved_model.load(str(artefact))
+    with without_pattern(artefact) as path:
+        loaded = tf.saved_model.load(str(path))
 
     def answer(signature: str, name: str, images: Images) -> NDArray[np.generic]:
         # `loaded` is named here since variables live as long as their module.

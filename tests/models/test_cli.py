@@ -679,6 +679,15 @@ def test_an_export_that_disagrees_leaves_no_folder(
     assert list((tmp_path / "rectangles").iterdir()) == []
 
 
+def test_a_store_whose_name_looks_like_a_pattern_is_exported_to_and_scored(
+    run_folder: Path, dataset_folder: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "st [v2]"
+    assert main(["export", str(run_folder), "--store", str(store)]) == 0
+    exported = store / "rectangles" / "1"
+    assert main(["evaluate", str(exported), "--data", str(dataset_folder)]) == 0
+
+
 def test_a_folder_that_is_no_run_cannot_be_exported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
