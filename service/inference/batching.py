@@ -24,12 +24,12 @@ from service.catalogue.instance import RuntimeFacts
 from service.concurrency import cancel_all
 from service.domain.deadline import has_passed
 from service.domain.errors import DeadlineExceededError, InferenceError, ModelUnavailableError
+from service.inference.engine_batch import run_batch
 from service.inference.engine_threads import EngineThreads
 from service.inference.limits import InferenceLimits
 from service.inference.observer import SILENT, Observer
 from service.inference.runner import BatchLimits, InferenceResult, Result, Signature
 from service.inference.scheduler import DeviceScheduler
-from service.inference.tiling.fit import fit_into
 from service.inference.warm_up import warm_up, warm_up_sides
 from service.runtimes.engine import Engine
 
@@ -275,7 +275,9 @@ class Batcher:
 
     async def _run(self, batch: _Batch, share: Fraction) -> None:
         bucket, images = batch.bucket, [job.image for job in batch.jobs]
-        call = self._threads.call(lambda: _infer(self.engine, bucket, images))
+        call = self._threads.call(
+            lambda: run_batch(self.engine, bucket.signature, bucket.shape, images)
+        )
         try:
             await asyncio.wait([call], timeout=self.max_batch_seconds)
         except asyncio.CancelledError:
@@ -340,40 +342,6 @@ class Batcher:
         if not waiting:
             del self._buckets[job.bucket]
         self.observer.dropped(self.model_id, "cancelled")
-
-
-def _infer(engine: Engine, bucket: _Bucket, images: list[NDArray[np.uint8]]) -> list[Result]:
-    batch = _fit_together(images, bucket.height, bucket.width)
-    results, shape = _run(engine, bucket.signature, batch)
-    if shape != batch.shape[:3]:
-        raise ValueError(f"the engine gave {results.shape} for images {batch.shape}")
-    # A view would keep the whole batch for as long as the last of its images is not done.
-    return [result.copy() for result in results] if len(results) > 1 else list(results)
-
-
-def _run(
-    engine: Engine, signature: Signature, batch: NDArray[np.uint8]
-) -> tuple[Result, tuple[int, ...]]:
-    """The results, and the (N, H, W) that they are of."""
-    if signature == "class_map":
-        class_maps = engine.class_map(batch)
-        return class_maps, class_maps.shape
-    if signature == "probabilities":
-        probabilities = engine.probabilities(batch)
-        return probabilities, probabilities.shape[:3]
-    logits, factor = engine.logits(batch)
-    count, _, height, width = logits.shape
-    return logits, (count, height * factor, width * factor)
-
-
-def _fit_together(images: list[NDArray[np.uint8]], height: int, width: int) -> NDArray[np.uint8]:
-    """One batch (N, height, width, C); an image that is alone and has that size is not copied."""
-    if len(images) == 1 and images[0].shape[:2] == (height, width):
-        return images[0][np.newaxis]
-    batch = np.empty((len(images), height, width, images[0].shape[-1]), np.uint8)
-    for padded, image in zip(batch, images, strict=True):
-        fit_into(padded, image)
-    return batch
 
 
 def _fail(job: _Job, error: Exception) -> None:

@@ -1,0 +1,52 @@
+"""Several images as one batch of an engine, and their results apart again."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.inference.runner import Result, Signature
+from service.inference.tiling.fit import fit_into
+from service.runtimes.engine import Engine
+
+
+def run_batch(
+    engine: Engine,
+    signature: Signature,
+    shape: tuple[int, int],
+    images: Sequence[NDArray[np.uint8]],
+) -> list[Result]:
+    """The result of each image (H, W, C), mirror-padded to `shape`. Raises what the engine raises, and ValueError."""
+    batch = _fit_together(images, *shape)
+    results, run_shape = _run(engine, signature, batch)
+    if run_shape != batch.shape[:3]:
+        raise ValueError(f"the engine gave {results.shape} for images {batch.shape}")
+    # A view would keep the whole batch for as long as the last of its images is not done.
+    return [result.copy() for result in results] if len(results) > 1 else list(results)
+
+
+def _run(
+    engine: Engine, signature: Signature, batch: NDArray[np.uint8]
+) -> tuple[Result, tuple[int, ...]]:
+    """The results, and the (N, H, W) that they are of."""
+    if signature == "class_map":
+        class_maps = engine.class_map(batch)
+        return class_maps, class_maps.shape
+    if signature == "probabilities":
+        probabilities = engine.probabilities(batch)
+        return probabilities, probabilities.shape[:3]
+    logits, factor = engine.logits(batch)
+    count, _, height, width = logits.shape
+    return logits, (count, height * factor, width * factor)
+
+
+def _fit_together(
+    images: Sequence[NDArray[np.uint8]], height: int, width: int
+) -> NDArray[np.uint8]:
+    """One batch (N, height, width, C); an image that is alone and has that size is not copied."""
+    if len(images) == 1 and images[0].shape[:2] == (height, width):
+        return images[0][np.newaxis]
+    batch = np.empty((len(images), height, width, images[0].shape[-1]), np.uint8)
+    for padded, image in zip(batch, images, strict=True):
+        fit_into(padded, image)
+    return batch
