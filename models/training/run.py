@@ -109,7 +109,7 @@ class Run:
         changed = _differing_fields(run.recipe, recipe)
         if changed:
             raise RecipeError(
-                f"the run in {folder} has another {', '.join(changed)}; "
+                f"the run in {folder} has its own value of {', '.join(changed)}; "
                 "resume it with its own recipe, or give another --run folder"
             )
         return cls(folder, recipe)

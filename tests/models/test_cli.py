@@ -346,7 +346,7 @@ def test_a_run_folder_of_another_recipe_is_refused(
     run_folder: Path, recipe_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", str(recipe_file), "--run", str(run_folder), "--epochs", "4"]) == 1
-    assert "holds a run with another epochs" in capsys.readouterr().err
+    assert "has its own value of epochs" in capsys.readouterr().err
 
 
 def test_a_wrong_folder_is_one_sentence(
