@@ -28,13 +28,12 @@ from service.inference.observer import Observer
 from service.inference.segmenter import Segmenter
 from service.protocols.budgets import Budget, RequestLimits
 from service.protocols.context import AppContext
-from service.protocols.error_middleware import ErrorAnswers, ErrorMiddleware
+from service.protocols.error_middleware import ERROR_ANSWERS, ErrorMiddleware
 from service.protocols.hosts import ANY, AllowedHosts, HostsMiddleware, is_loopback
 from service.protocols.keys import KeyFile, KeyFileError
 from service.protocols.limits import LimitsMiddleware
 from service.protocols.native import health, models, openapi, pages, segment
 from service.protocols.oip import routes as oip
-from service.protocols.problems import as_error_json
 from service.protocols.telemetry.metrics import Metrics
 from service.protocols.telemetry.request_log import RequestLogMiddleware
 from service.protocols.telemetry.tracing import Tracing, TracingUnavailableError, open_tracing
@@ -49,9 +48,6 @@ STOP_SECONDS = 5.0
 
 # So many batch requests find room in the queue beside each other.
 BATCH_REQUESTS_BESIDE = 8
-
-# How the protocols whose paths begin so say errors; all others say problem+json.
-ERROR_ANSWERS = ErrorAnswers({"v1": as_error_json, "v2": as_error_json})
 
 EXPOSED_HEADERS = [
     "X-Model",
@@ -193,7 +189,7 @@ def _middleware(settings: Settings, parts: AppContext) -> list[Middleware]:
     stack = [
         Middleware(RequestLogMiddleware, parts),
         Middleware(LimitsMiddleware, parts.limits),
-        Middleware(ErrorMiddleware, ERROR_ANSWERS),
+        Middleware(ErrorMiddleware),
     ]
     hosts = _allowed_hosts(settings)
     if hosts is not None:

@@ -1,23 +1,31 @@
 """What Ray's HTTP proxies say themselves, said as the service says it.
 
 A proxy loads this by RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH. It is there for what happens before a request is at an
-HTTP replica, and when that replica is lost: the service's own middlewares run in the replica.
+HTTP replica, and when that replica is lost: the service's own middlewares run in the replica. Nor does the replica see
+who reads its answers and who does not; the proxy does.
 """
 
+import asyncio
 import logging
+from collections.abc import Iterator
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.domain.errors import ModelUnavailableError, QueueFullError, TryLaterError
-from service.protocols.error_middleware import ErrorAnswers
+from service.protocols.error_middleware import ERROR_ANSWERS
 from service.protocols.problems import MEDIA_TYPE
 from service.protocols.telemetry import request_id
 
 CALLBACK = "service.cluster.proxy.middlewares"
 CALLBACK_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 RETRY_SECONDS = 1.0
+
+# How long a client may take nothing of its answer. Longer than where the service has the connection itself and knows
+# what the client's machine has acknowledged: here a system with full buffers looks for a while as if nothing went on.
+ANSWER_SECONDS = 120.0
+PIECE_BYTES = 2**18
 
 # The proxy's own answers about itself, which load balancers ask it for.
 _PROXY_PATHS = "/-/"
@@ -39,6 +47,10 @@ def middlewares() -> list[Middleware]:
     return [Middleware(ProxyAnswers)]
 
 
+class SlowReaderError(Exception):
+    """The client takes nothing of its answer. Whoever runs the connection ends it."""
+
+
 class ProxyAnswers:
     """Puts a problem that says when to try again in place of an answer that is not the service's."""
 
@@ -52,13 +64,16 @@ class ProxyAnswers:
         answer = _Answer(send)
         try:
             await self.app(scope, receive, answer.send)
+        except SlowReaderError:
+            log.warning("cut off a client that took nothing of its answer in %g s", ANSWER_SECONDS)
+            raise
         except Exception:
             if answer.begun:
                 raise
             log.exception("the proxy failed")
         if not answer.begun:
             request_id.begin_request(Headers(scope=scope).get(request_id.HEADER))
-            response = ErrorAnswers({}).answer(scope, answer.error)
+            response = ERROR_ANSWERS.answer(scope, answer.error)
             response.headers[request_id.HEADER] = request_id.current_request_id()
             await response(scope, receive, send)
 
@@ -84,7 +99,26 @@ class _Answer:
             if not self.begun:
                 self.begun = True
                 await self._send(self._start)
-            await self._send(message)
+            for piece in _pieces(message):
+                await self._send_in_time(piece)
+
+    async def _send_in_time(self, message: Message) -> None:
+        """A piece is taken once the client has taken most of the one before."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._send(message)
+        except TimeoutError:
+            raise SlowReaderError from None
+
+
+def _pieces(message: Message) -> Iterator[Message]:
+    body, is_last = message.get("body", b""), not message.get("more_body", False)
+    for start in range(0, len(body), PIECE_BYTES):
+        end = start + PIECE_BYTES
+        more = end < len(body) or not is_last
+        yield {**message, "body": body[start:end], "more_body": more}
+    if not body:
+        yield message
 
 
 def _is_ours(headers: Headers) -> bool:

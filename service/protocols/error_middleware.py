@@ -21,6 +21,7 @@ from service.protocols.problems import (
     MethodNotAllowedError,
     Problem,
     RouteNotFoundError,
+    as_error_json,
     as_problem_json,
     headers_of,
     problem_of,
@@ -59,10 +60,14 @@ class ErrorAnswers:
         return self.answer(request.scope, error)
 
 
+# A row for each protocol that says errors otherwise than in problem+json.
+ERROR_ANSWERS = ErrorAnswers({"v1": as_error_json, "v2": as_error_json})
+
+
 class ErrorMiddleware:
     """Answers every error that the app raises, so that no traceback leaves the process."""
 
-    def __init__(self, app: ASGIApp, answers: ErrorAnswers) -> None:
+    def __init__(self, app: ASGIApp, answers: ErrorAnswers = ERROR_ANSWERS) -> None:
         self.app = app
         self._answers = answers
 
