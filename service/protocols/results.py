@@ -125,7 +125,8 @@ def wanted(names: Mapping[str, Mapping[str, Any]], common: Mapping[str, Any]) ->
 def check_for_pixels(asked: Sequence[Wanted]) -> None:
     """Raises MalformedRequestError for options that say how a file is read."""
     for option, value in _shared_options(asked).items():
-        if value is not None and option != "classes":
+        default = OutputOptions.model_fields[option].default
+        if value != default and option != "classes":
             raise MalformedRequestError(
                 f"Parameter {option} says how a file is read; pixels are taken as they are. "
                 "Leave it out, or send the file."
