@@ -171,7 +171,7 @@ class Settings(BaseSettings):
         gt=0,
         le=86_400,
         description="A load not done this long after it began, its files read and checked and the model warm, "
-        "has failed; it is tried again.",
+        "counts as failed until it is.",
     )
 
     max_upload_bytes: int = Field(

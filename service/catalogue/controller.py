@@ -27,8 +27,11 @@ from service.catalogue.store import Found, complaints, scan
 from service.catalogue.watcher import Watcher
 from service.threads import on_own_thread
 
-# After a fault of ours, or of the store, it is tried again.
+# After a fault of ours it is tried again.
 LOOK_AGAIN_SECONDS = 10.0
+
+# What a look at the store may take, the time of a stat a file.
+SCAN_SECONDS = 30.0
 
 # A folder that changes while it is loaded is most often still being written.
 CHANGED_RETRY_SECONDS = 1.0
@@ -54,12 +57,12 @@ class Controller(Generic[InstanceT]):
         self.settled = asyncio.Event()
         self._store = store
         self._policy = policy
-        self._load_timeout_seconds = load_timeout_seconds
         self._overdue = Overdue()
         self._residency: Residency[InstanceT] = Residency(policy.max_bytes, self._evict)
         self._loader = Loader(load_instance, self._residency, self._overdue, load_timeout_seconds)
         self._found: Found | None = None
         self._said_of_store: set[str] = set()
+        self._hanging_scan: asyncio.Task[Any] | None = None
         self._is_stale = True
         self._wake = asyncio.Event()
         self._complaints: set[str] = set()
@@ -138,13 +141,18 @@ class Controller(Generic[InstanceT]):
         return plan.look_again_at
 
     async def _scan(self) -> None:
+        if self._hanging_scan is not None and not self._hanging_scan.done():
+            return
         scanning = on_own_thread(partial(_scan_and_complain, self._store), "store-scan")
         try:
             self._found, self._said_of_store = await self._overdue.within(
-                self._load_timeout_seconds, scanning, "it hangs"
+                SCAN_SECONDS, scanning, f"it did not answer within {SCAN_SECONDS:g} s"
             )
         except (OSError, OverdueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
+            if isinstance(error, OverdueError) and error.work is not None:
+                self._hanging_scan = error.work
+                error.work.add_done_callback(lambda _: self.rescan())
             self._said_of_store = {
                 f"the model store cannot be read ({reason}); what is loaded serves on"
             }
@@ -248,7 +256,11 @@ class Controller(Generic[InstanceT]):
         slot.failures += 1
         slot.load_failures += 1
         again = ""
-        if may_pass(error):
+        if isinstance(error, OverdueError) and error.work is not None:
+            fingerprint = slot.tried
+            error.work.add_done_callback(lambda _: self._try_again(slot, fingerprint))
+            again = "; it is tried again when that has ended"
+        elif may_pass(error):
             seconds = retry_seconds(slot.failures)
             slot.retry_at = time.monotonic() + seconds
             again = f"; it is tried again in {seconds:g} s"
@@ -260,6 +272,12 @@ class Controller(Generic[InstanceT]):
             exc_info=None if known else error,
         )
         slot.refuse()
+
+    def _try_again(self, slot: Slot[InstanceT], fingerprint: str | None) -> None:
+        """What hung has ended, well or not: try the version again, unless it has been meanwhile."""
+        if slot.tried == fingerprint and slot.attempt is None:
+            slot.retry_at = time.monotonic()
+            self._wake.set()
 
     def _evict(self, resident: Resident[InstanceT]) -> None:
         """Unload it to make room: it is loaded again when it is asked for."""
@@ -289,6 +307,7 @@ class Controller(Generic[InstanceT]):
             await asyncio.wait([slot.attempt])
         if slot.resident is not None:
             await self._loader.close(slot.resident)
+        self._loader.forget(slot.artefact)
         del self.slots[slot.key]
         log.info("%s is unloaded", slot.artefact.id)
         self._wake.set()  # the version may have come back meanwhile

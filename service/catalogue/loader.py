@@ -53,6 +53,7 @@ class Loader(Generic[InstanceT]):
         self._timeout_seconds = timeout_seconds
         self._one_at_a_time = asyncio.Lock()
         self._warming: set[InstanceT] = set()
+        self._late: dict[tuple[str, str], InstanceT | None] = {}
         self._discarding: set[asyncio.Task[None]] = set()
 
     @property
@@ -70,10 +71,19 @@ class Loader(Generic[InstanceT]):
     ) -> tuple[Model, str | None, InstanceT]:
         """A warm instance of the model, and its card. `replaced` gives what leaves when it serves.
 
-        Raises FolderChangedError, and whatever else keeps it from being loaded.
+        Raises FolderChangedError, and whatever else keeps it from being loaded. Where that is an
+        OverdueError, the instance is kept once it comes, for the next attempt.
         """
         async with self._one_at_a_time:
             return await self._unless_changed(artefact, self._load(artefact, replaced))
+
+    def forget(self, artefact: Artefact, *, but_fingerprint: str | None = None) -> None:
+        """Close what comes late, or has come, of the version's files as they were."""
+        for key in [key for key in self._late if key[0] == artefact.id]:
+            if key[1] != but_fingerprint:
+                instance = self._late.pop(key)
+                if instance is not None:
+                    self._discard(instance)
 
     async def close(self, resident: Resident[InstanceT]) -> None:
         """Give it back once nobody uses it. One that does not close in time is left to itself."""
@@ -104,7 +114,12 @@ class Loader(Generic[InstanceT]):
     ) -> tuple[Model, str | None, InstanceT]:
         log.info("loading %s", artefact.id)
         give_up = time.monotonic() + self._timeout_seconds
-        model, card = await self._read(artefact, give_up, read_verified)
+        key = artefact.id, artefact.fingerprint
+        self.forget(artefact, but_fingerprint=artefact.fingerprint)
+        late = self._late.get(key)
+        model, card = await self._read(
+            artefact, give_up, read_verified if late is None else read_artefact
+        )
         try:
             async with asyncio.timeout(give_up - time.monotonic()):
                 await self._residency.make_room(artefact, replaced)
@@ -113,9 +128,20 @@ class Loader(Generic[InstanceT]):
                 f"the models in memory were at work for {self._timeout_seconds:g} s, and none left "
                 "to make room"
             ) from None
-        instance = await self._in_time(
-            give_up, self._bring_up(artefact, model), "loaded and warm", self._discard
-        )
+        self._late.pop(key, None)
+        if late is not None:
+            return model, card, late
+        try:
+            instance = await self._in_time(
+                give_up,
+                self._bring_up(artefact, model),
+                "loaded and warm",
+                partial(self._come_late, key),
+            )
+        except OverdueError as error:
+            if error.work is not None:
+                self._late[key] = None
+            raise
         return model, card, instance
 
     async def _read(
@@ -174,6 +200,12 @@ class Loader(Generic[InstanceT]):
             if now != artefact.fingerprint:
                 raise FolderChangedError from error
             raise
+
+    def _come_late(self, key: tuple[str, str], instance: InstanceT) -> None:
+        if key in self._late:
+            self._late[key] = instance
+        else:
+            self._discard(instance)
 
     def _discard(self, instance: InstanceT) -> None:
         task = asyncio.create_task(instance.close())

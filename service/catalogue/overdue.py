@@ -12,7 +12,14 @@ MAX_OVERDUE = 4
 
 
 class OverdueError(Exception):
-    """The work was not done in time, or so much other work was not that this was not begun."""
+    """The work was not done in time, or so much other work was not that this was not begun.
+
+    `work` is what goes on beyond its time.
+    """
+
+    def __init__(self, sentence: str, work: asyncio.Task[Any] | None = None) -> None:
+        super().__init__(sentence)
+        self.work = work
 
 
 class Overdue:
@@ -55,7 +62,7 @@ class Overdue:
         if task.done():
             return task.result()
         self._leave(task, discard)
-        raise OverdueError(sentence)
+        raise OverdueError(sentence, task)
 
     def _leave(self, task: asyncio.Task[T], discard: Callable[[T], None]) -> None:
         def end(task: asyncio.Task[T]) -> None:

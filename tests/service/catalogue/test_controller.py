@@ -4,6 +4,7 @@ them.
 
 import asyncio
 import shutil
+import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -22,12 +23,13 @@ from service.catalogue.overdue import MAX_OVERDUE
 from service.catalogue.reconcile import Policy
 from service.catalogue.registry import Registry, RegistryOptions
 from service.catalogue.slot import ModelState
-from service.catalogue.store import Artefact, Selector
+from service.catalogue.store import Artefact, Found, Selector, scan
 from service.domain.errors import DeadlineExceededError, ModelUnavailableError
 from tests.service.catalogue.stubs import (
     TIMEOUT_SECONDS,
     StubInstance,
     StubLoader,
+    nothing,
     save_stub,
     size_of,
     until,
@@ -225,10 +227,71 @@ async def test_a_load_that_hangs_is_given_up_and_keeps_no_other_waiting(
         await until(lambda: catalogue.stuck_seconds > once > 0)
         go.set()
         await until(lambda: is_ready(catalogue, "hangs/1"))
-        await until(lambda: catalogue.stuck_seconds == 0)
-        loaded = [each for each in load.instances if each.artefact.name == "hangs"]
-        assert len(loaded) > 1
-        await until(lambda: sum(not each.is_closed for each in loaded) == 1)
+        assert catalogue.stuck_seconds == 0
+        # what came late is what serves, and nothing was begun a second time
+        assert load.begun.count("hangs/1") == 1
+
+
+async def test_what_comes_late_of_files_that_are_others_now_is_closed(
+    tmp_path: Path, load: StubLoader
+) -> None:
+    save_stub(tmp_path)
+    go = asyncio.Event()
+    load.before = hanging("m", go)
+    async with keeping_up(tmp_path, load, load_timeout=0.3) as catalogue:
+        await until(lambda: "not loaded and warm" in _error(catalogue))
+        shutil.rmtree(tmp_path / "m" / "1")
+        save_stub(tmp_path, content=b"b")
+        load.before = nothing
+        catalogue.rescan()
+        await until(lambda: is_ready(catalogue))
+        go.set()
+        await until(lambda: len(load.instances) == 2 and load.instances[1].is_closed)
+        assert not load.instances[0].is_closed
+
+
+async def test_what_comes_late_of_a_version_that_is_gone_is_closed(
+    tmp_path: Path, load: StubLoader
+) -> None:
+    save_stub(tmp_path)
+    go = asyncio.Event()
+    load.before = hanging("m", go)
+    async with keeping_up(tmp_path, load, load_timeout=0.3) as catalogue:
+        await until(lambda: "not loaded and warm" in _error(catalogue))
+        shutil.rmtree(tmp_path / "m")
+        catalogue.rescan()
+        await until(lambda: catalogue.slots == {})
+        go.set()
+        await until(lambda: len(load.instances) == 1 and load.instances[0].is_closed)
+
+
+async def test_a_store_that_hangs_is_looked_at_once_and_again_when_it_answers(
+    tmp_path: Path,
+    load: StubLoader,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    looks, answer = list[Path](), threading.Event()
+
+    def hang(store: Path) -> Found:
+        looks.append(store)
+        assert answer.wait(TIMEOUT_SECONDS)
+        return scan(store)
+
+    save_stub(tmp_path)
+    async with keeping_up(tmp_path, load) as catalogue:
+        await until(lambda: is_ready(catalogue))
+        monkeypatch.setattr(controller_module, "scan", hang)
+        monkeypatch.setattr(controller_module, "SCAN_SECONDS", 0.05)
+        for _ in range(3):
+            catalogue.rescan()
+            await until(lambda: "it did not answer within 0.05 s" in caplog.text)
+        assert len(looks) == 1
+        assert is_ready(catalogue)
+        assert catalogue.stuck_seconds > 0
+        save_stub(tmp_path, version=2)
+        answer.set()
+        await until(lambda: is_ready(catalogue, "m/2"))
 
 
 async def test_a_warm_up_that_hangs_is_seen_before_it_is_given_up(
@@ -246,11 +309,17 @@ async def test_a_warm_up_that_hangs_is_seen_before_it_is_given_up(
 
 
 async def test_the_loads_that_may_hang_are_bounded(tmp_path: Path, load: StubLoader) -> None:
-    save_stub(tmp_path)
+    names = [f"m{number}" for number in range(MAX_OVERDUE + 1)]
+    for name in names:
+        save_stub(tmp_path, name)
     never = asyncio.Event()
-    load.before = hanging("m", never)
-    async with keeping_up(tmp_path, load, load_timeout=0.05) as catalogue:
-        await until(lambda: "hang already" in _error(catalogue))
+
+    async def hang(_artefact: Artefact) -> None:
+        await never.wait()
+
+    load.before = hang
+    async with keeping_up(tmp_path, load, load_timeout=0.2) as catalogue:
+        await until(lambda: any("hang already" in _error(catalogue, f"{n}/1") for n in names))
         assert 0 < len(load.begun) <= MAX_OVERDUE
 
 
@@ -432,6 +501,6 @@ async def test_a_request_that_leaves_as_its_model_is_loaded_holds_it_no_longer(
     assert load.instances[0].is_closed  # which waits for whoever holds it
 
 
-def _error(catalogue: Controller[StubInstance]) -> str:
-    state = state_of(catalogue)
+def _error(catalogue: Controller[StubInstance], model_id: str = "m/1") -> str:
+    state = state_of(catalogue, model_id)
     return str(state.error) if state is not None else ""

@@ -1,4 +1,4 @@
-"""A store whose files hang when they are read, as on a network volume that is gone: a pipe does that."""
+"""A store whose files hang when they are read, as on a network volume that is gone: pipes do that."""
 
 import os
 import shutil
