@@ -102,7 +102,7 @@ class Registry(Generic[InstanceT]):
                 f"{wanted} is to be served and is not loaded; see GET /models." for wanted in absent
             ]
         if not self._slots:
-            return ["The model store holds no model; the server's log says what it was taken for."]
+            return ["The model store holds no model; the server's log says more."]
         if not any(slot.serves for slot in self._slots.values()):
             return ["The store has no model that loads; see GET /models."]
         return []
