@@ -23,6 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--layout", choices=get_args(LayoutName), help="default: found by its files"
     )
     parser.add_argument("--palette", type=Path, help="class names and colours of colour masks")
+    parser.add_argument(
+        "--ignore", type=int, metavar="VALUE", help="value in the masks that is ignored"
+    )
+    parser.add_argument(
+        "--shift",
+        type=int,
+        default=0,
+        metavar="NUMBER",
+        help="added to the masks' other values: -1 where they count classes from 1",
+    )
     defaults = SplitOptions()
     parser.add_argument(
         "--split",
@@ -38,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tiles", type=int, default=24, help="pictures on the contact sheet")
 
 
+def _report_beside(name: str) -> Path:
+    """The report's file by the folder's name, cut where a file could not be called so."""
+    ending = "-check.html"
+    return Path(name.encode()[: 255 - len(ending)].decode(errors="ignore") + ending)
+
+
 def run(parsed: argparse.Namespace) -> None:
     """Examine, report, and write a clean copy where one is asked for."""
     from pydantic import ValidationError
@@ -51,20 +67,30 @@ def run(parsed: argparse.Namespace) -> None:
 
     try:
         split = SplitOptions(fraction=parsed.split, seed=parsed.seed, group=parsed.group)
+        layout = LayoutOptions(
+            name=parsed.layout, palette=parsed.palette, ignore=parsed.ignore, shift=parsed.shift
+        )
     except ValidationError as error:
-        raise DatasetError(f"--split, --seed, --group: {first_fault(error).message}") from error
-    layout = LayoutOptions(name=parsed.layout, palette=parsed.palette)
+        raise DatasetError(
+            f"--split, --seed, --group, --ignore, --shift: {first_fault(error).message}"
+        ) from error
     dataset = scan_dataset(parsed.data, split, layout)
     examination = examine(dataset, tiles=max(1, parsed.tiles))
     repair = suggest_repair(examination)
-    report = parsed.report or Path(f"{parsed.data.resolve().name}-check.html")
-    write_report(report, examination, repair)
+    report = parsed.report or _report_beside(parsed.data.resolve().name)
     print(text_report(examination, repair))
+    try:
+        write_report(report, examination, repair)
+    except OSError as error:
+        raise DatasetError(
+            f"the report cannot be written to {report} ({error.strerror}); say --report FILE"
+        ) from error
     print(f"\nreport: {report}")
     if parsed.fix_to is not None:
         if repair is None:
             raise DatasetError(
-                "no mapping can be read off these masks; write classes.json, then check again"
+                examination.faulty_classes
+                or "no mapping can be read off these masks; write classes.json, then check again"
             )
         written, left_out = write_repaired(examination, repair, parsed.fix_to)
         print(f"wrote {written} images and masks to {parsed.fix_to}; left out {len(left_out)}")

@@ -65,7 +65,7 @@ def write_report(path: Path, examination: Examination, repair: Repair | None) ->
         *_repair_section(examination, repair),
         Section("Classes", _class_blocks(examination)),
         Section("Sizes and modes", _size_blocks(examination)),
-        Section("Contact sheet", _contact_sheet(examination)),
+        Section("Contact sheet", _contact_sheet(examination, repair)),
     ]
     write_page(path, f"{dataset.folder.resolve().name}: check", lead, sections)
 
@@ -132,12 +132,17 @@ def _size_blocks(examination: Examination) -> list[Block]:
     return [*blocks, Table(("files", "mode", "number"), modes)]
 
 
-def _contact_sheet(examination: Examination) -> list[Block]:
+def _contact_sheet(examination: Examination, repair: Repair | None) -> list[Block]:
     tiles = sorted(examination.tiles, key=lambda tile: tile.fault is None)  # faults first
+    white = (
+        "Masks are shown before the mapping above: white is the value 255"
+        if _needs_repair(examination, repair)
+        else "White is ignored"
+    )
     figures = [Figure(tile.uri, tile.name, tile.fault) for tile in tiles]
     return [
         Legend(examination.dataset.class_list.classes),
-        Text("Image, mask, and the one over the other. White is ignored, magenta is no class."),
+        Text(f"Image, mask, and the one over the other. {white}, magenta is no class."),
         Gallery(figures),
     ]
 
@@ -169,14 +174,17 @@ def _share(examination: Examination, split: str, class_id: int) -> str:
     if class_id == examination.dataset.class_list.ignore:
         known = int(examination.pixels[split].sum())
     files = int(examination.files_with[split][class_id])
-    return f"{pixels / known:.2%} ({files})" if known else "–"
+    if not known:
+        return "–"
+    share = "<0.01%" if 0 < pixels / known < 0.0001 else f"{pixels / known:.2%}"
+    return f"{share} ({files})"
 
 
 def _needs_repair(examination: Examination, repair: Repair | None) -> bool:
     """Whether a mapping would fix something."""
     kinds = {issue.kind for issue in examination.errors}
     return repair is not None and bool(
-        kinds & {"classes", "0/255 mask", "ids in RGB", "lossy mask"}
+        kinds & {"classes", "0/255 mask", "ids in RGB", "lossy mask", "numbered objects"}
     )
 
 

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, Self
+from typing import Annotated, Any, Literal, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from models.contract import SegmentationClass, UserError
 from models.contract.faults import first_fault
+from models.data import tiff
+from models.data.names import is_background
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 VOID = 255  # in masks: no class, nothing to learn; data sets hold at most 255 classes
@@ -39,7 +41,6 @@ _EXIF_TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_TIFF_BITS = 258
 
 
 class DatasetError(UserError):
@@ -50,11 +51,14 @@ class ClassListError(DatasetError):
     """The class list is missing or faulty; the masks may still be readable."""
 
 
+Severity: TypeAlias = Literal["error", "warning"]
+
+
 @dataclass(frozen=True)
 class Issue:
     """One thing that is wrong, or worth knowing. `kind` gathers issues of one sort; the text is a whole sentence."""
 
-    severity: Literal["error", "warning"]
+    severity: Severity
     kind: str
     text: str
 
@@ -90,14 +94,15 @@ class ClassList(BaseModel):
             raise ValueError(f"class names must differ; got {', '.join(names)}")
         if self.ignore in ids:
             raise ValueError(
-                f"ignore {self.ignore} is a class's id; take a value that is none, such as 255"
+                f"ignore {self.ignore} is a class's id; take a value that is none, such as 255 (where masks hold 0 for what "
+                "is not labelled and count the classes from 1: --ignore 0 --shift -1, in a recipe layout.ignore and layout.shift)"
             )
         return self
 
     @property
     def background(self) -> int | None:
         """The id of the class that is called background, if one is."""
-        return next((c.id for c in self.classes if c.name.lower() == "background"), None)
+        return next((c.id for c in self.classes if is_background(c.name)), None)
 
 
 class MaskSource(Protocol):
@@ -107,8 +112,15 @@ class MaskSource(Protocol):
     def path(self) -> Path:
         """The file to name when something is wrong."""
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that the mask is made from."""
+
     def read(self) -> NDArray[np.uint8]:
         """The class ids uint8 (H, W). Safe to call from several threads. Raises DatasetError."""
+
+    def read_with_issues(self) -> tuple[NDArray[np.uint8], tuple[Issue, ...]]:
+        """As `read`, and what is worth knowing of the way it was drawn."""
 
 
 @dataclass(frozen=True)
@@ -154,26 +166,54 @@ def relative_name(path: Path, folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded image: pixels uint8 (H, W, C), upright; the file's own mode, and whether EXIF turned it."""
+    """A decoded image: pixels uint8 (H, W, C), upright; the file's own mode, whether EXIF turned it, the file's pages (the
+    first is decoded), and whether some of it is transparent (the colours beneath are decoded)."""
 
     pixels: NDArray[np.uint8]
     mode: str
     rotated_by_exif: bool
+    pages: int
+    is_transparent: bool
 
 
 def read_picture(path: Path, channels: int) -> Picture:
-    """Decode an image file, upright by its EXIF orientation. Raises DatasetError."""
+    """Decode an image file, upright by its EXIF orientation; of several pages the first. Raises DatasetError."""
     try:
-        with Image.open(path) as image:
-            rotated_by_exif = _exif_transpose(image) is not None
-            image.load()  # here Pillow itself turns a TIFF
-            turn = _exif_transpose(image)
-            upright = image if turn is None else image.transpose(turn)
-            pixels = np.asarray(_to_8_bit(upright).convert("L" if channels == 1 else "RGB"))
-            mode = image.mode
+        page = tiff.read_page(path)
+        if page is None or not (page.fault or page.is_for_gdal):
+            return _read_by_pillow(path, channels, page)
+        if page.fault:
+            raise ValueError(
+                f"{page.fault}; save it with 8 or 16 bits a channel, unsigned, as gray or RGB"
+            )
+        return _read_by_gdal(path, channels, page)
     except UNREADABLE as error:
         raise unreadable(path, error) from error
-    return Picture(pixels.reshape(*pixels.shape[:2], channels), mode, rotated_by_exif)
+
+
+def _read_by_pillow(path: Path, channels: int, page: tiff.Page | None) -> Picture:
+    with Image.open(path) as image:
+        pages = page.pages if page else _frame_count(image)
+        if page is not None:
+            image.seek(page.place)
+        rotated_by_exif = exif_transpose(image) is not None
+        image.load()  # here Pillow itself turns a TIFF
+        turn = exif_transpose(image)
+        upright = image if turn is None else image.transpose(turn)
+        pixels = np.asarray(_to_8_bit(upright).convert("L" if channels == 1 else "RGB"))
+        pixels = pixels.reshape(*pixels.shape[:2], channels)
+        return Picture(pixels, image.mode, rotated_by_exif, pages, _is_transparent(image))
+
+
+def _read_by_gdal(path: Path, channels: int, page: tiff.Page) -> Picture:
+    stored = tiff.read_pixels(path, page)
+    image = Image.fromarray(stored[..., 0] if page.is_gray else stored)
+    turn = _EXIF_TRANSPOSES.get(page.orientation)
+    upright = image if turn is None else image.transpose(turn)
+    pixels = np.asarray(upright.convert("L" if channels == 1 else "RGB"))
+    pixels = pixels.reshape(*pixels.shape[:2], channels)
+    mode = f"{'gray' if page.is_gray else 'RGB'} of {page.bits[0]} bits"
+    return Picture(pixels, mode, turn is not None, page.pages, is_transparent=False)
 
 
 def read_image(path: Path, channels: int) -> NDArray[np.uint8]:
@@ -182,19 +222,42 @@ def read_image(path: Path, channels: int) -> NDArray[np.uint8]:
 
 
 def is_gray(mode: str) -> bool:
-    """Whether an image of this Pillow mode has one channel of brightness."""
-    return mode in _GRAY_MODES or mode.startswith("I;16")
+    """Whether an image of this mode, Pillow's or a picture's, has one channel of brightness."""
+    return mode in _GRAY_MODES or mode.startswith(("I;16", "gray"))
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image as its EXIF orientation has it. Raises DatasetError."""
+    height, width = read_picture(path, 3).pixels.shape[:2]
+    return width, height
+
+
+def is_gray_file(path: Path) -> bool:
+    """Whether an image file has one channel of brightness, by its header alone. Raises one of UNREADABLE."""
+    page = tiff.read_page(path)
+    if page is not None:
+        return page.is_gray
+    with Image.open(path) as image:
+        return is_gray(image.mode)
+
+
+def _frame_count(image: Image.Image) -> int:
+    """The frames of an animation. A phone's JPEG of several pictures has one."""
+    return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
 
 
 def unreadable(path: Path, error: Exception) -> DatasetError:
-    """The error that says a file is damaged or no image."""
+    """The error that says a file is damaged, no image, or of a kind that is not read."""
     return DatasetError(f"{path} cannot be read ({error}); replace it or take it out")
 
 
-def read_classes(path: Path) -> ClassList:
-    """Read classes.json. Raises ClassListError."""
+def read_classes(path: Path, ignore: int | None = None) -> ClassList:
+    """Read classes.json; `ignore` takes the place of its own. Raises ClassListError."""
     try:
-        return ClassList.model_validate(json.loads(path.read_text()))
+        document = json.loads(path.read_bytes())  # bytes: some editors put a byte order mark first
+        if ignore is not None and isinstance(document, dict):
+            document["ignore"] = ignore
+        return ClassList.model_validate(document)
     except FileNotFoundError:
         raise ClassListError(
             f'{path} is missing; it lists the classes: {{"name": "…", "ignore": null, '
@@ -206,7 +269,7 @@ def read_classes(path: Path) -> ClassList:
         raise ClassListError(f"{path}: {first_fault(error)}") from error
 
 
-def _exif_transpose(image: Image.Image) -> Image.Transpose | None:
+def exif_transpose(image: Image.Image) -> Image.Transpose | None:
     """What its EXIF orientation asks for; None where it is upright. As viewers do, a damaged EXIF block is passed over."""
     try:
         return _EXIF_TRANSPOSES.get(image.getexif().get(ExifTags.Base.Orientation, 1))
@@ -214,15 +277,20 @@ def _exif_transpose(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
+def _is_transparent(image: Image.Image) -> bool:
+    """Whether a loaded image has a pixel that is not opaque."""
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.mode in ("RGBA", "LA") and bool(np.asarray(image.getchannel("A")).min() < 255)
+
+
 def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Scale 16-bit gray by its bit depth, as the service does; Pillow's own conversion clips it.
+    """Keep the upper 8 bits of 16-bit gray, as the service does; Pillow's own conversion clips it.
 
     Raises ValueError for what the service refuses too: 32-bit and floating-point pixels.
     """
     if image.mode.startswith("I;16"):
-        bits = getattr(image, "tag_v2", {}).get(_TIFF_BITS, (16,))
-        depth = int(bits[0] if isinstance(bits, tuple) else bits)
-        return Image.fromarray((np.asarray(image) >> (depth - 8)).astype(np.uint8))
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ValueError("its pixels are of 32 bits; save them with 8 or 16")
     return image

@@ -6,8 +6,8 @@ The one reading behind `segtrain check` and behind the first step of `segtrain t
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +19,36 @@ from models.data.dataset import (
     Dataset,
     DatasetError,
     Issue,
+    MaskSource,
     Picture,
     Sample,
+    Severity,
     is_gray,
     read_picture,
     relative_name,
 )
-from models.data.masks import FileMask, LossyMaskError, RawMask, UnknownColorError
+from models.data.layouts.class_files import FAULTY_CLASSES, NO_CLASSES
+from models.data.layouts.regions import OUTSIDE
+from models.data.masks import (
+    FileMask,
+    LossyMaskError,
+    RawMask,
+    StrayValueError,
+    UnknownColorError,
+)
+from models.data.names import counted
+from models.data.objects import object_numbers
 from models.data.parallel import read_ahead
 from models.data.tiles import Tile, draw_tile
 
 _TILES_OF_FAULTS = 24
 _COLORS_KEPT = 256
 _STRAY_VALUES_SAID = 5
+_COUNTED_FROM_1 = ". Ids begin at 0: where these masks count classes from 1, say --shift -1, and --ignore 0 where 0 is what is not labelled"
+DRAWN = "drawn"  # in place of a mode
+# Fewer numbers than these in every mask may as well be classes: where two classes are known, and where none are.
+_LEAST_OBJECTS, _LEAST_OBJECTS_OF_UNKNOWN = 4, 10
+_FEW_IMAGES = 3
 WHITE = 0xFFFFFF
 
 
@@ -57,6 +74,8 @@ class ExaminedSample:
     mask_mode: str | None = None
     digest: str | None = None  # of the decoded pixels
     mask_digest: str | None = None  # of the class ids
+    index_colors: Mapping[int, int] = field(default_factory=dict)  # of an indexed mask
+    object_numbers: int | None = None  # see models.data.objects
     pixels_by_id: NDArray[np.int64] | None = None  # (256,)
     mask_values: frozenset[int] = frozenset()  # what the file holds: ids, or colours 0xrrggbb
     tile: Tile | None = None
@@ -84,7 +103,13 @@ class Examination:
     # in their split; of a picture that another split keeps
     copies: set[tuple[str, Sample]] = field(default_factory=set)
     digests: dict[str, list[SampleDigest]] = field(default_factory=dict)  # by split, in its order
-    _holders: dict[str, list[tuple[str, Sample]]] = field(default_factory=dict)
+    # What may be meant in two ways as a whole, so that no copy can be written.
+    contradictions: list[str] = field(default_factory=list)
+    _holders: dict[str, list[ExaminedSample]] = field(default_factory=dict)
+    _color_of_index: dict[int, tuple[int, Sample]] = field(default_factory=dict)
+    _index_of_color: dict[int, tuple[int, Sample]] = field(default_factory=dict)
+    _object_numbers: list[int] = field(default_factory=list)
+    _outside: int = 0  # masks most of whose regions lie outside their pictures
     _fault_tiles: int = 0
 
     def class_pixels(self, split: str) -> NDArray[np.int64]:
@@ -106,7 +131,14 @@ class Examination:
     @property
     def classes_are_known(self) -> bool:
         """Whether the data set says what its classes are; where not, two stand in."""
-        return not any(issue.kind == "classes" for issue in self.dataset.issues)
+        unknown = (NO_CLASSES, FAULTY_CLASSES)
+        return not any(issue.kind in unknown for issue in self.dataset.issues)
+
+    @property
+    def faulty_classes(self) -> str | None:
+        """What is wrong with the data set's own class list; None where it is right, or where there is none."""
+        texts = (issue.text for issue in self.dataset.issues if issue.kind == FAULTY_CLASSES)
+        return next(texts, None)
 
     @property
     def ignores_its_foreground(self) -> bool:
@@ -114,8 +146,19 @@ class Examination:
         class_list = self.dataset.class_list
         if not self.classes_are_known or class_list.ignore != VOID or len(class_list.classes) != 2:
             return False
+        if self.mask_modes[DRAWN]:
+            return False
         pixels = sum((self.pixels[split] for split in self.splits), np.zeros(256, np.int64))
         return bool(pixels[1] == 0 and pixels[VOID] > 0)
+
+    @property
+    def numbers_objects(self) -> bool:
+        """Whether masks look as if each number were an object, where two classes are known or none."""
+        if self.classes_are_known and len(self.dataset.class_list.classes) != 2:
+            return False
+        least = _LEAST_OBJECTS if self.classes_are_known else _LEAST_OBJECTS_OF_UNKNOWN
+        numbers = self._object_numbers
+        return bool(numbers) and min(numbers) > 0 and max(numbers) >= least
 
     def raise_on_error(self) -> None:
         """Raise DatasetError with the first error, if there is one."""
@@ -143,25 +186,55 @@ class Examination:
             known = examined.pixels_by_id[: len(self.dataset.class_list.classes)].sum()
             self.image_pixels_by_id[examined.split] += (examined.pixels_by_id > 0) * known
         if examined.digest is not None:
-            holder = (examined.split, examined.sample)
-            self._holders.setdefault(examined.digest, []).append(holder)
+            # Without its tile, which is large.
+            self._holders.setdefault(examined.digest, []).append(replace(examined, tile=None))
+        if examined.object_numbers is not None:
+            self._object_numbers.append(examined.object_numbers)
+        self._outside += any(issue.kind == OUTSIDE for issue in examined.issues)
+        self._compare_palettes(examined)
         if examined.tile is not None:
             self._keep(examined.tile)
 
-    def _compare(self, holders: Sequence[tuple[str, Sample]]) -> None:
+    def _compare_palettes(self, examined: ExaminedSample) -> None:
+        """Note where an indexed mask has another colour at an index than a mask before, or a colour at another index."""
+        sample = examined.sample
+        for index, color in examined.index_colors.items():
+            own_color, first = self._color_of_index.setdefault(index, (color, sample))
+            own_index, other = self._index_of_color.setdefault(color, (index, sample))
+            if own_color != color or own_index != index:
+                before = first if own_color != color else other
+                had = (
+                    f"#{own_color:06x} at {index}"
+                    if own_color != color
+                    else f"#{color:06x} at {own_index}"
+                )
+                self.contradictions.append(
+                    f"{sample.mask.path} is an indexed image with the colour #{color:06x} at index {index}, and {before.mask.path} "
+                    f"has {had}: neither indices nor colours mean the same in both; give the classes the palette's colours in "
+                    "classes.json, or save the masks as one channel of class ids (mode L)"
+                )
+                return
+
+    def _compare(self, holders: Sequence[ExaminedSample]) -> None:
         """Tell of samples with one picture. The last split keeps it: test before val, val before train."""
-        *others, (kept_split, kept) = holders
-        for split, sample in others:
-            if split == kept_split:
-                text = f"{kept.image} is the same picture as {sample.image}"
+        *others, kept = holders
+        for other in others:
+            mine, theirs = kept.sample.image, other.sample.image
+            if other.split != kept.split:
+                self.copies.add((other.split, other.sample))
+                text = (
+                    f"{mine} in {kept.split} is the same picture as {theirs} in {other.split}, "
+                    f"which makes scores too good; take it out of {other.split}"
+                )
+                self.issues.append(Issue("error", "same picture in two splits", text))
+            elif kept.mask_digest == other.mask_digest:
+                text = f"{mine} is the same picture as {theirs}"
                 self.issues.append(Issue("warning", "same picture twice", text))
-                continue
-            self.copies.add((split, sample))
-            text = (
-                f"{kept.image} in {kept_split} is the same picture as {sample.image} in {split}, "
-                f"which makes scores too good; take it out of {split}"
-            )
-            self.issues.append(Issue("error", "same picture in two splits", text))
+            else:
+                text = f"{mine} is the same picture as {theirs}, and their masks differ; leave the one that is right"
+                is_one_file = mine.resolve() == theirs.resolve()
+                severity: Severity = "error" if is_one_file else "warning"
+                self.issues.append(Issue(severity, "two masks of one picture", text))
 
     def _keep(self, tile: Tile) -> None:
         if tile.fault is not None:
@@ -174,13 +247,29 @@ class Examination:
         """Add what only the whole shows: pictures that are there twice, splits and classes that are missing, images of
         another kind than the rest."""
         for holders in self._holders.values():
-            if any(split in self.splits for split, _ in holders):
+            if any(holder.split in self.splits for holder in holders):
                 self._compare(holders)
-        missing = [split for split in ("train", "val") if not self.dataset.splits.get(split)]
-        if missing:
-            text = f"{self.dataset.folder} has no {' and no '.join(missing)} split, which training needs"
-            self.issues.append(Issue("warning", "no split", text))
-        if self.ignores_its_foreground:
+        drawn = self.mask_modes[DRAWN]
+        if 2 * self._outside > drawn > 0:
+            self.contradictions.append(
+                f"{self.dataset.folder}: in {self._outside} of {drawn} pictures most regions lie outside the picture; it looks as if "
+                "the pictures had been made smaller after labelling: export the annotations again for their present sizes"
+            )
+        one_bit = self.mask_modes["1"]
+        if self.dataset.class_list.ignore == VOID and 0 < one_bit < self.mask_modes.total():
+            self.contradictions.append(
+                f"{counted(one_bit, 'mask')} of {self.dataset.folder} have one bit a pixel and the others more, so that white may be "
+                "class 1 or 255, which is ignored; save them all with 8 bits (mode L)"
+            )
+        self.issues += [Issue("error", "contradiction", text) for text in self.contradictions]
+        self.issues += _missing_splits(self.dataset)
+        if self.numbers_objects:
+            text = (
+                f"the masks in {self.dataset.folder} look as if each number were one object (up to {max(self._object_numbers)} in one), "
+                "as Cellpose and StarDist write them; segtrain check --fix-to makes every number above 0 one class"
+            )
+            self.issues.append(Issue("error", "numbered objects", text))
+        elif self.ignores_its_foreground:
             name = self.dataset.class_list.classes[1].name
             text = (
                 f"no mask in {self.dataset.folder} holds class 1 ({name}), and 255 is ignored: these look like 0/255 masks, whose 255 "
@@ -245,6 +334,7 @@ class Examiner:
         issues: list[Issue] = []
         try:
             picture = read_picture(sample.image, self._dataset.channels)
+            issues += _picture_remarks(sample, picture)
         except DatasetError as error:
             picture = None
             issues.append(Issue("error", "unreadable image", str(error)))
@@ -252,20 +342,35 @@ class Examiner:
         if ids is not None and self._classes_are_known:
             issues += _value_faults(sample, ids, self._dataset.class_list)
         if picture is not None:
-            issues += _shape_faults(sample, picture, raw.pixels if raw else ids)
+            mask = raw.pixels if raw else ids
+            issues += (
+                () if mask is None else _shape_faults(sample, picture, mask.shape, raw is None)
+            )
         return ExaminedSample(
             split,
             sample,
             tuple(issues),
             size=(picture.pixels.shape[1], picture.pixels.shape[0]) if picture else None,
             mode=picture.mode if picture else None,
-            mask_mode=raw.mode if raw else ("drawn" if ids is not None else None),
+            mask_mode=raw.mode if raw else (DRAWN if ids is not None else None),
             digest=_digest(picture.pixels) if picture else None,
             mask_digest=None if ids is None else _digest(ids),
+            index_colors=self._index_colors(sample.mask, raw) if ids is not None else {},
+            object_numbers=self._object_numbers(raw),
             pixels_by_id=None if ids is None else np.bincount(ids.ravel(), minlength=256),
             mask_values=frozenset() if self._classes_are_known else _held(sample, raw),
             tile=self._tile(split, sample, picture, ids, issues, chosen),
         )
+
+    def _index_colors(self, mask: MaskSource, raw: RawMask | None) -> Mapping[int, int]:
+        return mask.index_colors(raw) if raw is not None and isinstance(mask, FileMask) else {}
+
+    def _object_numbers(self, raw: RawMask | None) -> int | None:
+        class_list = self._dataset.class_list
+        may_number = not self._classes_are_known or len(class_list.classes) == 2
+        if raw is None or raw.is_color or not may_number:
+            return None
+        return object_numbers(raw.pixels, class_list.ignore)
 
     def _to_compare(self, split: str, sample: Sample) -> ExaminedSample:
         """The digest alone, where the image can be read."""
@@ -281,11 +386,15 @@ class Examiner:
         raw = None
         try:
             if not isinstance(sample.mask, FileMask):
-                return None, sample.mask.read()
+                ids, found = sample.mask.read_with_issues()
+                issues += found
+                return None, ids
             raw = sample.mask.read_raw()
             return raw, sample.mask.ids(raw)
         except LossyMaskError as error:
             issues.append(Issue("error", "lossy mask", str(error)))
+        except StrayValueError as error:
+            issues.append(Issue("error", "stray value", str(error)))
         except UnknownColorError as error:
             if self._classes_are_known:
                 issues.append(_color_fault(sample, raw, str(error), self._dataset.class_list))
@@ -342,39 +451,50 @@ def _value_faults(sample: Sample, ids: NDArray[np.uint8], class_list: ClassList)
             "error",
             "stray value",
             f"{sample.mask.path} holds the value{'s' if stray[1:] else ''} {held}, where classes.json has no such class "
-            f"(ids 0 to {classes - 1}, {_ignored(class_list)}); add the class, set ignore, or fix the mask",
+            f"(ids 0 to {classes - 1}, {_ignored(class_list)}); add the class, set ignore, or fix the mask"
+            + (_COUNTED_FROM_1 if stray == [classes] else ""),
         )
+
+
+def _picture_remarks(sample: Sample, picture: Picture) -> Iterator[Issue]:
+    if picture.pages > 1:
+        text = f"{sample.image} has {picture.pages} pages, of which the first is read; save the others as images of their own"
+        yield Issue("warning", "several pages", text)
+    if picture.is_transparent:
+        text = f"{sample.image} is transparent in places; what is read there are the colours beneath, as the service does"
+        yield Issue("warning", "transparent image", text)
 
 
 def _shape_faults(
-    sample: Sample, picture: Picture, mask: NDArray[np.integer] | None
+    sample: Sample, picture: Picture, mask: tuple[int, ...], is_drawn: bool
 ) -> Iterator[Issue]:
+    """What is wrong with the size of a mask (H, W), and what EXIF has to do with it."""
+    image, source = sample.image, sample.mask.path
     height, width = picture.pixels.shape[:2]
-    if (
-        picture.rotated_by_exif
-        and mask is not None
-        and mask.shape == (width, height) != (height, width)
-    ):
-        yield Issue(
-            "error",
-            "mask of the unturned picture",
-            f"{sample.image} is turned by its EXIF orientation and {sample.mask.path} fits it unturned; turn the mask, "
-            "or take the orientation out of the image",
+    if picture.rotated_by_exif and mask == (width, height) != (height, width):
+        text = (
+            f"{image} is {width}×{height} as its EXIF orientation turns it, and {source} states {height}×{width}, which it is "
+            f"unturned: its regions may be of either. State {width}×{height} where they fit the picture as viewers show it; "
+            "where they do not, draw them on that, or save the picture without an orientation"
+            if is_drawn
+            else f"{image} is turned by its EXIF orientation and {source} fits it unturned; turn the mask, "
+            "or take the orientation out of the image"
         )
+        yield Issue("error", "mask of the unturned picture", text)
         return
     if picture.rotated_by_exif:
-        yield Issue(
-            "warning",
-            "turned by EXIF",
-            f"{sample.image} is turned by its EXIF orientation; its mask has to be of the upright picture",
+        what = "regions have" if is_drawn else "mask has"
+        text = f"{image} is turned by its EXIF orientation; its {what} to be of the upright picture"
+        yield Issue("warning", "turned by EXIF", text)
+    if mask != (height, width):
+        size, own = f"{mask[1]}×{mask[0]}", f"{width}×{height}"
+        text = (
+            f"{source} states {size} pixels and its image {image.name} has {own}; where it was resized after labelling, export "
+            "the annotations again for its present size"
+            if is_drawn
+            else f"{source} is {size} pixels and its image {own}; make the mask again at the image's size"
         )
-    if mask is not None and mask.shape != (height, width):
-        yield Issue(
-            "error",
-            "other size",
-            f"{sample.mask.path} is {mask.shape[1]}×{mask.shape[0]} pixels and its image {width}×{height}; "
-            "make the mask again at the image's size",
-        )
+        yield Issue("error", "other size", text)
 
 
 def _color_fault(sample: Sample, raw: RawMask | None, text: str, class_list: ClassList) -> Issue:
@@ -439,6 +559,21 @@ def _digest(pixels: NDArray[np.uint8]) -> str:
     shape = repr(pixels.shape).encode()
     whole = np.ascontiguousarray(pixels).data
     return hashlib.blake2b(whole, digest_size=16, key=shape).hexdigest()
+
+
+def _missing_splits(dataset: Dataset) -> Iterator[Issue]:
+    """Warnings about a split that training needs and that is not there, or hardly."""
+    missing = [split for split in ("train", "val") if not dataset.splits.get(split)]
+    if missing:
+        text = f"{dataset.folder} has no {' and no '.join(missing)} split, which training needs"
+        yield Issue("warning", "no split", text)
+    few = len(dataset.splits.get("val", ()))
+    if 0 < few < _FEW_IMAGES:
+        text = (
+            f"val of {dataset.folder} has {counted(few, 'image')} to choose the epoch by, which is few for a sure choice; "
+            "--split 0.25 takes a quarter of the images where the folder has no val of its own"
+        )
+        yield Issue("warning", "small val", text)
 
 
 def _absent_classes(examination: Examination) -> Iterator[Issue]:

@@ -100,3 +100,13 @@ class LayoutOptions(BaseModel):
         Path | None,
         Field(description="file of class names and colours, where colour masks bring none"),
     ] = None
+    ignore: Annotated[
+        int | None,
+        Field(ge=0, le=255, description="value in the masks that is ignored, before the shift"),
+    ] = None
+    shift: Annotated[
+        int,
+        Field(
+            ge=-255, le=255, description="added to the masks' values; -1 where classes count from 1"
+        ),
+    ] = 0

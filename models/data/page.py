@@ -121,5 +121,5 @@ def render_page(title: str, lead: str, sections: Sequence[Section]) -> str:
 
 
 def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -> None:
-    """Write the page, whole or not at all."""
+    """Write the page, whole or not at all. Raises OSError."""
     atomic.write_text(path, render_page(title, lead, sections))

@@ -1,14 +1,14 @@
 """Open a folder of any layout as one `Dataset`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image
-
-from models.data.dataset import UNREADABLE, Dataset, DatasetError, Sample, is_gray
+from models.data.dataset import UNREADABLE, Dataset, DatasetError, Issue, Sample, is_gray_file
+from models.data.files import is_hidden
 from models.data.layouts.coco import parse_coco
 from models.data.layouts.folders import parse_folders
 from models.data.layouts.labelme import parse_labelme
-from models.data.layouts.layout import LayoutParser, ParsedLayout
+from models.data.layouts.layout import SPLITS, LayoutParser, ParsedLayout
 from models.data.layouts.table import parse_table
 from models.data.layouts.voc import parse_voc
 from models.data.options import LayoutName, LayoutOptions, SplitOptions
@@ -59,7 +59,7 @@ def scan_dataset(
         raise DatasetError(f"{folder} is not a folder; give the folder of the data set")
     name, found = _detected(folder, layout)
     splits = split_samples(found.samples, folder, split)
-    issues = (*found.issues, *groups_in_two_splits(splits))
+    issues = (*found.issues, *groups_in_two_splits(splits), *_other_splits(splits))
     return Dataset(folder, found.class_list, splits, _channels(splits), name, issues)
 
 
@@ -69,12 +69,25 @@ def _detected(folder: Path, options: LayoutOptions) -> tuple[LayoutName, ParsedL
         found = LAYOUTS[name](folder, options)
         if found is not None:
             return name, found
-    held = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    held = sorted(path.name for path in folder.iterdir() if not is_hidden(path))
     raise DatasetError(
         f"{folder} is in no layout that segtrain reads ({', '.join(names)}): it holds "
         f"{', '.join(held[:5]) + (', …' if len(held) > 5 else '') if held else 'nothing'}. "
-        f"The simplest is {_MADE}; docs/train.md shows each"
+        f"The simplest is {_MADE}: rename folders to these, or list the files in a CSV with the columns image and mask; "
+        "docs/train.md shows each layout"
     )
+
+
+def _other_splits(splits: dict[str, tuple[Sample, ...]]) -> Iterator[Issue]:
+    """A warning for each split that is neither learned from nor chooses the epoch nor is the test."""
+    for name, samples in splits.items():
+        if name not in SPLITS:
+            yield Issue(
+                "warning",
+                "another split",
+                f"the split {name!r} of {len(samples)} images is none of train, val and test: nothing is learned from it, and it "
+                f"is scored where `segtrain evaluate --split {name}` asks; rename it where it is one of them",
+            )
 
 
 def _channels(splits: dict[str, tuple[Sample, ...]]) -> int:
@@ -83,10 +96,9 @@ def _channels(splits: dict[str, tuple[Sample, ...]]) -> int:
     for samples in splits.values():
         for sample in samples:
             try:
-                with Image.open(sample.image) as image:
-                    if not is_gray(image.mode):
-                        return 3
-                    readable = True
+                if not is_gray_file(sample.image):
+                    return 3
+                readable = True
             except UNREADABLE:
                 continue
     return 1 if readable else 3

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models.data.dataset import ClassList, Dataset, relative_name
 from models.data.examination import Examination, SampleDigest
-from models.data.masks import FileMask, Palette
+from models.data.masks import FileMask, MaskEncoding
 
 
 class SplitRecord(BaseModel):
@@ -99,7 +99,7 @@ def picture_digests(digests: Iterable[SampleDigest]) -> set[str]:
 def files_digest(dataset: Dataset) -> str:
     """One digest over the class list, the division and each file's path, size and times. Raises OSError."""
     states: dict[Path, str] = {}  # one file may hold many masks
-    palettes: set[Palette | None] = set()
+    encodings: set[MaskEncoding] = set()
 
     def state(path: Path) -> str:
         if path not in states:
@@ -113,9 +113,10 @@ def files_digest(dataset: Dataset) -> str:
         for split, samples in dataset.splits.items():
             for sample in samples:
                 if isinstance(sample.mask, FileMask):
-                    palettes.add(sample.mask.palette)
-                yield f"{split}\0{state(sample.image)}\0{state(sample.mask.path)}\n"
-        yield from sorted(map(repr, palettes))
+                    encodings.add(sample.mask.encoding)
+                masks = "\0".join(map(state, sample.mask.files))
+                yield f"{split}\0{state(sample.image)}\0{masks}\n"
+        yield from sorted(map(repr, encodings))
 
     return _digest(lines())
 

@@ -4,9 +4,8 @@
 """
 
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +24,11 @@ from models.data.examination import (
 )
 from models.data.layouts.layout import make_class_list
 from models.data.masks import FileMask, Palette, RawMask, class_palette, hex_color
+from models.data.objects import objects_as_one
 from models.data.parallel import read_ahead
 
 _BLACK_AND_WHITE = {0: 0, VOID: 1}
+_LONGEST_NAME_BYTES = 240  # a file system's 255, less a suffix
 _MOST_CLASSES = 64  # more values than these are a picture, not a mask
 
 
@@ -38,6 +39,7 @@ class Repair:
     class_list: ClassList
     values: dict[int, int]  # for masks that hold no other value
     palette: Palette | None
+    numbers_objects: bool = False  # every number above 0 is class 1
 
     @property
     def lines(self) -> list[tuple[str, int | str, str]]:
@@ -46,6 +48,8 @@ class Repair:
         if self.palette is not None:
             pairs = zip(self.palette.colors, self.palette.ids, strict=True)
             seen += [(f"#{color:06x}", class_id) for color, class_id in pairs]
+        if self.numbers_objects:
+            seen = [("0", 0), ("1 and above", 1)]
         return [(text, class_id, names.get(class_id, "ignored")) for text, class_id in seen]
 
     def ids(self, mask: FileMask) -> NDArray[np.uint8]:
@@ -57,6 +61,10 @@ class Repair:
         raw = mask.read_raw()
         if raw.is_color:
             return self._ids_of_colors(mask, raw)
+        if self.numbers_objects:
+            return objects_as_one(raw.pixels, self.class_list.ignore)
+        if raw.colors is not None and mask.encoding.ids:
+            return mask.ids(raw)  # by its palette
         if raw.pixels.min(initial=0) >= 0 and raw.pixels.max(initial=0) <= VOID:
             held = np.flatnonzero(np.bincount(raw.pixels.ravel(), minlength=256)).tolist()
             if self.values.keys() >= set(held):
@@ -76,19 +84,28 @@ class Repair:
             return white
         if is_gray_in_color(raw, allowed_ids(self.class_list)):
             return (raw.pixels & 0xFF).astype(np.uint8)
-        return FileMask(mask.path, self.palette or mask.palette).ids(raw)
+        encoding = mask.encoding
+        if self.palette is not None and encoding.palette is None:
+            encoding = replace(encoding, palette=self.palette)
+        return replace(mask, encoding=encoding).ids(raw)
 
 
 def suggest_repair(examination: Examination) -> Repair | None:
     """The repair that an examination suggests; None where nothing can be guessed."""
     class_list = examination.dataset.class_list
+    if examination.faulty_classes:
+        return None
     if examination.classes_are_known:
         if examination.ignores_its_foreground:
             class_list = class_list.model_copy(update={"ignore": None})
         binary = len(class_list.classes) == 2 and class_list.ignore != VOID
         values = _BLACK_AND_WHITE if binary else {}
-        return Repair(class_list, values, class_palette(class_list.classes))
+        palette = class_palette(class_list.classes, {})
+        return Repair(class_list, values, palette, examination.numbers_objects)
     name = examination.dataset.folder.resolve().name
+    if examination.numbers_objects:
+        class_list = make_class_list(name, ["background", "object"], "not stated")
+        return Repair(class_list, {}, None, numbers_objects=True)
     values_held = sorted(value for color, value in examination.mask_values if not color)
     files = examination.mask_values.most_common()
     colors = [value for (is_color, value), _ in files if is_color]
@@ -135,10 +152,13 @@ def write_repaired(examination: Examination, repair: Repair, target: Path) -> tu
     """Write the repaired data set as a new folder: the number of images written, and what was left out and why.
 
     Images are copied as they are, those turned by EXIF written upright as PNG. A picture that several splits hold
-    stays in the last of them. The folder appears whole. Raises DatasetError where it is there already.
+    stays in the last of them. The folder appears whole. Raises DatasetError where it is there already, and where the data
+    contradict themselves.
     """
     if target.exists():
         raise DatasetError(f"{target} is there already; --fix-to writes a new folder only")
+    if examination.contradictions:
+        raise DatasetError(f"{examination.contradictions[0]} ({target} was not written)")
     with atomic.new_folder(target) as folder:
         writer = _Writer(examination, repair, folder)
         writer.make_folders()
@@ -208,10 +228,20 @@ class _Writer:
 def _with_unique_stems(examination: Examination) -> Iterator[tuple[str, Sample, str]]:
     """Each sample with a stem that no other of its split has."""
     for split in examination.splits:
-        taken = Counter[str]()
+        taken: set[str] = set()
         for sample in examination.dataset.splits[split]:
-            stem = sample.image.stem
-            taken[stem] += 1
-            if taken[stem] > 1:
-                stem = f"{sample.image.parent.name}_{stem}_{taken[stem]}"
+            stem, number = sample.image.stem, 1
+            while stem in taken:
+                number += 1
+                ending = f"_{number}"
+                stem = (
+                    _shortened(f"{sample.image.parent.name}_{sample.image.stem}", ending) + ending
+                )
+            taken.add(stem)
             yield split, sample, stem
+
+
+def _shortened(name: str, ending: str) -> str:
+    """The name's beginning, short enough for a file of that ending and a suffix."""
+    room = _LONGEST_NAME_BYTES - len(ending)
+    return name.encode()[:room].decode(errors="ignore")

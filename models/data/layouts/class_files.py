@@ -1,8 +1,10 @@
-"""Files that say what the classes are: classes.json, or a palette as other tools write it."""
+"""Files that say what the classes are: classes.json, a palette, or a list of names as other tools write them."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -16,79 +18,237 @@ from models.data.dataset import (
     Issue,
     read_classes,
 )
+from models.data.files import is_file
 from models.data.layouts.layout import make_class_list
-from models.data.masks import Palette, class_palette, hex_color
+from models.data.masks import (
+    VOC_VOID,
+    MaskEncoding,
+    class_palette,
+    hex_color,
+    voc_color,
+)
+from models.data.names import is_void, tidy
+from models.data.options import LayoutOptions
 
 # CamVid's own, the one of its copy on Kaggle, CVAT's.
 PALETTE_FILES = ("label_colors.txt", "class_dict.csv", "labelmap.txt")
-VOID_NAMES = frozenset({"void", "ignore", "__ignore__", "unlabelled", "unlabeled"})
+# LabelMe's converter to VOC, its own input, YOLO's tools, CamVid's at fast.ai: a name a line, in the order of the ids.
+NAME_FILES = ("class_names.txt", "labels.txt", "classes.txt", "codes.txt")
+NO_CLASSES, FAULTY_CLASSES = "classes", "faulty class list"
+_LABELME_IGNORE = "__ignore__"  # LabelMe's lists begin with it; it has no id
 
 _COLOR_FIRST = re.compile(r"^(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\S.*)$")
 _NAME_FIRST = re.compile(r"^(\S.*?)\s*[,:\t]\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*(?::.*)?$")
+_NUMBERED = re.compile(r"^(\d+)\s*[\s:,.)]\s*(\S.*)$")
+
+Rgb = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Classes:
-    """The class list and the palette of colour masks, as far as a folder's files say them."""
+    """The class list, and how mask files say its classes, as far as a folder's files tell."""
 
     class_list: ClassList
-    palette: Palette | None
+    encoding: MaskEncoding = field(default_factory=MaskEncoding)
     issues: tuple[Issue, ...] = ()
 
 
-def folder_classes(folder: Path, palette_file: Path | None = None) -> Classes:
+@dataclass(frozen=True)
+class _Entry:
+    """A class as a file lists it; the place in the list is the value in masks of ids."""
+
+    name: str
+    rgb: Rgb
+
+    @property
+    def is_void(self) -> bool:
+        return is_void(self.name) or self.rgb == VOC_VOID
+
+
+def folder_classes(folder: Path, options: LayoutOptions) -> Classes:
     """The classes that a folder's files name; where none does, two stand in and an issue says so."""
-    if palette_file is not None:
-        return read_palette(palette_file, folder.name)
+    if options.palette is not None:
+        return read_palette(options.palette, folder.name, options)
     path = folder / "classes.json"
-    palettes = [folder / name for name in PALETTE_FILES if (folder / name).is_file()]
-    if palettes and not path.is_file():
-        return read_palette(palettes[0], folder.name)
+    listing = None if path.is_file() else _listing(folder)
+    if listing is not None:
+        return read_palette(listing, folder.name, options)
     try:
-        class_list = read_classes(path)
+        return _of_class_list(path, options)
     except ClassListError as error:
-        return unknown_classes(folder, str(error))
-    return Classes(class_list, class_palette(class_list.classes))
+        return unknown_classes(folder, str(error), FAULTY_CLASSES if path.exists() else NO_CLASSES)
 
 
-def unknown_classes(folder: Path, text: str) -> Classes:
+def names_its_classes(folder: Path) -> bool:
+    """Whether a folder has a file that says what its classes are."""
+    return any(is_file(folder / name) for name in ("classes.json", *PALETTE_FILES, *NAME_FILES))
+
+
+def unknown_classes(folder: Path, text: str, kind: str = NO_CLASSES) -> Classes:
     """Two classes that stand in where a folder does not say its own, and the issue that says so."""
     stand_in = make_class_list(folder.name or "data", ["background", "foreground"], "not stated")
-    return Classes(stand_in, None, (Issue("error", "classes", text),))
+    return Classes(stand_in, issues=(Issue("error", kind, text),))
 
 
-def read_palette(path: Path, name: str) -> Classes:
-    """Read a palette: a line a class, its colour's three numbers before or after its name. Classes called void or
-    unlabelled are ignored. Raises DatasetError."""
+def read_class_list(path: Path) -> Classes:
+    """classes.json, for a layout whose masks are drawn: a class of it that is void by name is what is ignored.
+
+    Raises DatasetError.
+    """
+    return _of_class_list(path, LayoutOptions())
+
+
+def read_palette(path: Path, name: str, options: LayoutOptions) -> Classes:
+    """Read a palette (a line a class, its colour's three numbers before or after its name), or a list of names, whose colours
+    are PASCAL VOC's. Classes that are void by name, or have VOC's colour of it, are ignored. Raises DatasetError."""
     if path.suffix == ".json":
-        class_list = read_classes(path)
-        return Classes(class_list, class_palette(class_list.classes))
+        return _of_class_list(path, options)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} cannot be read as a palette: {error}") from error
-    entries = [entry for line in lines if (entry := _entry(line, path)) is not None]
-    named = [
-        (class_name, rgb) for class_name, rgb in entries if class_name.lower() not in VOID_NAMES
-    ]
-    void = [rgb for class_name, rgb in entries if class_name.lower() in VOID_NAMES]
+    entries = _entries(path, lines)
     try:
-        classes = tuple(
-            SegmentationClass(id=index, name=class_name, color=hex_color(rgb))
-            for index, (class_name, rgb) in enumerate(named)
-        )
-        class_list = ClassList(name=name or "data", classes=classes, ignore=VOID)
+        return _coded(entries, {"name": name or "data", "ignore": VOID}, options)
     except ValidationError as error:
         raise DatasetError(f"{path}: {first_fault(error).message}") from error
-    ids = [(rgb, index) for index, (_, rgb) in enumerate(named)]
-    return Classes(class_list, Palette.of([*ids, *((rgb, VOID) for rgb in void)]))
 
 
-def _entry(line: str, path: Path) -> tuple[str, tuple[int, int, int]] | None:
-    """The name and colour in a line; None for comments, headings and empty lines."""
-    text = line.strip()
-    if not text or text.startswith("#") or not any(character.isdigit() for character in text):
-        return None
+def voc_classes(names: Sequence[str], name: str, source: str, options: LayoutOptions) -> Classes:
+    """Classes of PASCAL VOC's own colours."""
+    entries = [_Entry(text, voc_color(index)) for index, text in enumerate(names)]
+    return _coded(entries, {"name": name, "source": source, "ignore": VOID}, options)
+
+
+def _listing(folder: Path) -> Path | None:
+    """The palette or list of names in a folder. Raises DatasetError where two name other classes."""
+    palettes = [folder / name for name in PALETTE_FILES if is_file(folder / name)]
+    lists = [folder / name for name in NAME_FILES if is_file(folder / name)]
+    found = palettes or lists
+    options = LayoutOptions()
+    for other in found[1:]:
+        first, second = (
+            {c.name for c in read_palette(path, folder.name, options).class_list.classes}
+            for path in (found[0], other)
+        )
+        if first != second:
+            raise DatasetError(
+                f"{found[0]} and {other.name} list other classes ({', '.join(sorted(first ^ second)[:5])}); leave one of them"
+            )
+    return found[0] if found else None
+
+
+def _of_class_list(path: Path, options: LayoutOptions) -> Classes:
+    """classes.json, less what is void in it. Raises ClassListError and DatasetError."""
+    class_list = read_classes(path, VOID if options.ignore is not None else None)
+    entries = [_Entry(c.name, c.rgb) for c in class_list.classes]
+    try:
+        classes = _coded(entries, class_list.model_dump(exclude={"classes"}), options)
+    except ValidationError as error:
+        raise ClassListError(f"{path}: {first_fault(error).message}") from error
+    issues = [
+        Issue(
+            "warning",
+            "void class",
+            f"{path} lists the class {entry.name!r}, which is void by its name or colour: its pixels are ignored and it is no "
+            "class of the model; name it otherwise where it is to be learned",
+        )
+        for entry in entries
+        if entry.is_void
+    ]
+    return Classes(classes.class_list, classes.encoding, tuple(issues))
+
+
+def _coded(entries: Sequence[_Entry], facts: Mapping[str, Any], options: LayoutOptions) -> Classes:
+    """The class list of the entries that are not void, with the `facts` that it says beside them, and the encoding of masks
+    whose values are the entries' places, as `options` shift them. Raises ValidationError and DatasetError."""
+    named = [entry for entry in entries if not entry.is_void]
+    is_plain = len(named) == len(entries) and options.ignore is None and not options.shift
+    ignore: int | None = facts["ignore"] if is_plain else VOID
+    classes = tuple(
+        SegmentationClass(id=index, name=entry.name, color=hex_color(entry.rgb))
+        for index, entry in enumerate(named)
+    )
+    class_list = ClassList(**{**facts, "classes": classes, "ignore": ignore})
+    void = {entry.rgb: VOID for entry in entries if entry.is_void}
+    if ignore is not None:
+        void = {VOC_VOID: ignore} | void
+    ids = {*range(len(named)), *([] if ignore is None else [ignore])}
+    encoding = MaskEncoding(
+        class_palette(class_list.classes, void),
+        frozenset(ids),
+        class_list.background,
+        None if is_plain else _value_ids(entries, facts["ignore"], options),
+    )
+    return Classes(class_list, encoding)
+
+
+def _value_ids(
+    entries: Sequence[_Entry], own_ignore: int | None, options: LayoutOptions
+) -> tuple[int | None, ...]:
+    """The id of each value 0–255 of a mask. Raises DatasetError where `options` make no sense of these classes."""
+    if options.shift and options.ignore is None and own_ignore not in (None, VOID):
+        raise DatasetError(
+            f"classes.json ignores {own_ignore}, and whether that is before the shift of {options.shift} or after it is not "
+            "said; say --ignore too (layout.ignore)"
+        )
+    ids: list[int] = []
+    for entry in entries:
+        ids.append(VOID if entry.is_void else sum(i != VOID for i in ids))
+    ignored = {VOID, own_ignore, options.ignore}
+    if options.ignore is not None and 0 <= options.ignore + options.shift < len(entries):
+        entry = entries[options.ignore + options.shift]
+        if not entry.is_void:
+            raise DatasetError(
+                f"the value {options.ignore} is to be ignored and is the class {entry.name!r}; say --shift -1 (layout.shift) "
+                "where classes are counted from 1 in the masks, or take the class out"
+            )
+    by_value = [
+        VOID
+        if value in ignored
+        else ids[value + options.shift]
+        if 0 <= value + options.shift < len(ids)
+        else None
+        for value in range(256)
+    ]
+    return tuple(by_value)
+
+
+def _entries(path: Path, lines: Sequence[str]) -> list[_Entry]:
+    """The classes that a palette or a list of names has. Raises DatasetError."""
+    texts = [line.strip() for line in lines]
+    texts = [text for text in texts if text and not text.startswith("#")]
+    colored = [entry for text in texts if (entry := _colored(text, path)) is not None]
+    if colored:
+        lost = [
+            text for text in texts[1:] if _colored(text, path) is None
+        ]  # the first may be a heading
+        if lost:
+            raise DatasetError(
+                f"{path}: {lost[0]!r} has no colour, as the other lines have; fix the line"
+            )
+        return colored
+    if texts and texts[0] == _LABELME_IGNORE:
+        del texts[0]
+    names = _numbered(path, texts)
+    return [_Entry(name, voc_color(index)) for index, name in enumerate(names)]
+
+
+def _numbered(path: Path, texts: Sequence[str]) -> list[str]:
+    """The names of a list; where each line is numbered, without the numbers. Raises DatasetError where those do not begin at 0."""
+    matches = [match for text in texts if (match := _NUMBERED.match(text))]
+    numbers = [int(match[1]) for match in matches]
+    if len(matches) < len(texts) or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+        return [tidy(text) for text in texts]
+    if numbers[0] != 0:
+        raise DatasetError(
+            f"{path} counts its classes from {numbers[0]}; list what the values below that mean too, from 0 on"
+        )
+    return [tidy(match[2]) for match in matches]
+
+
+def _colored(text: str, path: Path) -> _Entry | None:
+    """The name and colour in a line; None for headings and lines without a colour."""
     if match := _COLOR_FIRST.match(text):
         numbers, name = match.groups()[:3], match[4]
     elif match := _NAME_FIRST.match(text):
@@ -98,4 +258,4 @@ def _entry(line: str, path: Path) -> tuple[str, tuple[int, int, int]] | None:
     red, green, blue = (int(number) for number in numbers)
     if max(red, green, blue) > 255:
         raise DatasetError(f"{path}: {text!r} is not a colour; its numbers go from 0 to 255")
-    return name, (red, green, blue)
+    return _Entry(tidy(name), (red, green, blue))

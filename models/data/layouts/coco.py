@@ -1,90 +1,46 @@
 """COCO (Lin et al. 2014): JSON with images, annotations and categories; regions as polygons or run lengths."""
 
+import contextlib
 import json
+import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 from pydantic import ValidationError
 
-from models.data.dataset import DatasetError, Issue, Sample, read_classes
-from models.data.layouts.class_files import Classes, unknown_classes
+from models.data.dataset import DatasetError, Issue
+from models.data.files import files_below, find_file
+from models.data.layouts.class_files import Classes, read_class_list, unknown_classes
+from models.data.layouts.class_ids import ClassIds, distinct
+from models.data.layouts.coco_drawing import CocoMask, Region
 from models.data.layouts.layout import (
     ENTRY_FAULTS,
     UNSPLIT,
     ParsedLayout,
+    add_drawn,
     fault_text,
     json_object,
     make_class_list,
+    require_no_value_mapping,
     split_name,
+    warn_of_unlisted,
 )
+from models.data.names import counted, is_background, is_void, tidy
 from models.data.options import LayoutOptions
 
 BACKGROUND = "background"
-# Files of COCO's own annotations/ that hold no regions of things.
-_OTHER_TASKS = ("captions", "image_info", "panoptic", "person_keypoints")
+# COCO's own files of other tasks, which tell of the same images.
+_OTHER_TASKS = re.compile(r"^(captions|image_info|panoptic|person_keypoints)_[a-z-]+20\d\d\.json$")
+_ROBOFLOW = "_annotations.coco.json"
+_PARTS = ("images", "annotations", "categories")
 _FAULTY = "faulty annotations"
+_LEFT_OUT = "annotations left out"
 
-
-@dataclass(frozen=True)
-class Region:
-    """One annotation: its class, and its segmentation as COCO has it (polygons, or run lengths)."""
-
-    class_id: int
-    segmentation: Any
-    area: float | None
-    is_crowd: bool
-
-
-@dataclass(frozen=True, eq=False)
-class CocoMask:
-    """The regions of one image, drawn by pycocotools.
-
-    Where regions overlap the one of the smaller area is on top, so that a cup is seen on its table; crowds lie below all.
-    """
-
-    path: Path
-    image_name: str
-    height: int
-    width: int
-    regions: tuple[Region, ...]
-
-    def read(self) -> NDArray[np.uint8]:
-        """The class ids uint8 (H, W), 0 where no region is. Raises DatasetError."""
-        try:
-            ids = np.zeros((self.height, self.width), np.uint8)
-            drawn = [(region, self._encoded(region)) for region in self.regions]
-            drawn.sort(key=lambda pair: (not pair[0].is_crowd, -_area(*pair)))
-            for region, code in drawn:
-                ids[coco_mask.decode(code).astype(bool)] = region.class_id
-        except (TypeError, ValueError, KeyError, IndexError) as error:
-            raise DatasetError(
-                f"{self.path}: a segmentation of {self.image_name} is not a polygon or run length of its "
-                f"{self.width}×{self.height} pixels ({error}); export the annotations again"
-            ) from error
-        return ids
-
-    def _encoded(self, region: Region) -> Mapping[str, Any]:
-        """The region as one compressed run length."""
-        parts = region.segmentation
-        if isinstance(parts, dict):
-            if list(parts["size"]) != [self.height, self.width]:
-                raise ValueError(f"its size is {parts['size']}")
-            if not isinstance(parts["counts"], list):
-                return parts
-            if sum(parts["counts"]) != self.height * self.width:
-                raise ValueError("its runs are of another length than the image")
-            encoded: Mapping[str, Any] = coco_mask.frPyObjects(parts, self.height, self.width)
-            return encoded
-        polygons = coco_mask.frPyObjects(parts, self.height, self.width)
-        merged: Mapping[str, Any] = coco_mask.merge(polygons)
-        return merged
+Key: TypeAlias = int | str
 
 
 @dataclass
@@ -94,10 +50,11 @@ class _Document:
     path: Path
     images: list[Any]
     annotations: list[Any]
-    categories: dict[int, str]
+    categories: dict[Key, str]
+    supercategories: set[str] = field(default_factory=set)  # of other categories than that name
 
 
-def parse_coco(folder: Path, options: LayoutOptions) -> ParsedLayout | None:  # noqa: ARG001
+def parse_coco(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
     """Read the annotation files. Raises DatasetError where classes.json is faulty, and where there are too many
     categories or no images."""
     faults: list[Issue] = []
@@ -106,25 +63,42 @@ def parse_coco(folder: Path, options: LayoutOptions) -> ParsedLayout | None:  # 
     ]
     if not documents and not faults:
         return None
-    classes = _classes(folder, documents)
+    require_no_value_mapping(options, "COCO")
+    groups = _grouping_names(documents)
+    names = _category_names(documents, groups)
+    classes = _classes(folder, names)
     found = ParsedLayout(classes.class_list, issues=[*faults, *classes.issues])
+    for name in sorted(groups):
+        text = f"{folder}: the category {name!r} groups other categories and no region is of it; it is no class"
+        found.warning("grouping category", text)
+    ids = ClassIds(classes.class_list, names)
+    reader = _Reader(found, folder, ids, groups)
     for document in documents:
-        _add_document(found, folder, document)
+        reader.add(document)
+    reader.finish()
     if not found.samples and not found.issues:
         raise DatasetError(f"{documents[0].path} lists no images")
     return found
 
 
 def _files(folder: Path) -> list[Path]:
-    """COCO's and Roboflow's places of annotation files."""
-    paths = [
-        *sorted(folder.glob("*.json")),
-        *sorted((folder / "annotations").glob("*.json")),
-        *sorted(folder.glob("*/_annotations.coco.json")),
+    """The JSON files at COCO's and Roboflow's places, and those elsewhere that look like COCO's."""
+    paths = [path for path in files_below(folder) if path.suffix.lower() == ".json"]
+    return [
+        path
+        for path in paths
+        if path.name != "classes.json" and not _OTHER_TASKS.match(path.name)
+        if _is_at_its_place(path, folder) or _mentions_parts(path)
     ]
-    paths = [path for path in paths if not path.name.startswith(_OTHER_TASKS)]
-    instances = [path for path in paths if path.name.startswith("instances")]
-    return instances or [path for path in paths if path.name != "classes.json"]
+
+
+def _is_at_its_place(path: Path, folder: Path) -> bool:
+    return path.parent in (folder, folder / "annotations") or path.name == _ROBOFLOW
+
+
+def _mentions_parts(path: Path) -> bool:
+    content = path.read_bytes()
+    return all(f'"{part}"'.encode() in content for part in _PARTS)
 
 
 def _document(path: Path, faults: list[Issue]) -> _Document | None:
@@ -134,21 +108,37 @@ def _document(path: Path, faults: list[Issue]) -> _Document | None:
     except ValueError as error:
         faults.append(Issue("error", _FAULTY, f"{path} is not JSON: {error}"))
         return None
-    parts = ("images", "annotations", "categories")
-    if not isinstance(document, dict) or not document.keys() >= set(parts):
+    if not isinstance(document, dict) or not document.keys() >= set(_PARTS):
         return None
-    for part in parts:
+    for part in _PARTS:
         if not isinstance(document[part], list):
             faults.append(Issue("error", _FAULTY, f"{path}: {part} is not a list; export it again"))
             return None
-    categories = {}
+    categories: dict[Key, str] = {}
+    groups = set()
     for index, entry in enumerate(document["categories"]):
         try:
             category = json_object(entry)
-            categories[int(category["id"])] = str(category["name"])
+            key, name = _key(category["id"]), tidy(str(category["name"]))
+            if categories.setdefault(key, name) != name:
+                raise ValueError(f"its id {key} is that of {categories[key]!r} too")
+            if (group := category.get("supercategory")) and tidy(str(group)) != name:
+                groups.add(tidy(str(group)))
         except ENTRY_FAULTS as error:
             faults.append(_fault(path, f"categories[{index}]", error))
-    return _Document(path, document["images"], document["annotations"], categories)
+    return _Document(path, document["images"], document["annotations"], categories, groups)
+
+
+def _key(value: Any) -> Key:
+    """An id in one form: tools write 7, "7" and 7.0. Raises TypeError where it is none of these and no text."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError(f"its id {value!r} is neither a whole number nor a text")
+    if isinstance(value, int):
+        return value
+    number = re.fullmatch(r"([+-]?\d+)(?:\.0*)?", value.strip())
+    return int(number[1]) if number else value.strip()
 
 
 def _fault(path: Path, place: str, error: Exception) -> Issue:
@@ -156,133 +146,311 @@ def _fault(path: Path, place: str, error: Exception) -> Issue:
     return Issue("error", _FAULTY, text)
 
 
-def _classes(folder: Path, documents: list[_Document]) -> Classes:
+def _grouping_names(documents: Sequence[_Document]) -> set[str]:
+    """Categories that are others' supercategory and have no annotation, as Roboflow's first: no classes."""
+    groups = {name for document in documents for name in document.supercategories}
+    for document in documents:
+        for annotation in document.annotations:
+            if isinstance(annotation, dict) and "category_id" in annotation:
+                try:
+                    groups.discard(document.categories.get(_key(annotation["category_id"]), ""))
+                except TypeError:
+                    continue
+    return groups & {name for document in documents for name in document.categories.values()}
+
+
+def _category_names(documents: Sequence[_Document], groups: Collection[str]) -> list[str]:
+    """The categories' names by their ids, but for those that group others."""
+    keys = {name: key for document in documents for key, name in document.categories.items()}
+
+    def place(name: str) -> tuple[bool, int, str]:
+        key = keys[name]
+        return (isinstance(key, str), key if isinstance(key, int) else 0, str(key) + name)
+
+    return [name for name in sorted(keys, key=place) if name not in groups]
+
+
+def _classes(folder: Path, names: Sequence[str]) -> Classes:
     """classes.json if there is one; else background and the categories by their ids."""
     if (folder / "classes.json").is_file():
-        return Classes(read_classes(folder / "classes.json"), None)
-    ids = {name: key for document in documents for key, name in document.categories.items()}
-    if not ids:
+        return read_class_list(folder / "classes.json")
+    if not names:
         return unknown_classes(folder, f"{folder}: no annotation file lists a category")
-    names = sorted(ids, key=lambda name: (ids[name], name))
-    ordered = [BACKGROUND, *(name for name in names if name.lower() != BACKGROUND)]
+    named = [
+        name
+        for name in distinct(names, f"{folder}: categories")
+        if not is_background(name) and not is_void(name)
+    ]
     try:
-        return Classes(make_class_list(folder.name or "coco", ordered, "COCO annotations"), None)
+        return Classes(
+            make_class_list(folder.name or "coco", [BACKGROUND, *named], "COCO annotations")
+        )
     except ValidationError as error:
         raise DatasetError(
-            f"{folder}: {len(ids)} categories; segtrain takes 1 to 254 of different names"
+            f"{folder}: {len(names)} categories; segtrain takes 1 to 254 of different names"
         ) from error
 
 
-def _add_document(found: ParsedLayout, folder: Path, document: _Document) -> None:
-    split = _split_of(document.path, folder)
-    places = _image_folders(folder, document.path, split)
-    regions = _regions(found, document)
-    for index, image in enumerate(document.images):
-        try:
-            name, of_image = str(json_object(image)["file_name"]), regions[image["id"]]
-            size = int(image["height"]), int(image["width"])
-        except ENTRY_FAULTS as error:
-            found.issues.append(_fault(document.path, f"images[{index}]", error))
-            continue
-        file = next((place / name for place in places if (place / name).is_file()), None)
-        if file is None:
-            text = f"{document.path} lists {name}, which is not there; add it or export again"
-            found.error("no image", text)
-            continue
-        known = tuple(region for region in of_image if region is not None)
-        if len(known) == len(of_image):
-            found.add(split, Sample(file, CocoMask(document.path, name, *size, known)))
+class _Reader:
+    """Adds the images of annotation files to what was found."""
+
+    def __init__(
+        self, found: ParsedLayout, folder: Path, ids: ClassIds, groups: Collection[str]
+    ) -> None:
+        self._found = found
+        self._folder = folder
+        self._ids = ids
+        self._groups = groups
+        self._drawn: list[tuple[str, Path, CocoMask]] = []
+        self._listed: list[Path] = []
+
+    def add(self, document: _Document) -> None:
+        split = _split_of(document.path, self._folder)
+        places = _image_folders(self._folder, document.path, split)
+        regions = self._regions(document)
+        if self._counts_otherwise(document, regions):
+            return
+        seen: dict[Key, str] = {}
+        bare = []
+        for index, image in enumerate(document.images):
+            try:
+                name = str(json_object(image)["file_name"])
+                file = self._file(name, places, document.path)
+                key, size = _key(image["id"]), _size(image)
+                if seen.setdefault(key, name) != name:
+                    raise ValueError(f"its id {key} is that of {seen[key]} too")
+            except ENTRY_FAULTS as error:
+                self._found.issues.append(_fault(document.path, f"images[{index}]", error))
+                continue
+            if file is None:
+                continue
+            of_image = regions.get(key, [])
+            if not of_image:
+                bare.append(name)
+            known = tuple(region for region in of_image if region is not None)
+            if len(known) == len(of_image):
+                mask = CocoMask(document.path, name, *size, known, self._ids.rest)
+                self._drawn.append((split, file, mask))
+        if bare and any(regions.values()):
+            text = (
+                f"{document.path}: {len(bare)} of {len(document.images)} images, such as {bare[0]}, have no annotation and are "
+                "background all over"
+            )
+            self._found.warning("no annotation", text)
+
+    def finish(self) -> None:
+        add_drawn(self._found, self._drawn, self._ids.rest)
+        self._report_partial()
+        what = f"{self._folder}: no annotation file lists"
+        warn_of_unlisted(self._found, self._listed, self._listed, what)
+
+    def _report_partial(self) -> None:
+        """Tell of images that are in one and not in another of the files that share images."""
+        files: dict[tuple[str, Path], set[Path]] = defaultdict(set)
+        for split, image, mask in self._drawn:
+            files[split, image].add(mask.path)
+        sharing = {path for of_image in files.values() if len(of_image) > 1 for path in of_image}
+        alone = [image for (_, image), of in files.items() if len(of) == 1 and of <= sharing]
+        if alone:
+            names = " and ".join(path.name for path in sorted(sharing))
+            self._found.warning(
+                "images of one file",
+                f"{self._folder}: {names} tell of the same images but for {len(alone)}, such as {alone[0]}, which one of "
+                "them alone lists; what the others would draw there is background",
+            )
+
+    def _file(self, name: str, places: "_Places", path: Path) -> Path | None:
+        """The image's file; None, and an error, where it is nowhere or at two places."""
+        for folders in (places.of_split, places.of_all):
+            files = [file for folder in folders if (file := find_file(name, [folder]))]
+            different = {file.resolve() for file in files}
+            if len(different) > 1:
+                text = f"{path} lists {name}, and {' and '.join(map(str, files))} are that; take out the one that is not meant"
+                self._found.error("two images", text)
+                return None
+            if files:
+                self._listed.append(files[0])
+                return files[0]
+        last = name.replace("\\", "/").rsplit("/", 1)[-1]
+        elsewhere = find_file(last, [*places.of_split, *places.of_all])
+        hint = f"; {elsewhere} is: if that is meant, write so" if elsewhere else ""
+        self._found.error(
+            "no image",
+            f"{path} lists {name}, which is not there{hint or '; add it or export again'}",
+        )
+        return None
+
+    def _regions(self, document: _Document) -> dict[Key, list[Region | None]]:
+        """The regions by image id; None for one that cannot be used, which an issue tells of.
+
+        Annotations that have no area are left out with a warning.
+        """
+        class_ids = self._class_ids(document)
+        regions: dict[Key, list[Region | None]] = defaultdict(list)
+        for index, annotation in enumerate(document.annotations):
+            place = f"annotations[{index}]"
+            try:
+                image_key = _key(json_object(annotation)["image_id"])
+                of_image = regions[image_key]
+            except ENTRY_FAULTS as error:
+                self._found.issues.append(_fault(document.path, place, error))
+                continue
+            name = f"annotation {annotation.get('id', index)}"
+            try:
+                if segmentation := _segmentation(annotation):
+                    of_image.append(_region(annotation, name, segmentation, class_ids))
+                else:
+                    text = f"{document.path}: {name} of image {image_key} has no region, only a box, and is left out"
+                    self._found.warning("no region", text)
+            except ENTRY_FAULTS as error:
+                self._found.issues.append(_fault(document.path, place, error))
+                of_image.append(None)
+        return regions
+
+    def _class_ids(self, document: _Document) -> dict[Key, int | None]:
+        """The class of each category; None, and an issue, where classes.json does not list it."""
+        class_ids: dict[Key, int | None] = {}
+        for key, name in document.categories.items():
+            if name in self._groups:
+                continue
+            try:
+                class_ids[key] = self._ids.id_of(name)
+            except DatasetError as error:
+                class_ids[key] = None
+                self._found.error("unknown category", f"{document.path}: {error}")
+                continue
+            if class_ids[key] is None:
+                text = f"{document.path} has the category {name!r}, which classes.json does not list; add it there"
+                self._found.error("unknown category", text)
+        return class_ids
+
+    def _counts_otherwise(
+        self, document: _Document, regions: Mapping[Key, Sequence[Region | None]]
+    ) -> bool:
+        """Tell of annotations that are of no listed image; whether they are because the two count otherwise, so that none of the
+        file's images can be trusted."""
+        listed = set()
+        for image in document.images:
+            with contextlib.suppress(*ENTRY_FAULTS):  # told of where it is read
+                listed.add(_key(image["id"]))
+        used = {key for key, of_image in regions.items() if of_image}
+        lost = [key for key in used if key not in listed]
+        if not lost:
+            return False
+        count = sum(len(regions[key]) for key in lost)
+        text = (
+            f"{document.path}: {counted(count, 'annotation')} of {counted(len(lost), 'image')} that it does not list, such as "
+            f"image_id {lost[0]!r}"
+        )
+        shift = _shift(used, listed)
+        if shift is None and len(lost) < len(used):
+            self._found.warning(_LEFT_OUT, f"{text}; left out")
+            return False
+        why = (
+            "and none of one that it lists"
+            if shift is None
+            else f"and with {shift:+d} all would be of listed ones: one side may count from 0 and the other from 1"
+        )
+        self._found.error(_LEFT_OUT, f"{text}, {why}; export it again")
+        return True
 
 
-def _regions(found: ParsedLayout, document: _Document) -> dict[Any, list[Region | None]]:
-    """The regions by image id; None for one that cannot be used, which an issue tells of.
-
-    Annotations that have no area are left out with a warning.
-    """
-    class_ids = _class_ids(found, document)
-    regions: dict[Any, list[Region | None]] = defaultdict(list)
-    for index, annotation in enumerate(document.annotations):
-        place = f"annotations[{index}]"
-        try:
-            image_id = json_object(annotation)["image_id"]
-            of_image = regions[image_id]
-        except ENTRY_FAULTS as error:
-            found.issues.append(_fault(document.path, place, error))
-            continue
-        try:
-            if segmentation := _segmentation(annotation):
-                of_image.append(_region(annotation, segmentation, class_ids))
-            else:
-                what = f"annotation {annotation.get('id')} of image {image_id}"
-                text = f"{document.path}: {what} has no region, only a box, and is left out"
-                found.warning("no region", text)
-        except ENTRY_FAULTS as error:
-            found.issues.append(_fault(document.path, place, error))
-            of_image.append(None)
-    return regions
+def _shift(used: Collection[Key], listed: Collection[Key]) -> int | None:
+    """1 or -1 where that, added to the ids that annotations use, makes each that of a listed image: one side may count from 0
+    and the other from 1."""
+    numbers = [key for key in used if isinstance(key, int)]
+    fits = (
+        shift
+        for shift in (1, -1)
+        if len(numbers) == len(used) and all(key + shift in listed for key in numbers)
+    )
+    return next(fits, None)
 
 
-def _class_ids(found: ParsedLayout, document: _Document) -> dict[int, int | None]:
-    """The class of each category; None, and an issue, where classes.json does not list it."""
-    ids = {c.name: c.id for c in found.class_list.classes}
-    class_ids = {
-        key: ids.get(name, 0 if name.lower() == BACKGROUND else None)
-        for key, name in document.categories.items()
-    }
-    for key, name in document.categories.items():
-        if class_ids[key] is None:
-            text = f"{document.path} has the category {name!r}, which classes.json does not list; add it there"
-            found.error("unknown category", text)
-    return class_ids
+def _size(image: dict[str, Any]) -> tuple[int, int]:
+    """Height and width. Raises ENTRY_FAULTS."""
+    size = int(image["height"]), int(image["width"])
+    if min(size) < 1:
+        raise ValueError(f"its size is {size[1]}×{size[0]}")
+    return size
 
 
 def _segmentation(annotation: dict[str, Any]) -> Any:
-    """The polygons or run length of an annotation; empty where it is a box alone. Raises TypeError."""
+    """The polygons or run length of an annotation; empty where it is a box alone. Raises TypeError and ValueError."""
+    if "segments_info" in annotation:
+        raise TypeError("it is of the panoptic task, whose regions are in files of their own")
     segmentation = annotation.get("segmentation")
-    if isinstance(segmentation, list):
-        # pycocotools would take four numbers as a box.
-        return [polygon for polygon in segmentation if len(polygon) >= 6]
     if segmentation is None or isinstance(segmentation, dict):
         return segmentation
-    raise TypeError("its segmentation is not a polygon or run length")
+    if not isinstance(segmentation, list):
+        raise TypeError("its segmentation is not a polygon or run length")
+    if segmentation and all(isinstance(number, int | float) for number in segmentation):
+        raise TypeError(
+            "its segmentation is one flat list of numbers, where COCO has a list of polygons"
+        )
+    polygons = []
+    for polygon in segmentation:
+        if not isinstance(polygon, list):
+            raise TypeError("its segmentation is not a list of polygons")
+        if len(polygon) % 2 or not all(_is_number(number) for number in polygon):
+            raise ValueError("a polygon of it is not x and y in turn")
+        # pycocotools would take four numbers as a box.
+        if 0 < len(polygon) < 6:
+            if len(segmentation) > 1:
+                raise ValueError("a polygon of it has less than three corners")
+            continue
+        if polygon:
+            polygons.append(polygon)
+    return polygons
+
+
+def _is_number(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
 
 
 def _region(
-    annotation: dict[str, Any], segmentation: Any, class_ids: Mapping[int, int | None]
+    annotation: dict[str, Any],
+    name: str,
+    segmentation: Any,
+    class_ids: Mapping[Key, int | None],
 ) -> Region | None:
     """The region; None where its category is in no class. Raises ENTRY_FAULTS."""
-    category_id = int(annotation["category_id"])
-    if category_id not in class_ids:
+    category = _key(annotation["category_id"])
+    if category not in class_ids:
         raise ValueError(
-            f"its category_id is {category_id}; the categories have {', '.join(map(str, class_ids)) or 'none'}"
+            f"its category_id is {category}; the categories have {', '.join(map(str, class_ids)) or 'none'}"
         )
-    class_id = class_ids[category_id]
+    class_id = class_ids[category]
     if class_id is None:
         return None
-    return Region(
-        class_id, segmentation, annotation.get("area"), bool(annotation.get("iscrowd", 0))
-    )
+    return Region(class_id, name, segmentation, bool(annotation.get("iscrowd", 0)))
 
 
 def _split_of(path: Path, folder: Path) -> str:
-    """The split a file's name speaks of (instances_train2017.json), or its folder's (Roboflow's train/)."""
+    """The split a file's name speaks of (instances_train2017.json), or a folder's above it (Roboflow's train/)."""
     words = re.split(r"[^A-Za-z]+", path.stem)
-    if path.parent != folder:
-        words.append(path.parent.name)
+    words += [parent.name for parent in path.parents if parent.is_relative_to(folder)][:-1]
     return next((split for word in words if (split := split_name(word))), UNSPLIT)
 
 
-def _image_folders(folder: Path, path: Path, split: str) -> list[Path]:
-    """Where the images of an annotation file may lie, the likeliest first."""
+@dataclass(frozen=True)
+class _Places:
+    """Where the images of an annotation file may lie: the folders of its split, and those of all."""
 
+    of_split: tuple[Path, ...]
+    of_all: tuple[Path, ...]
+
+
+def _image_folders(folder: Path, path: Path, split: str) -> _Places:
     def of_split(parent: Path) -> Iterator[Path]:
         for child in sorted(parent.glob("*/")):
             if split != UNSPLIT and split_name(re.sub(r"[^A-Za-z]", "", child.name)) == split:
                 yield child
 
     images = folder / "images"
-    return [*of_split(folder), *of_split(images), path.parent, images, folder]
-
-
-def _area(region: Region, code: Mapping[str, Any]) -> float:
-    return float(coco_mask.area(code)) if region.area is None else float(region.area)
+    beside = [path.parent, path.parent / "images", path.parent.parent / "images"]
+    below = [place for place in (*beside, images, folder) if place.is_relative_to(folder)]
+    return _Places(
+        tuple(dict.fromkeys([*of_split(folder), *of_split(images)])), tuple(dict.fromkeys(below))
+    )

@@ -1,221 +1,193 @@
 """LabelMe: a JSON file an image, with shapes to draw."""
 
-import base64
-import binascii
-import io
 import json
 import math
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 from pydantic import ValidationError
 
-from models.data.dataset import (
-    UNREADABLE,
-    ClassList,
-    DatasetError,
-    Issue,
-    Sample,
-    read_classes,
-    unreadable,
-)
-from models.data.layouts.class_files import VOID_NAMES, Classes, unknown_classes
+from models.data.dataset import DatasetError
+from models.data.files import files_below, find_file, same_name
+from models.data.layouts.class_files import Classes, read_class_list, unknown_classes
+from models.data.layouts.class_ids import ClassIds, distinct
+from models.data.layouts.labelme_drawing import DRAW, DrawnMask, Shape
 from models.data.layouts.layout import (
     ENTRY_FAULTS,
     UNSPLIT,
     ParsedLayout,
+    add_drawn,
     fault_text,
     images_below,
     json_object,
     make_class_list,
+    require_no_value_mapping,
     split_name,
 )
+from models.data.names import is_background, is_void
 from models.data.options import LayoutOptions
 
-_BACKGROUND_NAMES = frozenset({"_background_", "background"})
-# As wide as LabelMe's own tools draw what has no area.
-_LINE_WIDTH_PIXELS = 10
-_POINT_RADIUS_PIXELS = 5
-
-Point: TypeAlias = tuple[float, float]
+_FAULTY = "faulty shapes"
 
 
-@dataclass(frozen=True)
-class Shape:
-    """One shape: its class, its kind, its points (x, y), and the PNG of a `mask`."""
+@dataclass
+class _Documents:
+    """The files of shapes, without the images that they embed. `faulty` are those that could not be read."""
 
-    class_id: int
-    kind: str
-    points: tuple[Point, ...]
-    png: str | None = None
+    by_path: dict[Path, dict[str, Any]]
+    faulty: dict[Path, str]
 
+    @classmethod
+    def below(cls, folder: Path) -> "_Documents":
+        documents = cls({}, {})
+        for path in files_below(folder):
+            if path.suffix.lower() == ".json" and path.name != "classes.json":
+                documents._read(path)
+        return documents
 
-@dataclass(frozen=True, eq=False)
-class DrawnMask:
-    """The shapes of one image, drawn in the file's order: a later one lies on top."""
+    def _read(self, path: Path) -> None:
+        content = path.read_bytes()
+        if b'"shapes"' not in content:
+            return
+        try:
+            document = json.loads(content)
+        except ValueError as error:
+            self.faulty[path] = f"{path} is not JSON: {error}"
+            return
+        if not isinstance(document, dict) or "shapes" not in document:
+            return
+        if not isinstance(document["shapes"], list):
+            self.faulty[path] = f"{path}: shapes is not a list; save it again"
+            return
+        document.pop("imageData", None)
+        self.by_path[path] = document
 
-    path: Path
-    image: Path
-    size: tuple[int, int] | None  # width, height; None where the file does not say it
-    shapes: tuple[Shape, ...]
-
-    def read(self) -> NDArray[np.uint8]:
-        """The class ids uint8 (H, W), 0 where no shape is. Raises DatasetError."""
-        canvas = Image.new("L", self.size or _size(self.image))
-        draw = ImageDraw.Draw(canvas)
-        for shape in self.shapes:
-            try:
-                DRAW[shape.kind](draw, canvas, shape)
-            except (ValueError, IndexError, TypeError, OSError, binascii.Error) as error:
-                raise DatasetError(
-                    f"{self.path}: a {shape.kind} cannot be drawn from its {len(shape.points)} points ({error}); "
-                    "draw it again in LabelMe"
-                ) from error
-        return np.asarray(canvas)
-
-
-def _polygon(draw: ImageDraw.ImageDraw, canvas: Image.Image, shape: Shape) -> None:  # noqa: ARG001
-    if len(shape.points) < 3:
-        raise ValueError("a polygon has three or more")
-    draw.polygon(shape.points, fill=shape.class_id, outline=shape.class_id)
-
-
-def _rectangle(draw: ImageDraw.ImageDraw, canvas: Image.Image, shape: Shape) -> None:  # noqa: ARG001
-    (x1, y1), (x2, y2) = shape.points
-    box = (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
-    draw.rectangle(box, fill=shape.class_id, outline=shape.class_id)
+    @property
+    def labels(self) -> list[str]:
+        """Every label, ascending."""
+        labels = {
+            str(shape["label"])
+            for document in self.by_path.values()
+            for shape in document["shapes"]
+            if isinstance(shape, dict) and "label" in shape
+        }
+        return sorted(labels)
 
 
-def _circle(draw: ImageDraw.ImageDraw, canvas: Image.Image, shape: Shape) -> None:  # noqa: ARG001
-    (x, y), edge = shape.points
-    _disc(draw, (x, y), math.dist((x, y), edge), shape.class_id)
-
-
-def _line(draw: ImageDraw.ImageDraw, canvas: Image.Image, shape: Shape) -> None:  # noqa: ARG001
-    draw.line(shape.points, fill=shape.class_id, width=_LINE_WIDTH_PIXELS)
-
-
-def _point(draw: ImageDraw.ImageDraw, canvas: Image.Image, shape: Shape) -> None:  # noqa: ARG001
-    _disc(draw, shape.points[0], _POINT_RADIUS_PIXELS, shape.class_id)
-
-
-def _bitmap(draw: ImageDraw.ImageDraw, canvas: Image.Image, shape: Shape) -> None:  # noqa: ARG001
-    """A PNG whose upper left corner is the first point."""
-    with Image.open(io.BytesIO(base64.b64decode(shape.png or "", validate=True))) as png:
-        stencil = png.convert("L").point(lambda value: 255 if value else 0)
-    corner = round(shape.points[0][0]), round(shape.points[0][1])
-    canvas.paste(shape.class_id, corner, stencil)
-
-
-def _disc(draw: ImageDraw.ImageDraw, center: Point, radius: float, class_id: int) -> None:
-    x, y = center
-    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=class_id, outline=class_id)
-
-
-DRAW: dict[str, Callable[[ImageDraw.ImageDraw, Image.Image, Shape], None]] = {
-    "polygon": _polygon,
-    "rectangle": _rectangle,
-    "circle": _circle,
-    "line": _line,
-    "linestrip": _line,
-    "point": _point,
-    "points": _point,
-    "mask": _bitmap,
-}
-
-
-def parse_labelme(folder: Path, options: LayoutOptions) -> ParsedLayout | None:  # noqa: ARG001
+def parse_labelme(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
     """Read the shapes of every JSON file. Raises DatasetError where there are too many classes or classes.json is faulty."""
-    faults: list[Issue] = []
-    paths = [path for path in sorted(folder.rglob("*.json")) if path.name != "classes.json"]
-    documents = {
-        path: document for path in paths if (document := _document(path, faults)) is not None
-    }
-    if not documents and not faults:
+    documents = _Documents.below(folder)
+    if not documents.by_path and not documents.faulty:
         return None
-    classes = _classes(folder, documents)
-    found = ParsedLayout(classes.class_list, issues=[*faults, *classes.issues])
-    for path, document in documents.items():
-        _add_document(found, folder, path, document)
-    images = [_image(path, document) for path, document in documents.items()]
-    used = {image.resolve() for image in images if image.is_file()}
-    folders = {path.parent for path in documents}
-    for image in images_below(folder):
-        has_json = image.resolve() in used or image.with_suffix(".json").is_file()
+    require_no_value_mapping(options, "LabelMe")
+    classes = _classes(folder, documents.labels)
+    found = ParsedLayout(classes.class_list, issues=list(classes.issues))
+    for text in documents.faulty.values():
+        found.error(_FAULTY, text)
+    ids = ClassIds(classes.class_list, documents.labels)
+    images = images_below(folder)
+    finder = _ImageFinder(images)
+    drawn = []
+    used = set()
+    for path, document in documents.by_path.items():
+        image = finder.image_of(path, document, found)
+        if image is None:
+            continue
+        used.add(image.resolve())
+        mask = _mask(found, path, image, document, ids)
+        if mask is not None:
+            words = path.relative_to(folder).parts[:-1]
+            split = next((split for word in words if (split := split_name(word))), UNSPLIT)
+            drawn.append((split, image, mask))
+    add_drawn(found, drawn, ids.rest)
+    read = documents.by_path.keys() | documents.faulty.keys()
+    folders = {path.parent for path in read} | {image.parent for _, image, _ in drawn}
+    for image in images:
+        has_json = image.resolve() in used or image.with_suffix(".json") in read
         if image.parent in folders and not has_json:
             found.warning("no shapes", f"{image} has no JSON of shapes and is left out")
     return found
 
 
-def _document(path: Path, faults: list[Issue]) -> dict[str, Any] | None:
-    """What a JSON file says, without the embedded image; None where it is not LabelMe's, or no JSON and an issue says so."""
-    content = path.read_bytes()
-    if b'"shapes"' not in content:
-        return None
-    try:
-        document = json.loads(content)
-    except ValueError as error:
-        faults.append(Issue("error", "faulty shapes", f"{path} is not JSON: {error}"))
-        return None
-    if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
-        return None
-    document.pop("imageData", None)
-    return document
-
-
-def _classes(folder: Path, documents: dict[Path, dict[str, Any]]) -> Classes:
+def _classes(folder: Path, labels: Iterable[str]) -> Classes:
     """classes.json if there is one; else background and the labels in alphabetical order."""
     if (folder / "classes.json").is_file():
-        return Classes(read_classes(folder / "classes.json"), None)
-    labels = {
-        str(shape["label"])
-        for document in documents.values()
-        for shape in document["shapes"]
-        if isinstance(shape, dict) and "label" in shape
-    }
-    named = sorted(label for label in labels if label.lower() not in VOID_NAMES | _BACKGROUND_NAMES)
+        return read_class_list(folder / "classes.json")
+    named = [
+        label
+        for label in distinct(labels, f"{folder}: labels")
+        if not is_void(label) and not is_background(label)
+    ]
     if not named:
         return unknown_classes(folder, f"{folder}: no shape has a label that names a class")
     try:
-        return Classes(
-            make_class_list(folder.name or "labelme", ["background", *named], "LabelMe"), None
-        )
+        return Classes(make_class_list(folder.name or "labelme", ["background", *named], "LabelMe"))
     except ValidationError as error:
         raise DatasetError(
             f"{folder}: {len(named)} labels; segtrain takes 1 to 254 of different names"
         ) from error
 
 
-def _image(path: Path, document: dict[str, Any]) -> Path:
-    """Where the image of a file of shapes is to be."""
-    name = str(document.get("imagePath") or "").replace("\\", "/")
-    image = path.parent / name
-    return image if image.is_file() else path.parent / Path(name).name
+class _ImageFinder:
+    """Finds the image that a file of shapes is of: the one that lies beside it by its own name, else the one it names.
+
+    Whoever copies or renames files leaves the name in them as it was.
+    """
+
+    def __init__(self, images: Iterable[Path]) -> None:
+        self._by_stem: dict[tuple[Path, str], list[Path]] = defaultdict(list)
+        for image in images:
+            self._by_stem[image.parent.resolve(), same_name(image.stem)].append(image)
+
+    def image_of(self, path: Path, document: dict[str, Any], found: ParsedLayout) -> Path | None:
+        """The image; None, and an error, where there is none or there are several."""
+        name = str(document.get("imagePath") or "")
+        last = name.replace("\\", "/").rsplit("/", 1)[-1]
+        named = find_file(name, [path.parent]) or find_file(last, [path.parent])
+        stem = same_name(path.stem)
+        if named is not None and same_name(named.stem) == stem:
+            return named
+        places = [path.parent, *([named.parent] if named else [])]
+        own = next(
+            (images for place in places if (images := self._by_stem.get((place.resolve(), stem)))),
+            [],
+        )
+        if len(own) > 1:
+            names = " and ".join(image.name for image in own)
+            found.error(
+                "two images", f"{path} may be of {names}; name the one it is of in imagePath"
+            )
+            return None
+        if own:
+            found.warning(
+                "another image named",
+                f"{path} names the image {name!r} and lies beside {own[0].name}; it is taken for that one's",
+            )
+            return own[0]
+        if named is None:
+            found.error(
+                "no image",
+                f"{path} is of the image {name!r}, which is not there; add it, or name the file as its image",
+            )
+        return named
 
 
-def _add_document(found: ParsedLayout, folder: Path, path: Path, document: dict[str, Any]) -> None:
-    image = _image(path, document)
-    if not image.is_file():
-        name = document.get("imagePath") or ""
-        found.error("no image", f"{path} is of the image {name!r}, which is not there; add it")
-        return
-    shapes, faults = _shapes(path, document["shapes"], found.class_list)
+def _mask(
+    found: ParsedLayout, path: Path, image: Path, document: dict[str, Any], ids: ClassIds
+) -> DrawnMask | None:
+    """The mask of a file's shapes; None, and errors, where some of it is not as LabelMe has it."""
+    shapes, faults = _shapes(path, document["shapes"], ids)
     size = None
     try:
         size = _stated_size(document)
     except ENTRY_FAULTS as error:
         faults.append(f"{path}: imageWidth and imageHeight are not a size ({error}); save it again")
     for text in faults:
-        found.error("faulty shapes", text)
-    if not faults:
-        words = path.relative_to(folder).parts[:-1]
-        split = next((split for word in words if (split := split_name(word))), UNSPLIT)
-        found.add(split, Sample(image, DrawnMask(path, image, size, shapes)))
+        found.error(_FAULTY, text)
+    return None if faults else DrawnMask(path, image, size, shapes, ids.rest)
 
 
 def _stated_size(document: dict[str, Any]) -> tuple[int, int] | None:
@@ -229,15 +201,12 @@ def _stated_size(document: dict[str, Any]) -> tuple[int, int] | None:
     return size
 
 
-def _shapes(
-    path: Path, entries: list[Any], class_list: ClassList
-) -> tuple[tuple[Shape, ...], list[str]]:
+def _shapes(path: Path, entries: list[Any], ids: ClassIds) -> tuple[tuple[Shape, ...], list[str]]:
     """The shapes that can be drawn, and sentences about the others, each once."""
-    ids = {c.name: c.id for c in class_list.classes}
     shapes, faults = [], dict[str, None]()
     for index, entry in enumerate(entries):
         try:
-            shapes.append(_shape(path, entry, ids, class_list.ignore))
+            shapes.append(_shape(path, index, entry, ids))
         except DatasetError as error:
             faults[str(error)] = None
         except ENTRY_FAULTS as error:
@@ -246,38 +215,23 @@ def _shapes(
     return tuple(shapes), list(faults)
 
 
-def _shape(path: Path, entry: Any, ids: dict[str, int], ignore: int | None) -> Shape:
+def _shape(path: Path, index: int, entry: Any, ids: ClassIds) -> Shape:
     """Read a shape. Raises DatasetError where it cannot be drawn, ENTRY_FAULTS where it is none."""
     shape = json_object(entry)
     kind = str(shape.get("shape_type") or "polygon")
-    class_id = _class_id(path, str(shape["label"]), ids, ignore)
-    if kind not in DRAW:
-        raise DatasetError(f"{path} has a {kind}; segtrain draws {', '.join(DRAW)}")
-    points = tuple((float(x), float(y)) for x, y in shape["points"])
-    return Shape(class_id, kind, points, shape.get("mask"))
-
-
-def _class_id(path: Path, label: str, ids: dict[str, int], ignore: int | None) -> int:
-    """What a label is drawn with. Raises DatasetError where nothing is said of it."""
-    if label in ids:
-        return ids[label]
-    if label.lower() in _BACKGROUND_NAMES:
-        return 0
-    if label.lower() not in VOID_NAMES:
+    label = str(shape["label"])
+    try:
+        class_id = ids.id_of(label)
+    except DatasetError as error:
+        raise DatasetError(f"{path}: the label {error}") from error
+    if class_id is None:
         raise DatasetError(
             f"{path} has the label {label!r}, which classes.json does not list; add it there"
         )
-    if ignore is None:
-        raise DatasetError(
-            f"{path} has the label {label!r}, and classes.json ignores nothing; set its ignore to a "
-            "value that is no class, such as 255"
-        )
-    return ignore
-
-
-def _size(image: Path) -> tuple[int, int]:
-    try:
-        with Image.open(image) as opened:
-            return opened.size
-    except UNREADABLE as error:
-        raise unreadable(image, error) from error
+    if kind not in DRAW:
+        raise DatasetError(f"{path} has a {kind}; segtrain draws {', '.join(DRAW)}")
+    points = tuple((float(x), float(y)) for x, y in shape["points"])
+    if not all(map(math.isfinite, (value for point in points for value in point))):
+        raise ValueError("a coordinate is not a number")
+    name = f"shapes[{index}], the {kind} {label!r},"
+    return Shape(class_id, name, kind, points, shape.get("mask"))

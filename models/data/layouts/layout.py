@@ -1,15 +1,27 @@
 """What every layout module gives: classes and samples by split, with the file names read and no pixel."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from models.contract import SegmentationClass
-from models.data.dataset import IMAGE_SUFFIXES, VOID, ClassList, Issue, Sample
+from models.data.dataset import (
+    IMAGE_SUFFIXES,
+    VOID,
+    ClassList,
+    DatasetError,
+    Issue,
+    MaskSource,
+    Sample,
+)
+from models.data.files import files_below, is_file, is_hidden
+from models.data.layouts.regions import MergedMask
 from models.data.masks import hex_color, voc_color
+from models.data.names import counted
 from models.data.options import LayoutOptions
 
+SPLITS = ("train", "val", "test")
 UNSPLIT = ""  # the split of samples whose folder has no splits
 # What reading an entry of an annotation file raises where it is not as its format has it.
 ENTRY_FAULTS = (KeyError, TypeError, ValueError, OverflowError)
@@ -57,12 +69,53 @@ def fault_text(error: Exception) -> str:
 
 def split_name(word: str) -> str | None:
     """train, val or test for a folder's or file's name that means it, else None."""
-    return _SPLIT_NAMES.get(word.lower())
+    return _SPLIT_NAMES.get(word.strip().lower())
 
 
 def images_below(folder: Path) -> list[Path]:
-    """The image files in a folder and its subfolders, sorted; hidden ones left out."""
-    return [path for path in _visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+    """The image files in a folder and its subfolders, linked ones too, in order; hidden ones left out."""
+    return [path for path in files_below(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def add_drawn(
+    found: ParsedLayout, drawn: Iterable[tuple[str, Path, MaskSource]], rest: int | None
+) -> None:
+    """Add samples of (split, image, mask); several masks of one image in a split are merged. `rest` is the class of pixels that
+    a mask draws nothing on."""
+    by_image: dict[tuple[str, Path], list[tuple[Path, MaskSource]]] = {}
+    for split, image, mask in drawn:
+        by_image.setdefault((split, image.resolve()), []).append((image, mask))
+    for (split, _), entries in by_image.items():
+        image, masks = entries[0][0], tuple(mask for _, mask in entries)
+        found.add(split, Sample(image, masks[0] if len(masks) == 1 else MergedMask(masks, rest)))
+
+
+def warn_of_unlisted(
+    found: ParsedLayout, listed: Iterable[Path], used: Iterable[Path], what: str
+) -> None:
+    """A warning that counts the images which lie in one folder with listed ones, and which nothing names."""
+    known = {path.resolve() for path in used}
+    folders = sorted({path.parent for path in listed})
+    lost = [
+        path
+        for folder in folders
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not is_hidden(path)
+        and is_file(path)
+        and path.resolve() not in known
+    ]
+    if lost:
+        text = f"{what} {counted(len(lost), 'image')}, such as {lost[0]}; left out"
+        found.warning("images left out", text)
+
+
+def require_no_value_mapping(options: LayoutOptions, layout: str) -> None:
+    """Raise DatasetError where `options` map the values of mask files, and a layout's masks are drawn."""
+    if options.ignore is not None or options.shift:
+        raise DatasetError(
+            f"ignore and shift map the values of mask files, and {layout} draws its masks from regions; leave them out"
+        )
 
 
 def make_class_list(name: str, class_names: list[str], source: str) -> ClassList:
@@ -72,13 +125,3 @@ def make_class_list(name: str, class_names: list[str], source: str) -> ClassList
         for index, class_name in enumerate(class_names)
     )
     return ClassList(name=name, classes=classes, ignore=VOID, source=source)
-
-
-def _visible(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            yield from _visible(path)
-        else:
-            yield path

@@ -15,6 +15,7 @@ from models.data.dataset import read_image
 from models.data.reading import read_dataset
 from tests.models.conftest import CLASSES, scene, take_splits_away, write_dataset
 from tests.pictures import twelve_bit_tiff
+from tests.solvable import save_solvable_model
 
 TWO_CLASSES = [CLASSES[0], {"id": 1, "name": "thing <b>", "color": "#e53935"}]
 
@@ -201,7 +202,7 @@ def test_masks_of_0_and_255_without_a_class_list_are_offered_one(
     printed = capsys.readouterr()
     assert "classes.json is missing" in printed.out
     assert re.search(r"255 +1 +foreground", printed.out)
-    assert "1 errors" in printed.err
+    assert "1 error and" in printed.err
     assert main(["check", str(cells), "--fix-to", "repaired"]) == 0
     assert main(["check", "repaired"]) == 0
     names = [c.name for c in read_dataset(Path("repaired")).class_list.classes]
@@ -292,7 +293,9 @@ def test_pixels_that_the_service_refuses_are_no_image_to_learn_from(
     )
     path.unlink()
     assert main(["check", str(cells)]) == 1
-    assert "0.tif cannot be read (its pixels are of 32 bits" in capsys.readouterr().out
+    assert (
+        "0.tif cannot be read (it has floating-point pixels of 32 bits" in capsys.readouterr().out
+    )
 
 
 def test_colors_without_a_palette_are_offered_as_classes(
@@ -473,3 +476,185 @@ def test_damaged_exif_is_passed_over_without_a_word_of_pillows(
         image.save(path, "PNG", exif=exif)
     assert main(["check", str(cells)]) == 0
     assert [str(warning.message) for warning in recwarn if "PIL" in warning.filename] == []
+
+
+def number_objects(folder: Path, dtype: type = np.uint16, shift: int = 0) -> dict[Path, np.ndarray]:
+    """Give each mask a grid of numbered objects, as tools for cells write them; the masks of 0 and 1 by path."""
+    truth = {}
+    for number, path in enumerate(sorted((folder / "masks").rglob("*.png"))):
+        numbered: np.ndarray = np.zeros(np.asarray(Image.open(path)).shape, dtype)
+        for place in range(4 + number % 5):
+            top, left = 3 + 12 * (place // 4), 3 + 13 * (place % 4)
+            numbered[top : top + 8, left : left + 9] = place + 1 + shift
+        Image.fromarray(numbered).save(path)
+        truth[path] = (numbered > 0).astype(np.uint8)
+    return truth
+
+
+@pytest.mark.parametrize("ignore", [None, 255])
+@pytest.mark.parametrize(("dtype", "shift"), [(np.uint8, 0), (np.uint16, 0), (np.uint16, 252)])
+def test_masks_that_number_their_objects_are_offered_as_one_class(
+    dtype: type, shift: int, ignore: int | None, cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_classes(cells, ignore)
+    truth = number_objects(cells, dtype, shift)
+    assert main(["check", str(cells)]) == 1
+    printed = capsys.readouterr().out
+    assert "look as if each number were one object (up to 8 in one)" in printed
+    assert re.search(r"1 and above +1 +thing", printed)
+    assert main(["check", str(cells), "--fix-to", "repaired"]) == 0
+    for path, ids in truth.items():
+        written = np.asarray(Image.open(Path("repaired", path.relative_to(cells))))
+        np.testing.assert_array_equal(written, ids)
+
+
+def test_many_numbered_objects_without_a_class_list_are_offered_as_one_class(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (cells / "classes.json").unlink()
+    for number, path in enumerate(sorted((cells / "masks").rglob("*.png"))):
+        numbered = np.zeros(np.asarray(Image.open(path)).shape, np.uint16)
+        numbered[2:6, 2 : 2 + 4 * (12 + number % 2)] = np.repeat(np.arange(12 + number % 2), 4) + 1
+        Image.fromarray(numbered).save(path)
+    assert main(["check", str(cells), "--fix-to", "repaired"]) == 0
+    assert re.search(r"1 and above +1 +object", capsys.readouterr().out)
+    assert main(["check", "repaired"]) == 0
+
+
+def test_classes_of_one_region_each_are_no_objects(cells: Path) -> None:
+    (cells / "classes.json").unlink()
+    number_objects(cells)
+    assert main(["check", str(cells), "--fix-to", "repaired"]) == 0
+    names = [c.name for c in read_dataset(Path("repaired")).class_list.classes]
+    assert names == [f"class {n}" for n in range(9)]
+
+
+def contradict(folder: Path) -> None:
+    """Make all masks indexed images, half of them with the two colors changed about."""
+    for number, path in enumerate(sorted((folder / "masks").rglob("*.png"))):
+        mask = Image.fromarray(np.asarray(Image.open(path)))
+        mask.putpalette([9, 0, 0, 0, 9, 0] if number % 2 else [0, 9, 0, 9, 0, 0])
+        mask.save(path)
+
+
+def test_no_copy_is_written_of_data_that_contradict_themselves(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contradict(cells)
+    assert main(["check", str(cells), "--fix-to", "repaired"]) == 1
+    assert "neither indices nor colours mean the same in both" in capsys.readouterr().err
+    assert not Path("repaired").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "quantize"])
+def test_every_command_refuses_what_check_refuses(
+    command: str, cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contradict(cells)
+    model = save_solvable_model(tmp_path / "store", channels=1)
+    for path in (cells / "images").rglob("*.png"):
+        Image.open(path).convert("L").save(path)
+    document = json.loads((cells / "classes.json").read_text())
+    for own, name in zip(document["classes"], ("dark", "bright"), strict=True):
+        own["name"] = name
+    (cells / "classes.json").write_text(json.dumps(document))
+    words = {
+        "train": ["train", str(cells), "--minutes", "1"],
+        "evaluate": ["evaluate", str(model), "--data", str(cells)],
+        "quantize": ["quantize", str(model), "--data", str(cells)],
+    }
+    assert main(words[command]) == 1
+    assert "neither indices nor colours mean the same in both" in capsys.readouterr().err
+
+
+def test_a_value_that_is_not_labelled_is_said_on_the_command_line(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_classes(cells, ignore=0)
+    for path in (cells / "masks").rglob("*.png"):
+        change_mask(path, lambda mask: np.where(np.arange(56) < 5, 0, mask + 1).astype(np.uint8))
+    assert main(["check", str(cells), "--fix-to", "repaired"]) == 1
+    assert "--ignore 0 --shift -1" in capsys.readouterr().err
+    arguments = ["--ignore", "0", "--shift", "-1"]
+    assert main(["check", str(cells), *arguments, "--fix-to", "repaired"]) == 0
+    mask = np.asarray(Image.open(Path("repaired", "masks", "val", "0.png")))
+    assert (mask[:, :5] == 255).all()
+    assert set(np.unique(mask[:, 5:])) == {0, 1}
+    assert main(["check", str(cells), "--shift", "300"]) == 1
+    assert "--ignore, --shift: " in capsys.readouterr().err
+
+
+def test_names_as_long_as_a_file_system_takes_are_checked_and_copied(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = cells.rename(cells.parent / ("d" * 250))
+    for part in ("images", "masks"):
+        (folder / part / "train" / "0.png").rename(folder / part / "train" / f"{'ü' * 125}.png")
+        (folder / part / "val" / "0.png").rename(folder / part / "val" / f"{'x' * 251}.png")
+    assert main(["check", str(folder)]) == 0
+    report = re.search(r"^report: (.*)$", capsys.readouterr().out, re.MULTILINE)
+    assert report is not None
+    assert Path(report[1]).is_file()
+    copy = "c" * 250
+    assert main(["check", str(folder), "--fix-to", copy]) == 0
+    assert Path(copy, "masks", "val", f"{'x' * 251}.png").is_file()
+    assert sorted(path.name[:5] for path in Path().iterdir() if path.name.startswith(".")) == []
+
+
+def test_a_report_that_cannot_be_written_is_one_sentence_after_the_findings(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", str(cells), "--report", "gone/report.html"]) == 1
+    printed = capsys.readouterr()
+    assert "Nothing is wrong" in printed.out
+    assert "the report cannot be written to gone/report.html" in printed.err
+    assert "say --report FILE" in printed.err
+
+
+def test_pages_that_are_not_read_and_transparent_places_are_said(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = cells / "images" / "train" / "0.png"
+    pages = [Image.open(path).copy(), Image.open(cells / "images" / "train" / "3.png").copy()]
+    pages[0].save(path.with_suffix(".tif"), save_all=True, append_images=pages[1:])
+    path.unlink()
+    clear = Image.open(cells / "images" / "train" / "1.png").convert("RGBA")
+    clear.putpixel((3, 3), (1, 2, 3, 0))
+    clear.save(cells / "images" / "train" / "1.png")
+    assert main(["check", str(cells)]) == 0
+    printed = capsys.readouterr().out
+    assert "0.tif has 2 pages, of which the first is read" in printed
+    assert "1.png is transparent in places; what is read there are the colours beneath" in printed
+
+
+def test_one_picture_file_of_two_masks_is_an_error_and_two_equal_ones_a_warning(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in ("images", "masks"):
+        shutil.copy(cells / part / "train" / "0.png", cells / part / "train" / "90.png")
+    change_mask(cells / "masks" / "train" / "90.png", lambda mask: 1 - mask)
+    assert main(["check", str(cells)]) == 0
+    assert "0.png, and their masks differ; leave the one that is right" in capsys.readouterr().out
+    rows = "".join(f"images/train/{n}.png,masks/train/{n}.png,train\n" for n in range(11))
+    loose = "images/train/0.png,masks/train/90.png,\n"
+    (cells / "list.csv").write_text(f"image,mask,split\n{rows}{loose}")
+    assert main(["check", str(cells), "--layout", "csv", "--split", "0"]) == 1
+    assert "error: " in capsys.readouterr().out
+
+
+def test_a_val_of_few_images_and_a_share_that_rounds_to_nothing_are_said(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (1, 2):
+        for part in ("images", "masks"):
+            (cells / part / "val" / f"{number}.png").unlink()
+    for path in (cells / "masks" / "train").iterdir():
+        change_mask(path, lambda mask: np.zeros_like(mask, shape=(300, 400)))
+    speck = np.zeros((300, 400), np.uint8)
+    speck[0, 0] = 1
+    Image.fromarray(speck).save(cells / "masks" / "train" / "0.png")
+    main(["check", str(cells)])
+    printed = capsys.readouterr().out
+    assert "val of" in printed
+    assert "has 1 image to choose the epoch by" in printed
+    assert re.search(r"thing <b> +1 +<0.01% \(1\)", printed)

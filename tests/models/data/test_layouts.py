@@ -130,9 +130,10 @@ def test_a_table_names_images_masks_splits_and_groups(tmp_path: Path) -> None:
     assert dataset.layout == "csv"
     assert [s.group for s in dataset.split("train")] == ["p1"]
     assert [s.mask.path.name for s in dataset.split("val")] == ["m1.png"]
-    (issue,) = dataset.issues
+    issue, left_over = dataset.issues
     assert "line 4: the mask" in issue.text
     assert "gone.png is not there" in issue.text
+    assert "m2.png; left out" in left_over.text
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])
@@ -175,14 +176,14 @@ def test_voc_reads_its_lists_and_palette_indices(tmp_path: Path) -> None:
     root = tmp_path / "VOCdevkit" / "VOC2012"
     ids = IDS * 15
     ids[0] = 255
-    for name in ("a", "b"):
+    for name in ("2007_000032", "2011_003276"):
         picture(root / "JPEGImages" / f"{name}.jpg")
         save_ids(root / "SegmentationClass" / f"{name}.png", ids, "P")
     lists = root / "ImageSets" / "Segmentation"
     lists.mkdir(parents=True)
-    (lists / "train.txt").write_text("a\n")
-    (lists / "val.txt").write_text("b\n")
-    (lists / "trainval.txt").write_text("a\nb\n")
+    (lists / "train.txt").write_text("2007_000032\n")
+    (lists / "val.txt").write_text("2011_003276\n")
+    (lists / "trainval.txt").write_text("2007_000032\n2011_003276\n")
     dataset = read_dataset(tmp_path)
     assert dataset.layout == "voc"
     assert {name: len(samples) for name, samples in dataset.splits.items()} == {
@@ -194,7 +195,7 @@ def test_voc_reads_its_lists_and_palette_indices(tmp_path: Path) -> None:
     np.testing.assert_array_equal(mask_of(tmp_path), ids)
     # the same masks drawn in colour, border included
     colors = np.array([*map(voc_color, range(len(VOC_CLASSES))), (224, 224, 192)], np.uint8)
-    save_ids(root / "SegmentationClass" / "a.png", colors[np.where(ids == 255, 21, ids)])
+    save_ids(root / "SegmentationClass" / "2007_000032.png", colors[np.where(ids == 255, 21, ids)])
     np.testing.assert_array_equal(mask_of(tmp_path), ids)
 
 
@@ -206,6 +207,7 @@ def test_a_list_of_voc_that_is_no_text_is_named(tmp_path: Path) -> None:
     lists.mkdir(parents=True)
     (lists / "train.txt").write_bytes(b"\xfc\n")
     (lists / "val.txt").write_text("b\n")
+    (tmp_path / "class_names.txt").write_text("ground\nthing\n")
     dataset = scan_dataset(tmp_path)
     assert list(dataset.splits) == ["val"]
     (issue,) = dataset.issues
@@ -270,7 +272,9 @@ def test_a_run_length_of_another_size_is_named(tmp_path: Path) -> None:
     picture(tmp_path / "a.jpg")
     wrong = {"category_id": 3, "segmentation": {"size": [6, 8], "counts": [0, 6]}}
     (tmp_path / "x.json").write_text(coco_document([wrong]))
-    with pytest.raises(DatasetError, match=r"x\.json: a segmentation of a\.jpg is not a polygon"):
+    with pytest.raises(
+        DatasetError, match=r"x\.json: the segmentation of annotation 0 is not a polygon"
+    ):
         mask_of(tmp_path)
 
 
@@ -394,7 +398,9 @@ def test_labelme_void_is_what_classes_json_ignores(ignore: int | None, tmp_path:
     (tmp_path / "a.json").write_text(labelme([shape("__ignore__", "rectangle", [(0, 0), (4, 4)])]))
     (tmp_path / "classes.json").write_text(json.dumps({**CLASSES, "ignore": ignore}))
     if ignore is None:
-        with pytest.raises(DatasetError, match=r"'__ignore__', and classes\.json ignores nothing"):
+        with pytest.raises(
+            DatasetError, match=r"'__ignore__' is void, and classes\.json ignores nothing"
+        ):
             read_dataset(tmp_path, WHOLE)
     else:
         assert np.unique(mask_of(tmp_path)).tolist() == [0, ignore]

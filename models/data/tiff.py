@@ -1,0 +1,204 @@
+"""TIFF: what a file's first page is, and its pixels where Pillow gives others than it holds.
+
+The rule is the service's (the table in `docs/formats.md`): Pillow reads the plain forms of 8 bits and fewer, GDAL deeper samples, planes
+and what else Pillow has no form for, and what is neither gray nor in colour is refused as what it is.
+"""
+
+import struct
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from PIL import TiffImagePlugin
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+_SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _PLANES = 254, 258, 262, 274, 277, 284
+_SUB_DIRECTORIES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 338, 339
+_NO_PAGE = 1 | 4  # bits of _SUBFILE: a smaller copy of another page, a mask
+_UNSIGNED = (1, 4)
+_FORMATS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
+_NAMES = {
+    _WHITE_IS_ZERO: "white is zero",
+    _BLACK_IS_ZERO: "black is zero",
+    _RGB: "RGB",
+    _PALETTE: "palette",
+    _CMYK: "CMYK",
+    _YCBCR: "YCbCr",
+}
+_COLOR_SAMPLES = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BIG = 43
+_MOST_PAGES = 65_535
+_DAMAGED = (OSError, SyntaxError, ValueError, TypeError, LookupError, struct.error)
+
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+
+
+@dataclass(frozen=True)
+class Page:
+    """The first page of a TIFF that is a picture of its own, by its tags: its place in the file, counted from 0, and how many such
+    pages the file has, 0 where it has copies and masks alone."""
+
+    place: int
+    pages: int
+    photometric: int
+    samples: int
+    bits: tuple[int, ...]
+    sample_format: int
+    is_planar: bool
+    is_premultiplied: bool
+    orientation: int
+
+    @property
+    def is_gray(self) -> bool:
+        return self.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
+
+    @property
+    def white_is_zero(self) -> bool:
+        return self.photometric == _WHITE_IS_ZERO
+
+    @property
+    def is_for_gdal(self) -> bool:
+        """Whether Pillow has no form for it, or gives other pixels without a word."""
+        if self.bits[0] not in (1, 2, 4, 8):
+            return True
+        if self.photometric in (_CMYK, _YCBCR):
+            return False
+        if self.is_planar:
+            return self.samples > 1
+        if self.samples == 1:
+            return False
+        if self.bits[0] < 8 or self.white_is_zero:
+            return True
+        return self.is_premultiplied and self.photometric != _RGB
+
+    @property
+    def fault(self) -> str | None:
+        """What keeps it from being read as gray or in colour."""
+        bits, name = self.bits[0], _NAMES.get(self.photometric)
+        if not self.pages:
+            return "it holds previews alone, beside pixels of another kind, as raw photographs do"
+        if self.sample_format not in _UNSIGNED:
+            return f"it has {_FORMATS.get(self.sample_format, 'unknown')} pixels of {bits} bits"
+        if len(set(self.bits)) > 1:
+            return f"it has samples of different depths ({', '.join(map(str, self.bits))} bits)"
+        if not 1 <= bits <= 16:
+            return f"it has pixels of {bits} bits a channel"
+        if name is None:
+            return f"it has pixels of the kind {self.photometric} (PhotometricInterpretation)"
+        if self.samples < _COLOR_SAMPLES[self.photometric]:
+            return f"it is called {name} and has {self.samples} samples a pixel"
+        if self.is_gray and self.samples > 2:
+            return f"it has {self.samples} bands of {bits} bits that its header calls gray ({name}), not red, green and blue"
+        if self.photometric == _YCBCR and (bits != 8 or self.is_planar):
+            return f"it has YCbCr pixels of {bits} bits{' in planes' if self.is_planar else ''}"
+        return None
+
+
+def read_page(path: Path) -> Page | None:
+    """What a TIFF says of its first page; None for another file, or where its header is damaged."""
+    try:
+        directories = list(_directories(path))
+    except _DAMAGED:
+        return None
+    if not directories:
+        return None
+    own = [n for n, tags in enumerate(directories) if not tags.get(_SUBFILE, 0) & _NO_PAGE]
+    place = own[0] if own else 0
+    is_raw = not own and any(_SUB_DIRECTORIES in tags for tags in directories)
+    return _page(directories[place], place, 0 if is_raw else max(1, len(own)))
+
+
+def read_pixels(path: Path, page: Page) -> NDArray[np.uint8]:
+    """The pixels of a page without a fault, by GDAL: uint8 (H, W, 1 or 3) as stored, the upper 8 bits of deeper samples.
+
+    Raises ValueError where they do not decode.
+    """
+    count = _COLOR_SAMPLES[page.photometric] + page.is_premultiplied
+    try:
+        with (
+            rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"),
+            rasterio.open(f"GTIFF_DIR:{page.place + 1}:{path}", driver="GTiff") as dataset,
+        ):
+            samples = np.moveaxis(dataset.read(list(range(1, count + 1))), 0, -1)
+            if page.photometric == _PALETTE:
+                colors: NDArray[np.uint8] = _colors(dataset)[samples[..., 0]]
+                return colors
+    except (RasterioError, IndexError) as error:
+        raise ValueError(f"its pixels do not decode: {error}") from error
+    return _eight_bits(_color(samples, page), page.bits[0])
+
+
+def _color(samples: NDArray[Any], page: Page) -> NDArray[Any]:
+    """Gray or RGB (H, W, 1 or 3) of the stored samples (H, W, n)."""
+    white = 2 ** page.bits[0] - 1
+    count = _COLOR_SAMPLES[page.photometric]
+    wide = samples.astype(np.uint32)
+    if page.white_is_zero:
+        wide[..., 0] = white - wide[..., 0]
+    if page.is_premultiplied:
+        wide = np.minimum(wide[..., :count] * white // np.maximum(wide[..., count:], 1), white)
+    if page.photometric == _CMYK:
+        light = white - wide
+        wide = (light[..., :3] * light[..., 3:] + white // 2) // white
+    return wide
+
+
+def _eight_bits(samples: NDArray[Any], bits: int) -> NDArray[np.uint8]:
+    scaled = samples >> (bits - 8) if bits >= 8 else samples * 255 // (2**bits - 1)
+    eight: NDArray[np.uint8] = scaled.astype(np.uint8)
+    return eight
+
+
+def _colors(dataset: rasterio.DatasetReader) -> NDArray[np.uint8]:
+    """The RGB (n, 3) of each index."""
+    table = dataset.colormap(1)
+    colors = np.zeros((max(table) + 1, 3), np.uint8)
+    for index, color in table.items():
+        colors[index] = color[:3]
+    return colors
+
+
+def _directories(path: Path) -> Iterator[TiffImagePlugin.ImageFileDirectory_v2]:
+    with path.open("rb") as file:
+        head = file.read(16)
+        if not head.startswith(_MAGIC):
+            return
+        is_big = _BIG in head[2:4]
+        tags = TiffImagePlugin.ImageFileDirectory_v2(head if is_big else head[:8])
+        at = tags.next
+        seen: set[int] = set()
+        while at and at not in seen and len(seen) < _MOST_PAGES:
+            seen.add(at)
+            file.seek(at)
+            tags = TiffImagePlugin.ImageFileDirectory_v2(head if is_big else head[:8])
+            tags.load(file)
+            yield tags
+            at = tags.next
+
+
+def _page(tags: TiffImagePlugin.ImageFileDirectory_v2, place: int, pages: int) -> Page:
+    samples = max(1, tags.get(_SAMPLES, 1))
+    bits = _numbers(tags.get(_BITS, 1))
+    formats = set(_numbers(tags.get(_SAMPLE_FORMAT, 1)))
+    return Page(
+        place=place,
+        pages=pages,
+        photometric=tags.get(_PHOTOMETRIC, -1),
+        samples=samples,
+        bits=bits * samples if len(bits) == 1 else bits,
+        sample_format=formats.pop() if len(formats) == 1 else 0,
+        is_planar=tags.get(_PLANES, 1) == 2,
+        is_premultiplied=(*_numbers(tags.get(_EXTRA_SAMPLES, ())), 0)[0] == 1,
+        orientation=tags.get(_ORIENTATION, 1),
+    )
+
+
+def _numbers(value: Any) -> tuple[int, ...]:
+    return tuple(value) if isinstance(value, tuple) else (value,)
