@@ -192,7 +192,8 @@ def read_picture(path: Path, channels: int) -> Picture:
 
 
 def _read_by_pillow(path: Path, channels: int, page: tiff.Page | None) -> Picture:
-    with Image.open(path) as image:
+    # A file and not its path: Pillow 13 maps a plain gray TIFF by its path and then turns its bytes, not its pixels.
+    with path.open("rb") as file, Image.open(file) as image:
         pages = page.pages if page else _frame_count(image)
         if page is not None:
             image.seek(page.place)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
-from models.data.dataset import DatasetError, Issue
+from models.data.dataset import VOID, ClassList, DatasetError, Issue
 from models.data.files import files_below, find_file
 from models.data.layouts.class_files import Classes, read_class_list, unknown_classes
 from models.data.layouts.class_ids import ClassIds, distinct
@@ -52,6 +52,8 @@ class _Document:
     annotations: list[Any]
     categories: dict[Key, str]
     supercategories: set[str] = field(default_factory=set)  # of other categories than that name
+    # The class ids and colours that segserve's own answers have.
+    own_classes: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 
 def parse_coco(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
@@ -66,7 +68,7 @@ def parse_coco(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
     require_no_value_mapping(options, "COCO")
     groups = _grouping_names(documents)
     names = _category_names(documents, groups)
-    classes = _classes(folder, names)
+    classes = _classes(folder, names, documents)
     found = ParsedLayout(classes.class_list, issues=[*faults, *classes.issues])
     for name in sorted(groups):
         text = f"{folder}: the category {name!r} groups other categories and no region is of it; it is no class"
@@ -116,6 +118,7 @@ def _document(path: Path, faults: list[Issue]) -> _Document | None:
             return None
     categories: dict[Key, str] = {}
     groups = set()
+    own: dict[str, tuple[int, str]] = {}
     for index, entry in enumerate(document["categories"]):
         try:
             category = json_object(entry)
@@ -124,9 +127,11 @@ def _document(path: Path, faults: list[Issue]) -> _Document | None:
                 raise ValueError(f"its id {key} is that of {categories[key]!r} too")
             if (group := category.get("supercategory")) and tidy(str(group)) != name:
                 groups.add(tidy(str(group)))
+            if "class_id" in category:
+                own[name] = int(category["class_id"]), str(category.get("color"))
         except ENTRY_FAULTS as error:
             faults.append(_fault(path, f"categories[{index}]", error))
-    return _Document(path, document["images"], document["annotations"], categories, groups)
+    return _Document(path, document["images"], document["annotations"], categories, groups, own)
 
 
 def _key(value: Any) -> Key:
@@ -170,12 +175,15 @@ def _category_names(documents: Sequence[_Document], groups: Collection[str]) -> 
     return [name for name in sorted(keys, key=place) if name not in groups]
 
 
-def _classes(folder: Path, names: Sequence[str]) -> Classes:
-    """classes.json if there is one; else background and the categories by their ids."""
+def _classes(folder: Path, names: Sequence[str], documents: Sequence[_Document]) -> Classes:
+    """classes.json if there is one, or the classes of segserve's own answers; else background and the categories by their ids."""
     if (folder / "classes.json").is_file():
         return read_class_list(folder / "classes.json")
     if not names:
         return unknown_classes(folder, f"{folder}: no annotation file lists a category")
+    own = _own_classes(folder, names, documents)
+    if own is not None:
+        return Classes(own)
     named = [
         name
         for name in distinct(names, f"{folder}: categories")
@@ -189,6 +197,25 @@ def _classes(folder: Path, names: Sequence[str]) -> Classes:
         raise DatasetError(
             f"{folder}: {len(names)} categories; segtrain takes 1 to 254 of different names"
         ) from error
+
+
+def _own_classes(
+    folder: Path, names: Sequence[str], documents: Sequence[_Document]
+) -> ClassList | None:
+    """The classes of segserve's own answers, with the ids of the model that gave them; None for other files."""
+    found = {name: own for document in documents for name, own in document.own_classes.items()}
+    if len(found) < len(names) or any(
+        document.own_classes.get(name, own) != own
+        for document in documents
+        for name, own in found.items()
+    ):
+        return None
+    ordered = sorted((class_id, name, color) for name, (class_id, color) in found.items())
+    classes = [{"id": key, "name": name, "color": color} for key, name, color in ordered]
+    document = {"name": folder.name or "coco", "classes": classes, "ignore": VOID}
+    with contextlib.suppress(ValidationError):
+        return ClassList.model_validate(document)
+    return None
 
 
 class _Reader:

@@ -418,3 +418,21 @@ def test_a_value_mapping_is_for_mask_files(tmp_path: Path) -> None:
     write(tmp_path / "x.json", document(["a.png"], []))
     with pytest.raises(DatasetError, match="COCO draws its masks from regions"):
         scan_dataset(tmp_path, WHOLE, LayoutOptions(ignore=0, shift=-1))
+
+
+def test_an_answer_of_the_service_keeps_its_model_s_ids(tmp_path: Path) -> None:
+    pictures(tmp_path, "a.png")
+    names = ["sky", "road"]
+    categories = [
+        {"id": n + 1, "class_id": n, "name": name, "color": f"#00000{n}"}
+        for n, name in enumerate(names)
+    ]
+    whole: list[dict[str, Any]]
+    whole = [{"segmentation": square(0, 0, SIZE)}, {"segmentation": square(2, 2), "category_id": 2}]
+    write(tmp_path / "x.json", document(["a.png"], whole, categories))
+    class_list = read_dataset(tmp_path, WHOLE).class_list
+    assert [(c.name, c.color) for c in class_list.classes] == [
+        ("sky", "#000000"),
+        ("road", "#000001"),
+    ]
+    assert np.bincount(masks_of(tmp_path)[0].ravel()).tolist() == [384, 16]

@@ -163,15 +163,16 @@ def test_a_damaged_exif_block_is_passed_over(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_every_orientation_is_turned_upright_once(
-    orientation: int, suffix: str, tmp_path: Path
+    mode: str, orientation: int, suffix: str, tmp_path: Path
 ) -> None:
     stored = np.zeros((16, 32, 3), np.uint8)
     stored[:8, :16] = 255
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"a.{suffix}"
-    Image.fromarray(stored).save(path, exif=exif)
+    Image.fromarray(stored).convert(mode).save(path, exif=exif)
     corner = ((0, 0), (0, -1), (-1, -1), (-1, 0))[(orientation - 1) % 4]
     picture = read_picture(path, 1)
     bright = picture.pixels[..., 0] > 128
