@@ -352,7 +352,7 @@ def _read_raw(path: Path) -> RawMask:
         with Image.open(path) as mask:
             _require_mask(path, mask, page)
             mask.load()
-            raw = _raw(mask)
+            raw = _raw(mask, page)
             alpha = _alpha(mask)
     except UNREADABLE as error:
         raise unreadable(path, error) from error
@@ -403,8 +403,10 @@ def _require_mask(path: Path, mask: Image.Image, page: tiff.Page | None) -> None
         )
 
 
-def _raw(mask: Image.Image) -> RawMask:
+def _raw(mask: Image.Image, page: tiff.Page | None) -> RawMask:
     pixels = np.asarray(mask)
+    if mask.mode == "P" and page is not None:
+        return RawMask(pixels, mask.mode, page.palette)
     if mask.mode == "P":
         rgb = np.array(mask.getpalette("RGB") or [], np.uint32).reshape(-1, 3)
         colors = (rgb[:, 0] << 16 | rgb[:, 1] << 8 | rgb[:, 2]).tolist()

@@ -18,7 +18,8 @@ from PIL import TiffImagePlugin
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 _SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _PLANES = 254, 258, 262, 274, 277, 284
-_SUB_DIRECTORIES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 338, 339
+_SUB_DIRECTORIES, _INK_SET, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 332, 338, 339
+_COMPRESSION, _COLOR_MAP = 259, 320
 _NO_PAGE = 1 | 4  # bits of _SUBFILE: a smaller copy of another page, a mask
 _UNSIGNED = (1, 4)
 _FORMATS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
@@ -52,8 +53,11 @@ class Page:
     bits: tuple[int, ...]
     sample_format: int
     is_planar: bool
+    is_compressed: bool
+    has_other_inks: bool
     is_premultiplied: bool
     orientation: int
+    color_map: tuple[int, ...]
 
     @property
     def is_gray(self) -> bool:
@@ -64,19 +68,29 @@ class Page:
         return self.photometric == _WHITE_IS_ZERO
 
     @property
+    def palette(self) -> tuple[int, ...]:
+        """The colours of a palette as 0xrrggbb; some tools write them with 8 bits, where TIFF has 16."""
+        shift = 8 if max(self.color_map, default=0) > 255 else 0
+        count = len(self.color_map) // 3
+        channels = (self.color_map[n * count : (n + 1) * count] for n in range(3))
+        return tuple(
+            (red >> shift) << 16 | (green >> shift) << 8 | blue >> shift
+            for red, green, blue in zip(*channels, strict=True)
+        )
+
+    @property
     def is_for_gdal(self) -> bool:
         """Whether Pillow has no form for it, or gives other pixels without a word."""
-        if self.bits[0] not in (1, 2, 4, 8):
+        bits = self.bits[0]
+        if self.photometric == _YCBCR:
+            return not self.is_compressed  # packed chroma
+        if self.photometric == _CMYK:
+            return bits != 8
+        if bits not in (1, 2, 4, 8) or (self.is_planar and self.samples > 1):
             return True
-        if self.photometric in (_CMYK, _YCBCR):
-            return False
-        if self.is_planar:
-            return self.samples > 1
-        if self.samples == 1:
-            return False
-        if self.bits[0] < 8 or self.white_is_zero:
-            return True
-        return self.is_premultiplied and self.photometric != _RGB
+        if self.photometric == _RGB:
+            return bits != 8 or self.samples > _COLOR_SAMPLES[_RGB] + 1
+        return self.photometric == _PALETTE or self.samples > 1
 
     @property
     def fault(self) -> str | None:
@@ -96,6 +110,8 @@ class Page:
             return f"it is called {name} and has {self.samples} samples a pixel"
         if self.is_gray and self.samples > 2:
             return f"it has {self.samples} bands of {bits} bits that its header calls gray ({name}), not red, green and blue"
+        if self.photometric == _CMYK and self.has_other_inks:
+            return "it is printed with other inks than cyan, magenta, yellow and black"
         if self.photometric == _YCBCR and (bits != 8 or self.is_planar):
             return f"it has YCbCr pixels of {bits} bits{' in planes' if self.is_planar else ''}"
         return None
@@ -195,8 +211,11 @@ def _page(tags: TiffImagePlugin.ImageFileDirectory_v2, place: int, pages: int) -
         bits=bits * samples if len(bits) == 1 else bits,
         sample_format=formats.pop() if len(formats) == 1 else 0,
         is_planar=tags.get(_PLANES, 1) == 2,
+        is_compressed=tags.get(_COMPRESSION, 1) != 1,
+        has_other_inks=tags.get(_INK_SET, 1) != 1,
         is_premultiplied=(*_numbers(tags.get(_EXTRA_SAMPLES, ())), 0)[0] == 1,
         orientation=tags.get(_ORIENTATION, 1),
+        color_map=_numbers(tags.get(_COLOR_MAP, ())),
     )
 
 

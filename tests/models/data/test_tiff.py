@@ -8,11 +8,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.data.dataset import DatasetError, read_picture
-from models.data.masks import FileMask
+from models.data.masks import FileMask, MaskEncoding, Palette
 from models.data.options import SplitOptions
 from models.data.reading import read_dataset
 from tests.models.conftest import write_dataset
-from tests.pictures import BLACK_IS_ZERO, CMYK, FLOAT, RGB, SIGNED, WHITE_IS_ZERO, TiffPage, tiff
+from tests.pictures import (
+    BLACK_IS_ZERO,
+    CMYK,
+    FLOAT,
+    PALETTE,
+    RGB,
+    SIGNED,
+    WHITE_IS_ZERO,
+    TiffPage,
+    tiff,
+)
 
 EIGHT = np.arange(5 * 7 * 4, dtype=np.uint8).reshape(5, 7, 4) + 60
 
@@ -122,3 +132,22 @@ def test_a_mask_whose_values_may_be_others_is_refused(
     (tmp_path / "mask.tif").write_bytes(tiff(page))
     with pytest.raises(DatasetError, match=rf"mask\.tif is a TIFF {sentence}|of {sentence}"):
         FileMask(tmp_path / "mask.tif").read()
+
+
+@pytest.mark.parametrize("scale", [1, 257])
+def test_a_palette_whose_colors_were_written_with_8_bits_is_that_of_16(
+    scale: int, tmp_path: Path
+) -> None:
+    colors = [(0, 255, 0), (0, 0, 0), (255, 0, 0)]
+    table = [
+        value * scale for channel in zip(*colors, strict=True) for value in (*channel, *[0] * 253)
+    ]
+    indices = np.array([[[0], [1], [2]], [[2], [1], [0]]], np.uint8)
+    path = tmp_path / "mask.tif"
+    path.write_bytes(tiff(TiffPage(indices, 8, PALETTE, tags={320: table})))
+    np.testing.assert_array_equal(
+        read_picture(path, 3).pixels, np.array(colors, np.uint8)[indices[..., 0]]
+    )
+    palette = Palette.of([((0, 0, 0), 0), ((255, 0, 0), 1), ((0, 255, 0), 2)])
+    mask = FileMask(path, MaskEncoding(palette, frozenset((0, 1, 2)), background=0))
+    assert mask.read().tolist() == [[2, 0, 1], [1, 0, 2]]
