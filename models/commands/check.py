@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from models.commands.command import counted
+from models.data.names import counted
 from models.data.options import LayoutName, LayoutOptions, SplitOptions
 
 HELP = "read every file once and say what is wrong with it"

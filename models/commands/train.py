@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.commands.command import BUNDLED_STORE, DEFAULT_STORE, counted, import_tensorflow
+from models.commands.command import BUNDLED_STORE, DEFAULT_STORE, import_tensorflow
 from models.commands.fields import add_recipe_flags, given_fields, shown
 from models.contract import ContractError, find_versions, read_contract
+from models.data.names import counted
 from models.training.recipe import Recipe, RecipeError, read_recipe
 
 if TYPE_CHECKING:

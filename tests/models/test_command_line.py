@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from models.cli import COMMANDS, _parser, main
-from models.commands.command import BUNDLED_STORE, counted
+from models.commands.command import BUNDLED_STORE
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
