@@ -7,6 +7,7 @@ import pytest
 
 from models.cli import COMMANDS, _parser, main
 from models.commands.command import BUNDLED_STORE
+from models.data.names import counted
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
