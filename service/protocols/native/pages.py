@@ -1,5 +1,6 @@
 """The pages a browser shows: the one at /, a model's, and /docs. They load nothing from elsewhere."""
 
+import html
 from os import PathLike, stat_result
 from pathlib import Path
 
@@ -55,9 +56,12 @@ html_router = APIRouter(include_in_schema=False, route_class=_HtmlRoute)
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
-async def home() -> HTMLResponse:
-    """With what it offers filled in from the tables of inputs and outputs."""
-    page = (WEB / "index.html").read_text(encoding="utf-8")
+async def home(request: Request) -> HTMLResponse:
+    """With what it offers filled in from the tables of inputs and outputs.
+
+    Below a proxy's prefix it says so: at /vision, without a slash at the end, its addresses would lead beside it.
+    """
+    prefix = html.escape(request.scope.get("root_path", ""))
     accept = ",".join(["image/*", *sorted(readable_suffixes())])
     formats = [
         {
@@ -69,14 +73,13 @@ async def home() -> HTMLResponse:
         for output in OUTPUTS.values()
     ]
     table = orjson.dumps(formats).decode().replace("<", "\\u003c")
-    return HTMLResponse(
-        page.replace("{{accept}}", accept).replace("{{formats}}", table), headers=HEADERS
-    )
+    base = f'<base href="{prefix}/">\n    ' if prefix else ""
+    return _filled("index.html", base=base, accept=accept, formats=table)
 
 
 @router.api_route("/docs", methods=["GET", "HEAD"])
-async def docs_page() -> FileResponse:
-    return _page("docs/index.html")
+async def docs_page(request: Request) -> HTMLResponse:
+    return _filled("docs/index.html", keys="no" if context_of(request).keys is None else "yes")
 
 
 @html_router.api_route("/models/{name}", methods=["GET", "HEAD"])
@@ -103,6 +106,14 @@ def _ending(output: Output) -> str:
         return extension
     kind = "mask" if extension == f".{output.name}" else output.name
     return f".{kind}{extension}"
+
+
+def _filled(name: str, **words: str) -> HTMLResponse:
+    """The page with each {{word}} put in its place."""
+    page = (WEB / name).read_text(encoding="utf-8")
+    for word, text in words.items():
+        page = page.replace(f"{{{{{word}}}}}", text)
+    return HTMLResponse(page, headers=HEADERS)
 
 
 def _page(name: str, status: int = 200) -> FileResponse:

@@ -11,6 +11,11 @@ export class Problem extends Error {
     this.status = status;
     this.retryAfterSeconds = retryAfterSeconds;
   }
+
+  /** Whether the same request may do better later: it was not the picture that was wrong. */
+  get canPass() {
+    return this.status < 400 || this.status >= 500 || [401, 408, 429, 499].includes(this.status);
+  }
 }
 
 export const setKey = (key) => sessionStorage.setItem(KEY, key);

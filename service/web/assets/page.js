@@ -12,6 +12,7 @@ import { showTiming } from "./timing.js";
 import { Viewer } from "./viewer.js";
 
 const IGNORE_NAME = "ignore"; // as the JSON formats call it
+const SECONDS_SHOWN_FROM = 2; // of a wait: what is done sooner needs no clock
 
 let map = null; // the class map of the picture that is shown
 let opened = null; // the picture that the viewer has
@@ -110,7 +111,9 @@ async function showServersCopy(picture, { width, height }) {
   viewer.open(width, height);
   const query = { model: picture.answer.model, format: "overlay", alpha: 0, media_type: "image/jpeg" };
   const copy = await segment(picture.file, picture.name, query).catch(() => null);
-  if (copy !== null && turn === visit) await viewer.setPicture(await createImageBitmap(copy.blob));
+  if (copy === null) return;
+  pictures.makeThumbnail(picture, copy.blob);
+  if (turn === visit) await viewer.setPicture(await createImageBitmap(copy.blob));
 }
 
 async function showOnly(ids) {
@@ -133,21 +136,20 @@ function classAt(x, y) {
 }
 
 /** What is said of the picture that is shown: at work, failed, or nothing but its classes. */
-function showState({ name, state, problem, answer }) {
+function showState({ state, problem, answer }) {
   const isFailed = state === "failed";
   const isDone = state === "done" && map !== null;
   byId("viewer").ariaBusy = String(!isFailed && !isDone);
-  byId("working").hidden = isFailed || isDone;
-  byId("working-text").textContent = pictures.isOpen ? `Segmenting ${name}` : "Waiting for the model";
+  byId("working").hidden = byId("cancel").hidden = isFailed || isDone;
+  showWait();
   byId("fault").hidden = !isFailed;
   byId("viewer").classList.toggle("is-failed", isFailed);
   byId("fault-title").textContent = problem?.title ?? "";
   byId("fault-text").textContent = problem?.message ?? "";
+  byId("retry").hidden = !problem?.canPass;
+  byId("classes-section").hidden = byId("result-section").hidden = isFailed;
   byId("classes").hidden = !isDone;
   byId("no-classes").hidden = isDone;
-  byId("no-classes").textContent = isFailed
-    ? "This picture has none."
-    : "They appear here when the picture is done.";
   byId("time").hidden = !isDone;
   byId("answered-by").textContent = isDone ? answer.model + pageOf(answer) : "";
 }
@@ -155,6 +157,17 @@ function showState({ name, state, problem, answer }) {
 /** What to add where a file holds several pictures, of which one was segmented. */
 function pageOf({ page }) {
   return page === null ? "" : `, from page ${page.replace("/", " of ")} of the file`;
+}
+
+/** What the picture that is shown waits for, and for how long. */
+function showWait() {
+  const picture = pictures.selected;
+  if (picture === null || byId("working").hidden) return;
+  const seconds = Math.floor((performance.now() - picture.started) / 1000);
+  const clock = picture.state === "running" && seconds >= SECONDS_SHOWN_FROM ? `, ${seconds} s` : "";
+  byId("working-text").textContent = pictures.isOpen
+    ? `Segmenting ${picture.name}${clock}`
+    : "Waiting for the model";
 }
 
 function pictureChanged(picture) {
@@ -246,6 +259,7 @@ function listen() {
     if (event.key === "]") setOpacity(opacity() + 10);
   });
   byId("retry").addEventListener("click", () => pictures.retry(pictures.selected));
+  byId("cancel").addEventListener("click", () => pictures.cancel(pictures.selected));
   byId("discard").addEventListener("click", () => remove(pictures.selected));
   for (const id of ["choose", "add"]) byId(id).addEventListener("click", () => byId("file").click());
   byId("file").addEventListener("change", () => {
@@ -278,5 +292,6 @@ function listenToDrops() {
 }
 
 listen();
+setInterval(showWait, 1000);
 setOpacity(Number(byId("opacity").value));
 choice.watch();

@@ -14,7 +14,6 @@ export class Pictures {
     this.selected = null;
     this.model = null;
     this.isOpen = false;
-    this.abort = new AbortController();
   }
 
   /** Add files as `{ name, file, address }`; the address is that of a bundled example, else null. Gives the first. */
@@ -25,6 +24,9 @@ export class Pictures {
       answer: null,
       problem: null,
       thumbnail: null,
+      isBlank: false, // the browser cannot read it
+      request: null,
+      started: 0,
     }));
     this.list.push(...added);
     this.changed(null);
@@ -34,15 +36,24 @@ export class Pictures {
   }
 
   remove(picture) {
+    picture.request?.abort();
     this.list = this.list.filter((other) => other !== picture);
     this.changed(null);
+    this.#run();
+  }
+
+  /** Take back what was asked for; the server is told. */
+  cancel(picture) {
+    picture.request?.abort();
+    const problem = new Problem("Cancelled", "This picture was not segmented.", 0, null);
+    Object.assign(picture, { state: "failed", answer: null, problem });
+    this.changed(picture);
+    this.#run();
   }
 
   /** Use a model, for all pictures anew where it is another; they wait until it is `isOpen`. */
   use(model, isOpen) {
     if (model !== this.model) {
-      this.abort.abort();
-      this.abort = new AbortController();
       this.list.forEach((picture) => this.#reset(picture));
     }
     Object.assign(this, { model, isOpen });
@@ -54,7 +65,15 @@ export class Pictures {
     this.#run();
   }
 
+  async makeThumbnail(picture, source) {
+    const options = { resizeHeight: THUMBNAIL_HEIGHT, resizeQuality: "medium" };
+    picture.thumbnail = await createImageBitmap(source, options).catch(() => null);
+    picture.isBlank = picture.thumbnail === null;
+    this.changed(picture);
+  }
+
   #reset(picture) {
+    picture.request?.abort();
     Object.assign(picture, { state: "waiting", answer: null, problem: null });
     this.changed(picture);
   }
@@ -68,8 +87,9 @@ export class Pictures {
   }
 
   async #segment(picture) {
-    const { signal } = this.abort;
-    picture.state = "running";
+    picture.request = new AbortController();
+    const { signal } = picture.request;
+    Object.assign(picture, { state: "running", started: performance.now() });
     this.changed(picture);
     try {
       const answer = await patiently(
@@ -87,11 +107,7 @@ export class Pictures {
 
   /** One after the other: each decodes a whole picture. */
   async #makeThumbnails(pictures) {
-    for (const picture of pictures) {
-      const options = { resizeHeight: THUMBNAIL_HEIGHT, resizeQuality: "medium" };
-      picture.thumbnail = await createImageBitmap(picture.file, options).catch(() => null);
-      this.changed(picture);
-    }
+    for (const picture of pictures) await this.makeThumbnail(picture, picture.file);
   }
 }
 

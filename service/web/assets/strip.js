@@ -35,6 +35,8 @@ export class Strip {
     if (picture.thumbnail !== null && canvas.width !== picture.thumbnail.width) {
       Object.assign(canvas, { width: picture.thumbnail.width, height: picture.thumbnail.height });
       canvas.getContext("2d").drawImage(picture.thumbnail, 0, 0);
+    } else if (picture.isBlank) {
+      nameType(canvas, picture.name);
     }
   }
 
@@ -58,4 +60,16 @@ export class Strip {
     this.list.append(item);
     return item;
   }
+}
+
+/** In place of a picture that the browser cannot read: what type it is. */
+function nameType(canvas, name) {
+  const context = canvas.getContext("2d");
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.fillStyle = getComputedStyle(canvas).color;
+  context.font = "600 18px system-ui, sans-serif";
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  const type = name.includes(".") ? name.split(".").at(-1) : "?";
+  context.fillText(type.slice(0, 6).toUpperCase(), canvas.width / 2, canvas.height / 2);
 }

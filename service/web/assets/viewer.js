@@ -232,6 +232,7 @@ export class Viewer {
   }
 
   #down(event) {
+    if (event.target.closest("button") !== null) return;
     if (event.button !== 0) return;
     this.pointers.set(event.pointerId, this.#inside(event));
     this.root.setPointerCapture(event.pointerId);

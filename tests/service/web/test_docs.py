@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Browser, FilePayload, expect
 
-from tests.service.serving import ServerThread, picture, png_bytes
+from service.protocols.keys import format_line, make_key
+from tests.service.serving import ServerThread, picture, png_bytes, serving
 from tests.service.web.visit import Visit
 from tests.solvable import RGB_CLASSES, solve
 
@@ -50,3 +51,21 @@ def test_every_operation_is_listed_also_in_the_dark(
         visit.page.locator(".opblock-summary-control").nth(2).click()
         expect(visit.page.locator(".opblock .responses-table")).to_be_visible()
         visit.page.screenshot(path=screenshots / "docs-dark.png")
+
+
+def test_only_a_server_with_keys_asks_for_one(
+    browser: Browser, page_server: ServerThread, store: Path, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.txt"
+    keys.write_text(format_line("alice", make_key()) + "\n")
+    with Visit.begin(browser, page_server.url) as visit:
+        visit.open("/docs")
+        expect(visit.page.locator(".opblock").first).to_be_visible()
+        expect(visit.page.locator(".auth-wrapper")).to_be_hidden()
+        expect(visit.page.locator(".authorization__btn").first).to_be_hidden()
+    with (
+        serving(store, lazy_loading=True, api_keys_file=keys) as running,
+        Visit.begin(browser, running.url) as visit,
+    ):
+        visit.open("/docs")
+        expect(visit.page.locator(".auth-wrapper")).to_be_visible()

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, expect
 
 from service.inputs import readable_suffixes
 from service.outputs import OUTPUTS
+from tests.service.flaky import SLOW, mood
 from tests.service.serving import ServerThread, picture, png_bytes, serving
 from tests.service.web.visit import PATIENCE_MILLISECONDS, Visit
 from tests.solvable import RGB_CLASSES, save_solvable_model, solve
@@ -235,6 +236,8 @@ def test_a_corrupt_file_is_answered_with_the_api_s_sentence(
     answer = page_server.client.post("/segment", files={"image": body}).json()
     expect(visit.page.locator("#fault-text")).to_have_text(answer["detail"])
     expect(visit.page.locator("#fault-title")).to_have_text(answer["title"])
+    for nothing_to_offer in ("#retry", "#curl", "#classes", ".tools"):
+        expect(visit.page.locator(nothing_to_offer)).to_be_hidden()
     visit.page.screenshot(path=screenshots / "error.png")
     assert "422" in visit.errors.pop()  # the browser's own line about the answer's status
     visit.page.get_by_role("button", name="Remove picture").click()
@@ -300,6 +303,31 @@ def test_a_picture_the_browser_cannot_read_is_shown_as_the_server_reads_it(visit
     visit.wait_for_classes()
     visit.set_opacity(0)
     assert np.abs(visit.seen(HEIGHT, WIDTH).astype(int) - blocks).max() <= 4  # it comes as a JPEG
+    seen = "canvas => [...canvas.getContext('2d').getImageData(9, 9, 1, 1).data]"
+    thumbnail = visit.page.locator("#strip canvas")
+    assert thumbnail.evaluate(seen) == pytest.approx([220, 9, 9, 255], abs=6)
+
+
+def test_a_picture_can_be_cancelled_and_asked_for_again(visit: Visit) -> None:
+    visit.page.get_by_label("Model", exact=True).select_option("flaky")
+    visit.drop(png_bytes(mood(SLOW)), "slow.png")
+    visit.drop(png_bytes(mood(SLOW)), "slower.png")
+    expect(visit.page.locator("#working-text")).to_have_text("Segmenting slower.png")
+    visit.page.get_by_role("button", name="Cancel").click()
+    expect(visit.page.locator("#fault-title")).to_have_text("Cancelled")
+    expect(visit.page.get_by_role("button", name="Cancel")).to_be_hidden()
+    visit.page.get_by_role("button", name="Try again").click()
+    visit.wait_for_classes()
+
+
+def test_the_clock_of_a_picture_counts_its_seconds(visit: Visit) -> None:
+    visit.page.clock.install()
+    visit.open("/")
+    visit.page.context.route("**/segment?*", lambda _route: None)  # never answered
+    visit.drop(png_bytes(picture(4, 4)), "long.png")
+    expect(visit.page.locator("#working-text")).to_have_text("Segmenting long.png")
+    visit.page.clock.run_for(5000)
+    expect(visit.page.locator("#working-text")).to_have_text("Segmenting long.png, 5 s")
 
 
 def test_a_photograph_turned_by_its_exif_lies_right_under_its_classes(visit: Visit) -> None:
