@@ -1,10 +1,12 @@
-"""The pipeline without HTTP, in a process of its own, driven over its standard input. Not a benchmark itself.
+"""The pipeline without HTTP, in a process of its own, driven over its standard input. Not a
+benchmark itself.
 
     python -m benchmarks.bare --engine tensorflow
 
-A line of standard input is a `Task` as JSON, a line of standard output its rate and latencies. What runs is either `functions` (each
-caller a thread that decodes, runs the engine and encodes: what one would write by hand) or `pipeline` (the server's own flow, with its
-queue and batches, as `segserve predict` runs it).
+A line of standard input is a `Task` as JSON, a line of standard output its rate and latencies. What
+runs is either `functions` (each caller a thread that decodes, runs the engine and encodes: what one
+would write by hand) or `pipeline` (the server's own flow, with its queue and batches, as `segserve
+predict` runs it).
 """
 
 import asyncio
@@ -72,7 +74,8 @@ class Loaded:
 
 @contextlib.contextmanager
 def bare_pipeline(flags: Sequence[str]) -> Iterator[Callable[[Task], Outcome]]:
-    """Start the process with flags as of `segserve serve`, and give the function that has it do a task."""
+    """Start the process with flags as of `segserve serve`, and give the function that has it do a
+    task."""
     command = [sys.executable, "-m", "benchmarks.bare", *flags]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -107,7 +110,8 @@ async def loaded(flags: Sequence[str]) -> AsyncGenerator[Loaded]:
 
 
 def seconds_an_image(engine: Engine, images: NDArray[np.uint8], least_seconds: float) -> float:
-    """Of class maps of `images` again and again, as many batches at once as the engine has streams."""
+    """Of class maps of `images` again and again, as many batches at once as the engine has
+    streams."""
     batches = [images] * (engine.streams * BATCHES_A_STREAM)
     with ThreadPoolExecutor(engine.streams) as threads:
         seconds = seconds_of(lambda: list(threads.map(engine.class_map, batches)), least_seconds)

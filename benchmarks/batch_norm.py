@@ -2,7 +2,8 @@
 
     .venv/bin/python -m benchmarks.batch_norm             (1 minute)
 
-Both variants of the street network, batch 8 of 256×352, in turn in one run; medians of the rounds, and their ratio.
+Both variants of the street network, batch 8 of 256×352, in turn in one run; medians of the rounds,
+and their ratio.
 """
 
 import os

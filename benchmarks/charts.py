@@ -1,4 +1,5 @@
-"""Small SVG charts that read on light and dark pages: bars, stacked bars, lines. Not a benchmark itself."""
+"""Small SVG charts that read on light and dark pages: bars, stacked bars, lines. Not a benchmark
+itself."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,8 @@ WIDTH = 720
 LEFT, RIGHT, TOP, BOTTOM = 150, 24, 40, 46
 ROW = 26
 PLOT_HEIGHT = 260
-# Okabe and Ito's colours, told apart by most colour-blind readers and legible on white and on black.
+# Okabe and Ito's colours, told apart by most colour-blind readers and legible on white and on
+# black.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _STYLE = (
     "<style>text{font:13px system-ui,sans-serif;fill:#1f2328}.faint{stroke:#8886;stroke-width:1}"

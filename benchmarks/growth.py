@@ -2,7 +2,8 @@
 
     .venv/bin/python -m benchmarks.growth                 (5 minutes)
 
-Pixels from 0.1 to 100 megapixels, models from 1 to 8, callers from 1 to 256; with the engine that the server takes by itself.
+Pixels from 0.1 to 100 megapixels, models from 1 to 8, callers from 1 to 256; with the engine that
+the server takes by itself.
 """
 
 import itertools
@@ -44,7 +45,8 @@ def main() -> None:
 
 
 def _pixels(run: Run) -> list[dict[str, Any]]:
-    """One image of each size alone, and the most memory the server took above idle; small ones several times."""
+    """One image of each size alone, and the most memory the server took above idle; small ones
+    several times."""
     patience = (
         "--request-timeout-seconds",
         str(TIMEOUT_SECONDS),

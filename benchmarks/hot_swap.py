@@ -2,8 +2,9 @@
 
     .venv/bin/python -m benchmarks.hot_swap               (2 minutes)
 
-A server over a store to which ever newer versions of the bundled model are copied while 2 callers send photographs without a pause.
-Resident memory is read after each swap; answers other than 200 are counted.
+A server over a store to which ever newer versions of the bundled model are copied while 2 callers
+send photographs without a pause. Resident memory is read after each swap; answers other than 200
+are counted.
 """
 
 import json

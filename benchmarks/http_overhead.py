@@ -2,8 +2,9 @@
 
     .venv/bin/python -m benchmarks.http_overhead          (5 minutes)
 
-480×360 JPEG to PNG at concurrency 1, 2, 8 and 32 through the server, through its pipeline in a process without HTTP, and through the
-pipeline's functions called by hand, in turn, each engine for itself. The ratio is HTTP over the better of the two without.
+480×360 JPEG to PNG at concurrency 1, 2, 8 and 32 through the server, through its pipeline in a
+process without HTTP, and through the pipeline's functions called by hand, in turn, each engine for
+itself. The ratio is HTTP over the better of the two without.
 """
 
 import statistics

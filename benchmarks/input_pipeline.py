@@ -2,9 +2,10 @@
 
     .venv/bin/python -m benchmarks.input_pipeline         (3 minutes)
 
-Images a second of the training input alone, decoded for every view (what a data set beyond the memory costs) and kept decoded;
-of training steps on one batch again and again; and of training steps fed by the input. Each with the cores it kept busy. The street
-recipe's network, views and batch; JPEG photographs of 480×360 made up for it.
+Images a second of the training input alone, decoded for every view (what a data set beyond the
+memory costs) and kept decoded; of training steps on one batch again and again; and of training
+steps fed by the input. Each with the cores it kept busy. The street recipe's network, views and
+batch; JPEG photographs of 480×360 made up for it.
 """
 
 import json

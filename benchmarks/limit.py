@@ -2,10 +2,12 @@
 
     .venv/bin/python -m benchmarks.limit                  (1 minute)
 
-The model's multiply-adds are counted from its graph: every convolution and matrix product with the shapes it has on a 480×360 image.
-The CPU's peak is what the fastest of a matrix product and a dense convolution of many channels reaches here, on the same cores, with the
-libraries at hand, in fp32 and, where OpenVINO is there to compute it, in int8. The share is the engine's operations a second over that peak. What the count leaves out
-(normalisation, activations, resizing, argmax) counts as time lost.
+The model's multiply-adds are counted from its graph: every convolution and matrix product with the
+shapes it has on a 480×360 image. The CPU's peak is what the fastest of a matrix product and a dense
+convolution of many channels reaches here, on the same cores, with the libraries at hand, in fp32
+and, where OpenVINO is there to compute it, in int8. The share is the engine's operations a second
+over that peak. What the count leaves out (normalisation, activations, resizing, argmax) counts as
+time lost.
 """
 
 import asyncio
@@ -147,7 +149,8 @@ def _engine(run: Run, flags: tuple[str, ...]) -> tuple[str, str, float]:
 
 
 def _peak(run: Run, operations: int, compute: Callable[[], object]) -> float:
-    """Operations a second of the fastest of many calls: a peak is what is possible, not what is usual."""
+    """Operations a second of the fastest of many calls: a peak is what is possible, not what is
+    usual."""
     return operations / seconds_of(compute, run.seconds(LEAST_SECONDS), pick=min)
 
 

@@ -1,6 +1,8 @@
-"""The load generator: one event loop over keep-alive sockets, requests made beforehand. Not a benchmark itself.
+"""The load generator: one event loop over keep-alive sockets, requests made beforehand. Not a
+benchmark itself.
 
-It shares the machine with what it measures, so it does little: about 0.1 ms of CPU a request. Each load says its share.
+It shares the machine with what it measures, so it does little: about 0.1 ms of CPU a request. Each
+load says its share.
 """
 
 import asyncio
@@ -58,7 +60,8 @@ class Reply:
 
 @dataclass(frozen=True)
 class Sample:
-    """`seconds` count from when the request was meant to be sent, so a server that stalls cannot hide it."""
+    """`seconds` count from when the request was meant to be sent, so a server that stalls cannot
+    hide it."""
 
     status: int
     seconds: float
@@ -67,7 +70,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Load:
-    """What came of a load. Those answered within `[began, ended]` (time.perf_counter) count for the rate."""
+    """What came of a load. Those answered within `[began, ended]` (time.perf_counter) count for the
+    rate."""
 
     samples: list[Sample]
     began: float
@@ -117,8 +121,8 @@ def closed_loop(
 ) -> Load:
     """`concurrency` callers, each sending its next request when it has the answer to its last.
 
-    A sequence of requests goes round until `ramp_seconds` and `seconds` are over; an iterator may end before. What is answered in
-    the ramp is no sample.
+    A sequence of requests goes round until `ramp_seconds` and `seconds` are over; an iterator may
+    end before. What is answered in the ramp is no sample.
     """
     waiting = cycle(requests) if isinstance(requests, Sequence) else requests
 
@@ -155,7 +159,8 @@ def open_loop(
 ) -> Load:
     """`rate` requests a second at even distances, whatever becomes of those before.
 
-    After `seconds` nothing more is sent; who has no answer `patience` seconds after sending counts with status 0.
+    After `seconds` nothing more is sent; who has no answer `patience` seconds after sending counts
+    with status 0.
     """
 
     async def load() -> Load:
@@ -226,7 +231,8 @@ class _Pool:
 
 
 class _Connection(asyncio.Protocol):
-    """One request at a time. The names without underscores are those that asyncio and httptools call."""
+    """One request at a time. The names without underscores are those that asyncio and httptools
+    call."""
 
     def __init__(self) -> None:
         self.reusable = False

@@ -1,4 +1,5 @@
-"""How every benchmark measures: pinned cores, alternating rounds, medians, results written with the machine. Not a benchmark itself."""
+"""How every benchmark measures: pinned cores, alternating rounds, medians, results written with the
+machine. Not a benchmark itself."""
 
 import argparse
 import contextlib
@@ -80,7 +81,8 @@ def begin(description: str | None, arguments: Sequence[str] | None = None) -> Ru
 def alternate(
     candidates: Mapping[str, Callable[[], T]], rounds: int, what: str = ""
 ) -> dict[str, list[T]]:
-    """Run the candidates in turn, A B C A B C …, so that what the machine does besides hits all alike."""
+    """Run the candidates in turn, A B C A B C …, so that what the machine does besides hits all
+    alike."""
     outcomes: dict[str, list[T]] = {name: [] for name in candidates}
     with tqdm(total=rounds * len(candidates), desc=what, unit="round", disable=None) as bar:
         for _ in range(rounds):
@@ -157,7 +159,8 @@ def _version(library: str) -> str | None:
 
 
 def _rounded(value: Any) -> Any:
-    """Five significant digits: more is noise, and makes a result hard to read and to compare. JSON has no nan."""
+    """Five significant digits: more is noise, and makes a result hard to read and to compare. JSON
+    has no nan."""
     if isinstance(value, float):
         return float(f"{value:.5g}") if math.isfinite(value) else None
     if isinstance(value, Mapping):

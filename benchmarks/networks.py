@@ -1,10 +1,12 @@
-"""Question: how do the networks and upsamplings compare, trained alike on CamVid for a small fixed budget?
+"""Question: how do the networks and upsamplings compare, trained alike on CamVid for a small fixed
+budget?
 
-    .venv/bin/python -m benchmarks.networks --data CAMVID     # about 40 minutes on two quiet cores; resumes
-    .venv/bin/python -m benchmarks.networks_report            # the tables of README.md and docs/networks.md
+    .venv/bin/python -m benchmarks.networks --data CAMVID     # about 40 minutes; resumes
+    .venv/bin/python -m benchmarks.networks_report            # the tables of the pages
 
-Every network starts at random with the same seed and sees the same crops in the same order; val alone is scored. The pattern is
-SegNet's table 1 (Badrinarayanan, Kendall, Cipolla 2017). A result is kept after each network, so the command may be stopped.
+Every network starts at random with the same seed and sees the same crops in the same order; val
+alone is scored. The pattern is SegNet's table 1 (Badrinarayanan, Kendall, Cipolla 2017). A result
+is kept after each network, so the command may be stopped.
 """
 
 import argparse
@@ -129,7 +131,8 @@ def train_and_score(
 def milliseconds_an_image(
     builders: dict[str, Callable[[], keras.Model]], size: tuple[int, int]
 ) -> dict[str, float]:
-    """The median time of one image (H, W) through each network, all of them in turn in every round."""
+    """The median time of one image (H, W) through each network, all of them in turn in every
+    round."""
     keras.backend.clear_session()
     predictions = {
         title: network_predictor(build()).class_maps for title, build in builders.items()
@@ -146,7 +149,8 @@ def milliseconds_an_image(
 
 
 def combinations() -> dict[str, tuple[str, Upsampling]]:
-    """Every network × upsampling; nearest_unpool computes what nearest does (a test holds that), so it is left out."""
+    """Every network × upsampling; nearest_unpool computes what nearest does (a test holds that), so
+    it is left out."""
     return {
         f"{name} {upsampling}": (name, upsampling)
         for name, entry in NETWORKS.items()

@@ -1,4 +1,5 @@
-"""Write the tables of README.md and docs/networks.md from benchmarks/results/. Not a benchmark itself.
+"""Write the tables of README.md and docs/networks.md from benchmarks/results/. Not a benchmark
+itself.
 
 .venv/bin/python -m benchmarks.networks_report
 """

@@ -2,8 +2,9 @@
 
     .venv/bin/python -m benchmarks.overload               (4 minutes, after peer_throughput)
 
-Capacity and overload are measured in turn: requests come at twice the last capacity, whatever becomes of those before. Goodput is what
-is answered with 200 a second, over the mean of the capacities before and after. The best peer goes through the same.
+Capacity and overload are measured in turn: requests come at twice the last capacity, whatever
+becomes of those before. Goodput is what is answered with 200 a second, over the mean of the
+capacities before and after. The best peer goes through the same.
 """
 
 import statistics
@@ -48,7 +49,8 @@ def main() -> None:
 
 
 def _overload(run: Run, candidate: Candidate) -> dict[str, Any]:
-    """Capacity, overload, capacity, overload, …, capacity: each overload is compared with its neighbours in time."""
+    """Capacity, overload, capacity, overload, …, capacity: each overload is compared with its
+    neighbours in time."""
     photos = photographs(16)
     requests = [candidate.request(photo) for photo in photos]
     overloads: list[Load] = []

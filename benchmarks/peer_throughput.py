@@ -2,8 +2,9 @@
 
     .venv/bin/python -m benchmarks.peer_throughput        (10 minutes, after tune_peers)
 
-All peers with their best settings and segserve with each engine, all running and all but the one measured paused. 480×360 JPEG to PNG:
-first every answer is compared with ours, then 8 callers in turn for images a second, then all at the same rate for p99.
+All peers with their best settings and segserve with each engine, all running and all but the one
+measured paused. 480×360 JPEG to PNG: first every answer is compared with ours, then 8 callers in
+turn for images a second, then all at the same rate for p99.
 """
 
 import contextlib
@@ -103,7 +104,8 @@ def best_peer(rates: Mapping[str, Sequence[float]], peers: Sequence[str]) -> str
 
 @contextlib.contextmanager
 def all_running(candidates: Sequence[Candidate], image: bytes) -> Iterator[dict[str, Running]]:
-    """All of them started, one after the other, and paused: who is measured is resumed by `measured`."""
+    """All of them started, one after the other, and paused: who is measured is resumed by
+    `measured`."""
     with contextlib.ExitStack() as stack:
         servers = {}
         for candidate in candidates:
@@ -140,7 +142,8 @@ def _open(run: Run, server: Running, photos: list[bytes], rate: float) -> Load:
 def _equal_pixels(
     servers: Mapping[str, Running], peers: Sequence[str], photos: list[bytes]
 ) -> dict[str, float]:
-    """Share of pixels whose class is that of our TensorFlow engine. Raises SystemExit where a peer's differ."""
+    """Share of pixels whose class is that of our TensorFlow engine. Raises SystemExit where a
+    peer's differ."""
     maps = {name: _class_maps(servers[name], photos) for name in (TENSORFLOW, *peers)}
     equal = {name: float(np.mean(maps[name] == maps[TENSORFLOW])) for name in peers}
     for name, share in equal.items():

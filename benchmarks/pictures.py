@@ -1,4 +1,5 @@
-"""The images that are sent: photographs of streets, as cameras and phones send them. Not a benchmark itself."""
+"""The images that are sent: photographs of streets, as cameras and phones send them. Not a
+benchmark itself."""
 
 import io
 from pathlib import Path
@@ -13,7 +14,8 @@ MIXED = ((320, 240), (360, 480), (480, 360), (512, 512), (640, 480))
 
 
 def photographs(count: int, size: tuple[int, int] = USUAL) -> list[bytes]:
-    """JPEG files of `size` (width, height): test photographs of CamVid where they are, else the page's examples."""
+    """JPEG files of `size` (width, height): test photographs of CamVid where they are, else the
+    page's examples."""
     files = sorted((CAMVID if CAMVID.is_dir() else EXAMPLES).glob("*.jpg"))
     step = max(1, len(files) // count)
     return [_sized(files[index * step % len(files)], size) for index in range(count)]

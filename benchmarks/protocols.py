@@ -2,8 +2,9 @@
 
     .venv/bin/python -m benchmarks.protocols          (4 minutes)
 
-The same 480×360 photographs at concurrency 8 to one server, in turn: as JPEG to /segment, as JPEG and as pixels by the Open
-Inference Protocol (binary, JSON, gRPC), and as base64 by TensorFlow Serving's REST. The ratio is images a second over /segment's.
+The same 480×360 photographs at concurrency 8 to one server, in turn: as JPEG to /segment, as JPEG
+and as pixels by the Open Inference Protocol (binary, JSON, gRPC), and as base64 by TensorFlow
+Serving's REST. The ratio is images a second over /segment's.
 """
 
 import asyncio

@@ -1,11 +1,12 @@
-"""What Ray adds to a request, what each process of a cluster costs, and how the rate grows with engine replicas.
+"""What Ray adds to a request, what each process of a cluster costs, and how the rate grows with
+engine replicas.
 
-.venv/bin/python -m benchmarks.ray_scaling
-RAY_SERVE_ENABLE_HA_PROXY=1 .venv/bin/python -m benchmarks.ray_scaling --request   # only print what one request costs
+.venv/bin/python -m benchmarks.ray_scaling RAY_SERVE_ENABLE_HA_PROXY=1 .venv/bin/python -m
+benchmarks.ray_scaling --request   # only print what one request costs
 
-One machine, several Ray nodes. The engine of the scaling part sleeps for a fixed time a batch, so that the cores of
-this machine are not the limit; everything else is the service as it is. Costs are CPU time, which other work on the
-machine does not add to.
+One machine, several Ray nodes. The engine of the scaling part sleeps for a fixed time a batch, so
+that the cores of this machine are not the limit; everything else is the service as it is. Costs are
+CPU time, which other work on the machine does not add to.
 """
 
 import contextlib
@@ -143,7 +144,8 @@ def layout(engines: int) -> ServeLayout:
 
 
 def scaling(url: str) -> list[dict[str, float]]:
-    """Images a second by the number of engine replicas, each closed loop with the same callers a replica."""
+    """Images a second by the number of engine replicas, each closed loop with the same callers a
+    replica."""
     rows = []
     for engines in REPLICAS:
         serve.run(

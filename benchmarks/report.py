@@ -2,8 +2,8 @@
 
     .venv/bin/python -m benchmarks.report
 
-The words are in performance.template.md beside this file; every number comes from the results, and whether a target is met is
-computed, so that text and numbers cannot part.
+The words are in performance.template.md beside this file; every number comes from the results, and
+whether a target is met is computed, so that text and numbers cannot part.
 """
 
 import json
@@ -82,7 +82,10 @@ def _machine(found: Mapping[str, Result]) -> str:
     )
     quick = sorted(name for name, result in found.items() if result["quick"])
     if quick:
-        text += f"\n\n**Of short rounds, on a busy machine, and to be measured again:** {', '.join(quick)}."
+        text += (
+            "\n\n**Of short rounds, on a busy machine, and to be measured again:** "
+            f"{', '.join(quick)}."
+        )
     return text
 
 
@@ -183,7 +186,12 @@ TARGETS: tuple[tuple[str, str, str, Callable[[Result], tuple[str, bool]]], ...] 
     ("TensorFlow on both sides, over the best peer", "≥ 1.0", "peer_throughput", _same_engine),
     ("Default engine over the best peer", "≥ 2", "peer_throughput", _default_engine),
     ("p99 at equal load", "not above the best peer's", "peer_throughput", _equal_load),
-    ("Five sizes shuffled, default engine over the best peer", "≥ 2", "mixed_sizes", _default_engine),
+    (
+        "Five sizes shuffled, default engine over the best peer",
+        "≥ 2",
+        "mixed_sizes",
+        _default_engine,
+    ),
     ("Goodput at twice the capacity, over capacity", "≥ 0.9", "overload", _goodput),
     ("p99 of what was accepted then", "≤ the deadline", "overload", _bounded),
     ("The rest refused with 429", "all", "overload", _rest_refused),
@@ -207,7 +215,10 @@ def _http_overhead(result: Result) -> str:
         for name, by_concurrency in result["engines"].items()
         for callers, found in by_concurrency.items()
     ]
-    head = "| engine | callers | HTTP, images/s | functions by hand | pipeline | HTTP over the better | p50 over the better |"
+    head = (
+        "| engine | callers | HTTP, images/s | functions by hand | pipeline | HTTP over the "
+        "better | p50 over the better |"
+    )
     return _table(head, rows)
 
 
@@ -237,8 +248,9 @@ def _peer_throughput(result: Result) -> str:
         f"| {f'segserve, {name}' if name in result['ours'] else name} "
         f"| {_spread(one['images_a_second'], 1)} | {_spread(one['over_best_peer'])} "
         f"| {1000 * one['p50_seconds']:.0f} ms "
-        f"| {1000 * one['equal_load']['p50_seconds']:.0f} / {1000 * one['equal_load']['p99_seconds']['median']:.0f} ms "
-        f"| {one['ready_seconds']:.1f} s | {one['memory_megabytes']:,.0f} MB |"
+        f"| {1000 * one['equal_load']['p50_seconds']:.0f} / "
+        f"{1000 * one['equal_load']['p99_seconds']['median']:.0f} ms | {one['ready_seconds']:.1f} "
+        f"s | {one['memory_megabytes']:,.0f} MB |"
         for name, one in sorted(servers, key=lambda item: -item[1]["images_a_second"]["median"])
     ]
     head = (
@@ -256,7 +268,10 @@ def _peer_throughput(result: Result) -> str:
         if status != "200"
     )
     unanswered = f" {lost} requests at equal load had no answer of status 200." if lost else ""
-    return f"{_table(head, rows)}\n\n{equal} The load generator took {share:.1%} of a core at most.{unanswered}"
+    return (
+        f"{_table(head, rows)}\n\n{equal} The load generator took {share:.1%} of a core at "
+        f"most.{unanswered}"
+    )
 
 
 def _mixed_sizes(result: Result) -> str:
@@ -378,8 +393,8 @@ def _limit(result: Result) -> str:
         f"{value / 1e9:.2f} in {name}" for name, value in result["multiply_adds"].items()
     )
     operations = (
-        f"One {result['image']} image takes {result['operations'] / 1e9:.2f}·10⁹ operations, two for a "
-        f"multiply-add; 10⁹ multiply-adds: {counted}."
+        f"One {result['image']} image takes {result['operations'] / 1e9:.2f}·10⁹ operations, two "
+        f"for a multiply-add; 10⁹ multiply-adds: {counted}."
     )
     return "\n\n".join(
         [
@@ -399,29 +414,35 @@ def _memory(result: Result) -> str:
             f"| {name} ({one['engine']}) | {' | '.join(f'{value:,.0f} MB' for value in memory)} "
             f"| {one['growth_in_second_half_megabytes']:+.0f} MB |"
         )
-    head = f"| {result['requests']:,} requests of {result['sizes']} sizes in four formats | idle | early | half way | at the end | second half |"
+    head = (
+        f"| {result['requests']:,} requests of {result['sizes']} sizes in four formats | idle "
+        "| early | half way | at the end | second half |"
+    )
     return _table(head, rows)
 
 
 def _hot_swap(result: Result) -> str:
     memory = ", ".join(f"{value:,.0f}" for value in result["resident_megabytes_after_each"])
-    return f"{result['swaps']} versions swapped in under load: {_statuses(result['statuses'])}. Memory after each: {memory} MB."
+    return (
+        f"{result['swaps']} versions swapped in under load: {_statuses(result['statuses'])}. "
+        f"Memory after each: {memory} MB."
+    )
 
 
 def _batch_norm(result: Result) -> str:
     seconds = {name: value["median"] for name, value in result["seconds_a_step"].items()}
     return (
-        f"A training step with Keras' BatchNorm takes {_spread(result['keras_over_fused'])} times one with ours "
-        f"({seconds['keras']:.2f} against {seconds['fused']:.2f} s)."
+        f"A training step with Keras' BatchNorm takes {_spread(result['keras_over_fused'])} times "
+        f"one with ours ({seconds['keras']:.2f} against {seconds['fused']:.2f} s)."
     )
 
 
 def _xla(result: Result) -> str:
     seconds = {name: value["median"] for name, value in result["seconds"].items()}
     return (
-        f"Compiled by XLA, TensorFlow takes {_spread(result['xla_over_plain'], 1)} times as long for an image "
-        f"({_ms(seconds['xla'])} against {_ms(seconds['plain'])}), and {result['compile_seconds']:.1f} s to compile a shape. "
-        "The engine runs without it."
+        f"Compiled by XLA, TensorFlow takes {_spread(result['xla_over_plain'], 1)} times as long "
+        f"for an image ({_ms(seconds['xla'])} against {_ms(seconds['plain'])}), and "
+        f"{result['compile_seconds']:.1f} s to compile a shape. The engine runs without it."
     )
 
 
@@ -433,12 +454,15 @@ def _input_pipeline(result: Result) -> str:
         "model_with_decoding": "training steps fed by the input that decodes",
     }
     rows = [
-        f"| {text} | {_spread(result['images_a_second'][name], 1)} | {result['cores_busy'][name]['median']:.2f} |"
+        f"| {text} | {_spread(result['images_a_second'][name], 1)} | "
+        f"{result['cores_busy'][name]['median']:.2f} |"
         for name, text in names.items()
     ]
     kept = result["with_input_over_model"]
+    views = "×".join(map(str, result["crop"]))
+    head = f"| images of 480×360, views of {views} | images/s | cores busy |"
     return (
-        f"{_table('| images of 480×360, views of ' + '×'.join(map(str, result['crop'])) + ' | images/s | cores busy |', rows)}\n\n"
+        f"{_table(head, rows)}\n\n"
         f"Fed by the input, training reaches {_spread(kept)} of its rate on one batch."
     )
 

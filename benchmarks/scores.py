@@ -1,10 +1,13 @@
 """Question: what does each recipe reach, run from scratch by its command, beside what is published?
 
-    .venv/bin/python -m benchmarks.scores --data SETS --backbone MOBILENET_V2_WEIGHTS     # 3 hours on two quiet cores; resumes
-    .venv/bin/python -m benchmarks.scores_report                                          # the table of README.md
+    .venv/bin/python -m benchmarks.scores --data SETS --backbone MOBILENET_V2_WEIGHTS
+    .venv/bin/python -m benchmarks.scores_report    # the table of README.md
 
-SETS is a folder with one data set a subfolder, named as in `HEADLINES`. Val chooses the epoch; test, where there is one, is scored once at
-the end, the images as they are (no mirror image, no windows). A finished run in RUNS is not trained again, an unfinished one goes on.
+It takes 3 hours on two quiet cores, and resumes.
+
+SETS is a folder with one data set a subfolder, named as in `HEADLINES`. Val chooses the epoch;
+test, where there is one, is scored once at the end, the images as they are (no mirror image, no
+windows). A finished run in RUNS is not trained again, an unfinished one goes on.
 """
 
 import argparse
@@ -96,7 +99,8 @@ def score(recipe: str, seed: int, sets: Path, backbone: Path, runs: Path) -> Doc
 
 
 def _evaluated(run: Path, split: str) -> Document:
-    """Everything that `segtrain evaluate` says of a split, but what is there to draw and the single images."""
+    """Everything that `segtrain evaluate` says of a split, but what is there to draw and the single
+    images."""
     printed = _segtrain(["evaluate", str(run), "--split", split, "--json"], subprocess.PIPE)
     document: Document = json.loads(printed.splitlines()[-1])
     drawn = ("confusion", "calibration", "images")
@@ -139,7 +143,8 @@ def main() -> None:
         headline = HEADLINES[recipe]
         shown = ", ".join(f"{s} {headline.of(d):.3f}" for s, d in result["scores"].items())
         print(
-            f"{recipe}, seed {parsed.seed}: {headline.label} {shown}; {result['minutes']:.0f} minutes"
+            f"{recipe}, seed {parsed.seed}: {headline.label} {shown}; {result['minutes']:.0f} "
+            "minutes"
         )
 
 

@@ -1,4 +1,5 @@
-"""Write the table of scores into README.md from benchmarks/results/scores.json. Not a benchmark itself.
+"""Write the table of scores into README.md from benchmarks/results/scores.json. Not a benchmark
+itself.
 
 .venv/bin/python -m benchmarks.scores_report
 """

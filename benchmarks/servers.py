@@ -1,4 +1,5 @@
-"""The servers that are compared, each in processes of its own: started, waited for, paused, stopped. Not a benchmark itself."""
+"""The servers that are compared, each in processes of its own: started, waited for, paused,
+stopped. Not a benchmark itself."""
 
 import contextlib
 import json
@@ -67,7 +68,8 @@ class Running:
         return self._sum(lambda process: process.memory_info().rss)
 
     def proportional_bytes(self) -> int:
-        """The same, with what processes share counted once (Linux' proportional set size). Takes far longer to read."""
+        """The same, with what processes share counted once (Linux' proportional set size). Takes
+        far longer to read."""
         return self._sum(lambda process: process.memory_full_info().pss)
 
     def pause(self) -> None:
@@ -87,7 +89,8 @@ class Running:
 
     @contextlib.contextmanager
     def watching_memory(self, every_seconds: float = 0.05) -> Iterator[list[int]]:
-        """Resident bytes while the block runs, in the list that is given; the server must not be paused."""
+        """Resident bytes while the block runs, in the list that is given; the server must not be
+        paused."""
         ended, seen = threading.Event(), [self.resident_bytes()]
 
         def watch() -> None:
@@ -117,7 +120,8 @@ class Running:
 
 @contextlib.contextmanager
 def running(candidate: Candidate, image: bytes) -> Iterator[Running]:
-    """Start the server on a free port and wait until it answers `image`; ended by SIGTERM, by force where that does not do."""
+    """Start the server on a free port and wait until it answers `image`; ended by SIGTERM, by force
+    where that does not do."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         port, log = free_port(), Path(folder) / "log"
         began = time.perf_counter()
@@ -140,7 +144,8 @@ def running(candidate: Candidate, image: bytes) -> Iterator[Running]:
 
 
 def segserve(name: str, *flags: str, store: Path | None = None) -> Candidate:
-    """Our server; `flags` as on its command line. Asked for pixels as they are, which is all that the others do."""
+    """Our server; `flags` as on its command line. Asked for pixels as they are, which is all that
+    the others do."""
     command = [sys.executable, "-m", "service.cli", "serve", "--log-level", "error", *flags]
     if store is not None:
         command += ["--model-store", str(store)]
@@ -150,7 +155,8 @@ def segserve(name: str, *flags: str, store: Path | None = None) -> Candidate:
 
 
 def engines() -> dict[str, tuple[str, ...]]:
-    """The flags for each engine to measure that the bundled model has files for; `default` is what the server takes by itself."""
+    """The flags for each engine to measure that the bundled model has files for; `default` is what
+    the server takes by itself."""
     found: dict[str, tuple[str, ...]] = {"default": (), "tensorflow": ("--engine", "tensorflow")}
     if "assets.extra/openvino/fp32.xml" in read_contract(STREET).files:
         found["openvino fp32"] = ("--engine", "openvino", "--precision", "fp32")
@@ -158,7 +164,8 @@ def engines() -> dict[str, tuple[str, ...]]:
 
 
 def peer(name: str, settings: Mapping[str, str], model: Path = STREET) -> Candidate:
-    """Another server with some setting of its variables, in its own environment, made here where it is missing."""
+    """Another server with some setting of its variables, in its own environment, made here where it
+    is missing."""
     _install(name)
     python = ENVIRONMENTS / name / "bin" / "python"
     script, path, part = _PEERS[name]
@@ -183,7 +190,8 @@ _PEERS: dict[str, tuple[str, str, str | None]] = {
 
 
 def _install(name: str) -> None:
-    """Make the peer's environment from its pinned requirements, once, and again where those change."""
+    """Make the peer's environment from its pinned requirements, once, and again where those
+    change."""
     folder = ENVIRONMENTS / name
     requirements = PEERS / name / "requirements.txt"
     stamp = folder / "installed.txt"
@@ -232,7 +240,8 @@ def _is_ready(server: Running) -> bool:
 
 
 def _stop(server: Running) -> None:
-    """SIGTERM, and SIGKILL to what is left of its own processes after a while, or has outlived their parent."""
+    """SIGTERM, and SIGKILL to what is left of its own processes after a while, or has outlived
+    their parent."""
     server.resume()
     left = server.processes()
     server.process.terminate()

@@ -2,8 +2,9 @@
 
     .venv/bin/python -m benchmarks.soak                   (4 minutes)
 
-A server with the bundled models, each engine for itself, 4 callers, images of random sizes from 16×16 to 640×480 in turn through four
-formats. Resident memory is read every 150 requests; said is how much it grew over the second half, when everything has been seen.
+A server with the bundled models, each engine for itself, 4 callers, images of random sizes from
+16×16 to 640×480 in turn through four formats. Resident memory is read every 150 requests; said is
+how much it grew over the second half, when everything has been seen.
 """
 
 import itertools

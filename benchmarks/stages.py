@@ -2,9 +2,10 @@
 
     .venv/bin/python -m benchmarks.stages                 (5 minutes)
 
-Each stage alone at 480×360, 1024² and 4096²: decode a JPEG, mirror-pad to the stride, encode each format; the engines by batch at
-480×360, and one image of 1024² and of a tile's size (larger ones run in tiles), by streams where they have them. Then whole requests
-through the server, and each stage's share as their Server-Timing header tells.
+Each stage alone at 480×360, 1024² and 4096²: decode a JPEG, mirror-pad to the stride, encode each
+format; the engines by batch at 480×360, and one image of 1024² and of a tile's size (larger ones
+run in tiles), by streams where they have them. Then whole requests through the server, and each
+stage's share as their Server-Timing header tells.
 """
 
 import asyncio
@@ -71,7 +72,8 @@ def _ways() -> list[tuple[str, ...]]:
 def _engine_seconds(
     run: Run, flags: tuple[str, ...]
 ) -> tuple[str, dict[str, float], dict[str, float]]:
-    """The engine's name, seconds an image by the batch's size at 480×360, and of one image by its side."""
+    """The engine's name, seconds an image by the batch's size at 480×360, and of one image by its
+    side."""
 
     async def measure() -> tuple[str, dict[str, float], dict[str, float]]:
         async with loaded(flags) as model:
@@ -115,7 +117,8 @@ def _alone(run: Run, size: tuple[int, int], small_map: NDArray[np.uint8]) -> dic
 
 
 def _mosaic(class_map: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A class map of `size`, width and height, with as many borders a pixel as `class_map`, which lies in it many times."""
+    """A class map of `size`, width and height, with as many borders a pixel as `class_map`, which
+    lies in it many times."""
     width, height = size
     times = -(-height // class_map.shape[0]), -(-width // class_map.shape[1])
     return np.ascontiguousarray(np.tile(class_map, times)[:height, :width])
@@ -124,7 +127,8 @@ def _mosaic(class_map: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.u
 def _shares(
     run: Run, sizes: tuple[tuple[int, int], ...]
 ) -> tuple[dict[str, Any], NDArray[np.uint8]]:
-    """Median seconds of each stage in whole requests, and the class map of one of the usual size."""
+    """Median seconds of each stage in whole requests, and the class map of one of the usual
+    size."""
     shares: dict[str, Any] = {}
     with running(segserve("ours", "--request-timeout-seconds", "600"), photographs(1)[0]) as server:
         reply = server.fetch(photographs(1)[0])

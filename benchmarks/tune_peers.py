@@ -1,9 +1,11 @@
 """Question: with which of their settings are the other servers fastest here?
 
-    .venv/bin/python -m benchmarks.tune_peers             (8 minutes, and 5 more at first for their environments)
+    .venv/bin/python -m benchmarks.tune_peers      (8 minutes, and 5 more at first: environments)
 
-Each peer with each of the settings its documentation names for such work, 8 callers, 480×360, the median of three rounds on new
-connections: how callers are spread over several processes is chance. The best of each goes into the comparisons. `THREADS` is the cores an inference uses; what else a setting means is in the peer's own file.
+Each peer with each of the settings its documentation names for such work, 8 callers, 480×360, the
+median of three rounds on new connections: how callers are spread over several processes is chance.
+The best of each goes into the comparisons. `THREADS` is the cores an inference uses; what else a
+setting means is in the peer's own file.
 """
 
 import statistics
@@ -25,10 +27,12 @@ Settings = dict[str, str]
 
 
 def tried(cores: int) -> dict[str, list[Settings]]:
-    """Settings a peer: one inference on all cores, an inference a core in threads or in processes, and what is its own.
+    """Settings a peer: one inference on all cores, an inference a core in threads or in processes,
+    and what is its own.
 
-    Left out is what cannot answer an image file with a PNG: MLServer's parallel workers and adaptive batching serve the V2 protocol
-    alone (an image as base64 in JSON), and BentoML's batches answer with JSON lists.
+    Left out is what cannot answer an image file with a PNG: MLServer's parallel workers and
+    adaptive batching serve the V2 protocol alone (an image as base64 in JSON), and BentoML's
+    batches answer with JSON lists.
     """
     whole, each = {"THREADS": str(cores)}, {"THREADS": "1"}
     high_throughput = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
@@ -68,7 +72,8 @@ def main() -> None:
 
 
 def _rate(run: Run, name: str, settings: Settings) -> dict[str, Any]:
-    """A setting with which the server does not start is slower than any other; why goes into the result."""
+    """A setting with which the server does not start is slower than any other; why goes into the
+    result."""
     photos = photographs(8)
     candidate = peer(name, settings)
     requests = [candidate.request(photo) for photo in photos]

@@ -1,9 +1,10 @@
 """Question: which published ideas make the MobileNetV2 U-Net better or faster on a CPU?
 
-    .venv/bin/python -m benchmarks.unet_mobile --data CAMVID --weights MOBILENET_V2_WEIGHTS      # about 8 minutes
+    .venv/bin/python -m benchmarks.unet_mobile --data CAMVID --weights MOBILENET_V2_WEIGHTS
 
-Each idea is put into the network alone, trained alike on CamVid and scored on val; what paid is in
-models/architectures/unet_mobile.py. The ideas that did not are kept here, so that the answer can be checked.
+Each idea is put into the network alone, trained alike on CamVid and scored on val, in about 8
+minutes; what paid is in models/architectures/unet_mobile.py. The ideas that did not are kept here,
+so that the answer can be checked.
 """
 
 import argparse
@@ -83,7 +84,8 @@ def build(classes: int, ideas: Ideas, weights: str | None) -> keras.Model:
 
 
 def _attended(skip: keras.KerasTensor, gate: keras.KerasTensor) -> keras.KerasTensor:
-    """Weighs the skip's pixels by what the decoder knows already (Attention U-Net, Oktay et al. 2018)."""
+    """Weighs the skip's pixels by what the decoder knows already (Attention U-Net, Oktay et al.
+    2018)."""
     hidden = max(skip.shape[-1] // 2, 8)
     both = keras.layers.Add()(
         [keras.layers.Conv2D(hidden, 1)(skip), keras.layers.Conv2D(hidden, 1)(gate)]

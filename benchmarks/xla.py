@@ -2,8 +2,8 @@
 
     .venv/bin/python -m benchmarks.xla                    (1 minute)
 
-One 480×360 image through the bundled model's frozen graph, as the engine runs it and compiled by XLA, in turn; and how long XLA
-takes to compile it for one shape.
+One 480×360 image through the bundled model's frozen graph, as the engine runs it and compiled by
+XLA, in turn; and how long XLA takes to compile it for one shape.
 """
 
 import os
@@ -37,7 +37,7 @@ def main() -> None:
     threads = available_cores()
     engine = load_engine(STREET, contract, EngineOptions("tensorflow", threads=threads, streams=1))
     images = fit(decode(photographs(1)[0], contract.channels, 10**9), contract.stride)[None]
-    graph = engine._class_map  # type: ignore[attr-defined]
+    graph = engine._class_map  # type: ignore[attr-defined]  # noqa: SLF001
     compiled = tf.function(lambda pixels: graph(pixels)[0], jit_compile=True)
 
     def by_xla() -> Any:

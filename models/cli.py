@@ -23,7 +23,8 @@ COMMANDS: Mapping[str, Command] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; exit code 0 when it did what was asked, 1 with a sentence where it could not."""
+    """Run one command; exit code 0 when it did what was asked, 1 with a sentence where it could
+    not."""
     parsed = _parser().parse_args(arguments)
     # Pillow's name no file; what is wrong with one is among what `check` finds.
     warnings.filterwarnings("ignore", module="PIL")

@@ -1,7 +1,8 @@
 """A model one can solve in one's head: the class of a pixel is its strongest channel.
 
-Red, green and blue are classes 0, 1 and 2; ties go to the first. Gray models have two classes, dark (< 128) and bright.
-The probabilities are the channels' shares. It is a real SavedModel with all that a trained one has.
+Red, green and blue are classes 0, 1 and 2; ties go to the first. Gray models have two classes, dark
+(< 128) and bright. The probabilities are the channels' shares. It is a real SavedModel with all
+that a trained one has.
 """
 
 from pathlib import Path

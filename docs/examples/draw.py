@@ -2,8 +2,9 @@
 
     python docs/examples/draw.py service/web/examples
 
-A scene stands on a flat ground, in metres: x to the right, y up, z ahead of a camera 1.4 m above the road. It is painted
-from the far end to the near one, at three times its size, then brought down, blurred and grained as a camera would.
+A scene stands on a flat ground, in metres: x to the right, y up, z ahead of a camera 1.4 m above
+the road. It is painted from the far end to the near one, at three times its size, then brought
+down, blurred and grained as a camera would.
 """
 
 import sys
@@ -26,7 +27,8 @@ Painting = tuple[float, Callable[[], None]]  # the distance it is painted at, an
 
 @dataclass(frozen=True)
 class Light:
-    """The weather: colours of the sky from the top to the horizon, the tint of haze, brightness of all else."""
+    """The weather: colours of the sky from the top to the horizon, the tint of haze, brightness of
+    all else."""
 
     sky_top: Color
     sky_low: Color
@@ -350,7 +352,8 @@ class Scene:
     def car(
         self, x: float, z: float, paint_color: Color, *, oncoming: bool = False, length: float = 4.1
     ) -> None:
-        """A hatchback, seen from behind or, oncoming, from the front; one flank shows where it stands aside."""
+        """A hatchback, seen from behind or, oncoming, from the front; one flank shows where it
+        stands aside."""
         half, front = 0.87, z
         lamp: Color = (238, 236, 220) if oncoming else (168, 26, 24)
         inner = -np.sign(x) * half  # the flank that faces the middle of the road

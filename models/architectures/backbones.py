@@ -26,11 +26,11 @@ def mobilenet_v2_features(
 ) -> dict[int, keras.KerasTensor]:
     """Map stride to feature map, for strides 2, 4, 8, 16 and 32 (16, 24, 32, 96 and 160 channels).
 
-    Each is the last block's output at its stride, the narrow end of the inverted residual (Sandler et al. 2018, table 2);
-    the wide layers behind block 15 are left out: half the parameters, and made for classification. `weights` is
-    "imagenet" (Keras downloads them), the path of a `load_weights` file, the folder of an exported model with this encoder,
-    or None for a random start.
-    Raises BackboneWeightsError.
+    Each is the last block's output at its stride, the narrow end of the inverted residual (Sandler
+    et al. 2018, table 2); the wide layers behind block 15 are left out: half the parameters, and
+    made for classification. `weights` is "imagenet" (Keras downloads them), the path of a
+    `load_weights` file, the folder of an exported model with this encoder, or None for a random
+    start. Raises BackboneWeightsError.
     """
     original = _mobilenet_v2(weights)
     # MobileNetV2 has no width or height of its own, so its layers can be laid over another input.
@@ -48,9 +48,11 @@ def mobilenet_v2_features(
 
 
 def _own_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """A copy of a layer; of a BatchNormalization one of ours, with a momentum that fits a short fine-tuning.
+    """A copy of a layer; of a BatchNormalization one of ours, with a momentum that fits a short
+    fine-tuning.
 
-    Keras builds these with 0.999: after a few hundred steps the statistics still are those of ImageNet.
+    Keras builds these with 0.999: after a few hundred steps the statistics still are those of
+    ImageNet.
     """
     config = layer.get_config()
     if isinstance(layer, keras.layers.BatchNormalization):
@@ -83,13 +85,15 @@ def _mobilenet_v2(weights: str | None) -> keras.Model:
 
 
 def _with_encoder_of(artefact: Path) -> keras.Model:
-    """MobileNetV2 with the weights that a trained model of ours ended with; those behind block 15, which it lacks, stay random."""
+    """MobileNetV2 with the weights that a trained model of ours ended with; those behind block 15,
+    which it lacks, stay random."""
     try:
         loaded = tf.saved_model.load(str(artefact))  # variables live as long as their module
         signature = loaded.signatures["serving_default"]
     except (OSError, KeyError) as error:
         raise BackboneWeightsError(
-            f"{artefact} holds no model that segtrain export wrote; give MODEL/VERSION, as models/zoo/nuclei/1"
+            f"{artefact} holds no model that segtrain export wrote; give MODEL/VERSION, as "
+            "models/zoo/nuclei/1"
         ) from error
     kept = {variable.name.removesuffix(":0"): variable for variable in signature.variables}
     model = _mobilenet_v2(None)
@@ -98,8 +102,9 @@ def _with_encoder_of(artefact: Path) -> keras.Model:
             continue
         if weight.path not in kept or kept[weight.path].shape != weight.shape:
             raise BackboneWeightsError(
-                f"{artefact} has another encoder than MobileNetV2 (no {weight.path} of {tuple(weight.shape)}); "
-                "give a model that was trained with network.encoder = 'mobilenet_v2'"
+                f"{artefact} has another encoder than MobileNetV2 (no {weight.path} of "
+                f"{tuple(weight.shape)}); give a model that was trained with network.encoder = "
+                "'mobilenet_v2'"
             )
         weight.assign(kept[weight.path])
     return model
@@ -110,7 +115,8 @@ def _downloaded() -> keras.Model:
         return keras.applications.MobileNetV2(include_top=False, input_shape=(None, None, 3))
     except Exception as error:  # Keras raises nothing narrower where a download fails
         raise BackboneWeightsError(
-            f"Keras could not fetch the ImageNet weights ({error}); give the path of a weights file instead"
+            f"Keras could not fetch the ImageNet weights ({error}); give the path of a weights "
+            "file instead"
         ) from error
 
 
@@ -128,7 +134,8 @@ _PIXEL_SCALE = 64.0  # about one standard deviation, so that a random start gets
 
 @dataclass(frozen=True)
 class Vgg16Stages:
-    """By stride: each stage's last `features`, what its pooling makes of them, and that pooling's `indices` if wanted."""
+    """By stride: each stage's last `features`, what its pooling makes of them, and that pooling's
+    `indices` if wanted."""
 
     features: dict[int, keras.KerasTensor]
     pooled: dict[int, keras.KerasTensor]
@@ -140,8 +147,8 @@ def vgg16_stages(
 ) -> Vgg16Stages:
     """The 13 convolutions of VGG16 on pixel values 0–255, random until `load_vgg16`.
 
-    `features` and `indices` are at strides 1 to 16, `pooled` at 2 to 32. `batch_norm` puts one behind each convolution, as
-    SegNet does.
+    `features` and `indices` are at strides 1 to 16, `pooled` at 2 to 32. `batch_norm` puts one
+    behind each convolution, as SegNet does.
     """
     x = image
     if x.shape[-1] == 1:
@@ -177,9 +184,10 @@ def _vgg16_convolution(
 def load_vgg16(network: keras.Model, weights: str) -> None:
     """Put VGG16's weights into a network that was built on `vgg16_stages`.
 
-    `weights` is a file of `keras.applications.VGG16` (`.weights.h5`, or the older `.h5`), or "imagenet" (Keras downloads
-    it). Where the network has fc6 and fc7 and the file the classifier's fc1 and fc2, these become convolutions (Long et
-    al. 2015, section 3.1). Raises BackboneWeightsError.
+    `weights` is a file of `keras.applications.VGG16` (`.weights.h5`, or the older `.h5`), or
+    "imagenet" (Keras downloads it). Where the network has fc6 and fc7 and the file the classifier's
+    fc1 and fc2, these become convolutions (Long et al. 2015, section 3.1). Raises
+    BackboneWeightsError.
     """
     wants_classifier = any(layer.name == "fc6" for layer in network.layers)
     kept = _downloaded_vgg16(wants_classifier) if weights == "imagenet" else read_vgg16(weights)
@@ -192,10 +200,11 @@ def load_vgg16(network: keras.Model, weights: str) -> None:
         shape = tuple(layer.kernel.shape)
         if kernel.size != np.prod(shape) or bias.shape != (shape[-1],):
             raise BackboneWeightsError(
-                f"{theirs} of {weights} has a kernel of {kernel.shape}, the network's {ours} one of {shape}; "
-                "VGG16's published weights fit width = 64"
+                f"{theirs} of {weights} has a kernel of {kernel.shape}, the network's {ours} one "
+                f"of {shape}; VGG16's published weights fit width = 64"
             )
-        # A fully connected layer over (7, 7, channels) is a 7×7 convolution: the same numbers in the same order.
+        # A fully connected layer over (7, 7, channels) is a 7×7 convolution: the same numbers in
+        # the same order.
         kernel = kernel.reshape(shape)
         if ours == "block1_conv1":  # trained on BGR pixels that were not scaled
             kernel = kernel[:, :, ::-1] * _PIXEL_SCALE
@@ -226,7 +235,8 @@ def read_vgg16(path: str) -> dict[str, tuple[NDArray[np.float32], NDArray[np.flo
         raise BackboneWeightsError(
             f"{path} is not an HDF5 file ({error}); give a weights file of keras.applications.VGG16"
         ) from error
-    # Older files name the layers; newer ones number them by kind: conv2d, conv2d_1, …, dense, dense_1, …
+    # Older files name the layers; newer ones number them by kind: conv2d, conv2d_1, …, dense,
+    # dense_1, …
     ordered = sorted(groups, key=_kind_and_number)
     kept = {
         name: (groups[place][2], groups[place][1])
@@ -235,7 +245,8 @@ def read_vgg16(path: str) -> dict[str, tuple[NDArray[np.float32], NDArray[np.flo
     }
     if not kept.keys() >= set(_vgg16_names()):
         raise BackboneWeightsError(
-            f"{path} does not hold the 13 convolutions of VGG16; give a weights file of keras.applications.VGG16"
+            f"{path} does not hold the 13 convolutions of VGG16; give a weights file of "
+            "keras.applications.VGG16"
         )
     return kept
 
@@ -260,6 +271,7 @@ def _downloaded_vgg16(
         model = keras.applications.VGG16(include_top=classifier)
     except Exception as error:  # Keras raises nothing narrower where a download fails
         raise BackboneWeightsError(
-            f"Keras could not fetch the ImageNet weights ({error}); give the path of a weights file instead"
+            f"Keras could not fetch the ImageNet weights ({error}); give the path of a weights "
+            "file instead"
         ) from error
     return {layer.name: tuple(layer.get_weights()) for layer in model.layers if layer.weights}

@@ -15,7 +15,8 @@ BATCH_NORM_MOMENTUM = 0.9  # Keras' 0.99 lags behind in trainings of a few thous
 class BatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]
     """Keras' BatchNormalization over channels, by TensorFlow's fused kernel.
 
-    Keras 3 spells the arithmetic out; on a CPU a training step then takes 1.4 times as long (benchmarks/batch_norm.py).
+    Keras 3 spells the arithmetic out; on a CPU a training step then takes 1.4 times as long
+    (benchmarks/batch_norm.py).
     """
 
     def call(self, x: tf.Tensor, training: bool = False, mask: None = None) -> tf.Tensor:  # noqa: ARG002
@@ -52,7 +53,8 @@ def conv_block(
 ) -> keras.KerasTensor:
     """3×3 convolution and ReLU; He initialisation (Ronneberger et al. 2015, section 3).
 
-    'valid' is as in the paper, two pixels less each way and a bias; 'same' has BatchNorm between, as people use it.
+    'valid' is as in the paper, two pixels less each way and a bias; 'same' has BatchNorm between,
+    as people use it.
     """
     paper = padding == "valid"
     x = keras.layers.Conv2D(
@@ -89,9 +91,10 @@ def max_pool(
 class MirrorPad(keras.layers.Layer):  # type: ignore[misc]
     """Mirror-pad (N, H, W, C) at the bottom and right until H and W are multiples of `stride`.
 
-    The border pixel is not repeated (numpy's "reflect"); where the image is smaller than what it needs, the mirror
-    image is mirrored again, so any H, W ≥ 1 will do. For valid convolutions H and W become a multiple of the stride and
-    `remainder` more, and `margin` pixels are mirrored in on every side (Ronneberger et al. 2015, figure 2).
+    The border pixel is not repeated (numpy's "reflect"); where the image is smaller than what it
+    needs, the mirror image is mirrored again, so any H, W ≥ 1 will do. For valid convolutions H and
+    W become a multiple of the stride and `remainder` more, and `margin` pixels are mirrored in on
+    every side (Ronneberger et al. 2015, figure 2).
     """
 
     def __init__(
@@ -139,7 +142,8 @@ class MirrorPad(keras.layers.Layer):  # type: ignore[misc]
 
 
 class CropLike(keras.layers.Layer):  # type: ignore[misc]
-    """Crop the first tensor (N, H', W', C) to the height and width of the second: MirrorPad's inverse."""
+    """Crop the first tensor (N, H', W', C) to the height and width of the second: MirrorPad's
+    inverse."""
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         padded, original = inputs
@@ -159,7 +163,8 @@ class CropLike(keras.layers.Layer):  # type: ignore[misc]
 
 
 def scaled_input(x: keras.KerasTensor, channels_needed: int) -> keras.KerasTensor:
-    """Bring pixel values 0–255 to [-1, 1], and gray to as many equal channels as the encoder was trained on."""
+    """Bring pixel values 0–255 to [-1, 1], and gray to as many equal channels as the encoder was
+    trained on."""
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(x)
     if x.shape[-1] == 1 and channels_needed > 1:
         x = keras.layers.Concatenate(name="gray_to_rgb")([x] * channels_needed)

@@ -1,7 +1,8 @@
 """U-Net without its skips: a plain encoder and decoder, the structure of an autoencoder.
 
-The same convolutions at the same widths as `unet`, so that the difference between the two is what skips bring (Long et al. 2015,
-section 4.2, and Ronneberger et al. 2015, section 2, on why: what pooling throws away the decoder cannot know).
+The same convolutions at the same widths as `unet`, so that the difference between the two is what
+skips bring (Long et al. 2015, section 4.2, and Ronneberger et al. 2015, section 2, on why: what
+pooling throws away the decoder cannot know).
 """
 
 import keras
@@ -35,7 +36,8 @@ def build_encoder_decoder(
     upsampling: Upsampling = "transposed",
     dropout: float = 0.0,
 ) -> Network:
-    """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W ≥ 1.
+    """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W
+    ≥ 1.
 
     `width` is the number of features at full resolution, twice as many each of four levels down.
     """

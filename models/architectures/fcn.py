@@ -1,7 +1,9 @@
-"""FCN (Long, Shelhamer, Darrell: "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015).
+"""FCN (Long, Shelhamer, Darrell: "Fully Convolutional Networks for Semantic Segmentation", CVPR
+2015).
 
-VGG16 with its classifier turned into convolutions scores the classes at stride 32. FCN-32s interpolates these scores; FCN-16s adds
-scores of pool4 first, FCN-8s those of pool3 too. Each is trained from the next coarser one: `initialize_from`.
+VGG16 with its classifier turned into convolutions scores the classes at stride 32. FCN-32s
+interpolates these scores; FCN-16s adds scores of pool4 first, FCN-8s those of pool3 too. Each is
+trained from the next coarser one: `initialize_from`.
 """
 
 import keras
@@ -27,14 +29,16 @@ def _classifier(x: keras.KerasTensor, features: int, dropout: float) -> keras.Ke
 
 
 def _score(x: keras.KerasTensor, classes: int, name: str) -> keras.KerasTensor:
-    """1×1 convolution from zero: a finer net begins with the coarser one's predictions (section 4.2)."""
+    """1×1 convolution from zero: a finer net begins with the coarser one's predictions (section
+    4.2)."""
     return keras.layers.Conv2D(classes, 1, kernel_initializer="zeros", name=name)(x)
 
 
 def _upscore(
     scores: keras.KerasTensor, factor: int, upsampling: Upsampling, name: str, learned: bool
 ) -> keras.KerasTensor:
-    """The paper's: a bilinear start and no bias; the last one, to full size, stays bilinear (section 4.3)."""
+    """The paper's: a bilinear start and no bias; the last one, to full size, stays bilinear
+    (section 4.3)."""
     classes = scores.shape[-1]
     if upsampling != "transposed":
         return UPSAMPLINGS[upsampling](scores, classes, factor, name)
@@ -63,11 +67,13 @@ def build_fcn(
     weights: str | None = None,
     dropout: float = 0.5,
 ) -> Network:
-    """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W ≥ 1.
+    """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W
+    ≥ 1.
 
-    `finest` is the stride of the finest scores: 32, 16 or 8. `width` is the first stage's features, 64 in VGG16; fc6 and fc7 have 64
-    times as many. `weights`: see `load_vgg16`. The reference code pads by 100 pixels and crops; mirror-padding to the
-    stride and 'same' convolutions keep image and scores aligned without. Raises BackboneWeightsError.
+    `finest` is the stride of the finest scores: 32, 16 or 8. `width` is the first stage's features,
+    64 in VGG16; fc6 and fc7 have 64 times as many. `weights`: see `load_vgg16`. The reference code
+    pads by 100 pixels and crops; mirror-padding to the stride and 'same' convolutions keep image
+    and scores aligned without. Raises BackboneWeightsError.
     """
     image = keras.Input((None, None, channels), name="image")
     pooled = vgg16_stages(MirrorPad(STRIDE, name="mirror_pad")(image), width).pooled
@@ -90,8 +96,8 @@ def build_fcn(
 def initialize_from(network: keras.Model, coarser: keras.Model) -> None:
     """Give an FCN the weights of the next coarser one, so that it starts with the same predictions.
 
-    The scores the coarser one lacks are zero. Raises BackboneWeightsError where it is another network, or of another
-    width or number of classes.
+    The scores the coarser one lacks are zero. Raises BackboneWeightsError where it is another
+    network, or of another width or number of classes.
     """
     wanted = NETWORKS[network.name].coarser
     if coarser.name != wanted:
@@ -104,8 +110,9 @@ def initialize_from(network: keras.Model, coarser: keras.Model) -> None:
         kept, ours = layer.get_weights(), network.get_layer(layer.name)
         if [w.shape for w in kept] != [tuple(w.shape) for w in ours.weights]:
             raise BackboneWeightsError(
-                f"{layer.name} of the {coarser.name} run has weights of {kept[0].shape}, that of the {network.name} "
-                f"{tuple(ours.weights[0].shape)}; both must have one width and the same classes"
+                f"{layer.name} of the {coarser.name} run has weights of {kept[0].shape}, that of "
+                f"the {network.name} {tuple(ours.weights[0].shape)}; both must have one width and "
+                "the same classes"
             )
         ours.set_weights(kept)
 

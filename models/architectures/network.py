@@ -1,4 +1,5 @@
-"""What building a network gives: the model, and the facts of it that the rest of the trainer needs."""
+"""What building a network gives: the model, and the facts of it that the rest of the trainer
+needs."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ _NO_LEVELS: Features = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Network:
-    """A model from pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W ≥ 1.
+    """A model from pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for
+    any H, W ≥ 1.
 
-    The image is padded to multiples of `stride`. Layers go by name, so that the facts hold for a copy of the model too:
-    `encoder_layers` are those of the encoder that have weights; `decoder_levels` maps a stride to the decoder's last layer
-    there, whose features are as large as the padded image over that stride, and is empty where there are no such.
+    The image is padded to multiples of `stride`. Layers go by name, so that the facts hold for a
+    copy of the model too: `encoder_layers` are those of the encoder that have weights;
+    `decoder_levels` maps a stride to the decoder's last layer there, whose features are as large as
+    the padded image over that stride, and is empty where there are no such.
     """
 
     model: keras.Model
@@ -52,7 +55,8 @@ class Network:
 
     @cached_property
     def receptive_field_radius(self) -> int | None:
-        """The distance in pixels beyond which no input pixel changes an output pixel; None with global context."""
+        """The distance in pixels beyond which no input pixel changes an output pixel; None with
+        global context."""
         return receptive_field_radius(self.model)
 
     def encoder(self) -> list[keras.layers.Layer]:
@@ -69,7 +73,8 @@ def assemble(
     encoder: Iterable[keras.KerasTensor],
     decoder: Features = _NO_LEVELS,
 ) -> Network:
-    """The network from `image` to `logits`; the encoder is what leads from the image to the features in `encoder`."""
+    """The network from `image` to `logits`; the encoder is what leads from the image to the
+    features in `encoder`."""
     model = keras.Model(image, logits, name=name)
     trunk = keras.Model(image, list(encoder))
     levels = keras.Model(image, list(decoder.values())).output_names if decoder else ()

@@ -1,4 +1,5 @@
-"""Build a network of the table by its name or by a recipe's options, or know one again that a file holds."""
+"""Build a network of the table by its name or by a recipe's options, or know one again that a file
+holds."""
 
 from dataclasses import replace
 
@@ -67,13 +68,15 @@ def build_by_options(classes: int, channels: int, options: NetworkOptions) -> Ne
 
 
 def build_without_weights(classes: int, channels: int, options: NetworkOptions) -> Network:
-    """Build a network of any size in no memory: its layers know their shapes, and no weight has a value."""
+    """Build a network of any size in no memory: its layers know their shapes, and no weight has a
+    value."""
     with keras.StatelessScope(initialize_variables=False):
         return build_by_options(classes, channels, options.model_copy(update={"weights": None}))
 
 
 def with_facts(model: keras.Model, options: NetworkOptions) -> Network:
-    """A model that was loaded from a file, with the facts of the network that its recipe's [network] table describes.
+    """A model that was loaded from a file, with the facts of the network that its recipe's
+    [network] table describes.
 
     Raises OtherNetworkError where it is another.
     """
@@ -84,13 +87,14 @@ def with_facts(model: keras.Model, options: NetworkOptions) -> Network:
     }
     if missing:
         raise OtherNetworkError(
-            f"the file holds the network {model.name} without {min(missing)}, which {options.name} as its recipe has it "
-            "consists of; was the recipe changed after the training?"
+            f"the file holds the network {model.name} without {min(missing)}, which {options.name} "
+            "as its recipe has it consists of; was the recipe changed after the training?"
         )
     return replace(built, model=model)
 
 
 def custom_objects() -> dict[str, type]:
-    """What keras.models.load_model needs beside Keras itself to read any network of the table, by name."""
+    """What keras.models.load_model needs beside Keras itself to read any network of the table, by
+    name."""
     own = (kind for entry in NETWORKS.values() for kind in entry.custom_layers())
     return {kind.__name__: kind for kind in (*_SHARED, *own)}

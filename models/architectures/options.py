@@ -1,4 +1,5 @@
-"""What a recipe can say about a network. Knows nothing of Keras, so that a command line can be read without it."""
+"""What a recipe can say about a network. Knows nothing of Keras, so that a command line can be read
+without it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +45,8 @@ class NetworkOptions(BaseModel):
     weights: Annotated[
         str | None,
         Field(
-            description="the encoder's start: a weights file, an exported model's folder (mobilenet_v2), 'imagenet', or nothing for random"
+            description="the encoder's start: a weights file, an exported model's folder "
+            "(mobilenet_v2), 'imagenet', or nothing for random"
         ),
     ] = None
     dropout: Annotated[
@@ -88,8 +90,8 @@ class NetworkOptions(BaseModel):
             )
         if self.upsampling == "max_unpool" and self.encoder == "mobilenet_v2":
             raise ValueError(
-                "max_unpool puts values back where the encoder's pooling found them, and mobilenet_v2 "
-                "does not pool; take the encoder plain or vgg16, or another upsampling"
+                "max_unpool puts values back where the encoder's pooling found them, and "
+                "mobilenet_v2 does not pool; take the encoder plain or vgg16, or another upsampling"
             )
         takes_valid = entry.valid_padding and self.encoder == entry.encoders[0]
         if self.padding == "valid" and not takes_valid:
@@ -101,7 +103,8 @@ class NetworkOptions(BaseModel):
             raise ValueError(f"padding = 'valid' is for {_listed(taking)}")
         if self.weights is not None and self.encoder == "plain":
             raise ValueError(
-                "the plain encoder has no trained weights; take encoder = 'mobilenet_v2' or no weights"
+                "the plain encoder has no trained weights; take encoder = 'mobilenet_v2' or no "
+                "weights"
             )
         if self.initialize_from is not None and entry.coarser is None:
             finer = [name for name, other in NETWORKS.items() if other.coarser is not None]

@@ -1,4 +1,5 @@
-"""The facts of a network and the structure of its stages, computed from the built network; no weight is made for it."""
+"""The facts of a network and the structure of its stages, computed from the built network; no
+weight is made for it."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -55,7 +56,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class Link:
-    """Features that go from one stage to another: `kind` is down, up, skip or indices; `label` says by which layer."""
+    """Features that go from one stage to another: `kind` is down, up, skip or indices; `label` says
+    by which layer."""
 
     start: Place
     end: Place

@@ -1,8 +1,9 @@
 """How far an output pixel sees: computed from the built network, layer by layer.
 
-For every tensor two facts are kept: its `step`, the input pixels between neighbours, and its receptive field, the farthest
-input pixels that the element at position p can depend on, `before` and `after` the pixel p·step (Araujo, Norris, Sim: "Computing
-Receptive Fields of Convolutional Neural Networks", Distill 2019, extended by layers that go up in resolution).
+For every tensor two facts are kept: its `step`, the input pixels between neighbours, and its
+receptive field, the farthest input pixels that the element at position p can depend on, `before`
+and `after` the pixel p·step (Araujo, Norris, Sim: "Computing Receptive Fields of Convolutional
+Neural Networks", Distill 2019, extended by layers that go up in resolution).
 """
 
 import math
@@ -25,8 +26,8 @@ class ReceptiveField:
     after: Fraction
 
     def sliding(self, kernel: int, stride: int, padding: str) -> "ReceptiveField":
-        """After a convolution or a pooling. TensorFlow's 'same' puts the smaller half in front; sizes here are multiples of
-        the stride."""
+        """After a convolution or a pooling. TensorFlow's 'same' puts the smaller half in front;
+        sizes here are multiples of the stride."""
         front = max(kernel - stride, 0) // 2 if padding == "same" else 0
         return ReceptiveField(
             self.step * stride,
@@ -35,12 +36,14 @@ class ReceptiveField:
         )
 
     def repeated(self, factor: int) -> "ReceptiveField":
-        """Where output q depends on input q // factor: nearest interpolation, and every unpooling."""
+        """Where output q depends on input q // factor: nearest interpolation, and every
+        unpooling."""
         before = self.before + self.step * Fraction(factor - 1, factor)
         return ReceptiveField(self.step / factor, before, self.after)
 
     def interpolated(self, factor: int, support: int) -> "ReceptiveField":
-        """Where output q lies at (q + 0.5) / factor - 0.5 of the input, between `support` pixels of it on either side."""
+        """Where output q lies at (q + 0.5) / factor - 0.5 of the input, between `support` pixels of
+        it on either side."""
         offset = Fraction(factor - 1, 2 * factor)
         return ReceptiveField(
             self.step / factor,
@@ -56,7 +59,8 @@ class ReceptiveField:
 
 @runtime_checkable
 class MovesPixels(Protocol):
-    """A layer of our own that says itself what its output sees, its input's field given; None is global context."""
+    """A layer of our own that says itself what its output sees, its input's field given; None is
+    global context."""
 
     def propagate(self, field: ReceptiveField) -> ReceptiveField | None: ...
 
@@ -66,7 +70,8 @@ class UnknownReceptiveFieldError(UserError):
 
 
 def receptive_field_radius(network: keras.Model) -> int | None:
-    """The distance in pixels beyond which no input pixel changes an output pixel; None with global context.
+    """The distance in pixels beyond which no input pixel changes an output pixel; None with global
+    context.
 
     Height and width behave alike in the networks here; the larger of the two kernels' sizes counts.
     Raises UnknownReceptiveFieldError for a layer this module knows nothing of.
@@ -76,7 +81,8 @@ def receptive_field_radius(network: keras.Model) -> int | None:
 
 
 def receptive_fields(network: keras.Model) -> dict[int, ReceptiveField | None]:
-    """The receptive field of every tensor of a functional network, by the tensor's `id`; None with global context.
+    """The receptive field of every tensor of a functional network, by the tensor's `id`; None with
+    global context.
 
     Raises UnknownReceptiveFieldError.
     """
@@ -93,7 +99,8 @@ def receptive_fields(network: keras.Model) -> dict[int, ReceptiveField | None]:
 def steps(
     network: keras.Model,
 ) -> Iterator[tuple[Any, list[keras.KerasTensor], list[keras.KerasTensor]]]:
-    """Each layer of a functional network in the order they run, with what goes in and what comes out; each runs once."""
+    """Each layer of a functional network in the order they run, with what goes in and what comes
+    out; each runs once."""
     for layer in network.operations:
         yield layer, keras.tree.flatten(layer.input), keras.tree.flatten(layer.output)
 
@@ -115,7 +122,8 @@ def _propagate(layer: Any, incoming: list[ReceptiveField | None]) -> ReceptiveFi
         if isinstance(layer, kind):
             return rule(layer, together)
     raise UnknownReceptiveFieldError(
-        f"how far a {type(layer).__name__} layer sees is not known; give it a method propagate, or add a rule"
+        f"how far a {type(layer).__name__} layer sees is not known; give it a method propagate, or "
+        "add a rule"
     )
 
 

@@ -1,7 +1,9 @@
-"""SegNet (Badrinarayanan, Kendall, Cipolla: "SegNet: A Deep Convolutional Encoder-Decoder Architecture for Image Segmentation", 2017).
+"""SegNet (Badrinarayanan, Kendall, Cipolla: "SegNet: A Deep Convolutional Encoder-Decoder
+Architecture for Image Segmentation", 2017).
 
-VGG16's 13 convolutions with BatchNorm, and a decoder that mirrors them. Of the encoder the decoder gets the places of the maxima
-alone: max_unpool puts each value back where the pooling found it, and the convolutions fill in the zeros.
+VGG16's 13 convolutions with BatchNorm, and a decoder that mirrors them. Of the encoder the decoder
+gets the places of the maxima alone: max_unpool puts each value back where the pooling found it, and
+the convolutions fill in the zeros.
 """
 
 import keras
@@ -23,7 +25,8 @@ from models.architectures.upsampling import UPSAMPLINGS
 def _decoder_stage(
     x: keras.KerasTensor, convolutions: int, filters_below: int, name: str
 ) -> keras.KerasTensor:
-    """As many convolutions as the encoder's stage has; the last one narrows to what the next stage up has."""
+    """As many convolutions as the encoder's stage has; the last one narrows to what the next stage
+    up has."""
     for number in range(1, convolutions):
         x = conv_block(x, x.shape[-1], f"{name}_{number}")
     return conv_block(x, filters_below, f"{name}_{convolutions}")
@@ -41,10 +44,12 @@ def build_segnet(
     weights: str | None = None,
     dropout: float = 0.0,
 ) -> Network:
-    """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W ≥ 1.
+    """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W
+    ≥ 1.
 
-    `width` is the first stage's features, 64 in VGG16. `weights`: see `load_vgg16`. Other upsamplings than max_unpool are
-    those of the paper's table 1, in the same decoder. Raises BackboneWeightsError.
+    `width` is the first stage's features, 64 in VGG16. `weights`: see `load_vgg16`. Other
+    upsamplings than max_unpool are those of the paper's table 1, in the same decoder. Raises
+    BackboneWeightsError.
     """
     image = keras.Input((None, None, channels), name="image")
     padded = MirrorPad(STRIDE, name="mirror_pad")(image)

@@ -1,5 +1,5 @@
-"""Every network the trainer offers, a row each. Knows nothing of Keras until one is built, so that a command line can be
-read without it."""
+"""Every network the trainer offers, a row each. Knows nothing of Keras until one is built, so that
+a command line can be read without it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,9 +26,10 @@ Upsampling = Literal[
 class NetworkEntry:
     """One network, and what it can be built with; of encoders and upsamplings the first is its own.
 
-    `build` takes the number of classes, the number of channels and the options. `valid_padding` says that its own encoder
-    takes padding = "valid", `coarser` from which network's run it may start. `custom_layers` gives the kinds of layers that
-    this network alone has, to load it from a file.
+    `build` takes the number of classes, the number of channels and the options. `valid_padding`
+    says that its own encoder takes padding = "valid", `coarser` from which network's run it may
+    start. `custom_layers` gives the kinds of layers that this network alone has, to load it from a
+    file.
     """
 
     paper: str

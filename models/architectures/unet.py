@@ -1,9 +1,11 @@
-"""U-Net (Ronneberger, Fischer, Brox: "U-Net: Convolutional Networks for Biomedical Image Segmentation", 2015).
+"""U-Net (Ronneberger, Fischer, Brox: "U-Net: Convolutional Networks for Biomedical Image
+Segmentation", 2015).
 
-A contracting path doubles the features while it halves the resolution; an expanding path goes back up and takes, at each
-resolution, the contracting path's features beside its own. padding = "valid" is the paper's network to the last weight, with
-its mirrored surroundings (the overlap-tile strategy) inside the model; padding = "same" has BatchNorm, as people use it. The
-contracting path is the paper's, VGG16's (Simonyan and Zisserman 2015), or MobileNetV2's (Sandler et al. 2018).
+A contracting path doubles the features while it halves the resolution; an expanding path goes back
+up and takes, at each resolution, the contracting path's features beside its own. padding = "valid"
+is the paper's network to the last weight, with its mirrored surroundings (the overlap-tile
+strategy) inside the model; padding = "same" has BatchNorm, as people use it. The contracting path
+is the paper's, VGG16's (Simonyan and Zisserman 2015), or MobileNetV2's (Sandler et al. 2018).
 """
 
 from dataclasses import dataclass
@@ -31,7 +33,8 @@ MOBILENET_DECODER_FILTERS = {16: 128, 8: 64, 4: 48, 2: 32}
 def contracting_path(
     x: keras.KerasTensor, width: int, *, padding: Padding = "same", with_indices: bool = False
 ) -> tuple[Features, Features]:
-    """The paper's: by stride, features (`width` channels at stride 1, twice as many each level) and pooling indices."""
+    """The paper's: by stride, features (`width` channels at stride 1, twice as many each level) and
+    pooling indices."""
     features: dict[int, keras.KerasTensor] = {}
     indices_by_stride: dict[int, keras.KerasTensor] = {}
     for level in range(PLAIN_LEVELS):
@@ -52,7 +55,8 @@ def _expanding_path(
     upsample: Upsample,
     padding: Padding,
 ) -> Features:
-    """From `x`, the coarsest features, to stride min(filters), with a skip at each stride: the features there."""
+    """From `x`, the coarsest features, to stride min(filters), with a skip at each stride: the
+    features there."""
     levels = {}
     for stride in sorted(filters, reverse=True):
         skip, places = features[stride], indices.get(stride)
@@ -81,11 +85,12 @@ def build_unet(
     weights: str | None = None,
     dropout: float = 0.0,
 ) -> Network:
-    """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W ≥ 1.
+    """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W
+    ≥ 1.
 
-    `width` is the number of features at full resolution (64 in the papers; not of MobileNetV2, whose decoder ends at
-    stride 2 and whose logits are interpolated: full-resolution convolutions would cost more than all the rest).
-    Raises BackboneWeightsError.
+    `width` is the number of features at full resolution (64 in the papers; not of MobileNetV2,
+    whose decoder ends at stride 2 and whose logits are interpolated: full-resolution convolutions
+    would cost more than all the rest). Raises BackboneWeightsError.
     """
     image = keras.Input((None, None, channels), name="image")
     if padding == "valid":
@@ -110,9 +115,11 @@ def build_unet(
 def build_papers_unet(
     classes: int, channels: int, width: int = 64, dropout: float = 0.0
 ) -> keras.Model:
-    """The bare network of figure 1: (N, H, W, channels) to logits (N, H - 184, W - 184, classes), 572 to 388.
+    """The bare network of figure 1: (N, H, W, channels) to logits (N, H - 184, W - 184, classes),
+    572 to 388.
 
-    H and W are 188 and a multiple of 16 more. Its weights are those of `build_unet(padding="valid")`.
+    H and W are 188 and a multiple of 16 more. Its weights are those of
+    `build_unet(padding="valid")`.
     """
     image = keras.Input((None, None, channels), name="image")
     parts = _parts(image, classes, "plain", width, "transposed", "valid", None, dropout)
@@ -180,8 +187,9 @@ STRIDE: dict[Encoder, int] = {
     "vgg16": 2 ** (PLAIN_LEVELS - 1),
 }
 
-# Valid convolutions, figure 1: what is cropped from each side of the features at a stride; what the whole network takes from
-# each side of the image; and the size that comes out beyond a multiple of 16, so that every pooling finds an even size.
+# Valid convolutions, figure 1: what is cropped from each side of the features at a stride; what the
+# whole network takes from each side of the image; and the size that comes out beyond a multiple of
+# 16, so that every pooling finds an even size.
 VALID_CROP = {8: 4, 4: 16, 2: 40, 1: 88}
 VALID_MARGIN = 92
 VALID_REMAINDER = 4

@@ -1,7 +1,8 @@
 """The fast one: a U-Net for CPUs, at most 3 M parameters.
 
-MobileNetV2 (Sandler et al. 2018) goes down, and a decoder of depthwise-separable convolutions (Howard et al. 2017, section 3.1)
-goes up to stride 2 with U-Net's skips (Ronneberger et al. 2015). The logits are interpolated.
+MobileNetV2 (Sandler et al. 2018) goes down, and a decoder of depthwise-separable convolutions
+(Howard et al. 2017, section 3.1) goes up to stride 2 with U-Net's skips (Ronneberger et al. 2015).
+The logits are interpolated.
 """
 
 import keras
@@ -24,7 +25,8 @@ from models.architectures.upsampling import UPSAMPLINGS, Resize
 def separable_block(
     x: keras.KerasTensor, filters: int, name: str, *, dilation: int = 1
 ) -> keras.KerasTensor:
-    """Depthwise convolution, then 1×1, each with BatchNorm and ReLU: about an eighth of a 3×3 convolution's work."""
+    """Depthwise convolution, then 1×1, each with BatchNorm and ReLU: about an eighth of a 3×3
+    convolution's work."""
     x = keras.layers.DepthwiseConv2D(
         3,
         padding="same",
@@ -56,7 +58,8 @@ def build_unet_mobile(
     weights: str | None = None,
     dropout: float = 0.0,
 ) -> Network:
-    """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W ≥ 1.
+    """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W
+    ≥ 1.
 
     `weights` are MobileNetV2's, as in `mobilenet_v2_features`. Raises BackboneWeightsError.
     """

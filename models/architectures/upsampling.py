@@ -1,11 +1,12 @@
 """Ways to double (or ×`factor`) the resolution in a decoder, by name.
 
-Interpolation: nearest, bilinear, bicubic. Unpooling, the inverse of a pooling: bed_of_nails puts each value into a corner and zeros
-around it, nearest_unpool repeats it, max_unpool puts it where the encoder's pooling found its maximum (Zeiler, Taylor, Fergus 2011;
-SegNet). Learned: transposed.
+Interpolation: nearest, bilinear, bicubic. Unpooling, the inverse of a pooling: bed_of_nails puts
+each value into a corner and zeros around it, nearest_unpool repeats it, max_unpool puts it where
+the encoder's pooling found its maximum (Zeiler, Taylor, Fergus 2011; SegNet). Learned: transposed.
 
-Keras' own UpSampling2D breaks SavedModel export where H and W are dynamic and the interpolation is not nearest
-(Keras 3.14 to 3.15.1), so resizing is a layer of ours over `tf.image.resize` (half-pixel centres).
+Keras' own UpSampling2D breaks SavedModel export where H and W are dynamic and the interpolation is
+not nearest (Keras 3.14 to 3.15.1), so resizing is a layer of ours over `tf.image.resize`
+(half-pixel centres).
 """
 
 from typing import Any, Protocol, cast
@@ -20,7 +21,8 @@ from models.architectures.table import Upsampling
 
 
 class Upsample(Protocol):
-    """Brings x (N, H, W, C) to (N, factor·H, factor·W, channels); `indices` are those of the encoder's pooling."""
+    """Brings x (N, H, W, C) to (N, factor·H, factor·W, channels); `indices` are those of the
+    encoder's pooling."""
 
     def __call__(
         self,
@@ -85,7 +87,8 @@ def _interpolate(method: str) -> Upsample:
 
 
 class Unpool(keras.layers.Layer):  # type: ignore[misc]
-    """Scale (N, H, W, C) to (N, factor·H, factor·W, C): each value repeated, or in its window's corner among zeros."""
+    """Scale (N, H, W, C) to (N, factor·H, factor·W, C): each value repeated, or in its window's
+    corner among zeros."""
 
     def __init__(self, factor: int, repeat: bool, **layer_options: Any) -> None:
         super().__init__(**layer_options)
@@ -111,10 +114,11 @@ class Unpool(keras.layers.Layer):  # type: ignore[misc]
 
 
 class MaxPoolWithIndices(keras.layers.Layer):  # type: ignore[misc]
-    """2×2 max-pooling of (N, H, W, C) with even H and W, and where in its window each maximum was: 0 to 3, uint8.
+    """2×2 max-pooling of (N, H, W, C) with even H and W, and where in its window each maximum was:
+    0 to 3, uint8.
 
-    Dense arithmetic over the four corners of each window: the same on every device, and open to compilers, which
-    `tf.nn.max_pool_with_argmax` with a scatter is not.
+    Dense arithmetic over the four corners of each window: the same on every device, and open to
+    compilers, which `tf.nn.max_pool_with_argmax` with a scatter is not.
     """
 
     def call(self, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -138,7 +142,8 @@ class MaxPoolWithIndices(keras.layers.Layer):  # type: ignore[misc]
 
 
 class MaxUnpool(keras.layers.Layer):  # type: ignore[misc]
-    """MaxPoolWithIndices' inverse: each value of (N, H, W, C) to its place in (N, 2H, 2W, C), zeros elsewhere."""
+    """MaxPoolWithIndices' inverse: each value of (N, H, W, C) to its place in (N, 2H, 2W, C), zeros
+    elsewhere."""
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         features, indices = inputs
@@ -186,9 +191,11 @@ def _max_unpool(
 
 
 class BilinearKernel(keras.initializers.Initializer):  # type: ignore[misc]
-    """The kernel with which a transposed convolution starts as bilinear interpolation, channel by channel.
+    """The kernel with which a transposed convolution starts as bilinear interpolation, channel by
+    channel.
 
-    Source: Long, Shelhamer, Darrell 2015, section 3.3. Equals `tf.image.resize` away from the border.
+    Source: Long, Shelhamer, Darrell 2015, section 3.3. Equals `tf.image.resize` away from the
+    border.
     """
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
@@ -231,7 +238,8 @@ def up_convolution(
     name: str,
     indices: keras.KerasTensor | None = None,  # noqa: ARG001
 ) -> keras.KerasTensor:
-    """The paper U-Net's transposed convolution: a kernel no larger than the stride, He initialisation."""
+    """The paper U-Net's transposed convolution: a kernel no larger than the stride, He
+    initialisation."""
     return keras.layers.Conv2DTranspose(
         channels, factor, strides=factor, kernel_initializer="he_normal", name=f"{name}_transposed"
     )(x)

@@ -19,8 +19,9 @@ HELP = "wrap an external SavedModel or .keras file to serve it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    # argparse takes what begins with - for a flag, but for numbers; "-1..1" is one in its way.
-    parser._negative_number_matcher = re.compile(r"^-\d")
+    # argparse takes what begins with - for a flag, but for numbers; "-1..1" is one in its way,
+    # and only this attribute says so.
+    parser._negative_number_matcher = re.compile(r"^-\d")  # noqa: SLF001
     parser.add_argument("model", type=Path, help="a SavedModel folder, or a .keras or .h5 file")
     parser.add_argument("--name", required=True, help="the model's name in URLs")
     parser.add_argument(

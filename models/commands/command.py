@@ -12,19 +12,22 @@ DEFAULT_STORE = Path("my_models")  # where the command is given: the bundled sto
 
 
 class Command(Protocol):
-    """A module of this folder. What needs TensorFlow is imported in `run`, so that --help is instant."""
+    """A module of this folder. What needs TensorFlow is imported in `run`, so that --help is
+    instant."""
 
     HELP: str
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the command's flags; what to say when it is interrupted is the default of `when_stopped`."""
+        """Add the command's flags; what to say when it is interrupted is the default of
+        `when_stopped`."""
 
     def run(self, parsed: argparse.Namespace) -> None:
         """Do it. Raises UserError and OSError."""
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow without the notes it writes to stderr meanwhile, which no setting keeps back (its issue 100442).
+    """Import TensorFlow without the notes it writes to stderr meanwhile, which no setting keeps
+    back (its issue 100442).
 
     They are shown where the import fails, and where TF_CPP_MIN_LOG_LEVEL asks for them.
     """

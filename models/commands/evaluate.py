@@ -114,7 +114,8 @@ def _dataset(parsed: argparse.Namespace, run: "Run | None") -> "Dataset":
         return data_of_artefact(parsed.model, parsed.data, given_fields(parsed))
     if not (run.folder / BEST).is_file():
         raise RecipeError(
-            f"{run.folder} has no epoch that was validated yet; run `segtrain train` again to resume it"
+            f"{run.folder} has no epoch that was validated yet; run `segtrain train` again to "
+            "resume it"
         )
     if parsed.engine != "tensorflow":
         raise RecipeError(f"{parsed.model} is a run; {parsed.engine} scores exported models")
@@ -122,7 +123,8 @@ def _dataset(parsed: argparse.Namespace, run: "Run | None") -> "Dataset":
 
 
 def _data_of_run(run: "Run", folder: Path | None, changes: dict[str, Any]) -> "Dataset":
-    """The data that a run was trained on, or others of its kind; divided as for its training where nothing else is said.
+    """The data that a run was trained on, or others of its kind; divided as for its training where
+    nothing else is said.
 
     Raises RecipeError where their classes or channels are others, and DatasetError.
     """
@@ -130,7 +132,8 @@ def _data_of_run(run: "Run", folder: Path | None, changes: dict[str, Any]) -> "D
 
     if folder is None and not run.recipe.data.is_dir():
         raise RecipeError(
-            f"{run.folder} was trained on {run.recipe.data}, which is not there; say where its data are now: --data FOLDER"
+            f"{run.folder} was trained on {run.recipe.data}, which is not there; say where its "
+            "data are now: --data FOLDER"
         )
     dataset = read_dataset(folder or run.recipe.data, *data_options(changes, run.recipe))
     record = run.record
@@ -139,9 +142,11 @@ def _data_of_run(run: "Run", folder: Path | None, changes: dict[str, Any]) -> "D
 
 
 def _examine(parsed: argparse.Namespace, run: "Run | None", dataset: "Dataset") -> bool:
-    """Read what is to be scored on, unless the run did and no file has changed since. Whether it is the run's own split.
+    """Read what is to be scored on, unless the run did and no file has changed since. Whether it is
+    the run's own split.
 
-    Raises DatasetError for the first fault that is found, and RecipeError where the run has learned from these pictures.
+    Raises DatasetError for the first fault that is found, and RecipeError where the run has learned
+    from these pictures.
     """
     from models.data.examination import examine
     from models.data.record import picture_digests, split_record
@@ -159,16 +164,17 @@ def _examine(parsed: argparse.Namespace, run: "Run | None", dataset: "Dataset") 
     if learned and split != "train":
         example = next(d.name for d in examination.digests[split] if d.picture in learned)
         raise RecipeError(
-            f"{run.folder} was trained on {len(learned)} of the {len(examination.digests[split])} pictures of {split} in "
-            f"{dataset.folder}, such as {example}, so that a score on them says nothing. Leave them out; to hold a split back, "
-            "say split.test or split.fraction before a training"
+            f"{run.folder} was trained on {len(learned)} of the {len(examination.digests[split])} "
+            f"pictures of {split} in {dataset.folder}, such as {example}, so that a score on them "
+            "says nothing. Leave them out; to hold a split back, say split.test or split.fraction "
+            "before a training"
         )
     kept = record.splits.get(split)
     own = kept is not None and kept.pictures == split_record(examination, split).pictures
     if not own and parsed.data is None and not given_fields(parsed):
         print(
-            f"segtrain: {split} in {dataset.folder} is not what it was when {run.folder} was trained; "
-            "its scores do not reach the model card",
+            f"segtrain: {split} in {dataset.folder} is not what it was when {run.folder} was "
+            "trained; its scores do not reach the model card",
             file=sys.stderr,
         )
     return own
@@ -229,14 +235,15 @@ def _artefact_predictor(artefact: Path, engine: str) -> "Predictor":
 def _require_same_task(
     names: Sequence[str] | None, channels: int | None, dataset: "Dataset"
 ) -> None:
-    """Raise RecipeError where the model has other classes or channels than the data set; None is not known."""
+    """Raise RecipeError where the model has other classes or channels than the data set; None is
+    not known."""
     data = [c.name for c in dataset.class_list.classes]
     names = data if names is None else names
     channels = dataset.channels if channels is None else channels
     if len(names) != len(data) or channels != dataset.channels:
         raise RecipeError(
-            f"the model has {len(names)} classes and {channels} channels, the data in {dataset.folder} "
-            f"{len(data)} and {dataset.channels}; score it on data of its own kind"
+            f"the model has {len(names)} classes and {channels} channels, the data in "
+            f"{dataset.folder} {len(data)} and {dataset.channels}; score it on data of its own kind"
         )
     for class_id, (own, other) in enumerate(zip(names, data, strict=True)):
         if own != other:

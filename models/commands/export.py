@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--openvino",
         action=argparse.BooleanOptionalAction,
-        help="OpenVINO's fp32 files too (default: where openvino is installed and can convert the network)",
+        help="OpenVINO's fp32 files too (default: where openvino is installed and can convert the "
+        "network)",
     )
 
 

@@ -1,4 +1,5 @@
-"""The fields of a recipe as flags of a command: `--split.seed 7` is the field seed of the table [split]."""
+"""The fields of a recipe as flags of a command: `--split.seed 7` is the field seed of the table
+[split]."""
 
 import argparse
 import json
@@ -36,7 +37,8 @@ def add_recipe_flags(
 def data_options(
     changes: dict[str, Any], below: Recipe | None = None
 ) -> tuple[SplitOptions, LayoutOptions]:
-    """How the samples of a data set are found and divided: as a recipe has it, or by default, with `changes` laid over.
+    """How the samples of a data set are found and divided: as a recipe has it, or by default, with
+    `changes` laid over.
 
     Raises RecipeError.
     """
@@ -72,7 +74,8 @@ def given_fields(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _toml_value(text: str) -> Any:
-    """What a TOML file would hold: numbers, booleans and lists as such, anything else as a string."""
+    """What a TOML file would hold: numbers, booleans and lists as such, anything else as a
+    string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

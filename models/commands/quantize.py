@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="PATTERN",
-        help="leave layers whose name this regular expression finds in floating point; one that finds none lists them",
+        help="leave layers whose name this regular expression finds in floating point; one that "
+        "finds none lists them",
     )
     parser.add_argument(
         "--drop-fp32", action="store_true", help="leave OpenVINO's fp32 files out of the result"

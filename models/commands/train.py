@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 HELP = "train by a recipe; the same command again resumes"
 
 MINUTES = 30
-TRAINED = "nuclei"  # whose encoder is started from: of the bundled models the one whose data may be used for anything
+# whose encoder is started from: of the bundled models the one whose data may be used for anything
+TRAINED = "nuclei"
 TRAINED_ON = "dsb2018"
 
 
@@ -32,13 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "recipe",
         type=Path,
         metavar="RECIPE|DATA",
-        help="a TOML recipe (those of the project: models/recipes), or a data set's folder to choose one for",
+        help="a TOML recipe (those of the project: models/recipes), or a data set's folder to "
+        "choose one for",
     )
     parser.add_argument(
         "--minutes",
         type=float,
-        help="with DATA, unless --epochs says it: how long to train, about; to start, to measure and to report take one or "
-        f"two more (default: {MINUTES})",
+        help="with DATA, unless --epochs says it: how long to train, about; to start, to measure "
+        f"and to report take one or two more (default: {MINUTES})",
     )
     parser.add_argument("--run", type=Path, help="the run folder (default: runs/<name>)")
     parser.add_argument(
@@ -76,15 +78,17 @@ def run(parsed: argparse.Namespace) -> None:
     if state == before:
         print(f"{folder} is finished; nothing was trained.")
     print(
-        f"{folder}: {counted(state.epochs_done, 'epoch')} in {counted(round(state.seconds / 60), 'minute')}; "
-        f"best val mIoU {state.best_mean_iou:.4f} in epoch {state.best_epoch}.\n"
-        f"Next: segtrain evaluate {folder}, then segtrain export {folder} --store {DEFAULT_STORE}"
+        f"{folder}: {counted(state.epochs_done, 'epoch')} in "
+        f"{counted(round(state.seconds / 60), 'minute')}; best val mIoU {state.best_mean_iou:.4f} "
+        f"in epoch {state.best_epoch}.\nNext: segtrain evaluate {folder}, then segtrain export "
+        f"{folder} --store {DEFAULT_STORE}"
     )
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What to train, where, and why so; `examination` is that of the data where they were read already."""
+    """What to train, where, and why so; `examination` is that of the data where they were read
+    already."""
 
     recipe: Recipe
     folder: Path
@@ -97,8 +101,8 @@ def _task(parsed: argparse.Namespace, changes: dict[str, Any]) -> _Task:
     recipe = read_recipe(parsed.recipe, changes)
     if parsed.minutes is not None:
         raise RecipeError(
-            f"--minutes is for a data set's folder, whose recipe is chosen; {parsed.recipe} says how long by its epochs: "
-            "set --epochs"
+            f"--minutes is for a data set's folder, whose recipe is chosen; {parsed.recipe} says "
+            "how long by its epochs: set --epochs"
         )
     folder = parsed.run or Path("runs") / recipe.name
     _require_writable(folder)
@@ -106,7 +110,8 @@ def _task(parsed: argparse.Namespace, changes: dict[str, Any]) -> _Task:
 
 
 def _task_of_data(parsed: argparse.Namespace, changes: dict[str, Any]) -> _Task:
-    """By the recipe that an earlier call chose for this data, or by a new one with the reasons for it."""
+    """By the recipe that an earlier call chose for this data, or by a new one with the reasons for
+    it."""
     if "data" in changes:
         raise RecipeError(f"--data is for a recipe; the data to train on are {parsed.recipe}")
     import_tensorflow()
@@ -137,7 +142,8 @@ def _require_writable(folder: Path) -> None:
 
 
 def _trained() -> Path | None:
-    """The newest version of the bundled model that is started from; not one that the user keeps under its name."""
+    """The newest version of the bundled model that is started from; not one that the user keeps
+    under its name."""
     folders = find_versions(BUNDLED_STORE / TRAINED).folders
     for artefact in reversed(folders.values()):
         with contextlib.suppress(ContractError):

@@ -1,6 +1,7 @@
 """What both halves share: the contract of an artefact, and the small tools that each of them needs.
 
-This package is all that the service imports from `models`; it needs pydantic and the standard library only.
+This package is all that the service imports from `models`; it needs pydantic and the standard
+library only.
 """
 
 from models.contract.contract import (

@@ -1,7 +1,9 @@
-"""Files and folders that appear whole or not at all: written beside their place, synced, and renamed into it.
+"""Files and folders that appear whole or not at all: written beside their place, synced, and
+renamed into it.
 
-The temporary name is hidden, short (a name of 255 bytes leaves no room for an affix) and keeps the suffix, since some
-writers go by that. What is left after a failure is removed; after a kill, a hidden `.partial-…` stays.
+The temporary name is hidden, short (a name of 255 bytes leaves no room for an affix) and keeps the
+suffix, since some writers go by that. What is left after a failure is removed; after a kill, a
+hidden `.partial-…` stays.
 """
 
 import ctypes
@@ -37,8 +39,9 @@ def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
 def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
     """A path to write to in the block, which takes the place of `path` after it.
 
-    A file that is there keeps its mode and owner, and a symbolic link goes on to lead where it did; a new file has
-    `mode`, or what the umask leaves. A device or a pipe is written to as it is. Raises OSError; `path` is untouched then.
+    A file that is there keeps its mode and owner, and a symbolic link goes on to lead where it did;
+    a new file has `mode`, or what the umask leaves. A device or a pipe is written to as it is.
+    Raises OSError; `path` is untouched then.
     """
     if path.exists() and not path.is_file():
         yield path  # a device or a pipe: nothing could take its place
@@ -61,7 +64,8 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill in the block, which is `path` after it. Raises OSError where there is one already."""
+    """A folder to fill in the block, which is `path` after it. Raises OSError where there is one
+    already."""
     partial = _beside(path)
     try:
         partial.mkdir(parents=True)
@@ -79,8 +83,8 @@ def new_folder(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """As `new_folder`, in place of the folder `path`.
 
-    The two change places in one step, so that a reader finds one or the other; where the file system cannot do that,
-    two renames follow each other.
+    The two change places in one step, so that a reader finds one or the other; where the file
+    system cannot do that, two renames follow each other.
     """
     partial = _beside(path)
     try:
@@ -105,10 +109,11 @@ def exchange(one: Path, other: Path) -> None:
         code = ctypes.get_errno()
         if code not in _CANNOT_EXCHANGE:
             raise OSError(code, os.strerror(code), str(other))
-    _exchange_by_renames(one, other)
+    exchange_by_renames(one, other)
 
 
-def _exchange_by_renames(one: Path, other: Path) -> None:
+def exchange_by_renames(one: Path, other: Path) -> None:
+    """As `exchange`, where the file system has no such step: a reader may find `other` missing."""
     aside = _beside(other)
     other.rename(aside)
     try:

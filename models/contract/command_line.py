@@ -9,11 +9,13 @@ from models.contract.errors import UserError
 
 
 class UsageError(UserError):
-    """A command that cannot be understood. The text says which part, and where the flags are listed."""
+    """A command that cannot be understood. The text says which part, and where the flags are
+    listed."""
 
 
 class CommandParser(argparse.ArgumentParser):
-    """Reads a command's flags, none of them shortened. Raises UsageError in place of ending the program."""
+    """Reads a command's flags, none of them shortened. Raises UsageError in place of ending the
+    program."""
 
     def __init__(self, prog: str, description: str) -> None:
         super().__init__(prog, description=description, allow_abbrev=False)

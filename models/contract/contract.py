@@ -1,7 +1,9 @@
-"""What an artefact promises, beyond what its graph can say: format 2 of `assets.extra/contract.json` (docs/artefact.md).
+"""What an artefact promises, beyond what its graph can say: format 2 of
+`assets.extra/contract.json` (docs/artefact.md).
 
-`<store>/<name>/<version>/` is TensorFlow Serving's layout; our own facts lie in `assets.extra/`, which other servers
-ignore. The contract is written last and the folder appears by one rename, so a reader sees a whole artefact or none.
+`<store>/<name>/<version>/` is TensorFlow Serving's layout; our own facts lie in `assets.extra/`,
+which other servers ignore. The contract is written last and the folder appears by one rename, so a
+reader sees a whole artefact or none.
 """
 
 import hashlib
@@ -33,16 +35,19 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 STORED_PRECISIONS: Final[tuple[StoredPrecision, ...]] = ("fp32", "int8")
 
-# The outputs of an OpenVINO file, in this order: class ids uint8 (N, H, W), softmax float32 (N, H, W, classes).
+# The outputs of an OpenVINO file, in this order: class ids uint8 (N, H, W), softmax float32 (N, H,
+# W, classes).
 OPENVINO_OUTPUTS: Final = ("class_map", "probabilities")
 
 
 class ContractError(UserError):
-    """The folder is not an artefact, or not the one its contract describes. The text says which file, and what to do."""
+    """The folder is not an artefact, or not the one its contract describes. The text says which
+    file, and what to do."""
 
 
 class SegmentationClass(Facts):
-    """One class: its id is the pixel value in a class map, its colour the palette entry (`#rrggbb`)."""
+    """One class: its id is the pixel value in a class map, its colour the palette entry
+    (`#rrggbb`)."""
 
     id: ClassId
     name: Annotated[str, Field(min_length=1)]
@@ -54,7 +59,8 @@ class SegmentationClass(Facts):
 
 
 class Training(Facts):
-    """Where the weights come from. `scores` maps a split to its scores, each a fraction in [0, 1]."""
+    """Where the weights come from. `scores` maps a split to its scores, each a fraction in [0,
+    1]."""
 
     dataset: str
     licence: str
@@ -68,9 +74,11 @@ class Training(Facts):
 
 
 class Quantization(Facts):
-    """How the int8 files were made, and what they score beside the floating-point ones on the same split.
+    """How the int8 files were made, and what they score beside the floating-point ones on the same
+    split.
 
-    Both maps go from split to scores, each a fraction in [0, 1]. `kept_float` names the layers left in floating point.
+    Both maps go from split to scores, each a fraction in [0, 1]. `kept_float` names the layers left
+    in floating point.
     """
 
     calibration_images: Annotated[int, Field(ge=1)]
@@ -82,11 +90,12 @@ class Quantization(Facts):
 class Contract(Facts):
     """The facts of one artefact, `assets.extra/contract.json`.
 
-    `receptive_field_radius` is the distance in pixels beyond which the input cannot change an output pixel, or None
-    where the network has global context. `files` maps each other file's path to its SHA-256; which runtime takes a file its
-    path says (`runtimes`). Of what format 2 added, None is what format 1 meant: `scale` pixels as they are, `intensity` the upper
-    8 bits, `calibration` none, `reference` not known, `io` a graph that takes pixel values 0–255 uint8
-    (N, H, W, C) of any size and gives class maps and probabilities.
+    `receptive_field_radius` is the distance in pixels beyond which the input cannot change an
+    output pixel, or None where the network has global context. `files` maps each other file's path
+    to its SHA-256; which runtime takes a file its path says (`runtimes`). Of what format 2 added,
+    None is what format 1 meant: `scale` pixels as they are, `intensity` the upper 8 bits,
+    `calibration` none, `reference` not known, `io` a graph that takes pixel values 0–255 uint8 (N,
+    H, W, C) of any size and gives class maps and probabilities.
     """
 
     format_version: Annotated[int, Field(ge=1)] = FORMAT_VERSION
@@ -125,7 +134,8 @@ class Contract(Facts):
             )
         if self.ignore in ids:
             raise ValueError(
-                f"ignore id {self.ignore} is the id of class {self.classes[ids.index(self.ignore)].name!r}"
+                f"ignore id {self.ignore} is the id of class "
+                f"{self.classes[ids.index(self.ignore)].name!r}"
             )
         return self
 
@@ -133,19 +143,22 @@ class Contract(Facts):
     def _facts_are_of_these_classes(self) -> Self:
         if self.reference is not None and len(self.reference.class_shares) != len(self.classes):
             raise ValueError(
-                f"reference.class_shares has {len(self.reference.class_shares)} shares, for {len(self.classes)} classes"
+                f"reference.class_shares has {len(self.reference.class_shares)} shares, for "
+                f"{len(self.classes)} classes"
             )
         if self.io is not None:
             for name, values in (("mean", self.io.mean), ("std", self.io.std)):
                 if values is not None and len(values) not in (1, self.channels):
                     raise ValueError(
-                        f"io.{name} has {len(values)} values; one, or one a channel of {self.channels}"
+                        f"io.{name} has {len(values)} values; one, or one a channel of "
+                        f"{self.channels}"
                     )
         return self
 
     @property
     def runtimes(self) -> dict[str, tuple[StoredPrecision, ...]]:
-        """The runtimes that the artefact holds files for, with the precisions of each, by the files' paths."""
+        """The runtimes that the artefact holds files for, with the precisions of each, by the
+        files' paths."""
         held = {
             "tensorflow": ("fp32",) if SAVED_MODEL_PATH.as_posix() in self.files else (),
             "openvino": self._precisions_of(openvino_files),
@@ -169,7 +182,8 @@ class Contract(Facts):
 
     @property
     def digest(self) -> str:
-        """One SHA-256 over the artefact's files, so that two artefacts can be told apart at a glance."""
+        """One SHA-256 over the artefact's files, so that two artefacts can be told apart at a
+        glance."""
         lines = "".join(f"{digest}  {path}\n" for path, digest in sorted(self.files.items()))
         return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -199,8 +213,8 @@ def file_digests(artefact: Path) -> dict[str, str]:
 
 
 def write_contract(artefact: Path, contract: Contract) -> None:
-    """Write the contract into `artefact`, in this release's format. The caller writes it last and renames the folder into
-    place."""
+    """Write the contract into `artefact`, in this release's format. The caller writes it last and
+    renames the folder into place."""
     path = artefact / CONTRACT_PATH
     path.parent.mkdir(parents=True, exist_ok=True)
     document = contract.model_dump(mode="json") | {"format_version": FORMAT_VERSION}
@@ -210,10 +224,11 @@ def write_contract(artefact: Path, contract: Contract) -> None:
 
 
 def read_contract(artefact: Path) -> Contract:
-    """Read `artefact`'s contract, of format 1 or later. Raises ContractError where there is none or it does not hold together.
+    """Read `artefact`'s contract, of format 1 or later. Raises ContractError where there is none or
+    it does not hold together.
 
-    Fields that this release does not know are passed over. A later format is read as far as its fields hold what they do here,
-    unless its `min_reader_format` says that this is not enough.
+    Fields that this release does not know are passed over. A later format is read as far as its
+    fields hold what they do here, unless its `min_reader_format` says that this is not enough.
     """
     path = artefact / CONTRACT_PATH
     try:
@@ -238,12 +253,13 @@ def _parse(document: Any) -> Contract:
     version = document.get("format_version") if isinstance(document, dict) else None
     if type(version) is not int or version < 1:
         raise ContractError(
-            f"{CONTRACT_PATH} has format_version {version!r}; this segserve reads 1 to {FORMAT_VERSION}. "
-            "Export the model again with this release's `segtrain export`"
+            f"{CONTRACT_PATH} has format_version {version!r}; this segserve reads 1 to "
+            f"{FORMAT_VERSION}. Export the model again with this release's `segtrain export`"
         )
     later = (
-        f"; it was written in format {version}, of a later release than this one, which knows {FORMAT_VERSION}: "
-        "update segserve, or export the model again with this release's `segtrain export`"
+        f"; it was written in format {version}, of a later release than this one, which knows "
+        f"{FORMAT_VERSION}: update segserve, or export the model again with this release's "
+        "`segtrain export`"
         if version > FORMAT_VERSION
         else ""
     )
@@ -257,7 +273,8 @@ def _parse(document: Any) -> Contract:
 
 
 def verify_files(artefact: Path, contract: Contract) -> None:
-    """Compare each file with its digest in the contract. Raises ContractError that names the first that differs."""
+    """Compare each file with its digest in the contract. Raises ContractError that names the first
+    that differs."""
     for name, digest in contract.files.items():
         path = artefact / name
         if not path.is_file():

@@ -2,4 +2,5 @@
 
 
 class UserError(Exception):
-    """Something that the user can put right. The text says what was wrong, the limit, and what to do."""
+    """Something that the user can put right. The text says what was wrong, the limit, and what to
+    do."""

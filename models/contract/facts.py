@@ -1,4 +1,5 @@
-"""What format 2 of the contract can say of how a model was measured, and of a graph that is not ours."""
+"""What format 2 of the contract can say of how a model was measured, and of a graph that is not
+ours."""
 
 from typing import Annotated, Literal, Self
 
@@ -20,7 +21,8 @@ class Facts(BaseModel):
 
 
 class Calibration(Facts):
-    """A temperature that logits are divided by, fitted on a split, and the expected calibration error before and after."""
+    """A temperature that logits are divided by, fitted on a split, and the expected calibration
+    error before and after."""
 
     temperature: Positive
     split: str
@@ -29,7 +31,8 @@ class Calibration(Facts):
 
 
 class Spread(Facts):
-    """How a quantity lies over the images: its mean, and the values that 5, 50 and 95 % of them do not exceed."""
+    """How a quantity lies over the images: its mean, and the values that 5, 50 and 95 % of them do
+    not exceed."""
 
     mean: Finite
     p05: Finite
@@ -44,10 +47,12 @@ class Spread(Facts):
 
 
 class Reference(Facts):
-    """What the model sees and answers on a split of its own data, to compare with what it meets in use.
+    """What the model sees and answers on a split of its own data, to compare with what it meets in
+    use.
 
-    `class_shares` are the classes' shares of the predicted pixels, by id; `confidence` is each image's mean over its pixels,
-    `brightness` its mean pixel value 0–255, `long_side` its larger side in pixels.
+    `class_shares` are the classes' shares of the predicted pixels, by id; `confidence` is each
+    image's mean over its pixels, `brightness` its mean pixel value 0–255, `long_side` its larger
+    side in pixels.
     """
 
     split: str
@@ -68,10 +73,12 @@ class Reference(Facts):
 
 
 class ModelIO(Facts):
-    """What a graph of another maker takes and gives, which the runtime's adapter obeys; of ours there is none.
+    """What a graph of another maker takes and gives, which the runtime's adapter obeys; of ours
+    there is none.
 
-    Pixel values 0–255 are brought linearly to `range`, then `mean` is subtracted and `std` divided by, one value or one a
-    channel. `size` is the one height and width it takes; else H and W are padded to multiples of `multiple`.
+    Pixel values 0–255 are brought linearly to `range`, then `mean` is subtracted and `std` divided
+    by, one value or one a channel. `size` is the one height and width it takes; else H and W are
+    padded to multiples of `multiple`.
     """
 
     layout: Literal["NHWC", "NCHW"]

@@ -15,7 +15,8 @@ class InvalidValues(Protocol):
 
 @dataclass(frozen=True)
 class Fault:
-    """`place` is the path of the value, such as "network.width", empty for the whole; `given` the value."""
+    """`place` is the path of the value, such as "network.width", empty for the whole; `given` the
+    value."""
 
     place: str
     message: str
@@ -26,8 +27,8 @@ class Fault:
 
 
 def first_fault(error: InvalidValues, *, skip: int = 0) -> Fault:
-    """The first fault of `error`, its message without a capital and a full stop. `skip` leaves out that many first
-    parts of its place."""
+    """The first fault of `error`, its message without a capital and a full stop. `skip` leaves out
+    that many first parts of its place."""
     found: Mapping[str, Any] = error.errors()[0]
     message = str(found["msg"])
     for prefix in _PREFIXES:

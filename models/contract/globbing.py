@@ -11,8 +11,8 @@ from pathlib import Path
 def without_pattern(path: Path) -> Iterator[Path]:
     """`path`, or for the time of the block a link to it where it holds `[`, `*` or `?`.
 
-    TensorFlow looks for a SavedModel's variables as for a pattern, and takes no escaping: those of "st [v2]/1" it
-    does not find.
+    TensorFlow looks for a SavedModel's variables as for a pattern, and takes no escaping: those of
+    "st [v2]/1" it does not find.
     """
     if not glob.has_magic(str(path)):
         yield path

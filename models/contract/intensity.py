@@ -1,13 +1,14 @@
 """How samples deeper than 8 bits become 8: the one rule that training and serving share.
 
-A window of two values becomes 0 and 255, what lies between is spread evenly, what lies beyond is cut off. One window holds
-for a whole picture and all its bands, and is found before any of it is cut into tiles:
+A window of two values becomes 0 and 255, what lies between is spread evenly, what lies beyond is
+cut off. One window holds for a whole picture and all its bands, and is found before any of it is
+cut into tiles:
 
 1. the one that the caller names;
 2. else that of the model's contract, where it names one;
 3. else all values of the bits that the file says are used (PNG's sBIT, 12-bit TIFF, …);
-4. else, where the contract asks for percentiles, the one in which those of the picture's own values become what they
-   were in training;
+4. else, where the contract asks for percentiles, the one in which those of the picture's own
+   values become what they were in training;
 5. else all values of the sample's type.
 
 Plain Python over a histogram, since the contract's package loads no numpy.
@@ -35,9 +36,11 @@ def full_window(bits: int) -> IntensityWindow:
 def percentile_window(
     counts: Sequence[int], rule: PercentileIntensity, bits: int, bands: int
 ) -> IntensityWindow:
-    """The window of a gray or color picture (1 or 3 `bands`) with `counts[value]` samples of each value.
+    """The window of a gray or color picture (1 or 3 `bands`) with `counts[value]` samples of each
+    value.
 
-    It is the one in which the rule's percentiles become the rule's values. A flat picture has all values of `bits`.
+    It is the one in which the rule's percentiles become the rule's values. A flat picture has all
+    values of `bits`.
     """
     total = sum(counts)
     sums = list(accumulate(counts))

@@ -1,4 +1,5 @@
-"""What has to be done to a picture before a network sees it, beyond what its graph does: training and serving do the same."""
+"""What has to be done to a picture before a network sees it, beyond what its graph does: training
+and serving do the same."""
 
 from typing import Annotated, Literal, Self
 
@@ -15,14 +16,16 @@ def _with_the_micro_sign(unit: object) -> object:
 
 
 class FrameScale(Facts):
-    """The scene fills the picture, as in streets and portraits: a larger picture is shrunk to about this long side, in pixels."""
+    """The scene fills the picture, as in streets and portraits: a larger picture is shrunk to about
+    this long side, in pixels."""
 
     kind: Literal["frame"] = "frame"
     long_side: Annotated[int, Field(ge=16, le=65_536)]
 
 
 class PhysicalScale(Facts):
-    """Objects have a size in the world: where a file knows the side of its pixels, the ratio to `pixel_size` rules."""
+    """Objects have a size in the world: where a file knows the side of its pixels, the ratio to
+    `pixel_size` rules."""
 
     kind: Literal["physical"] = "physical"
     pixel_size: Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -42,11 +45,11 @@ Values = tuple[Annotated[int, Field(ge=0, le=254)], Annotated[int, Field(ge=1, l
 
 
 class PercentileIntensity(Facts):
-    """Pixels deeper than 8 bits: these percentiles of the whole picture become two 8-bit values, unless the file states its
-    significant bits.
+    """Pixels deeper than 8 bits: these percentiles of the whole picture become two 8-bit values,
+    unless the file states its significant bits.
 
-    The values are those that the 8-bit pictures of training had there, gray ones and color ones: fluorescence is dark, and
-    stretched over all 256 values it is nothing that the network has seen.
+    The values are those that the 8-bit pictures of training had there, gray ones and color ones:
+    fluorescence is dark, and stretched over all 256 values it is nothing that the network has seen.
     """
 
     kind: Literal["percentiles"] = "percentiles"
@@ -64,7 +67,8 @@ class PercentileIntensity(Facts):
 
 
 class WindowIntensity(Facts):
-    """Pixels deeper than 8 bits: `low` and `high`, in the file's physical units, become 0 and 255."""
+    """Pixels deeper than 8 bits: `low` and `high`, in the file's physical units, become 0 and
+    255."""
 
     kind: Literal["window"] = "window"
     low: Annotated[float, Field(allow_inf_nan=False)]

@@ -12,7 +12,8 @@ _ALMOST = re.compile(r"[vV]?[.\d]*\d[.\d]*")  # what was meant as a version, suc
 
 @dataclass(frozen=True)
 class Versions:
-    """The folder of each version, ascending; and a sentence about each folder that is none but looks like one."""
+    """The folder of each version, ascending; and a sentence about each folder that is none but
+    looks like one."""
 
     folders: dict[int, Path]
     faults: tuple[str, ...] = ()
@@ -24,10 +25,11 @@ class Versions:
 
 
 def find_versions(model: Path) -> Versions:
-    """The versions below `<store>/<name>`; none where there is no such folder. Raises OSError where it cannot be read.
+    """The versions below `<store>/<name>`; none where there is no such folder. Raises OSError where
+    it cannot be read.
 
-    As TensorFlow Serving reads them, leading zeros count for nothing: `0001` is version 1. Where two folders are the same
-    version, neither is taken.
+    As TensorFlow Serving reads them, leading zeros count for nothing: `0001` is version 1. Where
+    two folders are the same version, neither is taken.
     """
     by_number: dict[int, list[Path]] = defaultdict(list)
     faults = []
@@ -38,8 +40,8 @@ def find_versions(model: Path) -> Versions:
             by_number[int(path.name)].append(path)
         elif _ALMOST.fullmatch(path.name):
             faults.append(
-                f"{model.name}/{path.name} is not a version: versions are whole numbers from 1 on, in digits 0 to 9, at most "
-                f"{MAX_VERSION_DIGITS} of them; rename the folder"
+                f"{model.name}/{path.name} is not a version: versions are whole numbers from 1 on, "
+                f"in digits 0 to 9, at most {MAX_VERSION_DIGITS} of them; rename the folder"
             )
     folders = {number: paths[0] for number, paths in by_number.items() if len(paths) == 1}
     for number, paths in by_number.items():

@@ -1,7 +1,8 @@
 """Random views of an image and its mask.
 
-A view is one map of coordinates (place, scale, rotation, flips, elastic deformation), so that pixels are sampled once, and one
-3×3 matrix of colours. It depends on its key alone, so the same key gives the same view whatever runs beside it.
+A view is one map of coordinates (place, scale, rotation, flips, elastic deformation), so that
+pixels are sampled once, and one 3×3 matrix of colours. It depends on its key alone, so the same key
+gives the same view whatever runs beside it.
 """
 
 import math
@@ -49,7 +50,8 @@ class Augmentation:
     def __call__(
         self, image: tf.Tensor, mask: tf.Tensor, key: tf.Tensor, border: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, ...]:
-        """Map uint8 image, uint8 mask and an int32 key (2,) to a float32 (h, w, C) and a uint8 (h, w) of crop size.
+        """Map uint8 image, uint8 mask and an int32 key (2,) to a float32 (h, w, C) and a uint8 (h,
+        w) of crop size.
 
         `border` float32 (H, W) goes the mask's way and is a third float32 (h, w).
         """
@@ -70,7 +72,8 @@ class Augmentation:
     # ---- geometry
 
     def _sampling_grid(self, size: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
-        """Where in the image each pixel of the view comes from: float32 (h, w, 2), rows and columns."""
+        """Where in the image each pixel of the view comes from: float32 (h, w, 2), rows and
+        columns."""
         options = self._options
         crop = tf.constant(options.crop, tf.float32)
         rows, columns = (tf.range(n, dtype=tf.float32) + 0.5 for n in options.crop)
@@ -107,7 +110,8 @@ class Augmentation:
         return matrix * tf.stack(signs)
 
     def _reflect(self, coordinates: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The places inside the image that show what lies beyond it, and which (h, w) of them stay empty."""
+        """The places inside the image that show what lies beyond it, and which (h, w) of them stay
+        empty."""
         size = tf.cast(size, tf.float32)
         if self._options.fill_mode == "ignore":
             outside = tf.reduce_any((coordinates < -0.5) | (coordinates >= size - 0.5), axis=-1)
@@ -139,7 +143,8 @@ class Augmentation:
         return tf.clip_by_value(view, 0.0, 255.0)
 
     def _color_matrix(self, rng: StatelessRng) -> tf.Tensor:
-        """Saturation and hue, float32 (3, 3) from the right: a scaling and a turn of the plane without luma."""
+        """Saturation and hue, float32 (3, 3) from the right: a scaling and a turn of the plane
+        without luma."""
         options = self._options
         to_yiq = tf.transpose(tf.constant(RGB_TO_YIQ))
         scale = 1 + rng.uniform(-1, 1) * options.saturation
@@ -168,7 +173,8 @@ def _bilinear(image: tf.Tensor, coordinates: tf.Tensor) -> tf.Tensor:
     """The image uint8 (H, W, C) at places (h, w, 2) inside it, float32 (h, w, C)."""
     low = tf.floor(coordinates)
     down, right = tf.split(coordinates - low, 2, axis=-1)
-    # Each pixel beside its right, lower and lower right neighbour, so that one gather fetches all four.
+    # Each pixel beside its right, lower and lower right neighbour, so that one gather fetches all
+    # four.
     wider = tf.concat([image, image[:, -1:]], axis=1)
     pairs = tf.concat([wider[:, :-1], wider[:, 1:]], axis=-1)
     fours = tf.concat([pairs, tf.concat([pairs[1:], pairs[-1:]], axis=0)], axis=-1)

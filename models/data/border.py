@@ -10,11 +10,13 @@ REACH = 4  # in sigmas: beyond it the weight is under a three-thousandth of its 
 def border_weights(
     mask: NDArray[np.uint8], *, background: int, void: int, peak: float, sigma: float
 ) -> NDArray[np.float32]:
-    """Map a mask uint8 (H, W) to `peak` · exp(-(d1 + d2)² / 2 sigma²) float32 (H, W) at background pixels, else 0.
+    """Map a mask uint8 (H, W) to `peak` · exp(-(d1 + d2)² / 2 sigma²) float32 (H, W) at background
+    pixels, else 0.
 
-    d1 and d2 are the distances in pixels to the nearest and the second nearest object (Ronneberger et al. 2015, equation 2);
-    an object is a connected region (8 neighbours) of one class that is neither `background` nor from `void` upwards. Objects
-    farther than 4 sigma are left out, so that each costs its own surroundings alone and not the whole mask.
+    d1 and d2 are the distances in pixels to the nearest and the second nearest object (Ronneberger
+    et al. 2015, equation 2); an object is a connected region (8 neighbours) of one class that is
+    neither `background` nor from `void` upwards. Objects farther than 4 sigma are left out, so that
+    each costs its own surroundings alone and not the whole mask.
     """
     reach = int(np.ceil(REACH * sigma))
     nearest = np.full(mask.shape, np.inf, np.float32)

@@ -36,7 +36,10 @@ def text_report(examination: Examination, repair: Repair | None) -> str:
     lines = [
         f"{dataset.folder}: {splits} (layout: {dataset.layout})",
         f"sizes   {_counted(_size_names(examination))}",
-        f"images  {_counted(examination.modes)}, read as {'gray' if dataset.channels == 1 else 'RGB'}",
+        (
+            f"images  {_counted(examination.modes)}, read as "
+            f"{'gray' if dataset.channels == 1 else 'RGB'}"
+        ),
         f"masks   {_counted(examination.mask_modes)}",
         "",
         *_aligned([_class_header(examination), *_class_rows(examination)]),
@@ -100,7 +103,8 @@ def _repair_section(examination: Examination, repair: Repair | None) -> Iterator
         "What can be fixed",
         [
             Text(
-                "This mapping was read off the masks. It is written into a new folder, never in place:"
+                "This mapping was read off the masks. It is written into a new folder, never in "
+                "place:"
             ),
             Command(f"segtrain check {examination.dataset.folder} --fix-to NEW_FOLDER"),
             Table(("in the masks", "id", "class"), rows),
@@ -116,7 +120,8 @@ def _class_blocks(examination: Examination) -> list[Block]:
     return [
         Table(_class_header(examination), rows, [*colors, *[None] * (len(rows) - len(colors))]),
         Text(
-            "Share of the pixels that are not ignored, and in brackets the number of masks with the class."
+            "Share of the pixels that are not ignored, and in brackets the number of masks with "
+            "the class."
         ),
     ]
 
@@ -152,7 +157,8 @@ def _class_header(examination: Examination) -> tuple[str, ...]:
 
 
 def _class_rows(examination: Examination) -> list[tuple[Cell, ...]]:
-    """A row a class: share of pixels and number of masks in each split; a row for what is ignored."""
+    """A row a class: share of pixels and number of masks in each split; a row for what is
+    ignored."""
     if not examination.classes_are_known:
         return []
     class_list = examination.dataset.class_list

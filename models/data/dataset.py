@@ -1,7 +1,8 @@
-"""What a data set is, whatever its layout: classes, samples by split, and what was found wrong on the way.
+"""What a data set is, whatever its layout: classes, samples by split, and what was found wrong on
+the way.
 
-Nothing here reads a pixel before it is asked for. `models.data.reading` opens a folder, `models.data.examination` reads
-every file once.
+Nothing here reads a pixel before it is asked for. `models.data.reading` opens a folder,
+`models.data.examination` reads every file once.
 """
 
 import json
@@ -56,7 +57,8 @@ Severity: TypeAlias = Literal["error", "warning"]
 
 @dataclass(frozen=True)
 class Issue:
-    """One thing that is wrong, or worth knowing. `kind` gathers issues of one sort; the text is a whole sentence."""
+    """One thing that is wrong, or worth knowing. `kind` gathers issues of one sort; the text is a
+    whole sentence."""
 
     severity: Severity
     kind: str
@@ -94,8 +96,9 @@ class ClassList(BaseModel):
             raise ValueError(f"class names must differ; got {', '.join(names)}")
         if self.ignore in ids:
             raise ValueError(
-                f"ignore {self.ignore} is a class's id; take a value that is none, such as 255 (where masks hold 0 for what "
-                "is not labelled and count the classes from 1: --ignore 0 --shift -1, in a recipe layout.ignore and layout.shift)"
+                f"ignore {self.ignore} is a class's id; take a value that is none, such as 255 "
+                "(where masks hold 0 for what is not labelled and count the classes from 1: "
+                "--ignore 0 --shift -1, in a recipe layout.ignore and layout.shift)"
             )
         return self
 
@@ -125,7 +128,8 @@ class MaskSource(Protocol):
 
 @dataclass(frozen=True)
 class Sample:
-    """One image and where its mask comes from. Samples of one `group` never fall into two splits."""
+    """One image and where its mask comes from. Samples of one `group` never fall into two
+    splits."""
 
     image: Path
     mask: MaskSource
@@ -138,7 +142,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set, its file names read, its pixels not. `layout` is the layout's name in `models.data.reading`."""
+    """A data set, its file names read, its pixels not. `layout` is the layout's name in
+    `models.data.reading`."""
 
     folder: Path
     class_list: ClassList
@@ -153,8 +158,9 @@ class Dataset:
             share = {"val": "split.fraction", "test": "split.test"}.get(name)
             taken = f", or let {share} take them off train before a training" if share else ""
             raise DatasetError(
-                f"{self.folder.name} has no split {name!r}; its splits are {', '.join(self.splits)}. "
-                f"Put images into images/{name}/ and their masks into masks/{name}/{taken}"
+                f"{self.folder.name} has no split {name!r}; its splits are "
+                f"{', '.join(self.splits)}. Put images into images/{name}/ and their masks into "
+                f"masks/{name}/{taken}"
             )
         return self.splits[name]
 
@@ -166,8 +172,9 @@ def relative_name(path: Path, folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded image: pixels uint8 (H, W, C), upright; the file's own mode, whether EXIF turned it, the file's pages (the
-    first is decoded), and whether some of it is transparent (the colours beneath are decoded)."""
+    """A decoded image: pixels uint8 (H, W, C), upright; the file's own mode, whether EXIF turned
+    it, the file's pages (the first is decoded), and whether some of it is transparent (the colours
+    beneath are decoded)."""
 
     pixels: NDArray[np.uint8]
     mode: str
@@ -177,7 +184,8 @@ class Picture:
 
 
 def read_picture(path: Path, channels: int) -> Picture:
-    """Decode an image file, upright by its EXIF orientation; of several pages the first. Raises DatasetError."""
+    """Decode an image file, upright by its EXIF orientation; of several pages the first. Raises
+    DatasetError."""
     try:
         page = tiff.read_page(path)
         if page is None or not (page.fault or page.is_for_gdal):
@@ -192,7 +200,8 @@ def read_picture(path: Path, channels: int) -> Picture:
 
 
 def _read_by_pillow(path: Path, channels: int, page: tiff.Page | None) -> Picture:
-    # A file and not its path: Pillow 13 maps a plain gray TIFF by its path and then turns its bytes, not its pixels.
+    # A file and not its path: Pillow 13 maps a plain gray TIFF by its path and then turns its
+    # bytes, not its pixels.
     with path.open("rb") as file, Image.open(file) as image:
         pages = page.pages if page else _frame_count(image)
         if page is not None:
@@ -218,7 +227,8 @@ def _read_by_gdal(path: Path, channels: int, page: tiff.Page) -> Picture:
 
 
 def read_image(path: Path, channels: int) -> NDArray[np.uint8]:
-    """Read an image as uint8 (H, W, channels), upright by its EXIF orientation. Raises DatasetError."""
+    """Read an image as uint8 (H, W, channels), upright by its EXIF orientation. Raises
+    DatasetError."""
     return read_picture(path, channels).pixels
 
 
@@ -234,7 +244,8 @@ def upright_size(path: Path) -> tuple[int, int]:
 
 
 def is_gray_file(path: Path) -> bool:
-    """Whether an image file has one channel of brightness, by its header alone. Raises one of UNREADABLE."""
+    """Whether an image file has one channel of brightness, by its header alone. Raises one of
+    UNREADABLE."""
     page = tiff.read_page(path)
     if page is not None:
         return page.is_gray
@@ -271,7 +282,8 @@ def read_classes(path: Path, ignore: int | None = None) -> ClassList:
 
 
 def exif_transpose(image: Image.Image) -> Image.Transpose | None:
-    """What its EXIF orientation asks for; None where it is upright. As viewers do, a damaged EXIF block is passed over."""
+    """What its EXIF orientation asks for; None where it is upright. As viewers do, a damaged EXIF
+    block is passed over."""
     try:
         return _EXIF_TRANSPOSES.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except UNREADABLE:

@@ -44,9 +44,13 @@ from models.data.tiles import Tile, draw_tile
 _TILES_OF_FAULTS = 24
 _COLORS_KEPT = 256
 _STRAY_VALUES_SAID = 5
-_COUNTED_FROM_1 = ". Ids begin at 0: where these masks count classes from 1, say --shift -1, and --ignore 0 where 0 is what is not labelled"
+_COUNTED_FROM_1 = (
+    ". Ids begin at 0: where these masks count classes from 1, say --shift -1, and "
+    "--ignore 0 where 0 is what is not labelled"
+)
 DRAWN = "drawn"  # in place of a mode
-# Fewer numbers than these in every mask may as well be classes: where two classes are known, and where none are.
+# Fewer numbers than these in every mask may as well be classes: where two classes are known, and
+# where none are.
 _LEAST_OBJECTS, _LEAST_OBJECTS_OF_UNKNOWN = 4, 10
 _FEW_IMAGES = 3
 WHITE = 0xFFFFFF
@@ -54,8 +58,8 @@ WHITE = 0xFFFFFF
 
 @dataclass(frozen=True)
 class SampleDigest:
-    """What a sample is known again by: its image's path below the data set, and digests of what its pixels and class ids
-    are. None where they could not be read, or were not asked for."""
+    """What a sample is known again by: its image's path below the data set, and digests of what its
+    pixels and class ids are. None where they could not be read, or were not asked for."""
 
     name: str
     picture: str | None
@@ -136,13 +140,15 @@ class Examination:
 
     @property
     def faulty_classes(self) -> str | None:
-        """What is wrong with the data set's own class list; None where it is right, or where there is none."""
+        """What is wrong with the data set's own class list; None where it is right, or where there
+        is none."""
         texts = (issue.text for issue in self.dataset.issues if issue.kind == FAULTY_CLASSES)
         return next(texts, None)
 
     @property
     def ignores_its_foreground(self) -> bool:
-        """Whether masks of two classes hold 255 and never 1, and 255 is what classes.json ignores."""
+        """Whether masks of two classes hold 255 and never 1, and 255 is what classes.json
+        ignores."""
         class_list = self.dataset.class_list
         if not self.classes_are_known or class_list.ignore != VOID or len(class_list.classes) != 2:
             return False
@@ -153,7 +159,8 @@ class Examination:
 
     @property
     def numbers_objects(self) -> bool:
-        """Whether masks look as if each number were an object, where two classes are known or none."""
+        """Whether masks look as if each number were an object, where two classes are known or
+        none."""
         if self.classes_are_known and len(self.dataset.class_list.classes) != 2:
             return False
         least = _LEAST_OBJECTS if self.classes_are_known else _LEAST_OBJECTS_OF_UNKNOWN
@@ -196,7 +203,8 @@ class Examination:
             self._keep(examined.tile)
 
     def _compare_palettes(self, examined: ExaminedSample) -> None:
-        """Note where an indexed mask has another colour at an index than a mask before, or a colour at another index."""
+        """Note where an indexed mask has another colour at an index than a mask before, or a colour
+        at another index."""
         sample = examined.sample
         for index, color in examined.index_colors.items():
             own_color, first = self._color_of_index.setdefault(index, (color, sample))
@@ -209,14 +217,16 @@ class Examination:
                     else f"#{color:06x} at {own_index}"
                 )
                 self.contradictions.append(
-                    f"{sample.mask.path} is an indexed image with the colour #{color:06x} at index {index}, and {before.mask.path} "
-                    f"has {had}: neither indices nor colours mean the same in both; give the classes the palette's colours in "
-                    "classes.json, or save the masks as one channel of class ids (mode L)"
+                    f"{sample.mask.path} is an indexed image with the colour #{color:06x} at index "
+                    f"{index}, and {before.mask.path} has {had}: neither indices nor colours mean "
+                    "the same in both; give the classes the palette's colours in classes.json, or "
+                    "save the masks as one channel of class ids (mode L)"
                 )
                 return
 
     def _compare(self, holders: Sequence[ExaminedSample]) -> None:
-        """Tell of samples with one picture. The last split keeps it: test before val, val before train."""
+        """Tell of samples with one picture. The last split keeps it: test before val, val before
+        train."""
         *others, kept = holders
         for other in others:
             mine, theirs = kept.sample.image, other.sample.image
@@ -231,7 +241,10 @@ class Examination:
                 text = f"{mine} is the same picture as {theirs}"
                 self.issues.append(Issue("warning", "same picture twice", text))
             else:
-                text = f"{mine} is the same picture as {theirs}, and their masks differ; leave the one that is right"
+                text = (
+                    f"{mine} is the same picture as {theirs}, and their masks differ; leave "
+                    "the one that is right"
+                )
                 is_one_file = mine.resolve() == theirs.resolve()
                 severity: Severity = "error" if is_one_file else "warning"
                 self.issues.append(Issue(severity, "two masks of one picture", text))
@@ -244,35 +257,39 @@ class Examination:
         self.tiles.append(tile)
 
     def finish(self) -> None:
-        """Add what only the whole shows: pictures that are there twice, splits and classes that are missing, images of
-        another kind than the rest."""
+        """Add what only the whole shows: pictures that are there twice, splits and classes that are
+        missing, images of another kind than the rest."""
         for holders in self._holders.values():
             if any(holder.split in self.splits for holder in holders):
                 self._compare(holders)
         drawn = self.mask_modes[DRAWN]
         if 2 * self._outside > drawn > 0:
             self.contradictions.append(
-                f"{self.dataset.folder}: in {self._outside} of {drawn} pictures most regions lie outside the picture; it looks as if "
-                "the pictures had been made smaller after labelling: export the annotations again for their present sizes"
+                f"{self.dataset.folder}: in {self._outside} of {drawn} pictures most regions lie "
+                "outside the picture; it looks as if the pictures had been made smaller after "
+                "labelling: export the annotations again for their present sizes"
             )
         one_bit = self.mask_modes["1"]
         if self.dataset.class_list.ignore == VOID and 0 < one_bit < self.mask_modes.total():
             self.contradictions.append(
-                f"{counted(one_bit, 'mask')} of {self.dataset.folder} have one bit a pixel and the others more, so that white may be "
-                "class 1 or 255, which is ignored; save them all with 8 bits (mode L)"
+                f"{counted(one_bit, 'mask')} of {self.dataset.folder} have one bit a pixel and the "
+                "others more, so that white may be class 1 or 255, which is ignored; save them all "
+                "with 8 bits (mode L)"
             )
         self.issues += [Issue("error", "contradiction", text) for text in self.contradictions]
         self.issues += _missing_splits(self.dataset)
         if self.numbers_objects:
             text = (
-                f"the masks in {self.dataset.folder} look as if each number were one object (up to {max(self._object_numbers)} in one), "
-                "as Cellpose and StarDist write them; segtrain check --fix-to makes every number above 0 one class"
+                f"the masks in {self.dataset.folder} look as if each number were one object (up to "
+                f"{max(self._object_numbers)} in one), as Cellpose and StarDist write them; "
+                "segtrain check --fix-to makes every number above 0 one class"
             )
             self.issues.append(Issue("error", "numbered objects", text))
         elif self.ignores_its_foreground:
             name = self.dataset.class_list.classes[1].name
             text = (
-                f"no mask in {self.dataset.folder} holds class 1 ({name}), and 255 is ignored: these look like 0/255 masks, whose 255 "
+                f"no mask in {self.dataset.folder} holds class 1 ({name}), and 255 is ignored: "
+                "these look like 0/255 masks, whose 255 "
                 'is to be 1. segtrain check --fix-to writes them so, with "ignore": null'
             )
             self.issues.append(Issue("error", "0/255 mask", text))
@@ -281,18 +298,19 @@ class Examination:
         gray = sum(count for mode, count in self.modes.items() if is_gray(mode))
         if 0 < gray < self.modes.total():
             text = (
-                f"{gray} of {self.modes.total()} images are gray and the others in colour; all are read as RGB, "
-                "which is right where the model is to see both"
+                f"{gray} of {self.modes.total()} images are gray and the others in colour; all are "
+                "read as RGB, which is right where the model is to see both"
             )
             self.issues.append(Issue("warning", "mixed images", text))
 
 
 def examine(dataset: Dataset, splits: Collection[str] | None = None, tiles: int = 0) -> Examination:
-    """Read every image and mask of the splits (default: all) once, in parallel; of other splits the images alone, to find
-    those that the splits have too.
+    """Read every image and mask of the splits (default: all) once, in parallel; of other splits the
+    images alone, to find those that the splits have too.
 
-    `tiles` samples, evenly spread, and those with faults are drawn for a contact sheet; 0 draws none. Raises
-    DatasetError where a split is not there, and nothing for a fault in a file: it is among the issues.
+    `tiles` samples, evenly spread, and those with faults are drawn for a contact sheet; 0 draws
+    none. Raises DatasetError where a split is not there, and nothing for a fault in a file: it is
+    among the issues.
     """
     names = tuple(dataset.splits if splits is None else splits)
     for name in names:
@@ -382,7 +400,8 @@ class Examiner:
     def _mask(
         self, sample: Sample, issues: list[Issue]
     ) -> tuple[RawMask | None, NDArray[np.uint8] | None]:
-        """The mask as its file has it, and as class ids; None for what cannot be had, and an issue that says why."""
+        """The mask as its file has it, and as class ids; None for what cannot be had, and an issue
+        that says why."""
         raw = None
         try:
             if not isinstance(sample.mask, FileMask):
@@ -450,18 +469,25 @@ def _value_faults(sample: Sample, ids: NDArray[np.uint8], class_list: ClassList)
         yield Issue(
             "error",
             "stray value",
-            f"{sample.mask.path} holds the value{'s' if stray[1:] else ''} {held}, where classes.json has no such class "
-            f"(ids 0 to {classes - 1}, {_ignored(class_list)}); add the class, set ignore, or fix the mask"
+            f"{sample.mask.path} holds the value{'s' if stray[1:] else ''} {held}, where "
+            f"classes.json has no such class (ids 0 to {classes - 1}, {_ignored(class_list)}); add "
+            "the class, set ignore, or fix the mask"
             + (_COUNTED_FROM_1 if stray == [classes] else ""),
         )
 
 
 def _picture_remarks(sample: Sample, picture: Picture) -> Iterator[Issue]:
     if picture.pages > 1:
-        text = f"{sample.image} has {picture.pages} pages, of which the first is read; save the others as images of their own"
+        text = (
+            f"{sample.image} has {picture.pages} pages, of which the first is read; save the "
+            "others as images of their own"
+        )
         yield Issue("warning", "several pages", text)
     if picture.is_transparent:
-        text = f"{sample.image} is transparent in places; what is read there are the colours beneath, as the service does"
+        text = (
+            f"{sample.image} is transparent in places; what is read there are the colours "
+            "beneath, as the service does"
+        )
         yield Issue("warning", "transparent image", text)
 
 
@@ -473,12 +499,13 @@ def _shape_faults(
     height, width = picture.pixels.shape[:2]
     if picture.rotated_by_exif and mask == (width, height) != (height, width):
         text = (
-            f"{image} is {width}×{height} as its EXIF orientation turns it, and {source} states {height}×{width}, which it is "
-            f"unturned: its regions may be of either. State {width}×{height} where they fit the picture as viewers show it; "
-            "where they do not, draw them on that, or save the picture without an orientation"
+            f"{image} is {width}×{height} as its EXIF orientation turns it, and {source} states "
+            f"{height}×{width}, which it is unturned: its regions may be of either. State "
+            f"{width}×{height} where they fit the picture as viewers show it; where they do not, "
+            "draw them on that, or save the picture without an orientation"
             if is_drawn
-            else f"{image} is turned by its EXIF orientation and {source} fits it unturned; turn the mask, "
-            "or take the orientation out of the image"
+            else f"{image} is turned by its EXIF orientation and {source} fits it unturned; turn "
+            "the mask, or take the orientation out of the image"
         )
         yield Issue("error", "mask of the unturned picture", text)
         return
@@ -489,10 +516,11 @@ def _shape_faults(
     if mask != (height, width):
         size, own = f"{mask[1]}×{mask[0]}", f"{width}×{height}"
         text = (
-            f"{source} states {size} pixels and its image {image.name} has {own}; where it was resized after labelling, export "
-            "the annotations again for its present size"
+            f"{source} states {size} pixels and its image {image.name} has {own}; where it was "
+            "resized after labelling, export the annotations again for its present size"
             if is_drawn
-            else f"{source} is {size} pixels and its image {own}; make the mask again at the image's size"
+            else f"{source} is {size} pixels and its image {own}; make the mask again at the "
+            "image's size"
         )
         yield Issue("error", "other size", text)
 
@@ -501,17 +529,19 @@ def _color_fault(sample: Sample, raw: RawMask | None, text: str, class_list: Cla
     if raw is not None and len(class_list.classes) == 2 and is_black_and_white(raw):
         white = class_list.classes[1].name
         text = (
-            f"{sample.mask.path} is black and white, as {raw.mode}, where ids are to be 0 and 1 ({white}) in one channel; "
+            f"{sample.mask.path} is black and white, as {raw.mode}, where ids are to be 0 and 1 "
+            f"({white}) in one channel; "
         ) + (
-            'if white is not what is ignored, set "ignore": null in classes.json, and segtrain check --fix-to writes it so'
+            'if white is not what is ignored, set "ignore": null in classes.json, and segtrain '
+            "check --fix-to writes it so"
             if class_list.ignore == VOID
             else "segtrain check --fix-to writes it so"
         )
         return Issue("error", "0/255 mask", text)
     if raw is not None and is_gray_in_color(raw, allowed_ids(class_list)):
         text = (
-            f"{sample.mask.path} holds class ids three times over, as {raw.mode}; save one channel (mode L), "
-            "as segtrain check --fix-to does"
+            f"{sample.mask.path} holds class ids three times over, as {raw.mode}; save one channel "
+            "(mode L), as segtrain check --fix-to does"
         )
         return Issue("error", "ids in RGB", text)
     return Issue("error", "unknown colour", text)
@@ -570,8 +600,9 @@ def _missing_splits(dataset: Dataset) -> Iterator[Issue]:
     few = len(dataset.splits.get("val", ()))
     if 0 < few < _FEW_IMAGES:
         text = (
-            f"val of {dataset.folder} has {counted(few, 'image')} to choose the epoch by, which is few for a sure choice; "
-            "--split 0.25 takes a quarter of the images where the folder has no val of its own"
+            f"val of {dataset.folder} has {counted(few, 'image')} to choose the epoch by, which is "
+            "few for a sure choice; --split 0.25 takes a quarter of the images where the folder "
+            "has no val of its own"
         )
         yield Issue("warning", "small val", text)
 

@@ -7,7 +7,8 @@ from urllib.parse import unquote
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether a file is none of the data: hidden, as macOS' `._` sidecars are, or in macOS' own folder of an archive."""
+    """Whether a file is none of the data: hidden, as macOS' `._` sidecars are, or in macOS' own
+    folder of an archive."""
     return path.name.startswith(".") or path.name == "__MACOSX"
 
 
@@ -43,8 +44,8 @@ def is_file(path: Path) -> bool:
 
 
 def spellings(name: str) -> list[str]:
-    """A file's name as written, and as other systems would have written it: with Windows' separators, quoted as in a URL,
-    and in Unicode's two forms (macOS takes accents apart)."""
+    """A file's name as written, and as other systems would have written it: with Windows'
+    separators, quoted as in a URL, and in Unicode's two forms (macOS takes accents apart)."""
     separated = name.replace("\\", "/")
     plain = [name, separated, unquote(separated)]
     return list(
@@ -61,7 +62,8 @@ def spellings(name: str) -> list[str]:
 
 
 def find_file(name: str, folders: Iterable[Path]) -> Path | None:
-    """The file of that name in the first of the folders that has it, in any of its `spellings`; None where none has."""
+    """The file of that name in the first of the folders that has it, in any of its `spellings`;
+    None where none has."""
     return next(
         (
             folder / spelling

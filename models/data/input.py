@@ -17,7 +17,8 @@ PixelWeights = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 class SampleReader:
-    """Reads samples by index, and keeps what it decoded up to `max_bytes`; the rest is decoded again each time."""
+    """Reads samples by index, and keeps what it decoded up to `max_bytes`; the rest is decoded
+    again each time."""
 
     def __init__(
         self,
@@ -35,7 +36,8 @@ class SampleReader:
         self._cached_bytes = 0
 
     def __call__(self, index: int) -> tuple[NDArray[np.generic], ...]:
-        """The image uint8 (H, W, C) and mask uint8 (H, W) of one sample, and its weights float32 (H, W) where there are some.
+        """The image uint8 (H, W, C) and mask uint8 (H, W) of one sample, and its weights float32
+        (H, W) where there are some.
 
         Raises DatasetError.
         """
@@ -54,7 +56,8 @@ class SampleReader:
 
 
 class TrainingOrder:
-    """Which samples each batch holds: every epoch all of them, in an order that seed and epoch alone decide.
+    """Which samples each batch holds: every epoch all of them, in an order that seed and epoch
+    alone decide.
 
     An epoch's last batch is filled up with the order's beginning, so that every batch is full.
     """
@@ -92,10 +95,12 @@ def training_batches(
     weights: PixelWeights | None = None,
     cache_bytes: int | None = None,
 ) -> tf.data.Dataset:
-    """Batches `first_step` to `steps` of images float32 (N, h, w, C), masks uint8 (N, h, w) and, with `weights`, their map (N, h, w).
+    """Batches `first_step` to `steps` of images float32 (N, h, w, C), masks uint8 (N, h, w) and,
+    with `weights`, their map (N, h, w).
 
-    Decoded images are kept up to `cache_bytes`: if not said, a quarter of the memory, at most 4 GiB.
-    Order and views depend on the seed, the step and the sample alone, so a resumed run sees what an unbroken one would.
+    Decoded images are kept up to `cache_bytes`: if not said, a quarter of the memory, at most 4
+    GiB. Order and views depend on the seed, the step and the sample alone, so a resumed run sees
+    what an unbroken one would.
     """
     order = TrainingOrder(len(samples), batch_size, seed)
     if cache_bytes is None:

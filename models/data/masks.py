@@ -50,14 +50,15 @@ class Palette:
 
     @classmethod
     def of(cls, entries: Iterable[tuple[tuple[int, int, int], int]]) -> "Palette":
-        """Make a palette of (rgb, id) entries. Raises DatasetError where a colour stands for two ids."""
+        """Make a palette of (rgb, id) entries. Raises DatasetError where a colour stands for two
+        ids."""
         known: dict[int, int] = {}
         for (red, green, blue), class_id in entries:
             color = red << 16 | green << 8 | blue
             if known.setdefault(color, class_id) != class_id:
                 raise DatasetError(
-                    f"the colour #{color:06x} stands for class {known[color]} and class {class_id}; "
-                    "give each class its own"
+                    f"the colour #{color:06x} stands for class {known[color]} and class "
+                    f"{class_id}; give each class its own"
                 )
         ordered = sorted(known)
         return cls(tuple(ordered), tuple(known[color] for color in ordered))
@@ -68,7 +69,8 @@ class Palette:
         return dict(zip(self.colors, self.ids, strict=True))
 
     def ids_of(self, path: Path, colors: NDArray[np.uint32]) -> NDArray[np.uint8]:
-        """Map colours 0xrrggbb (H, W) to ids uint8 (H, W). Raises UnknownColorError that names the file."""
+        """Map colours 0xrrggbb (H, W) to ids uint8 (H, W). Raises UnknownColorError that names the
+        file."""
         known = np.array(self.colors, np.uint32)
         place = np.searchsorted(known, colors).clip(max=len(known) - 1)
         unknown = colors[known[place] != colors]
@@ -76,8 +78,9 @@ class Palette:
             values, counts = np.unique(unknown, return_counts=True)
             most = int(counts.argmax())
             raise UnknownColorError(
-                f"{path} holds {len(values)} colours of no class in {unknown.size} pixels, most of them "
-                f"#{values[most]:06x} ({counts[most]} pixels); add the colour to a class, or fix the mask"
+                f"{path} holds {len(values)} colours of no class in {unknown.size} pixels, most of "
+                f"them #{values[most]:06x} ({counts[most]} pixels); add the colour to a class, or "
+                "fix the mask"
             )
         ids: NDArray[np.uint8] = np.array(self.ids, np.uint8)[place]
         return ids
@@ -86,8 +89,8 @@ class Palette:
 def class_palette(
     classes: Iterable[SegmentationClass], void: Mapping[tuple[int, int, int], int]
 ) -> Palette | None:
-    """The palette of the classes' own colours, and of `void` ones with their id; None where two classes share one, so that a
-    colour says nothing."""
+    """The palette of the classes' own colours, and of `void` ones with their id; None where two
+    classes share one, so that a colour says nothing."""
     entries = [(c.rgb, c.id) for c in classes]
     taken = {rgb for rgb, _ in entries}
     if len(taken) < len(entries):
@@ -99,8 +102,9 @@ def class_palette(
 class MaskEncoding:
     """How the mask files of a data set say classes.
 
-    `ids` are those that a mask may hold, what is ignored among them; none where the classes are not known. `value_ids` has the
-    id of each value 0–255, None for those that stand for nothing; where it is not set a value is its own id.
+    `ids` are those that a mask may hold, what is ignored among them; none where the classes are not
+    known. `value_ids` has the id of each value 0–255, None for those that stand for nothing; where
+    it is not set a value is its own id.
     """
 
     palette: Palette | None = None
@@ -117,9 +121,11 @@ class MaskEncoding:
 
 @dataclass(frozen=True)
 class RawMask:
-    """A mask file as it is: values or palette indices (H, W) of an integer type, or colours 0xrrggbb uint32 (H, W).
+    """A mask file as it is: values or palette indices (H, W) of an integer type, or colours
+    0xrrggbb uint32 (H, W).
 
-    `colors` are those of a palette image by index. `clear` is where it is transparent (H, W), if it is anywhere.
+    `colors` are those of a palette image by index. `clear` is where it is transparent (H, W), if it
+    is anywhere.
     """
 
     pixels: NDArray[np.integer]
@@ -136,8 +142,9 @@ class RawMask:
 class FileMask:
     """A mask in an image file: values are ids, colours go through the palette.
 
-    An indexed image is read by its colours where they are the classes' (or grays equal to ids), else by its indices. `parts` are
-    further files of the same picture, merged where they do not overlap.
+    An indexed image is read by its colours where they are the classes' (or grays equal to ids),
+    else by its indices. `parts` are further files of the same picture, merged where they do not
+    overlap.
     """
 
     path: Path
@@ -162,14 +169,16 @@ class FileMask:
         return self.path.suffix.lower() in LOSSY_SUFFIXES
 
     def read_raw(self) -> RawMask:
-        """The file's own values. Raises DatasetError where it is damaged or no mask, or where its parts overlap."""
+        """The file's own values. Raises DatasetError where it is damaged or no mask, or where its
+        parts overlap."""
         raw = _read_raw(self.path)
         for part in self.parts:
             raw = _merged(self.path, raw, part, _read_raw(part))
         return raw
 
     def read_black_and_white(self) -> NDArray[np.uint8] | None:
-        """A lossy mask cut at half brightness: 0 and 1 uint8 (H, W); None where too much of it is in between.
+        """A lossy mask cut at half brightness: 0 and 1 uint8 (H, W); None where too much of it is
+        in between.
 
         Raises DatasetError where it is damaged.
         """
@@ -197,8 +206,8 @@ class FileMask:
         return ids
 
     def index_colors(self, raw: RawMask) -> Mapping[int, int]:
-        """The colour of each index that an indexed image holds, where the index is what counts and the colours tell classes
-        apart: other files must not have them at other indices."""
+        """The colour of each index that an indexed image holds, where the index is what counts and
+        the colours tell classes apart: other files must not have them at other indices."""
         used = _used(raw)
         if raw.colors is None or len(set(used.values())) < len(used):
             return {}
@@ -216,8 +225,8 @@ class FileMask:
         values = raw.pixels.astype(np.uint8, copy=False)
         if raw.mode == "1" and self._white_is_void and values.any():
             raise DatasetError(
-                f"{self.path} has one bit a pixel, and its white may be class 1 or 255, which is ignored; save it with 8 bits "
-                "(mode L)"
+                f"{self.path} has one bit a pixel, and its white may be class 1 or 255, which is "
+                "ignored; save it with 8 bits (mode L)"
             )
         if raw.colors is not None:
             table = self._indexed_ids(raw)
@@ -230,7 +239,8 @@ class FileMask:
     def _mapped(
         self, values: NDArray[np.uint8], table: Mapping[int, int | None]
     ) -> NDArray[np.uint8]:
-        """The ids by a table of values; without `value_ids` a value of no id stays, for the examination to tell of."""
+        """The ids by a table of values; without `value_ids` a value of no id stays, for the
+        examination to tell of."""
         lut = np.arange(256, dtype=np.uint8)
         for value, class_id in table.items():
             if class_id is not None:
@@ -239,14 +249,16 @@ class FileMask:
                 count = int((values == value).sum())
                 meant = [v for v, i in enumerate(self.encoding.value_ids) if i is not None]
                 raise StrayValueError(
-                    f"{self.path} holds the value {value} in {count} pixels, which stands for no class "
-                    f"(those that do: {_ranges(meant)}); fix the mask, or say --ignore and --shift otherwise"
+                    f"{self.path} holds the value {value} in {count} pixels, which stands for no "
+                    f"class (those that do: {_ranges(meant)}); fix the mask, or say --ignore and "
+                    "--shift otherwise"
                 )
         ids: NDArray[np.uint8] = lut[values]
         return ids
 
     def _indexed_ids(self, raw: RawMask) -> dict[int, int | None]:
-        """The id of each index that an indexed image holds. Raises DatasetError where its palette can be meant in two ways."""
+        """The id of each index that an indexed image holds. Raises DatasetError where its palette
+        can be meant in two ways."""
         used = _used(raw)
         by_index = {index: self.encoding.id_of(index) for index in held_values(raw)}
         says_nothing = len(used) > 1 and len(set(used.values())) == 1
@@ -262,8 +274,9 @@ class FileMask:
             return by_index | by_gray
         if moved and len(set(used.values())) < len(used):
             raise DatasetError(
-                f"{self.path} is an indexed image that has one colour at two indices, that of class {by_color[moved[0]]} at "
-                f"{moved[0]} too; save it as one channel of class ids (mode L), or give each class its own colour in the palette"
+                f"{self.path} is an indexed image that has one colour at two indices, that of "
+                f"class {by_color[moved[0]]} at {moved[0]} too; save it as one channel of class "
+                "ids (mode L), or give each class its own colour in the palette"
             )
         colors = dict(enumerate(raw.colors or ()))
         return by_index | {index: known[color] for index, color in colors.items() if color in known}
@@ -273,13 +286,15 @@ class FileMask:
     ) -> None:
         other = min(used.keys() - by_color.keys())
         raise DatasetError(
-            f"{self.path} is an indexed image whose palette fits the classes in part: the index {index} has the colour "
-            f"#{used[index]:06x} of class {by_color[index]}, the index {other} the colour #{used[other]:06x} of none; save it as "
-            "one channel of class ids (mode L), or with the classes' colours"
+            f"{self.path} is an indexed image whose palette fits the classes in part: the index "
+            f"{index} has the colour #{used[index]:06x} of class {by_color[index]}, the index "
+            f"{other} the colour #{used[other]:06x} of none; save it as one channel of class ids "
+            "(mode L), or with the classes' colours"
         )
 
     def _by_grays(self, used: Mapping[int, int]) -> dict[int, int]:
-        """The ids by grays that are equal to ids, which other tools put at other indices; none where the palette has other colours."""
+        """The ids by grays that are equal to ids, which other tools put at other indices; none
+        where the palette has other colours."""
         grays = {index: color & 0xFF for index, color in used.items() if color % 0x010101 == 0}
         if len(grays) < len(used) or all(gray == index for index, gray in grays.items()):
             return {}
@@ -291,17 +306,20 @@ class FileMask:
         return known if len(known) == len(used) == len({*grays.values()}) else {}
 
     def _require_black_before_white(self, grays: Mapping[int, int]) -> None:
-        """Black at 0 and white at 1 are the two classes. Raises DatasetError where they may be meant otherwise."""
+        """Black at 0 and white at 1 are the two classes. Raises DatasetError where they may be
+        meant otherwise."""
         if grays.items() <= {0: 0, 1: VOID}.items() and not self._white_is_void:
             return
         raise DatasetError(
-            f"{self.path} is an indexed image of black and white, and its indices or its colours may be meant "
-            f"({', '.join(f'{index} is {gray}' for index, gray in grays.items())}); save it as one channel of class ids (mode L)"
+            f"{self.path} is an indexed image of black and white, and its indices or its colours "
+            f"may be meant ({', '.join(f'{index} is {gray}' for index, gray in grays.items())}); "
+            "save it as one channel of class ids (mode L)"
         )
 
     @property
     def _white_is_void(self) -> bool:
-        """Whether white, as the value 255, may be what is ignored and not the second of two classes."""
+        """Whether white, as the value 255, may be what is ignored and not the second of two
+        classes."""
         return VOID in self.encoding.ids and len(self.encoding.ids) > 3
 
     def _require_background(self, ids: NDArray[np.uint8]) -> None:
@@ -313,8 +331,8 @@ class FileMask:
         other = set(np.unique(ids).tolist()) - nothing
         if other:
             raise DatasetError(
-                f"{self.path} is transparent in {ids.size} pixels, and what lies beneath is class {min(other)}, not "
-                "background; flatten it, or save it without alpha"
+                f"{self.path} is transparent in {ids.size} pixels, and what lies beneath is class "
+                f"{min(other)}, not background; flatten it, or save it without alpha"
             )
 
 
@@ -324,7 +342,8 @@ def held_values(raw: RawMask) -> list[int]:
 
 
 def voc_color(index: int) -> tuple[int, int, int]:
-    """The colour of PASCAL VOC's colour map: the index's bits, three at a time, from the highest bit of each channel."""
+    """The colour of PASCAL VOC's colour map: the index's bits, three at a time, from the highest
+    bit of each channel."""
     red = green = blue = 0
     for shift in range(8):
         red |= (index >> 3 * shift & 1) << (7 - shift)
@@ -360,42 +379,46 @@ def _read_raw(path: Path) -> RawMask:
 
 
 def _require_whole_values(path: Path, mask: Image.Image) -> None:
-    """Raise DatasetError where a PNG of less than 8 bits has been scaled to shades: its values may have been ids."""
+    """Raise DatasetError where a PNG of less than 8 bits has been scaled to shades: its values may
+    have been ids."""
     raw_modes = {str(tile.args) for tile in getattr(mask, "tile", ())}
     if raw_modes & {"L;2", "L;4"}:
         raise DatasetError(
-            f"{path} has {raw_modes.pop()[-1]} bits a pixel, so that its values may be ids or shades of gray; save it with 8 "
-            "bits (mode L)"
+            f"{path} has {raw_modes.pop()[-1]} bits a pixel, so that its values may be ids or "
+            "shades of gray; save it with 8 bits (mode L)"
         )
 
 
 def _require_mask(path: Path, mask: Image.Image, page: tiff.Page | None) -> None:
-    """Raise DatasetError where an opened image is of no form that holds ids or classes' colours for certain."""
+    """Raise DatasetError where an opened image is of no form that holds ids or classes' colours for
+    certain."""
     is_mode = mask.mode in (*_VALUE_MODES, *_COLOR_MODES, "P") or mask.mode.startswith("I;16")
     if not is_mode:
         raise DatasetError(
-            f"{path} is a {mask.mode} image; a mask has one channel of class ids (mode L or P), or RGB with the "
-            "classes' colours"
+            f"{path} is a {mask.mode} image; a mask has one channel of class ids (mode L or P), or "
+            "RGB with the classes' colours"
         )
     pages = page.pages if page else getattr(mask, "n_frames", 1)
     if pages > 1:
         raise DatasetError(
-            f"{path} has {pages} pages; a mask is one picture: save the page that is meant, or each page as the mask "
-            "of an image of its own"
+            f"{path} has {pages} pages; a mask is one picture: save the page that is meant, or "
+            "each page as the mask of an image of its own"
         )
     if mask.info.get("compression") in _JPEG_IN_TIFF:
         raise LossyMaskError(
-            f"{path} is compressed as {mask.info['compression']}, which changes class ids; save masks as PNG"
+            f"{path} is compressed as {mask.info['compression']}, which changes class ids; save "
+            "masks as PNG"
         )
     _require_whole_values(path, mask)
     if exif_transpose(mask) is not None:
         raise DatasetError(
-            f"{path} has an EXIF orientation, which some readers of masks follow and some do not; save it upright without one"
+            f"{path} has an EXIF orientation, which some readers of masks follow and some do not; "
+            "save it upright without one"
         )
     if page is not None and page.white_is_zero:
         raise DatasetError(
-            f"{path} is a TIFF whose 0 is white (MinIsWhite), so that its values may be ids or their negative; "
-            "save it as MinIsBlack or as PNG"
+            f"{path} is a TIFF whose 0 is white (MinIsWhite), so that its values may be ids or "
+            "their negative; save it as MinIsBlack or as PNG"
         )
     if page is not None and page.is_planar and page.samples > 1:
         raise DatasetError(
@@ -439,12 +462,13 @@ def _alpha(mask: Image.Image) -> NDArray[np.uint8] | None:
 
 
 def _without_alpha(path: Path, raw: RawMask, alpha: NDArray[np.uint8]) -> RawMask:
-    """The mask and where it is transparent. Raises DatasetError where that says another thing than what lies beneath."""
+    """The mask and where it is transparent. Raises DatasetError where that says another thing than
+    what lies beneath."""
     half = int(((alpha > 0) & (alpha < 255)).sum())
     if half:
         raise DatasetError(
-            f"{path} is half transparent in {half} pixels, which are of a class and are not; save it without alpha "
-            "or with hard edges"
+            f"{path} is half transparent in {half} pixels, which are of a class and are not; save "
+            "it without alpha or with hard edges"
         )
     clear = alpha == 0
     beneath = raw.pixels[clear]
@@ -454,8 +478,9 @@ def _without_alpha(path: Path, raw: RawMask, alpha: NDArray[np.uint8]) -> RawMas
         beneath = beneath * (colors[beneath] != _BLACK)
     if beneath.any():
         raise DatasetError(
-            f"{path} is transparent in {int(clear.sum())} pixels, and a class lies hidden beneath {int((beneath != 0).sum())} "
-            "of them: is it meant or not? Flatten the picture onto the background's colour, or save it without alpha"
+            f"{path} is transparent in {int(clear.sum())} pixels, and a class lies hidden beneath "
+            f"{int((beneath != 0).sum())} of them: is it meant or not? Flatten the picture onto "
+            "the background's colour, or save it without alpha"
         )
     return RawMask(raw.pixels, raw.mode, raw.colors, clear)
 
@@ -464,14 +489,14 @@ def _merged(path: Path, raw: RawMask, part_path: Path, part: RawMask) -> RawMask
     """Both masks of one picture. Raises DatasetError where they are of two forms, or overlap."""
     if part.pixels.shape != raw.pixels.shape or (part.mode, part.colors) != (raw.mode, raw.colors):
         raise DatasetError(
-            f"{path} and {part_path} are masks of one picture and of different sizes, modes or palettes; "
-            "make one mask of them"
+            f"{path} and {part_path} are masks of one picture and of different sizes, modes or "
+            "palettes; make one mask of them"
         )
     overlap = int(((raw.pixels != 0) & (part.pixels != 0) & (raw.pixels != part.pixels)).sum())
     if overlap:
         raise DatasetError(
-            f"{path} and {part_path} are masks of one picture and say different classes in {overlap} pixels; "
-            "make one mask of them"
+            f"{path} and {part_path} are masks of one picture and say different classes in "
+            f"{overlap} pixels; make one mask of them"
         )
     pixels = np.where(raw.pixels == 0, part.pixels, raw.pixels)
     return RawMask(pixels, raw.mode, raw.colors)

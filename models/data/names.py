@@ -1,4 +1,5 @@
-"""What the name of a class says: that it is background, or that it is void; and numbers with their words."""
+"""What the name of a class says: that it is background, or that it is void; and numbers with their
+words."""
 
 _VOID = frozenset({"void", "ignore", "ignored", "unlabelled", "unlabeled"})
 
@@ -14,7 +15,8 @@ def tidy(name: str) -> str:
 
 
 def is_void(name: str) -> bool:
-    """Whether pixels of this class teach nothing: void, ignore(d) or unlabel(l)ed, with or without underscores around."""
+    """Whether pixels of this class teach nothing: void, ignore(d) or unlabel(l)ed, with or without
+    underscores around."""
     return _bare(name) in _VOID
 
 

@@ -1,4 +1,5 @@
-"""Masks that number their objects, as tools for cells and nuclei write them: 0 and one number an object."""
+"""Masks that number their objects, as tools for cells and nuclei write them: 0 and one number an
+object."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,8 @@ _CONNECTED = 0.95  # share of the numbers; an object may be cut in two by anothe
 def object_numbers(mask: NDArray[np.integer], void: int | None) -> int | None:
     """How many numbers a mask (H, W) has of which nearly each is one connected region.
 
-    0 where they are not; None where there are less than two, which says nothing. `void` counts as no number where it follows none.
+    0 where they are not; None where there are less than two, which says nothing. `void` counts as
+    no number where it follows none.
     """
     values = _held(mask)
     numbers = values[values > 0]

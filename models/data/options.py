@@ -1,4 +1,5 @@
-"""What a recipe can say about data and augmentation. Knows nothing of Keras, so that a command line can be read without it."""
+"""What a recipe can say about data and augmentation. Knows nothing of Keras, so that a command line
+can be read without it."""
 
 import re
 from pathlib import Path
@@ -56,8 +57,8 @@ class AugmentationOptions(BaseModel):
 class SplitOptions(BaseModel):
     """The [split] table: how samples are divided where the data set's folders do not say it.
 
-    Each group of samples falls by the hash of its name and the seed, so that files added later move none of the old, or few in
-    a small set.
+    Each group of samples falls by the hash of its name and the seed, so that files added later move
+    none of the old, or few in a small set.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,7 +1,7 @@
 """Reports as one self-contained HTML file, good to read in light and dark.
 
-A page is a title, a lead and sections; a section is a heading and blocks. The template (page.html) draws each block and
-escapes every text in it.
+A page is a title, a lead and sections; a section is a heading and blocks. The template (page.html)
+draws each block and escapes every text in it.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,8 @@ class Facts:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; numbers are set right-aligned. `colors` puts a swatch before the first cell of each row, or None."""
+    """A table; numbers are set right-aligned. `colors` puts a swatch before the first cell of each
+    row, or None."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
@@ -63,7 +64,8 @@ class Remark:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture as a data URI, with its caption; `note` is shown below it in the colour of an error."""
+    """A picture as a data URI, with its caption; `note` is shown below it in the colour of an
+    error."""
 
     uri: str
     caption: str
@@ -72,7 +74,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Figures side by side, as many as fit; `min_width` is the least width of one, in CSS pixels."""
+    """Figures side by side, as many as fit; `min_width` is the least width of one, in CSS
+    pixels."""
 
     figures: Sequence[Figure]
     min_width: int = 340

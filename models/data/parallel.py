@@ -15,7 +15,8 @@ Result = TypeVar("Result")
 def read_ahead(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
 ) -> Iterator[Result]:
-    """`map` by threads (default: one a core), never more than two results a thread ahead of the caller.
+    """`map` by threads (default: one a core), never more than two results a thread ahead of the
+    caller.
 
     Threads are enough: Pillow decodes and hashlib hashes without the interpreter's lock.
     """

@@ -33,9 +33,11 @@ def read_dataset(
     split: SplitOptions = _SPLIT,
     layout: LayoutOptions = _LAYOUT,
 ) -> Dataset:
-    """Open a data set whose files are all there: samples load as image uint8 (H, W, C) and mask uint8 (H, W).
+    """Open a data set whose files are all there: samples load as image uint8 (H, W, C) and mask
+    uint8 (H, W).
 
-    Reads file names, class lists and annotations, no pixels. Raises DatasetError with the first error found.
+    Reads file names, class lists and annotations, no pixels. Raises DatasetError with the first
+    error found.
     """
     dataset = scan_dataset(folder, split, layout)
     errors = [issue for issue in dataset.issues if issue.severity == "error"]
@@ -50,7 +52,8 @@ def scan_dataset(
     split: SplitOptions = _SPLIT,
     layout: LayoutOptions = _LAYOUT,
 ) -> Dataset:
-    """Open a data set as far as it goes; what is wrong with its file names and classes is in its `issues`.
+    """Open a data set as far as it goes; what is wrong with its file names and classes is in its
+    `issues`.
 
     Raises DatasetError where the folder is no data set at all.
     """
@@ -73,20 +76,22 @@ def _detected(folder: Path, options: LayoutOptions) -> tuple[LayoutName, ParsedL
     raise DatasetError(
         f"{folder} is in no layout that segtrain reads ({', '.join(names)}): it holds "
         f"{', '.join(held[:5]) + (', …' if len(held) > 5 else '') if held else 'nothing'}. "
-        f"The simplest is {_MADE}: rename folders to these, or list the files in a CSV with the columns image and mask; "
-        "docs/train.md shows each layout"
+        f"The simplest is {_MADE}: rename folders to these, or list the files in a CSV with the "
+        "columns image and mask; docs/train.md shows each layout"
     )
 
 
 def _other_splits(splits: dict[str, tuple[Sample, ...]]) -> Iterator[Issue]:
-    """A warning for each split that is neither learned from nor chooses the epoch nor is the test."""
+    """A warning for each split that is neither learned from nor chooses the epoch nor is the
+    test."""
     for name, samples in splits.items():
         if name not in SPLITS:
             yield Issue(
                 "warning",
                 "another split",
-                f"the split {name!r} of {len(samples)} images is none of train, val and test: nothing is learned from it, and it "
-                f"is scored where `segtrain evaluate --split {name}` asks; rename it where it is one of them",
+                f"the split {name!r} of {len(samples)} images is none of train, val and test: "
+                "nothing is learned from it, and it is scored where `segtrain evaluate --split "
+                f"{name}` asks; rename it where it is one of them",
             )
 
 

@@ -1,4 +1,5 @@
-"""What is kept of a data set that was examined: enough to know it again without reading it twice."""
+"""What is kept of a data set that was examined: enough to know it again without reading it
+twice."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -12,10 +13,12 @@ from models.data.masks import FileMask, MaskEncoding
 
 
 class SplitRecord(BaseModel):
-    """One split. `pictures` and `masks` are digests of names and pixels, and of names and class ids.
+    """One split. `pictures` and `masks` are digests of names and pixels, and of names and class
+    ids.
 
-    Of a split whose images alone were read, `masks` is None and there are no pixel counts. `class_pixels` are the pixels of each
-    class, `image_pixels` all pixels with a class of the images that hold each class.
+    Of a split whose images alone were read, `masks` is None and there are no pixel counts.
+    `class_pixels` are the pixels of each class, `image_pixels` all pixels with a class of the
+    images that hold each class.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -30,8 +33,9 @@ class SplitRecord(BaseModel):
 class DatasetRecord(BaseModel):
     """A data set as it was when a run began.
 
-    `files` changes when a file, the class list or the division does, at the price of a stat a file; the digests of the splits
-    change only when what is in the files does. `learned` has the digest of each picture of train.
+    `files` changes when a file, the class list or the division does, at the price of a stat a file;
+    the digests of the splits change only when what is in the files does. `learned` has the digest
+    of each picture of train.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -51,7 +55,8 @@ class DatasetRecord(BaseModel):
         return self.files == files_digest(dataset)
 
     def difference(self, other: "DatasetRecord", splits: Sequence[str]) -> str | None:
-        """What of `other`, which has the same classes, is not as here, in words; None where these splits are the same."""
+        """What of `other`, which has the same classes, is not as here, in words; None where these
+        splits are the same."""
         if self.channels != other.channels:
             return f"its images have {other.channels} channels, and had {self.channels}"
         for name in splits:
@@ -97,7 +102,8 @@ def picture_digests(digests: Iterable[SampleDigest]) -> set[str]:
 
 
 def files_digest(dataset: Dataset) -> str:
-    """One digest over the class list, the division and each file's path, size and times. Raises OSError."""
+    """One digest over the class list, the division and each file's path, size and times. Raises
+    OSError."""
     states: dict[Path, str] = {}  # one file may hold many masks
     encodings: set[MaskEncoding] = set()
 
@@ -124,7 +130,10 @@ def files_digest(dataset: Dataset) -> str:
 def class_difference(own: Sequence[str], theirs: Sequence[str]) -> str | None:
     """How two lists of class names differ, in words; None where they are the same."""
     if len(own) != len(theirs):
-        return f"it has {len(theirs)} classes ({', '.join(theirs)}), and had {len(own)} ({', '.join(own)})"
+        return (
+            f"it has {len(theirs)} classes ({', '.join(theirs)}), and had {len(own)} "
+            f"({', '.join(own)})"
+        )
     for class_id, (before, now) in enumerate(zip(own, theirs, strict=True)):
         if before != now:
             return f"class {class_id} is {now!r}, and was {before!r}"

@@ -34,7 +34,8 @@ _MOST_CLASSES = 64  # more values than these are a picture, not a mask
 
 @dataclass(frozen=True)
 class Repair:
-    """What the values and colours of masks become. `lines` says it: (in the file, class id, class)."""
+    """What the values and colours of masks become. `lines` says it: (in the file, class id,
+    class)."""
 
     class_list: ClassList
     values: dict[int, int]  # for masks that hold no other value
@@ -53,7 +54,8 @@ class Repair:
         return [(text, class_id, names.get(class_id, "ignored")) for text, class_id in seen]
 
     def ids(self, mask: FileMask) -> NDArray[np.uint8]:
-        """The class ids uint8 (H, W) of a mask file, repaired where it needs it. Raises DatasetError."""
+        """The class ids uint8 (H, W) of a mask file, repaired where it needs it. Raises
+        DatasetError."""
         if mask.is_lossy and self.values == _BLACK_AND_WHITE:
             cut = mask.read_black_and_white()
             if cut is not None:
@@ -149,11 +151,12 @@ def _color_repair(name: str, colors: Sequence[int]) -> Repair | None:
 
 
 def write_repaired(examination: Examination, repair: Repair, target: Path) -> tuple[int, list[str]]:
-    """Write the repaired data set as a new folder: the number of images written, and what was left out and why.
+    """Write the repaired data set as a new folder: the number of images written, and what was left
+    out and why.
 
-    Images are copied as they are, those turned by EXIF written upright as PNG. A picture that several splits hold
-    stays in the last of them. The folder appears whole. Raises DatasetError where it is there already, and where the data
-    contradict themselves.
+    Images are copied as they are, those turned by EXIF written upright as PNG. A picture that
+    several splits hold stays in the last of them. The folder appears whole. Raises DatasetError
+    where it is there already, and where the data contradict themselves.
     """
     if target.exists():
         raise DatasetError(f"{target} is there already; --fix-to writes a new folder only")

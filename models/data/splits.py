@@ -1,4 +1,5 @@
-"""Dividing samples into train, val and test where the data does not say it: by hash, seed and group."""
+"""Dividing samples into train, val and test where the data does not say it: by hash, seed and
+group."""
 
 import hashlib
 import math
@@ -13,7 +14,8 @@ from models.data.options import SplitOptions
 
 
 def assign_groups(samples: Sequence[Sample], folder: Path, pattern: str | None) -> list[Sample]:
-    """Give each sample its group: what `pattern` matches in its path below the folder (its brackets, if it has any)."""
+    """Give each sample its group: what `pattern` matches in its path below the folder (its
+    brackets, if it has any)."""
     if pattern is None:
         return list(samples)
     found = []
@@ -22,8 +24,9 @@ def assign_groups(samples: Sequence[Sample], folder: Path, pattern: str | None) 
         found.append(sample if match is None else replace(sample, group=_matched(match)))
     if all(sample.group is None for sample in found):
         raise DatasetError(
-            f"the group pattern {pattern!r} matches no image, such as {relative_name(samples[0].image, folder)}; "
-            "fix it (--group of check, split.group of a recipe)"
+            f"the group pattern {pattern!r} matches no image, such as "
+            f"{relative_name(samples[0].image, folder)}; fix it (--group of check, split.group of "
+            "a recipe)"
         )
     return found
 
@@ -31,7 +34,8 @@ def assign_groups(samples: Sequence[Sample], folder: Path, pattern: str | None) 
 def split_samples(
     samples: Mapping[str, Sequence[Sample]], folder: Path, options: SplitOptions
 ) -> dict[str, tuple[Sample, ...]]:
-    """The samples by split. Those without one are divided; a val or test that is missing is taken off train where there are groups enough.
+    """The samples by split. Those without one are divided; a val or test that is missing is taken
+    off train where there are groups enough.
 
     Raises DatasetError where the group pattern matches nothing.
     """
@@ -67,7 +71,8 @@ def groups_in_two_splits(splits: Mapping[str, Sequence[Sample]]) -> list[Issue]:
         Issue(
             "error",
             "group in two splits",
-            f"the group {group!r} has images in {' and '.join(sorted(names))}; put all of them into one split",
+            f"the group {group!r} has images in {' and '.join(sorted(names))}; put all of them "
+            "into one split",
         )
         for group, names in sorted(seen.items())
         if len(names) > 1
@@ -79,7 +84,8 @@ def _split_by_hash(
 ) -> dict[str, list[Sample]]:
     """Divide by hash: [0, share) is the first split's, and so on; the rest is train.
 
-    A small pool could leave a split empty by chance. Groups of the next higher hashes then fill it to half its share.
+    A small pool could leave a split empty by chance. Groups of the next higher hashes then fill it
+    to half its share.
     """
     groups: dict[str, list[Sample]] = {}
     for sample in pool:

@@ -1,7 +1,8 @@
 """TIFF: what a file's first page is, and its pixels where Pillow gives others than it holds.
 
-The rule is the service's (the table in `docs/formats.md`): Pillow reads the plain forms of 8 bits and fewer, GDAL deeper samples, planes
-and what else Pillow has no form for, and what is neither gray nor in colour is refused as what it is.
+The rule is the service's (the table in `docs/formats.md`): Pillow reads the plain forms of 8 bits
+and fewer, GDAL deeper samples, planes and what else Pillow has no form for, and what is neither
+gray nor in colour is refused as what it is.
 """
 
 import struct
@@ -43,8 +44,8 @@ warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 @dataclass(frozen=True)
 class Page:
-    """The first page of a TIFF that is a picture of its own, by its tags: its place in the file, counted from 0, and how many such
-    pages the file has, 0 where it has copies and masks alone."""
+    """The first page of a TIFF that is a picture of its own, by its tags: its place in the file,
+    counted from 0, and how many such pages the file has, 0 where it has copies and masks alone."""
 
     place: int
     pages: int
@@ -69,7 +70,8 @@ class Page:
 
     @property
     def palette(self) -> tuple[int, ...]:
-        """The colours of a palette as 0xrrggbb; some tools write them with 8 bits, where TIFF has 16."""
+        """The colours of a palette as 0xrrggbb; some tools write them with 8 bits, where TIFF has
+        16."""
         shift = 8 if max(self.color_map, default=0) > 255 else 0
         count = len(self.color_map) // 3
         channels = (self.color_map[n * count : (n + 1) * count] for n in range(3))
@@ -109,7 +111,10 @@ class Page:
         if self.samples < _COLOR_SAMPLES[self.photometric]:
             return f"it is called {name} and has {self.samples} samples a pixel"
         if self.is_gray and self.samples > 2:
-            return f"it has {self.samples} bands of {bits} bits that its header calls gray ({name}), not red, green and blue"
+            return (
+                f"it has {self.samples} bands of {bits} bits that its header calls gray "
+                f"({name}), not red, green and blue"
+            )
         if self.photometric == _CMYK and self.has_other_inks:
             return "it is printed with other inks than cyan, magenta, yellow and black"
         if self.photometric == _YCBCR and (bits != 8 or self.is_planar):
@@ -132,7 +137,8 @@ def read_page(path: Path) -> Page | None:
 
 
 def read_pixels(path: Path, page: Page) -> NDArray[np.uint8]:
-    """The pixels of a page without a fault, by GDAL: uint8 (H, W, 1 or 3) as stored, the upper 8 bits of deeper samples.
+    """The pixels of a page without a fault, by GDAL: uint8 (H, W, 1 or 3) as stored, the upper 8
+    bits of deeper samples.
 
     Raises ValueError where they do not decode.
     """

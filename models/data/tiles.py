@@ -1,4 +1,5 @@
-"""Contact-sheet pictures: an image, its mask in the classes' colours, and the one over the other."""
+"""Contact-sheet pictures: an image, its mask in the classes' colours, and the one over the
+other."""
 
 import base64
 import io
@@ -18,7 +19,8 @@ _NO_CLASS = (255, 0, 255)  # values that are no class: seen at once
 
 @dataclass(frozen=True)
 class Tile:
-    """Three pictures side by side as one data URI; `fault` says what is wrong with the sample, if anything is."""
+    """Three pictures side by side as one data URI; `fault` says what is wrong with the sample, if
+    anything is."""
 
     name: str
     uri: str
@@ -32,7 +34,8 @@ def draw_tile(
     classes: Sequence[SegmentationClass],
     fault: str | None = None,
 ) -> Tile:
-    """Draw an image (H, W, C) and its mask (H, W), which may have another size; without a mask the image alone."""
+    """Draw an image (H, W, C) and its mask (H, W), which may have another size; without a mask the
+    image alone."""
     picture = thumbnail(image)
     strip = [picture]
     if mask is not None:

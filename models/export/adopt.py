@@ -21,7 +21,8 @@ _MOST_IMAGES = 24
 
 
 def parse_classes(text: str) -> ClassList:
-    """The classes of a classes.json, or of names with commas between; one name alone gets a background before it.
+    """The classes of a classes.json, or of names with commas between; one name alone gets a
+    background before it.
 
     Raises AdoptionError.
     """
@@ -40,7 +41,8 @@ def parse_classes(text: str) -> ClassList:
 
 
 def list_images(paths: Sequence[Path]) -> list[Path]:
-    """The image files named, or in the folders named, at most 24. Raises AdoptionError where there are none."""
+    """The image files named, or in the folders named, at most 24. Raises AdoptionError where there
+    are none."""
     files = [file for path in paths for file in (images_below(path) if path.is_dir() else [path])]
     if paths and not files:
         raise AdoptionError(f"there are no images in {', '.join(map(str, paths))}")
@@ -62,7 +64,8 @@ def write_preview(
     classes: Sequence[SegmentationClass],
     images: Sequence[tuple[Path, NDArray[np.uint8]]],
 ) -> list[float]:
-    """Write an HTML page of what the wrapped model makes of images; gives each class's share of all their pixels."""
+    """Write an HTML page of what the wrapped model makes of images; gives each class's share of all
+    their pixels."""
     figures, counts = [], np.zeros(256, np.int64)
     for file, image in images:
         logits = network(image[np.newaxis].astype(np.float32))
@@ -78,8 +81,8 @@ def write_preview(
             "What it makes of the images",
             [
                 Text(
-                    "Image, class map, and the one over the other. Nonsense, or one class everywhere, often means the "
-                    "wrong scaling, mean and std, or channel order."
+                    "Image, class map, and the one over the other. Nonsense, or one class "
+                    "everywhere, often means the wrong scaling, mean and std, or channel order."
                 ),
                 Legend(classes),
                 Gallery(figures),
@@ -92,12 +95,14 @@ def write_preview(
 
 
 def adopted_facts(name: str, class_list: ClassList, architecture: str) -> ModelFacts:
-    """What the contract says of an adopted model. Raises AdoptionError where the name cannot stand in a URL."""
+    """What the contract says of an adopted model. Raises AdoptionError where the name cannot stand
+    in a URL."""
     try:
         TypeAdapter(Name).validate_python(name)
     except ValidationError as error:
         raise AdoptionError(
-            f"the name {name!r} cannot stand in a URL; take letters, digits, dots, - and _, 64 at most"
+            f"the name {name!r} cannot stand in a URL; take letters, digits, dots, - and _, 64 at "
+            "most"
         ) from error
     return ModelFacts(
         name=name,
@@ -118,7 +123,8 @@ def adopted_card(
     classes = "\n".join(f"| {c.id} | {c.name} | {c.color} |" for c in class_list.classes)
     return f"""# {name}
 
-Adopted from {json.dumps(file)}, {parameters:,} parameters. It was trained elsewhere: its data, their licence and its scores are not
+Adopted from {json.dumps(file)}, {parameters:,} parameters. It was trained elsewhere: its data, \
+their licence and its scores are not
 known here. `segtrain evaluate STORE/{name}/VERSION --data FOLDER` scores it on a data set.
 
 ## How it is wrapped
@@ -135,5 +141,6 @@ All of this is part of the graph: the artefact takes pixel values 0–255 of any
 
 ## Limits
 
-The model knows the classes above and gives every pixel one of them, whatever the picture shows. Not for decisions about safety.
+The model knows the classes above and gives every pixel one of them, whatever the picture shows. \
+Not for decisions about safety.
 """

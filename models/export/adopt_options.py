@@ -1,4 +1,5 @@
-"""What the user says of an external model. Knows nothing of TensorFlow, so that a command line can be read without it."""
+"""What the user says of an external model. Knows nothing of TensorFlow, so that a command line can
+be read without it."""
 
 from typing import Annotated, Literal, Self
 
@@ -11,7 +12,8 @@ OutputKind = Literal["logits", "probabilities", "sigmoid"]
 
 
 class AdoptOptions(BaseModel):
-    """How an external model wants its pixels and what its output means. None is found out from the model, or asked for."""
+    """How an external model wants its pixels and what its output means. None is found out from the
+    model, or asked for."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

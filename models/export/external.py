@@ -1,7 +1,8 @@
 """A network that was trained elsewhere, made to take pixel values and give logits as our own do.
 
-Whatever the external model wants (size, scaling, mean and std, channel and axis order) and gives (logits, probabilities, a
-sigmoid, fewer pixels than it took) becomes part of the graph that is exported.
+Whatever the external model wants (size, scaling, mean and std, channel and axis order) and gives
+(logits, probabilities, a sigmoid, fewer pixels than it took) becomes part of the graph that is
+exported.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +20,8 @@ _LEAST_PROBABILITY = 1e-7
 
 
 class AdoptionError(UserError):
-    """The external model cannot be wrapped, or something has to be said of it. The text says what."""
+    """The external model cannot be wrapped, or something has to be said of it. The text says
+    what."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class IOSpec:
 
 
 class ExternalNetwork:
-    """An external model with our input and output: pixel values 0–255 float32 (N, H, W, C) to logits (N, H, W, classes).
+    """An external model with our input and output: pixel values 0–255 float32 (N, H, W, C) to
+    logits (N, H, W, classes).
 
     It is an `Exportable`, as a network of ours is.
     """
@@ -106,7 +109,8 @@ class ExternalNetwork:
         return tf.ensure_shape(raw, (None, None, None, self._io_spec.output_channels))
 
     def _logits(self, scores: tf.Tensor) -> tf.Tensor:
-        """What softmax turns into the model's probabilities. A single sigmoid channel is cut at 0 there."""
+        """What softmax turns into the model's probabilities. A single sigmoid channel is cut at 0
+        there."""
         if self._io_spec.output != "logits":
             scores = tf.clip_by_value(scores, _LEAST_PROBABILITY, 1.0 - _LEAST_PROBABILITY)
             log = tf.math.log(scores)

@@ -21,12 +21,14 @@ def infer_io_spec(
     options: AdoptOptions,
     images: Sequence[NDArray[np.uint8]] = (),
 ) -> IOSpec:
-    """Find out what the model takes and gives, by its shapes and by running it. Raises AdoptionError."""
+    """Find out what the model takes and gives, by its shapes and by running it. Raises
+    AdoptionError."""
     axes, channels = input_axes(model, options)
     batch_size, *rest = model.input_shape
     if batch_size not in (None, 1):
         raise AdoptionError(
-            f"the model takes batches of {batch_size} images alone; export it with a batch of 1, or of any size"
+            f"the model takes batches of {batch_size} images alone; export it with a batch of 1, "
+            "or of any size"
         )
     height, width = rest[:2] if axes == "NHWC" else rest[1:]
     size = (height, width) if height is not None and width is not None else options.size
@@ -58,7 +60,8 @@ def infer_io_spec(
 
 
 def input_axes(model: ExternalModel, options: AdoptOptions) -> tuple[AxisOrder, int]:
-    """The order of the external input's axes, and its channels. Raises AdoptionError where they must be said."""
+    """The order of the external input's axes, and its channels. Raises AdoptionError where they
+    must be said."""
     first, last = model.input_shape[1], model.input_shape[3]
     fits: dict[AxisOrder, int | None] = {"NHWC": last, "NCHW": first}
     if options.axes is not None:
@@ -67,14 +70,16 @@ def input_axes(model: ExternalModel, options: AdoptOptions) -> tuple[AxisOrder, 
         sure = [axes for axes, size in fits.items() if size in (1, 3)]
         if len(sure) != 1:
             raise AdoptionError(
-                f"the model's input has the shape {model.input_shape}, which does not say where the channels are; "
-                "say --axes NHWC or NCHW" + ("" if sure else ", and --channels 1 or 3")
+                f"the model's input has the shape {model.input_shape}, which does not say where "
+                "the channels are; say --axes NHWC or NCHW"
+                + ("" if sure else ", and --channels 1 or 3")
             )
         return sure[0], fits[sure[0]] or 0
     if channels not in (1, 3):
         raise AdoptionError(
-            f"the model's input has the shape {model.input_shape}: as {options.axes} it has {channels or 'unknown'} channels, "
-            "and images have 1 or 3; say --channels, or other --axes"
+            f"the model's input has the shape {model.input_shape}: as {options.axes} it has "
+            f"{channels or 'unknown'} channels, and images have 1 or 3; say --channels, or other "
+            "--axes"
         )
     return options.axes, channels
 
@@ -87,8 +92,8 @@ def _require_scaling(model: ExternalModel, options: AdoptOptions, channels: int)
             )
     if options.scaling is None and not (model.rescales_itself or model.input_type.is_integer):
         raise AdoptionError(
-            "nothing in the file says what range of pixel values it was trained on; say --scaling 0..1, -1..1 or none "
-            "(and --mean, --std where it was trained with them)"
+            "nothing in the file says what range of pixel values it was trained on; say --scaling "
+            "0..1, -1..1 or none (and --mean, --std where it was trained with them)"
         )
 
 
@@ -97,7 +102,10 @@ def _notes(model: ExternalModel, io_spec: IOSpec, options: AdoptOptions) -> tupl
     if io_spec.size is None:
         size = f"any, padded to a multiple of {io_spec.stride}" if io_spec.stride > 1 else "any"
     else:
-        size = f"{io_spec.size[0]}×{io_spec.size[1]}; images are resized to it and class scores back, both bilinearly"
+        size = (
+            f"{io_spec.size[0]}×{io_spec.size[1]}; images are resized to it and class scores "
+            "back, both bilinearly"
+        )
     each = (
         f", each for {io_spec.reduction}×{io_spec.reduction} pixels"
         if io_spec.reduction > 1
@@ -108,7 +116,10 @@ def _notes(model: ExternalModel, io_spec: IOSpec, options: AdoptOptions) -> tupl
         f"input: {io_spec.axes}, {_channels(io_spec.channels)}, {model.input_type.name}",
         f"size: {size}",
         f"values: {_values_note(model, options, io_spec.channels)}",
-        f"output: {io_spec.output}, {io_spec.output_axes}, {_channels(io_spec.output_channels)}{each}",
+        (
+            f"output: {io_spec.output}, {io_spec.output_axes}, "
+            f"{_channels(io_spec.output_channels)}{each}"
+        ),
     )
 
 
@@ -144,7 +155,8 @@ def _run(
     image: NDArray[np.uint8],
     stride: int,
 ) -> _Run:
-    """Run the model on one image, brought to its size, or to an odd multiple of `stride` on each side."""
+    """Run the model on one image, brought to its size, or to an odd multiple of `stride` on each
+    side."""
     if io_spec.size is not None:
         size = io_spec.size
     else:
@@ -158,7 +170,8 @@ def _run(
 def _first_run(
     model: ExternalModel, io_spec: IOSpec, options: AdoptOptions, image: NDArray[np.uint8]
 ) -> tuple[int, _Run]:
-    """The least stride at which the model runs and gives back whole multiples, and its output there."""
+    """The least stride at which the model runs and gives back whole multiples, and its output
+    there."""
     fault = "its output is of another size"
     for stride in (1,) if io_spec.size else _TRIED_STRIDES:
         try:
@@ -180,7 +193,8 @@ def _first_run(
 
 
 def _reduction(run: _Run, axes: AxisOrder) -> int | None:
-    """The input pixels along a side that an output pixel stands for; None where that is no whole number."""
+    """The input pixels along a side that an output pixel stands for; None where that is no whole
+    number."""
     first = 2 if axes == "NCHW" and run.output.ndim == 4 else 1
     sides = run.output.shape[first : first + 2]
     if len(sides) < 2 or any(
@@ -192,8 +206,8 @@ def _reduction(run: _Run, axes: AxisOrder) -> int | None:
 
 
 def _output_axes(run: _Run, classes: int, likely: AxisOrder) -> tuple[AxisOrder, int, int]:
-    """Where the output's channels are, how many, and the output's reduction. Raises AdoptionError where they are not
-    the classes'."""
+    """Where the output's channels are, how many, and the output's reduction. Raises AdoptionError
+    where they are not the classes'."""
     wanted = (classes, 1) if classes == 2 else (classes,)
     shape = run.output.shape
     by_axes: dict[AxisOrder, int | None] = {"NHWC": None, "NCHW": None}
@@ -207,15 +221,17 @@ def _output_axes(run: _Run, classes: int, likely: AxisOrder) -> tuple[AxisOrder,
         if channels in wanted and channels is not None and reduction is not None:
             return axes, channels, reduction
     raise AdoptionError(
-        f"a {run.size[0]}×{run.size[1]} image gave an output of shape {shape}, which is not {classes} classes over the "
-        "image or over a whole fraction of it; does --classes name them all, background included?"
+        f"a {run.size[0]}×{run.size[1]} image gave an output of shape {shape}, which is not "
+        f"{classes} classes over the image or over a whole fraction of it; does --classes name "
+        "them all, background included?"
     )
 
 
 def _output_kind(
     outputs: Sequence[NDArray[np.float32]], axes: AxisOrder, channels: int
 ) -> OutputKind:
-    """Whether the values can only be logits, or look like probabilities. Raises AdoptionError in between."""
+    """Whether the values can only be logits, or look like probabilities. Raises AdoptionError in
+    between."""
     if min(float(o.min()) for o in outputs) < 0 or max(float(o.max()) for o in outputs) > 1 + 1e-3:
         return "logits"
     if channels == 1:
@@ -224,8 +240,8 @@ def _output_kind(
     if all(float(np.abs(s - 1).max()) < _SUM_TOLERANCE for s in sums):
         return "probabilities"
     raise AdoptionError(
-        "its outputs lie between 0 and 1 and do not add up to 1; set --output sigmoid where each class is for itself, or "
-        "--output logits"
+        "its outputs lie between 0 and 1 and do not add up to 1; set --output sigmoid where each "
+        "class is for itself, or --output logits"
     )
 
 

@@ -42,7 +42,8 @@ def _load_saved_model(path: Path, options: AdoptOptions) -> ExternalModel:
     inputs = function.structured_input_signature[1]
     if len(inputs) != 1:
         raise AdoptionError(
-            f"signature {name} takes {len(inputs)} inputs ({', '.join(inputs)}); segtrain adopts models of one image input"
+            f"signature {name} takes {len(inputs)} inputs ({', '.join(inputs)}); segtrain adopts "
+            "models of one image input"
         )
     (key, spec), outputs = next(iter(inputs.items())), sorted(function.structured_outputs)
     output = _chosen(outputs, options)
@@ -62,14 +63,14 @@ def _load_keras(path: Path, options: AdoptOptions) -> ExternalModel:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises what it likes for layers it does not know
         raise AdoptionError(
-            f"{path} cannot be loaded: {first_line(error)}. If it has layers of its own, load it where they are known and "
-            "save it with model.export(FOLDER) as a SavedModel"
+            f"{path} cannot be loaded: {first_line(error)}. If it has layers of its own, load it "
+            "where they are known and save it with model.export(FOLDER) as a SavedModel"
         ) from error
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs:
         raise AdoptionError(
-            f"{path} does not say its input's shape, as a subclassed model; call it once and save it with model.export(FOLDER) "
-            "as a SavedModel"
+            f"{path} does not say its input's shape, as a subclassed model; call it once and save "
+            "it with model.export(FOLDER) as a SavedModel"
         )
     if len(inputs) != 1:
         raise AdoptionError(
@@ -103,6 +104,7 @@ def _chosen(outputs: list[str], options: AdoptOptions) -> str:
 def _rank_four(shape: list[int | None] | None) -> tuple[int | None, ...]:
     if shape is not None and len(shape) != 4:
         raise AdoptionError(
-            f"the model's input has the shape {tuple(shape)}; segtrain adopts models of images (N, H, W, C) or (N, C, H, W)"
+            f"the model's input has the shape {tuple(shape)}; segtrain adopts models of images (N, "
+            "H, W, C) or (N, C, H, W)"
         )
     return tuple(shape) if shape is not None else (None,) * 4

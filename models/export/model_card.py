@@ -1,4 +1,5 @@
-"""The model card that travels with an artefact (Mitchell et al. 2019, "Model Cards for Model Reporting")."""
+"""The model card that travels with an artefact (Mitchell et al. 2019, "Model Cards for Model
+Reporting")."""
 
 import math
 import re
@@ -16,8 +17,9 @@ def model_card(
     start: str,
     how: str,
 ) -> str:
-    """Write the card as Markdown. `class_iou` maps split to class name to IoU, None where a class does not
-    occur; `start` says in a sentence what weights the training began with, `how` what it did with them."""
+    """Write the card as Markdown. `class_iou` maps split to class name to IoU, None where a class
+    does not occur; `start` says in a sentence what weights the training began with, `how` what it
+    did with them."""
     splits = ", ".join(f"{size} {split}" for split, size in training.split_sizes.items())
     return f"""# {name}
 
@@ -28,7 +30,8 @@ def model_card(
 {training.dataset} ({splits} images). Licence as stated by its source: {training.licence}.
 Source: {training.source}.
 
-Trained on the train split alone; val chose the epoch that was kept; test, where it is listed, only reports.
+Trained on the train split alone; val chose the epoch that was kept; test, where it is listed, \
+only reports.
 
 ## Scores
 
@@ -38,11 +41,13 @@ IoU a class:
 
 {_class_table(classes, class_iou)}
 
-Each image was shown to the model once, as it is. Void pixels are left out. The means leave out classes that occur neither in the masks nor in the class maps.
+Each image was shown to the model once, as it is. Void pixels are left out. The means leave out \
+classes that occur neither in the masks nor in the class maps.
 
 ## Training
 
-{training.epochs} epochs in {training.minutes:.0f} minutes, seed {training.seed}, finished {training.finished}. {start}
+{training.epochs} epochs in {training.minutes:.0f} minutes, seed {training.seed}, finished \
+{training.finished}. {start}
 {how}
 
 To train it again, save the recipe below as {name}.toml, name your own folders in it, and say
@@ -55,13 +60,16 @@ To train it again, save the recipe below as {name}.toml, name your own folders i
 
 ## Limits
 
-The model knows the classes above and gives every pixel one of them, whatever the picture shows. Expect the scores only on
-pictures like those it was trained on; look at the IoU of a class before relying on it. Not for decisions about safety.
+The model knows the classes above and gives every pixel one of them, whatever the picture shows. \
+Expect the scores only on
+pictures like those it was trained on; look at the IoU of a class before relying on it. Not for \
+decisions about safety.
 """
 
 
 def with_int8_section(card: str, quantization: Quantization) -> str:
-    """The card with what int8 files score, in front of the section on training or at the end. Replaces an older one."""
+    """The card with what int8 files score, in front of the section on training or at the end.
+    Replaces an older one."""
     rest = re.sub(r"^## int8\n.*?(?=^## |\Z)", "", card, flags=re.DOTALL | re.MULTILINE)
     head, heading, tail = rest.partition("## Training\n")
     return f"{head.rstrip()}\n\n{_int8_section(quantization)}\n{heading}{tail}"

@@ -24,10 +24,11 @@ def openvino_is_installed() -> bool:
 
 
 def convert_to_openvino(artefact: Path) -> "openvino.Model":
-    """One model with both outputs of `OPENVINO_OUTPUTS`; what the two signatures share is in it once.
+    """One model with both outputs of `OPENVINO_OUTPUTS`; what the two signatures share is in it
+    once.
 
-    OpenVINO 2026.4 reads a SavedModel with BatchNorm wrongly ("Cannot find requested variable"), and the frozen graph of
-    the same signatures rightly.
+    OpenVINO 2026.4 reads a SavedModel with BatchNorm wrongly ("Cannot find requested variable"),
+    and the frozen graph of the same signatures rightly.
     """
     avoid_amx()
     import openvino
@@ -45,7 +46,8 @@ def convert_to_openvino(artefact: Path) -> "openvino.Model":
 
 
 def write_openvino(model: "openvino.Model", artefact: Path, precision: StoredPrecision) -> Path:
-    """Write the files of one precision. fp32 is kept whole: fp16 weights would answer 1 pixel in 2,000 otherwise."""
+    """Write the files of one precision. fp32 is kept whole: fp16 weights would answer 1 pixel in
+    2,000 otherwise."""
     import openvino
 
     path = artefact / openvino_path(precision)
@@ -75,7 +77,8 @@ def _frozen_graph(signatures: Any) -> Any:
 
 
 def _name_layers(model: "openvino.Model") -> None:
-    """Fusing leaves names such as Multiply_28654; these say the place, the kind, the kernel and the channels out."""
+    """Fusing leaves names such as Multiply_28654; these say the place, the kind, the kernel and the
+    channels out."""
     for place, layer in enumerate(_convolutions(model)):
         kernel = layer.input(1).get_partial_shape()
         kind = _CONVOLUTIONS[layer.get_type_name()]

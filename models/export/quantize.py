@@ -1,5 +1,6 @@
-"""int8 files for OpenVINO by NNCF: post-training quantisation with a calibration set (Kozlov et al. 2020, "Neural
-Network Compression Framework for fast model inference"), and the check that they still answer well."""
+"""int8 files for OpenVINO by NNCF: post-training quantisation with a calibration set (Kozlov et al.
+2020, "Neural Network Compression Framework for fast model inference"), and the check that they
+still answer well."""
 
 import logging
 import re
@@ -42,8 +43,9 @@ DEFAULT_MAX_DROP_POINTS = 0.5
 
 @dataclass(frozen=True)
 class QuantizeOptions:
-    """`max_drop_points` is the most that val mIoU may fall, in points of 100. `keep_float` are regular expressions for
-    names of layers. Without `keep_fp32` the new artefact has int8 files alone."""
+    """`max_drop_points` is the most that val mIoU may fall, in points of 100. `keep_float` are
+    regular expressions for names of layers. Without `keep_fp32` the new artefact has int8 files
+    alone."""
 
     images: int = DEFAULT_IMAGES
     max_drop_points: float = DEFAULT_MAX_DROP_POINTS
@@ -65,8 +67,9 @@ def quantize(
 ) -> Quantized:
     """Write `artefact` with int8 files as the next version, or in its own place.
 
-    The folder appears whole, and where it takes its own place, a server that watches the store finds one or the other.
-    Raises ExportError, ContractError and DatasetError; nothing is left behind then.
+    The folder appears whole, and where it takes its own place, a server that watches the store
+    finds one or the other. Raises ExportError, ContractError and DatasetError; nothing is left
+    behind then.
     """
     contract = read_contract(artefact)
     verify_files(artefact, contract)
@@ -79,8 +82,8 @@ def quantize(
         shutil.copytree(artefact, folder, dirs_exist_ok=True)
         fp32_path = write_openvino(model, folder, "fp32")
         int8_path = write_openvino(int8, folder, "int8")
-        before = _score(fp32_path, dataset)
-        after = _score(int8_path, dataset)
+        before = score_file(fp32_path, dataset)
+        after = score_file(int8_path, dataset)
         _refuse_large_drop(before, after, options.max_drop_points, layer_names(model))
         if not options.keep_fp32:
             for path in (folder / OPENVINO_PATH).glob(f"{openvino_path('fp32').stem}.*"):
@@ -99,7 +102,8 @@ def _float_model(artefact: Path, contract: Contract) -> "openvino.Model":
 
 
 def _kept_layers(model: "openvino.Model", patterns: Sequence[str]) -> tuple[str, ...]:
-    """The layers that a pattern finds. Raises ExportError for a pattern that is none or finds none."""
+    """The layers that a pattern finds. Raises ExportError for a pattern that is none or finds
+    none."""
     names = layer_names(model)
     kept: set[str] = set()
     for pattern in patterns:
@@ -141,7 +145,8 @@ def _calibrate(
     )
 
 
-def _score(path: Path, dataset: Dataset) -> Scores:
+def score_file(path: Path, dataset: Dataset) -> Scores:
+    """What an OpenVINO file scores on the split that both precisions are compared on."""
     return evaluate(openvino_predictor(path, "fp32"), dataset, CHECKED_SPLIT, batch_size=1).scores()
 
 
@@ -151,9 +156,10 @@ def _refuse_large_drop(
     points = 100 * (before.mean_iou - after.mean_iou)
     if not points <= most_points:  # NaN is refused too
         raise ExportError(
-            f"int8 loses {points:.2f} points of val mIoU ({before.mean_iou:.4f} to {after.mean_iou:.4f}) and --max-drop "
-            f"is {most_points:g}; nothing was written. Calibrate with more --images, or keep the first and last layers "
-            f"in floating point: --keep-float '^{layers[0]}$' '^{layers[-1]}$'"
+            f"int8 loses {points:.2f} points of val mIoU ({before.mean_iou:.4f} to "
+            f"{after.mean_iou:.4f}) and --max-drop is {most_points:g}; nothing was written. "
+            "Calibrate with more --images, or keep the first and last layers in floating point: "
+            f"--keep-float '^{layers[0]}$' '^{layers[-1]}$'"
         )
 
 

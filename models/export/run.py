@@ -27,8 +27,8 @@ def export_run(
 ) -> Path:
     """Export a run's best model; the card shows the splits that `segtrain evaluate` has scored.
 
-    `data` is where the data of a run of release 0.1 are, which keeps no class list. Raises ExportError, DatasetError,
-    RecipeError and DamagedFileError.
+    `data` is where the data of a run of release 0.1 are, which keeps no class list. Raises
+    ExportError, DatasetError, RecipeError and DamagedFileError.
     """
     if not is_run(folder):
         raise ExportError(f"{folder} is not a run folder; `segtrain train` makes one")
@@ -92,16 +92,16 @@ def _data_of(run: Run, folder: Path | None) -> tuple[ClassList, dict[str, int]]:
     recipe = run.recipe
     if folder is None and not recipe.data.is_dir():
         raise ExportError(
-            f"{run.folder} was made by release 0.1, which kept no class list, and its data are not at {recipe.data}; "
-            "say where they are: --data FOLDER"
+            f"{run.folder} was made by release 0.1, which kept no class list, and its data are not "
+            f"at {recipe.data}; say where they are: --data FOLDER"
         )
     dataset = read_dataset(folder or recipe.data, recipe.split, recipe.layout)
     names = [c.name for c in dataset.class_list.classes]
     difference = class_difference(run.class_names() or names, names)
     if difference is not None:
         raise ExportError(
-            f"{run.folder} was trained on other classes than {dataset.folder} has now: {difference}. "
-            "Give the classes there the names they had"
+            f"{run.folder} was trained on other classes than {dataset.folder} has now: "
+            f"{difference}. Give the classes there the names they had"
         )
     return dataset.class_list, {name: len(samples) for name, samples in dataset.splits.items()}
 
@@ -113,8 +113,9 @@ def _scores_of(run: Run, class_list: ClassList) -> dict[str, SplitScores]:
     for split, scores in scored.items():
         if list(scores.class_iou) != names:
             raise ExportError(
-                f"the scores of {split} in {run.folder} are of the classes {', '.join(scores.class_iou)}, and the model's are "
-                f"{', '.join(names)}; say segtrain evaluate {run.folder} --split {split} again"
+                f"the scores of {split} in {run.folder} are of the classes "
+                f"{', '.join(scores.class_iou)}, and the model's are {', '.join(names)}; say "
+                f"segtrain evaluate {run.folder} --split {split} again"
             )
     return scored
 
@@ -174,7 +175,8 @@ def _short(weights: str) -> str:
 
 
 def _trained_on(artefact: Path) -> str:
-    """The data of the model that was started from and their licence, where the model is still there."""
+    """The data of the model that was started from and their licence, where the model is still
+    there."""
     try:
         training = read_contract(artefact).training
     except ContractError:

@@ -1,4 +1,5 @@
-"""From a trained network to the artefact that is served (design: the SavedModel, its signatures, its contract).
+"""From a trained network to the artefact that is served (design: the SavedModel, its signatures,
+its contract).
 
 The folder is verified against the network before it appears, whole or not at all.
 """
@@ -33,12 +34,14 @@ from models.training.evaluation import openvino_predictor
 logger = logging.getLogger(__name__)
 
 REQUIRED_AGREEMENT = 0.9999  # of pixels: other kernels round differently
-TIED_LOGITS = 1e-6  # a network that has hardly begun to learn gives two classes the same logit; either is right
+# a network that has hardly begun to learn gives two classes the same logit; either is right
+TIED_LOGITS = 1e-6
 VERIFIED_SIZES = ((1, 1), (1, 37), (31, 47), (96, 64), (131, 257))  # H, W
 
 
 class ExportError(UserError):
-    """The artefact cannot be written, or does not do what the network does; no folder was left behind."""
+    """The artefact cannot be written, or does not do what the network does; no folder was left
+    behind."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class ModelFacts:
 
 
 class Exportable(Protocol):
-    """What export asks of a network: pixel values 0–255 (N, H, W, channels) to logits (N, H, W, classes), and its facts."""
+    """What export asks of a network: pixel values 0–255 (N, H, W, channels) to logits (N, H, W,
+    classes), and its facts."""
 
     @property
     def channels(self) -> int: ...
@@ -86,8 +90,8 @@ def export_network(
 ) -> Path:
     """Write `<store>/<name>/<version>` and give its path; without a version, the next one.
 
-    `recipe` is that of its training, as TOML. `with_openvino` writes OpenVINO's fp32 files beside the SavedModel, None where it can
-    convert the network. Raises ExportError.
+    `recipe` is that of its training, as TOML. `with_openvino` writes OpenVINO's fp32 files beside
+    the SavedModel, None where it can convert the network. Raises ExportError.
     """
     model_folder = store / facts.name
     there = find_versions(model_folder)
@@ -103,7 +107,8 @@ def export_network(
     if network.classes != len(facts.classes):
         names = ", ".join(c.name for c in facts.classes)
         raise ExportError(
-            f"the network has {network.classes} classes, and {len(facts.classes)} are named: {names}; name its own"
+            f"the network has {network.classes} classes, and {len(facts.classes)} are named: "
+            f"{names}; name its own"
         )
     with atomic.new_folder(target) as folder:
         write_saved_model(network, folder)
@@ -148,7 +153,8 @@ def write_saved_model(network: Exportable, folder: Path) -> None:
 
 
 def _write_openvino(folder: Path, required: bool | None) -> Path | None:
-    """OpenVINO's fp32 file, or None where it is not required and OpenVINO is absent or cannot convert the network."""
+    """OpenVINO's fp32 file, or None where it is not required and OpenVINO is absent or cannot
+    convert the network."""
     if not openvino_is_installed():
         if required:
             raise ExportError("openvino is not installed; the cpu extra brings it")
@@ -182,7 +188,8 @@ def _contract(network: Exportable, facts: ModelFacts, folder: Path) -> Contract:
 
 
 def _verify(network: Exportable, folder: Path, openvino_file: Path | None) -> None:
-    """Compare all three signatures, and OpenVINO's file, with the network on images of odd sizes. Raises ExportError."""
+    """Compare all three signatures, and OpenVINO's file, with the network on images of odd sizes.
+    Raises ExportError."""
     by_openvino = None if openvino_file is None else openvino_predictor(openvino_file, "fp32")
     with without_pattern(folder) as path:
         signatures = tf.saved_model.load(str(path)).signatures
@@ -207,14 +214,15 @@ def _verify(network: Exportable, folder: Path, openvino_file: Path | None) -> No
             agreement = _agreement(np.asarray(answer), logits)
             if agreement < REQUIRED_AGREEMENT:
                 raise ExportError(
-                    f"signature {signature} agrees with the network on {agreement:.2%} of the pixels of a "
-                    f"{width}×{height} image; {REQUIRED_AGREEMENT:.2%} are required. Nothing was written"
+                    f"signature {signature} agrees with the network on {agreement:.2%} of the "
+                    f"pixels of a {width}×{height} image; {REQUIRED_AGREEMENT:.2%} are required. "
+                    "Nothing was written"
                 )
 
 
 def _agreement(class_map: NDArray[np.integer[Any]], logits: NDArray[np.float32]) -> float:
-    """The share of pixels in `class_map` (N, H, W) whose class has the largest of `logits` (N, H, W, classes), or one that
-    softmax in float32 cannot tell from it."""
+    """The share of pixels in `class_map` (N, H, W) whose class has the largest of `logits` (N, H,
+    W, classes), or one that softmax in float32 cannot tell from it."""
     answered = np.take_along_axis(logits, class_map[..., np.newaxis].astype(np.intp), axis=-1)
     return float(np.mean(logits.max(axis=-1) - answered[..., 0] <= TIED_LOGITS))
 

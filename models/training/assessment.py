@@ -1,4 +1,5 @@
-"""Everything that is told of a model on one split: what `segtrain evaluate` prints, and what a report shows."""
+"""Everything that is told of a model on one split: what `segtrain evaluate` prints, and what a
+report shows."""
 
 import math
 import time
@@ -26,7 +27,8 @@ class ImageScore:
 
 @dataclass(frozen=True)
 class Assessment:
-    """The scores of one model on one split, and what they are made of. The rate is that of the model alone."""
+    """The scores of one model on one split, and what they are made of. The rate is that of the
+    model alone."""
 
     dataset: Dataset
     split: str
@@ -64,7 +66,8 @@ class Assessment:
         }
 
     def name_of(self, sample: Sample) -> str:
-        """Its image's path below the data set's folder: file names alone can be equal in nested folders."""
+        """Its image's path below the data set's folder: file names alone can be equal in nested
+        folders."""
         return relative_name(sample.image, self.dataset.folder)
 
     def document(self) -> dict[str, Any]:
@@ -104,7 +107,8 @@ def assess(
     batch_size: int,
     inference_mode: str = SINGLE_PASS,
 ) -> Assessment:
-    """Predict the split once and score it; `inference_mode` says how the predictor runs the model. Raises DatasetError."""
+    """Predict the split once and score it; `inference_mode` says how the predictor runs the model.
+    Raises DatasetError."""
     classes = len(dataset.class_list.classes)
     confusion, calibration = ConfusionMatrix(classes), Calibration()
     boundary, images = BoundaryF1(classes), []

@@ -1,7 +1,8 @@
 """Boundary F1: how well the outlines lie, which IoU hardly sees.
 
-Source: Csurka, Larlus, Perronnin: "What is a good evaluation measure for semantic segmentation?", BMVC 2013, section 3; averaged
-as in SegNet (Badrinarayanan, Kendall, Cipolla 2017, section 4): over the classes of a mask, then over the images.
+Source: Csurka, Larlus, Perronnin: "What is a good evaluation measure for semantic segmentation?",
+BMVC 2013, section 3; averaged as in SegNet (Badrinarayanan, Kendall, Cipolla 2017, section 4): over
+the classes of a mask, then over the images.
 """
 
 import numpy as np
@@ -37,12 +38,13 @@ def boundary_f1(
     classes: int,
     tolerance: float = TOLERANCE,
 ) -> NDArray[np.float64]:
-    """F1 (classes,) of one image's class boundaries; both maps are (H, W), ids beyond the classes in `mask` are void.
+    """F1 (classes,) of one image's class boundaries; both maps are (H, W), ids beyond the classes
+    in `mask` are void.
 
-    A boundary pixel of a class has one of its four neighbours in another class. It is found where the other map has a
-    boundary pixel of the same class within `tolerance` of the diagonal: precision is the found share of the predicted
-    ones, recall that of the true ones. Neither map has boundaries in void or against it. NaN for a class that has no
-    boundary in the mask.
+    A boundary pixel of a class has one of its four neighbours in another class. It is found where
+    the other map has a boundary pixel of the same class within `tolerance` of the diagonal:
+    precision is the found share of the predicted ones, recall that of the true ones. Neither map
+    has boundaries in void or against it. NaN for a class that has no boundary in the mask.
     """
     void = mask >= classes
     truth = _edges(mask, void)
@@ -75,7 +77,8 @@ def _disc(radius: float) -> NDArray[np.intp]:
 def _found_share(
     edges: NDArray[np.int16], among: NDArray[np.int16], offsets: NDArray[np.intp], classes: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Of each class's pixels in `edges`, the share with one of the same class near in `among`; and whether it has any."""
+    """Of each class's pixels in `edges`, the share with one of the same class near in `among`; and
+    whether it has any."""
     rows, columns = np.nonzero(edges != _NO_EDGE)
     labels = edges[rows, columns]
     margin = int(offsets.max())

@@ -1,4 +1,5 @@
-"""Whether a model's probabilities are what they say: of the pixels it is 80 % sure of, 80 % should be right."""
+"""Whether a model's probabilities are what they say: of the pixels it is 80 % sure of, 80 % should
+be right."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +8,8 @@ BINS = 15
 
 
 class Calibration:
-    """Confidence against accuracy in 15 bins of equal width (Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2)."""
+    """Confidence against accuracy in 15 bins of equal width (Guo et al. 2017, "On Calibration of
+    Modern Neural Networks", section 2)."""
 
     def __init__(self) -> None:
         self.pixels: NDArray[np.int64] = np.zeros(BINS, np.int64)
@@ -15,7 +17,8 @@ class Calibration:
         self._confidences: NDArray[np.float64] = np.zeros(BINS)
 
     def add(self, masks: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> None:
-        """Count masks (N, H, W) and probabilities (N, H, W, classes); ids beyond the classes in `masks` are void."""
+        """Count masks (N, H, W) and probabilities (N, H, W, classes); ids beyond the classes in
+        `masks` are void."""
         valid = masks < probabilities.shape[-1]
         confidence = probabilities.max(axis=-1)[valid]
         right = probabilities.argmax(axis=-1)[valid] == masks[valid]
@@ -37,7 +40,8 @@ class Calibration:
 
     @property
     def error(self) -> float:
-        """The expected calibration error: the mean over pixels of their bin's |accuracy - confidence|. NaN without pixels."""
+        """The expected calibration error: the mean over pixels of their bin's |accuracy -
+        confidence|. NaN without pixels."""
         total = self.pixels.sum()
         return (
             float(np.abs(self._hits - self._confidences).sum() / total) if total else float("nan")

@@ -33,8 +33,9 @@ def line_chart(
     frame = _Frame(x_ticks[0], x_ticks[-1], y_ticks[0], y_ticks[-1])
     parts = [
         (
-            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" style="width:100%;max-width:{WIDTH}px" '
-            f'font-size="12" font-family="inherit" fill="currentColor"><title>{_names(lines)}</title>'
+            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+            f'style="width:100%;max-width:{WIDTH}px" font-size="12" font-family="inherit" '
+            f'fill="currentColor"><title>{_names(lines)}</title>'
         )
     ]
     for tick in y_ticks:
@@ -45,7 +46,8 @@ def line_chart(
         )
     for tick in x_ticks:
         parts.append(
-            f'<text x="{frame.x(tick):.1f}" y="{HEIGHT - _BOTTOM + 16}" text-anchor="middle">{tick:.4g}</text>'
+            f'<text x="{frame.x(tick):.1f}" y="{HEIGHT - _BOTTOM + 16}" '
+            f'text-anchor="middle">{tick:.4g}</text>'
         )
     parts += [_drawn(line, color, frame) for line, color in zip(lines, _cycle(lines), strict=True)]
     parts.append(_legend(lines, x_name))

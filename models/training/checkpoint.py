@@ -1,7 +1,7 @@
 """One file that a training resumes from: a `.keras` file with what Keras does not keep in it.
 
-The run's state, the averaged weights and the states of random layers are further members of the zip that a `.keras` file is,
-so that they belong to these very weights whenever the process is killed.
+The run's state, the averaged weights and the states of random layers are further members of the zip
+that a `.keras` file is, so that they belong to these very weights whenever the process is killed.
 """
 
 import io
@@ -25,7 +25,8 @@ _ARRAYS = "segtrain/arrays.npz"
 
 
 class _FormerLoss(keras.losses.Loss):  # type: ignore[misc]
-    """Stands for the loss that files of release 0.1 name; a training builds its loss from the recipe."""
+    """Stands for the loss that files of release 0.1 name; a training builds its loss from the
+    recipe."""
 
     def __init__(self, class_weights: list[float], **options: Any) -> None:
         super().__init__(**options)
@@ -38,7 +39,8 @@ class DamagedFileError(UserError):
     def __init__(self, path: Path, error: Exception | str) -> None:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         super().__init__(
-            f"{path} cannot be read ({lines[0][:200]}); it is damaged, or was cut short when it was copied: copy the run again"
+            f"{path} cannot be read ({lines[0][:200]}); it is damaged, or was cut short when it "
+            "was copied: copy the run again"
         )
 
 
@@ -69,7 +71,8 @@ def save_network(network: keras.Model, path: Path) -> None:
 def save_checkpoint(
     path: Path, network: keras.Model, state: dict[str, Any], arrays: dict[str, NDArray[np.generic]]
 ) -> None:
-    """Write a compiled network with its optimizer, the state and the arrays, whole or not at all."""
+    """Write a compiled network with its optimizer, the state and the arrays, whole or not at
+    all."""
     packed = io.BytesIO()
     np.savez(packed, **arrays)  # type: ignore[arg-type]
     with atomic.replacing(path) as partial:
@@ -108,7 +111,8 @@ def _load(path: Path, *, compile: bool) -> keras.Model:
 
 
 def _member(path: Path, name: str) -> bytes | None:
-    """A member of a checkpoint, whose checksum zipfile compares; None where it has none of that name."""
+    """A member of a checkpoint, whose checksum zipfile compares; None where it has none of that
+    name."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.read(name) if name in archive.namelist() else None

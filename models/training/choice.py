@@ -1,7 +1,7 @@
 """A recipe chosen from the data and the machine, each choice with its reason.
 
-The rules are few and plain; nnU-Net (Isensee et al. 2021) is the model for deriving crop, batch and network from the data's
-fingerprint. A field that the user sets is never chosen.
+The rules are few and plain; nnU-Net (Isensee et al. 2021) is the model for deriving crop, batch and
+network from the data's fingerprint. A field that the user sets is never chosen.
 """
 
 import math
@@ -65,9 +65,10 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What of the data decides. `size` is the median height and width, `object_side` that of a typical region in pixels,
-    `thinnest` how wide the regions of the thinnest common class are; `up_down` and `left_right` are the shares of pixels by
-    which the classes of opposite halves differ."""
+    """What of the data decides. `size` is the median height and width, `object_side` that of a
+    typical region in pixels, `thinnest` how wide the regions of the thinnest common class are;
+    `up_down` and `left_right` are the shares of pixels by which the classes of opposite halves
+    differ."""
 
     images: int
     size: tuple[int, int]
@@ -82,7 +83,8 @@ class Fingerprint:
 def choose_recipe(
     folder: Path, minutes: float, changes: Mapping[str, Any], trained: Path | None = None
 ) -> Chosen:
-    """Choose a recipe for the data set in `folder` that trains about `minutes` here; `changes`, nested as a recipe, stay.
+    """Choose a recipe for the data set in `folder` that trains about `minutes` here; `changes`,
+    nested as a recipe, stay.
 
     `trained` is a model whose MobileNetV2 encoder may be started from where no weights are given.
     Raises DatasetError, RecipeError and BackboneWeightsError.
@@ -160,8 +162,8 @@ def fingerprint(dataset: Dataset, examination: Examination) -> Fingerprint:
 def choose_by_data(
     found: Fingerprint, given: Mapping[str, Any], trained: Path | None = None
 ) -> list[Choice]:
-    """What the data decides, before anything is timed. `given` are the fields that the user set, by their dotted names, and
-    `trained` a model whose encoder may be started from."""
+    """What the data decides, before anything is timed. `given` are the fields that the user set, by
+    their dotted names, and `trained` a model whose encoder may be started from."""
     return [*_network(found, given, trained), *_views(found, given), *_loss(found)]
 
 
@@ -204,8 +206,8 @@ def _why_plain(found: Fingerprint, given: Mapping[str, Any], trained: Path | Non
         return "max_unpool wants an encoder that pools"
     if found.thinnest < THIN_PIXELS:
         return (
-            f"a common class is {found.thinnest:.1f} pixels wide, and this decoder goes up to full resolution, "
-            "mobilenet_v2's to half"
+            f"a common class is {found.thinnest:.1f} pixels wide, and this decoder goes up to full "
+            "resolution, mobilenet_v2's to half"
         )
     return None
 
@@ -226,8 +228,8 @@ def _views(found: Fingerprint, given: Mapping[str, Any]) -> list[Choice]:
         Choice(
             "augmentation.crop",
             crop,
-            f"images of {height}×{width} (height×width), regions of about {found.object_side:.0f} pixels; "
-            f"at most {limit} {'on a GPU' if _gpus() else 'on a CPU'}",
+            f"images of {height}×{width} (height×width), regions of about {found.object_side:.0f} "
+            f"pixels; at most {limit} {'on a GPU' if _gpus() else 'on a CPU'}",
         )
     ]
     if found.object_side > min(crop) / 2:
@@ -288,14 +290,16 @@ def _batch(found: Fingerprint, recipe: Recipe) -> Choice:
     return Choice(
         "batch_size",
         batch,
-        f"about {image_bytes / 2**20:.0f} MB an image, {memory / 2**30:.1f} GB of memory to use, {found.images} images",
+        f"about {image_bytes / 2**20:.0f} MB an image, {memory / 2**30:.1f} GB of memory to use, "
+        f"{found.images} images",
     )
 
 
 def _fitting_step(
     found: Fingerprint, recipe: Recipe, is_given: bool
 ) -> tuple[float, Recipe, list[Choice]]:
-    """The seconds of a step, with the recipe and batch size that the device's memory takes. Raises RecipeError."""
+    """The seconds of a step, with the recipe and batch size that the device's memory takes. Raises
+    RecipeError."""
     asked = recipe.batch_size
     while True:
         try:
@@ -305,8 +309,9 @@ def _fitting_step(
             half = recipe.batch_size // 2 // len(devices()) * len(devices())
             if is_given or half < 1:
                 raise RecipeError(
-                    f"a step of batch_size {recipe.batch_size} does not fit into the memory of {', '.join(devices())}; "
-                    "set a smaller batch_size, augmentation.crop or network.width"
+                    f"a step of batch_size {recipe.batch_size} does not fit into the memory of "
+                    f"{', '.join(devices())}; set a smaller batch_size, augmentation.crop or "
+                    "network.width"
                 ) from None
             recipe = recipe.model_copy(update={"batch_size": half})
     if recipe.batch_size == asked:
@@ -323,7 +328,8 @@ def _epochs(
     minutes: float,
     given: Mapping[str, Any],
 ) -> list[Choice]:
-    """What the time allows, at `step` seconds a step, where the epochs are not given; and what goes by their number."""
+    """What the time allows, at `step` seconds a step, where the epochs are not given; and what goes
+    by their number."""
     order = TrainingOrder(found.images, recipe.batch_size, recipe.seed)
     # A prediction is about a third of a step, by the pixel.
     crop = recipe.augmentation.crop[0] * recipe.augmentation.crop[1]
@@ -343,7 +349,8 @@ def _epochs(
         Choice(
             "epochs",
             epochs,
-            f"{step:.2f} s a step were measured, {seconds:.0f} s an epoch; {minutes:g} minutes were asked for",
+            f"{step:.2f} s a step were measured, {seconds:.0f} s an epoch; {minutes:g} minutes "
+            "were asked for",
         ),
         Choice(
             "eval_every",

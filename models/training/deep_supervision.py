@@ -1,4 +1,5 @@
-"""Losses on the decoder's coarser levels too (Lee et al. 2015, "Deeply-Supervised Nets"; weights as nnU-Net's, Isensee et al. 2021)."""
+"""Losses on the decoder's coarser levels too (Lee et al. 2015, "Deeply-Supervised Nets"; weights as
+nnU-Net's, Isensee et al. 2021)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,8 +13,8 @@ from models.training.recipe import RecipeError
 
 
 def with_auxiliary_logits(network: Network) -> Network:
-    """The network with further outputs: logits (N, H / stride, W / stride, classes) of each decoder level but the finest, in
-    the order of `auxiliary_strides`.
+    """The network with further outputs: logits (N, H / stride, W / stride, classes) of each decoder
+    level but the finest, in the order of `auxiliary_strides`.
 
     Raises RecipeError where the network has no such levels.
     """

@@ -31,7 +31,8 @@ class EvaluationStoppedError(Exception):
 
 @dataclass(frozen=True)
 class Predictor:
-    """Images uint8 (N, H, W, C) to class maps uint8 (N, H, W), and to probabilities float32 (N, H, W, classes)."""
+    """Images uint8 (N, H, W, C) to class maps uint8 (N, H, W), and to probabilities float32 (N, H,
+    W, classes)."""
 
     class_maps: Callable[[Images], ClassMaps]
     probabilities: Callable[[Images], Probabilities]
@@ -39,7 +40,8 @@ class Predictor:
 
 @dataclass(frozen=True)
 class EvalBatch:
-    """One batch of an evaluation: the samples, their images (N, H, W, C) and masks (N, H, W), all of one size."""
+    """One batch of an evaluation: the samples, their images (N, H, W, C) and masks (N, H, W), all
+    of one size."""
 
     samples: tuple[Sample, ...]
     images: Images
@@ -54,7 +56,8 @@ def evaluate(
     batch_size: int,
     stop: threading.Event | None = None,
 ) -> ConfusionMatrix:
-    """Count the class maps against the split's masks. Raises DatasetError, and EvaluationStoppedError where `stop` is set."""
+    """Count the class maps against the split's masks. Raises DatasetError, and
+    EvaluationStoppedError where `stop` is set."""
     confusion = ConfusionMatrix(len(dataset.class_list.classes))
     for shown in eval_batches(dataset, split, batch_size):
         if stop is not None and stop.is_set():
@@ -64,7 +67,8 @@ def evaluate(
 
 
 def eval_batches(dataset: Dataset, split: str, batch_size: int) -> Iterator[EvalBatch]:
-    """The split in order, neighbours of one size together, with a progress bar. Raises DatasetError."""
+    """The split in order, neighbours of one size together, with a progress bar. Raises
+    DatasetError."""
     samples = dataset.split(split)
     with tqdm(desc=split, total=len(samples), unit="image", leave=False, disable=None) as progress:
         waiting: list[tuple[Sample, Images, NDArray[np.uint8]]] = []
@@ -113,7 +117,8 @@ def saved_model_predictor(artefact: Path) -> Predictor:
 
 
 def openvino_predictor(model: Path, precision: Literal["fp32", "bf16"]) -> Predictor:
-    """Predict by an artefact's OpenVINO file, with what is not int8 in it computed in `precision`."""
+    """Predict by an artefact's OpenVINO file, with what is not int8 in it computed in
+    `precision`."""
     avoid_amx()
     import openvino
 
@@ -132,7 +137,8 @@ def openvino_predictor(model: Path, precision: Literal["fp32", "bf16"]) -> Predi
 
 
 def with_flip(predictor: Predictor) -> Predictor:
-    """Test-time augmentation: the mean of the probabilities of the images and of their mirror images."""
+    """Test-time augmentation: the mean of the probabilities of the images and of their mirror
+    images."""
 
     def probabilities(images: Images) -> Probabilities:
         mirrored = predictor.probabilities(images[:, :, ::-1])[:, :, ::-1]
@@ -143,8 +149,9 @@ def with_flip(predictor: Predictor) -> Predictor:
 
 
 def with_sliding_window(predictor: Predictor, window: tuple[int, int]) -> Predictor:
-    """Sliding windows of (height, width), each half over the next; their probabilities count by a Gaussian of an eighth of
-    the window about its middle (nnU-Net, Isensee et al. 2021). An image that is no larger goes through as it is."""
+    """Sliding windows of (height, width), each half over the next; their probabilities count by a
+    Gaussian of an eighth of the window about its middle (nnU-Net, Isensee et al. 2021). An image
+    that is no larger goes through as it is."""
     height, width = window
     weight = np.outer(_gaussian(height), _gaussian(width)).astype(np.float32)[..., np.newaxis]
 

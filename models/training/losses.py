@@ -1,4 +1,5 @@
-"""Losses on logits (N, H, W, classes) and masks (N, H, W). Ids that are no class are void: they cost and teach nothing."""
+"""Losses on logits (N, H, W, classes) and masks (N, H, W). Ids that are no class are void: they
+cost and teach nothing."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from models.training.options import ClassWeighting, LossOptions, LossTerm
 
 @dataclass(frozen=True)
 class Pixels:
-    """What a term sees of P pixels: `logits` float32 (P, C), `labels` int32 (P,), `valid` and `weights` float32 (P,).
+    """What a term sees of P pixels: `logits` float32 (P, C), `labels` int32 (P,), `valid` and
+    `weights` float32 (P,).
 
     Of a void pixel the label is 0, and so are `valid` and the weight.
     """
@@ -42,12 +44,14 @@ class Pixels:
 
 
 def cross_entropy(pixels: Pixels, term: LossTerm) -> tf.Tensor:  # noqa: ARG001
-    """-ln p of the true class, the mean by weight, so that the loss keeps its size whatever the weights' size."""
+    """-ln p of the true class, the mean by weight, so that the loss keeps its size whatever the
+    weights' size."""
     return _weighted_mean(pixels.cross_entropies, pixels.weights)
 
 
 def focal(pixels: Pixels, term: LossTerm) -> tf.Tensor:
-    """(1 - p)^gamma of the cross-entropy (Lin et al. 2017, "Focal Loss", equation 5; its alpha is our class weight)."""
+    """(1 - p)^gamma of the cross-entropy (Lin et al. 2017, "Focal Loss", equation 5; its alpha is
+    our class weight)."""
     costs = pixels.cross_entropies
     # At p = 1 the power's slope would be infinite for a gamma under 1.
     missing = tf.maximum(1 - tf.exp(-costs), 1e-7)
@@ -55,7 +59,8 @@ def focal(pixels: Pixels, term: LossTerm) -> tf.Tensor:
 
 
 def dice(pixels: Pixels, term: LossTerm) -> tf.Tensor:  # noqa: ARG001
-    """1 - 2 Σpg / (Σp² + Σg²) a class (Milletari et al. 2016, "V-Net", section 3), the mean over the classes that occur."""
+    """1 - 2 Σpg / (Σp² + Σg²) a class (Milletari et al. 2016, "V-Net", section 3), the mean over
+    the classes that occur."""
     p, truth = pixels.probabilities, pixels.truth
     overlap = 2 * tf.reduce_sum(p * truth, axis=0)
     sizes = tf.reduce_sum(tf.square(p) + tf.square(truth), axis=0)
@@ -63,7 +68,8 @@ def dice(pixels: Pixels, term: LossTerm) -> tf.Tensor:  # noqa: ARG001
 
 
 def tversky(pixels: Pixels, term: LossTerm) -> tf.Tensor:
-    """1 - TP / (TP + alpha FP + beta FN) a class (Salehi et al. 2017, equation 4), the mean over the classes that occur."""
+    """1 - TP / (TP + alpha FP + beta FN) a class (Salehi et al. 2017, equation 4), the mean over
+    the classes that occur."""
     p, truth = pixels.probabilities, pixels.truth
     hits = tf.reduce_sum(p * truth, axis=0)
     false_positives = tf.reduce_sum(p, axis=0) - hits
@@ -73,9 +79,11 @@ def tversky(pixels: Pixels, term: LossTerm) -> tf.Tensor:
 
 
 def lovasz_softmax(pixels: Pixels, term: LossTerm) -> tf.Tensor:  # noqa: ARG001
-    """The Lovász extension of 1 - IoU a class, the mean over the classes that occur in the batch (Berman et al. 2018, section 3.1).
+    """The Lovász extension of 1 - IoU a class, the mean over the classes that occur in the batch
+    (Berman et al. 2018, section 3.1).
 
-    Void pixels have no error, so they are sorted behind all that have one and change no other pixel's share.
+    Void pixels have no error, so they are sorted behind all that have one and change no other
+    pixel's share.
     """
     errors = tf.transpose(tf.abs(pixels.truth - pixels.probabilities))
     order = tf.argsort(errors, axis=1, direction="DESCENDING")
@@ -114,7 +122,8 @@ def _mean_of_present(costs: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
 
 
 class SegmentationLoss:
-    """The weighted sum of a recipe's terms. `class_weights` has one weight a class, for cross-entropy and focal."""
+    """The weighted sum of a recipe's terms. `class_weights` has one weight a class, for
+    cross-entropy and focal."""
 
     def __init__(self, options: LossOptions, class_weights: Sequence[float]) -> None:
         self._terms = options.terms
@@ -123,7 +132,8 @@ class SegmentationLoss:
     def __call__(
         self, masks: tf.Tensor, logits: tf.Tensor, border: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """Map masks uint8 (N, H, W) and logits (N, H, W, C) to one float32; `border` float32 (N, H, W) is added to the weights."""
+        """Map masks uint8 (N, H, W) and logits (N, H, W, C) to one float32; `border` float32 (N, H,
+        W) is added to the weights."""
         classes = len(self._class_weights)
         labels = tf.reshape(tf.cast(masks, tf.int32), [-1])
         valid = labels < classes
@@ -149,10 +159,11 @@ def class_weights(
 ) -> list[float]:
     """One weight a class from the classes' pixel counts (classes,) in the training split.
 
-    `image_pixels` (classes,) are all pixels of the images that hold each class; if not said, each is in every image.
-    "inverse_log" is 1 / ln(1.1 + p), p a class's share of all pixels (ENet, Paszke et al. 2016, section 5.1, with 1.1 for 1.02);
-    "median_frequency" is median(f) / f over the classes that occur, f a class's share of the pixels of the images that hold it
-    (Eigen and Fergus 2015, section 6.3.2; SegNet).
+    `image_pixels` (classes,) are all pixels of the images that hold each class; if not said, each
+    is in every image. "inverse_log" is 1 / ln(1.1 + p), p a class's share of all pixels (ENet,
+    Paszke et al. 2016, section 5.1, with 1.1 for 1.02); "median_frequency" is median(f) / f over
+    the classes that occur, f a class's share of the pixels of the images that hold it (Eigen and
+    Fergus 2015, section 6.3.2; SegNet).
     """
     if weighting == "none":
         return [1.0] * len(pixels)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores as fractions in [0, 1] (Long et al. 2015, section 5). A class that occurs neither in the masks nor in the
-    predictions has no IoU (NaN) and is left out of the means."""
+    """Scores as fractions in [0, 1] (Long et al. 2015, section 5). A class that occurs neither in
+    the masks nor in the predictions has no IoU (NaN) and is left out of the means."""
 
     pixel_accuracy: float
     mean_accuracy: float
@@ -39,7 +39,8 @@ class ConfusionMatrix:
         self.counts: NDArray[np.int64] = np.zeros((classes, classes), np.int64)
 
     def add(self, mask: NDArray[np.uint8], class_map: NDArray[np.uint8]) -> None:
-        """Count one mask and one class map of the same shape. Ids beyond the classes in `mask` are void."""
+        """Count one mask and one class map of the same shape. Ids beyond the classes in `mask` are
+        void."""
         classes = len(self.counts)
         valid = mask < classes
         places = mask[valid].astype(np.int64) * classes + class_map[valid]

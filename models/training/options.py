@@ -1,4 +1,5 @@
-"""What a recipe can say about losses and optimizers. Knows nothing of Keras, so that a command line can be read without it."""
+"""What a recipe can say about losses and optimizers. Knows nothing of Keras, so that a command line
+can be read without it."""
 
 from typing import Annotated, Literal
 
@@ -58,7 +59,8 @@ class OptimizerOptions(BaseModel):
         Field(
             gt=0,
             le=1,
-            description="the encoder's learning rate is this share of it; fc6 and fc7 have all of it",
+            description="the encoder's learning rate is this share of it; fc6 and fc7 have all of "
+            "it",
         ),
     ] = 1.0
     momentum: Annotated[float, Field(ge=0, lt=1, description="of SGD")] = 0.9

@@ -41,7 +41,8 @@ class Recipe(BaseModel):
         Field(
             ge=0,
             lt=1,
-            description="decay of the weights' exponential moving average, which is scored and exported; 0: none",
+            description="decay of the weights' exponential moving average, which is scored and "
+            "exported; 0: none",
         ),
     ] = 0.0
     eval_every: Annotated[
@@ -75,7 +76,8 @@ def read_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
         document = tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise RecipeError(
-            f"there is neither a recipe nor a folder at {path}; the project's recipes are in models/recipes/"
+            f"there is neither a recipe nor a folder at {path}; the project's recipes are in "
+            "models/recipes/"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not TOML: {error}") from error
@@ -86,7 +88,8 @@ def read_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
 
 
 def recipe_of(document: Mapping[str, Any], changes: Mapping[str, Any]) -> Recipe:
-    """A recipe from nested tables, `changes` laid over `document`. Raises RecipeError that names the field."""
+    """A recipe from nested tables, `changes` laid over `document`. Raises RecipeError that names
+    the field."""
     try:
         return Recipe.model_validate(_merged(document, changes))
     except ValidationError as error:

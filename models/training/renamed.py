@@ -1,4 +1,5 @@
-"""Recipe fields of release 0.1 under their new names. Remove in release 0.3, with its flags and tests."""
+"""Recipe fields of release 0.1 under their new names. Remove in release 0.3, with its flags and
+tests."""
 
 import logging
 from collections.abc import Mapping
@@ -21,15 +22,18 @@ RENAMED_VALUES = {"augmentation.fill_mode": {"mirror": "reflect", "void": "ignor
 
 
 def with_new_names(document: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """A recipe's tables with every field by its new name, and one line of warning where a name or value is an old one.
+    """A recipe's tables with every field by its new name, and one line of warning where a name or
+    value is an old one.
 
-    `source` says in the warning where it was read. Raises ValueError where a field goes by both names.
+    `source` says in the warning where it was read. Raises ValueError where a field goes by both
+    names.
     """
     old: list[str] = []
     renamed = _renamed(document, "", old)
     if old:
         _warn_once(
-            f"{source}: {', '.join(old)}; the old names are read until release 0.3, so write the new ones"
+            f"{source}: {', '.join(old)}; the old names are read until release 0.3, so write the "
+            "new ones"
         )
     return renamed
 

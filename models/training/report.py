@@ -53,15 +53,20 @@ def write_report(
 
 
 _SCORES = (
-    "All but boundary F1 and calibration come from one confusion matrix over the split, void pixels left out. Boundary F1 is "
-    "the mean over images, within 0.75 % of the diagonal. The means leave out classes that occur in neither masks nor class maps."
+    "All but boundary F1 and calibration come from one confusion matrix over the split, void "
+    "pixels left out. Boundary F1 is the mean over images, within 0.75 % of the diagonal. The "
+    "means leave out classes that occur in neither masks nor class maps."
 )
 _CONFUSION = "Of the pixels of each class (row), the percentage that was given each class (column)."
 _CALIBRATION = (
-    "Of the pixels with a confidence as on the x axis, the share that is right. On the dashed line, confidence is what it says; "
-    "below it, the model is surer than it should be. The expected calibration error over 15 bins is {error:.4f}."
+    "Of the pixels with a confidence as on the x axis, the share that is right. On the dashed "
+    "line, confidence is what it says; below it, the model is surer than it should be. The "
+    "expected calibration error over 15 bins is {error:.4f}."
 )
-_PREDICTIONS = "By each image's own mean IoU: image, truth, prediction, and in red where they differ. White is void."
+_PREDICTIONS = (
+    "By each image's own mean IoU: image, truth, prediction, and in red where they "
+    "differ. White is void."
+)
 
 
 def _facts(assessment: Assessment) -> list[tuple[str, str]]:
@@ -93,7 +98,8 @@ def _curves(run: Run) -> list[Block]:
                 line_chart(val, "epoch"),
                 line_chart([line("learning rate", "learning_rate")], "epoch"),
             ),
-            "Loss on the augmented views of train; scores on val; the learning rate at each epoch's end.",
+            "Loss on the augmented views of train; scores on val; the learning rate at each "
+            "epoch's end.",
         ),
     ]
 
@@ -155,7 +161,8 @@ def _predictions(assessment: Assessment, predictor: Predictor) -> list[Block]:
     figures = [
         Figure(
             _strip(assessment, predictor, scored),
-            f"{', '.join(names)}: {assessment.name_of(scored.sample)}, mean IoU {scored.mean_iou:.3f}",
+            f"{', '.join(names)}: {assessment.name_of(scored.sample)}, mean IoU "
+            f"{scored.mean_iou:.3f}",
         )
         for scored, names in picked.items()
     ]

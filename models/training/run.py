@@ -1,8 +1,10 @@
 """A run folder: what a training writes, and what it resumes from.
 
-    recipe.toml  dataset.json  metrics.csv  tensorboard/  last.keras  best.keras  state.json  report.html  report.json  scores/<split>.json
+    recipe.toml  dataset.json  metrics.csv  tensorboard/  last.keras  best.keras  state.json
+    report.html  report.json  scores/<split>.json
 
-Every file appears whole, and the state that counts is inside last.keras, so that a run ended at any moment can be resumed. state.json is a copy of it to read.
+Every file appears whole, and the state that counts is inside last.keras, so that a run ended at any
+moment can be resumed. state.json is a copy of it to read.
 """
 
 import csv
@@ -100,8 +102,8 @@ class Run:
     def resumable(cls, folder: Path, recipe: Recipe) -> Self | None:
         """The run in the folder that `recipe` resumes, None where none has begun there.
 
-        Where the data lie may be another place; whether they are the same data is another question. Raises RecipeError where
-        the run's recipe is another, and DamagedFileError.
+        Where the data lie may be another place; whether they are the same data is another question.
+        Raises RecipeError where the run's recipe is another, and DamagedFileError.
         """
         if not is_run(folder) or not cls.open(folder).state.has_checkpoint:
             return None
@@ -130,7 +132,8 @@ class Run:
         atomic.write_text(self.folder / RECORD, record.model_dump_json(indent=1) + "\n")
 
     def class_names(self) -> list[str] | None:
-        """The classes it was trained on, of a run of release 0.1 by its metrics; None where it has none."""
+        """The classes it was trained on, of a run of release 0.1 by its metrics; None where it has
+        none."""
         if (record := self.record) is not None:
             return [c.name for c in record.class_list.classes]
         rows = self.metrics()
@@ -164,7 +167,8 @@ class Run:
         atomic.write_text(self.folder / STATE, json.dumps(document, indent=2) + "\n")
 
     def append_metrics(self, row: dict[str, float]) -> None:
-        """Add an epoch's row to metrics.csv, in place of those a killed run left of it and of later ones."""
+        """Add an epoch's row to metrics.csv, in place of those a killed run left of it and of later
+        ones."""
         rows: list[Mapping[str, str | float]] = [
             old for old in self.metrics() if int(old["epoch"]) < row["epoch"]
         ]
@@ -176,7 +180,8 @@ class Run:
         atomic.write_text(self.folder / METRICS, text.getvalue())
 
     def metrics(self) -> list[dict[str, str]]:
-        """The rows of metrics.csv, numbers all, none where there is no such file. Raises DamagedFileError."""
+        """The rows of metrics.csv, numbers all, none where there is no such file. Raises
+        DamagedFileError."""
         path = self.folder / METRICS
         if not path.exists():
             return []
@@ -189,7 +194,8 @@ class Run:
     def save_scores(
         self, split: str, summary: dict[str, float], class_iou: dict[str, float]
     ) -> None:
-        """Keep what was scored on one split, for the model card. A score that is NaN is left out, an IoU is None."""
+        """Keep what was scored on one split, for the model card. A score that is NaN is left out,
+        an IoU is None."""
         path = self.folder / "scores" / f"{split}.json"
         path.parent.mkdir(exist_ok=True)
         document = {
@@ -219,7 +225,8 @@ def load_best(folder: Path) -> keras.Model:
     """Load a run's best network, for another training to start from. Raises RecipeError."""
     if not (folder / BEST).is_file():
         raise RecipeError(
-            f"{folder} is not a run with a validated epoch to start from; `segtrain train` makes one"
+            f"{folder} is not a run with a validated epoch to start from; `segtrain train` makes "
+            "one"
         )
     return load_network(folder / BEST)
 
@@ -246,7 +253,8 @@ def _absolute(path: Path) -> Path:
 
 
 def _differing_fields(kept: Recipe, asked: Recipe) -> list[str]:
-    """The fields in which two recipes differ, but for where the data and their palette lie, as "table.field"."""
+    """The fields in which two recipes differ, but for where the data and their palette lie, as
+    "table.field"."""
     own, other = (
         _flat(with_absolute_paths(recipe).model_dump(exclude={"data": True, "layout": {"palette"}}))
         for recipe in (kept, asked)

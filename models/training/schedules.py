@@ -12,8 +12,8 @@ from models.training.options import Decay
 class WarmUpDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
     """Linear warm-up from 0 to `peak`, then a decay to 0 at `steps`.
 
-    "cosine" is half a cosine (Loshchilov and Hutter 2017, without restarts), "poly" is (1 - t)^0.9 (Chen et al. 2017,
-    DeepLab, section 4.1).
+    "cosine" is half a cosine (Loshchilov and Hutter 2017, without restarts), "poly" is (1 - t)^0.9
+    (Chen et al. 2017, DeepLab, section 4.1).
     """
 
     def __init__(self, peak: float, steps: int, warmup_steps: int, decay: Decay) -> None:

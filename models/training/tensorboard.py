@@ -1,4 +1,5 @@
-"""Scalars as TensorBoard reads them. `tf.summary.scalar` would need the whole of TensorBoard installed."""
+"""Scalars as TensorBoard reads them. `tf.summary.scalar` would need the whole of TensorBoard
+installed."""
 
 from pathlib import Path
 

@@ -44,11 +44,13 @@ def train(
     notes: Sequence[str] = (),
     examination: Examination | None = None,
 ) -> RunState:
-    """Train by the recipe into a run folder, resuming that folder's run, where it has one, at the very step.
+    """Train by the recipe into a run folder, resuming that folder's run, where it has one, at the
+    very step.
 
-    `notes` are kept as comments above the run's recipe, `examination` is that of the recipe's data where it was done already.
-    The network of the epoch with the highest val mIoU is kept beside the last. Raises DatasetError, RecipeError,
-    BackboneWeightsError and TrainingError; KeyboardInterrupt after Ctrl-C or SIGTERM, once a checkpoint is kept.
+    `notes` are kept as comments above the run's recipe, `examination` is that of the recipe's data
+    where it was done already. The network of the epoch with the highest val mIoU is kept beside the
+    last. Raises DatasetError, RecipeError, BackboneWeightsError and TrainingError;
+    KeyboardInterrupt after Ctrl-C or SIGTERM, once a checkpoint is kept.
     """
     run = Run.resumable(folder, recipe)
     dataset = read_dataset(recipe.data, recipe.split, recipe.layout)
@@ -64,7 +66,8 @@ def train(
             return run.state
     if recipe.batch_size % len(devices()):
         raise RecipeError(
-            f"batch_size {recipe.batch_size} cannot be shared by {len(devices())} devices; take a multiple"
+            f"batch_size {recipe.batch_size} cannot be shared by {len(devices())} devices; take a "
+            "multiple"
         )
     set_seeds(recipe)
     order = TrainingOrder(len(dataset.split("train")), recipe.batch_size, recipe.seed)
@@ -87,7 +90,8 @@ def train(
 
 
 def _examined(dataset: Dataset, run: Run | None, examination: Examination | None) -> DatasetRecord:
-    """What is in train and val: as the run has it where no file has changed since, else as reading them shows.
+    """What is in train and val: as the run has it where no file has changed since, else as reading
+    them shows.
 
     Both at once: a fault in val would show only after an epoch. Raises DatasetError.
     """
@@ -100,13 +104,15 @@ def _examined(dataset: Dataset, run: Run | None, examination: Examination | None
 
 
 def _require_same_classes(run: Run, dataset: Dataset) -> None:
-    """Raise TrainingError where a run is to be resumed on classes of other names; before the masks are compared with them."""
+    """Raise TrainingError where a run is to be resumed on classes of other names; before the masks
+    are compared with them."""
     now = [c.name for c in dataset.class_list.classes]
     _refuse(run, dataset, class_difference(run.class_names() or now, now))
 
 
 def _require_same_samples(run: Run, dataset: Dataset, record: DatasetRecord) -> None:
-    """Raise TrainingError where a run is to be resumed on other images or masks than it began with."""
+    """Raise TrainingError where a run is to be resumed on other images or masks than it began
+    with."""
     kept = run.record  # a run of release 0.1 has none
     _refuse(run, dataset, kept.difference(record, TRAINING_SPLITS) if kept else None)
 
@@ -114,8 +120,9 @@ def _require_same_samples(run: Run, dataset: Dataset, record: DatasetRecord) -> 
 def _refuse(run: Run, dataset: Dataset, difference: str | None) -> None:
     if difference is not None:
         raise TrainingError(
-            f"the run in {run.folder} was trained on other data than {dataset.folder} holds now: {difference}. "
-            "Nothing was trained. Give another --run folder, or with a folder of data another --name, to train on these"
+            f"the run in {run.folder} was trained on other data than {dataset.folder} holds now: "
+            f"{difference}. Nothing was trained. Give another --run folder, or with a folder of "
+            "data another --name, to train on these"
         )
 
 
@@ -243,8 +250,9 @@ class TrainingLoop:
         self._run.append_metrics(row | {"seconds": state.seconds})
         self._scalars.write(row, epoch)
         tqdm.write(
-            f"epoch {epoch}/{self._recipe.epochs}: loss {row['loss']:.4f}, val mIoU {scores.mean_iou:.4f}, "
-            f"best {state.best_mean_iou:.4f} in epoch {state.best_epoch}; {state.seconds / 60:.1f} minutes"
+            f"epoch {epoch}/{self._recipe.epochs}: loss {row['loss']:.4f}, val mIoU "
+            f"{scores.mean_iou:.4f}, best {state.best_mean_iou:.4f} in epoch {state.best_epoch}; "
+            f"{state.seconds / 60:.1f} minutes"
         )
         return state
 
@@ -265,9 +273,10 @@ class TrainingLoop:
     def _not_finite_message(self, state: RunState) -> str:
         names = ", ".join(str(sample.image) for sample in self._next_samples(state))
         return (
-            f"the loss or its gradient is not finite in step {state.steps_done + 1} of epoch {state.epochs_done + 1}, at "
-            f"{names}. Look at these images and masks; or start again with a lower optimizer.learning_rate, or with "
-            "optimizer.clip_norm, and --run NEW_FOLDER"
+            f"the loss or its gradient is not finite in step {state.steps_done + 1} of epoch "
+            f"{state.epochs_done + 1}, at {names}. Look at these images and masks; or start again "
+            "with a lower optimizer.learning_rate, or with optimizer.clip_norm, and --run "
+            "NEW_FOLDER"
         )
 
 
@@ -289,8 +298,9 @@ def _border_weights(recipe: Recipe, dataset: Dataset) -> PixelWeights | None:
     terms = [term.name for term in recipe.loss.terms]
     if not BY_PIXEL_WEIGHTS.intersection(terms):
         raise RecipeError(
-            f"loss.border_weight weighs the pixels of {' and '.join(sorted(BY_PIXEL_WEIGHTS))}, and loss.terms has only "
-            f"{', '.join(terms)}; add one of them, or leave loss.border_weight out"
+            f"loss.border_weight weighs the pixels of {' and '.join(sorted(BY_PIXEL_WEIGHTS))}, "
+            f"and loss.terms has only {', '.join(terms)}; add one of them, or leave "
+            "loss.border_weight out"
         )
     background = dataset.class_list.background
     if background is None:

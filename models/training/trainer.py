@@ -1,4 +1,5 @@
-"""What learns: a network, its optimizer and its loss, on every device that is there; and the network that is kept of it."""
+"""What learns: a network, its optimizer and its loss, on every device that is there; and the
+network that is kept of it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,8 +36,9 @@ _POLICIES: dict[Precision, str] = {
 class Trainer:
     """A network in training.
 
-    `network.model` learns and may have auxiliary outputs or 16-bit layers; `ema_model` is what is scored and exported: float32, one output,
-    its weights those of `network` or their running average.
+    `network.model` learns and may have auxiliary outputs or 16-bit layers; `ema_model` is what is
+    scored and exported: float32, one output, its weights those of `network` or their running
+    average.
     """
 
     def __init__(
@@ -64,7 +66,8 @@ class Trainer:
         self._step = self._traced_step()
 
     def step(self, batch: tuple[tf.Tensor, ...]) -> float:
-        """Learn from one batch of distributed data; its loss, NaN where the loss or a gradient is not finite."""
+        """Learn from one batch of distributed data; its loss, NaN where the loss or a gradient is
+        not finite."""
         return float(self._step(batch))
 
     def distribute(self, batches: tf.data.Dataset) -> tf.data.Dataset:
@@ -164,7 +167,8 @@ class Trainer:
         return tf.function(step, reduce_retracing=True)  # type: ignore[no-any-return]
 
     def _update_ema(self) -> None:
-        """Move the averaged weights towards the network's; in the first steps faster, while they are mostly their start."""
+        """Move the averaged weights towards the network's; in the first steps faster, while they
+        are mostly their start."""
         steps = tf.cast(self.optimizer.iterations, tf.float32)
         decay = tf.minimum(self._recipe.ema_decay, (1 + steps) / (10 + steps))
         for average, weight in zip(self.ema_model.weights, self._inference.weights, strict=True):
@@ -172,7 +176,8 @@ class Trainer:
 
 
 def set_seeds(recipe: Recipe) -> None:
-    """Seed this process, and have TensorFlow compute as the recipe wants: before a network is made for it."""
+    """Seed this process, and have TensorFlow compute as the recipe wants: before a network is made
+    for it."""
     keras.utils.set_random_seed(recipe.seed)
     if recipe.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -200,8 +205,8 @@ def new_trainer(
 def restore_trainer(
     path: Path, recipe: Recipe, class_weights: Sequence[float], steps: int
 ) -> Trainer:
-    """A trainer as a checkpoint left it. Raises OtherNetworkError and RecipeError where the checkpoint is of another
-    recipe or of other classes, and DamagedFileError."""
+    """A trainer as a checkpoint left it. Raises OtherNetworkError and RecipeError where the
+    checkpoint is of another recipe or of other classes, and DamagedFileError."""
     strategy = available_strategy()
     with strategy.scope():
         checkpoint = load_checkpoint(path)
@@ -216,8 +221,8 @@ def restore_trainer(
         network = with_facts(model, recipe.network)
         if network.classes != len(class_weights):
             raise RecipeError(
-                f"the network in {path} has {network.classes} classes, and the data {len(class_weights)}; "
-                "give another --run folder to train on these"
+                f"the network in {path} has {network.classes} classes, and the data "
+                f"{len(class_weights)}; give another --run folder to train on these"
             )
         trainer = Trainer(network, optimizer, recipe, loss, strategy)
         trainer.restore(checkpoint.arrays)
@@ -252,7 +257,8 @@ def available_strategy() -> tf.distribute.Strategy:
 
 @cache
 def _mirrored(names: tuple[str, ...]) -> tf.distribute.Strategy:
-    """One of a process: two would number their collective operations alike, and TensorFlow confuse them."""
+    """One of a process: two would number their collective operations alike, and TensorFlow confuse
+    them."""
     return tf.distribute.MirroredStrategy(names)
 
 

@@ -6,7 +6,8 @@ from benchmarks.limit import count_multiply_adds
 
 
 class _Network(tf.Module):  # type: ignore[misc]
-    """A 3×3 convolution by 2 from 3 to 4 channels, and a depthwise one of 5×5, after padding to even sides."""
+    """A 3×3 convolution by 2 from 3 to 4 channels, and a depthwise one of 5×5, after padding to
+    even sides."""
 
     def __init__(self) -> None:
         super().__init__()

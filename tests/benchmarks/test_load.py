@@ -1,4 +1,5 @@
-"""The load generator and the start of servers, on our own server with a model that is solved in one's head."""
+"""The load generator and the start of servers, on our own server with a model that is solved in
+one's head."""
 
 import io
 import itertools

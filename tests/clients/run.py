@@ -1,6 +1,8 @@
-"""Real clients against a real server: `make test-clients`. Each has an environment of its own, for their pins differ.
+"""Real clients against a real server: `make test-clients`. Each has an environment of its own, for
+their pins differ.
 
-The server has the bundled model `street`; what each client gets is compared with the answer of POST /segment.
+The server has the bundled model `street`; what each client gets is compared with the answer of POST
+/segment.
 """
 
 import argparse
@@ -69,7 +71,8 @@ def grpc_address(log: Path) -> str:
 
 
 def commands(name: str, python: Path | None) -> list[list[Path]]:
-    """The client's programs, each in a process of its own: two makers of the same messages cannot share one."""
+    """The client's programs, each in a process of its own: two makers of the same messages cannot
+    share one."""
     if python is None:
         return [[HERE / name / "client.sh"]]
     return [[python, program] for program in sorted((HERE / name).glob("*client.py"))]

@@ -1,4 +1,5 @@
-"""The manifests for KServe: of one mind with the service. (Their schemas come with KServe and with no package.)"""
+"""The manifests for KServe: of one mind with the service. (Their schemas come with KServe and with
+no package.)"""
 
 from typing import Any
 

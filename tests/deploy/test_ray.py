@@ -1,4 +1,5 @@
-"""The manifests and the config file for Ray: of the form that KubeRay, Ray and our own code take."""
+"""The manifests and the config file for Ray: of the form that KubeRay, Ray and our own code
+take."""
 
 import argparse
 from collections.abc import Iterator
@@ -23,7 +24,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-# The fields of ray.io/v1 that are in use here, as KubeRay's API reference has them; a slip of the pen is an unknown field.
+# The fields of ray.io/v1 that are in use here, as KubeRay's API reference has them; a slip of the
+# pen is an unknown field.
 class HeadGroup(Strict):
     rayStartParams: dict[str, str]  # noqa: N815
     template: dict[str, Any]
@@ -133,7 +135,8 @@ def test_a_config_is_one_that_ray_takes_and_builds_our_applications(text: str) -
         built = getattr(import_module(module), builder)(
             ServeLayout.model_validate(application.args)
         )
-        names.append((application.name, application.route_prefix, built._bound_deployment.name))
+        deployment = built._bound_deployment  # noqa: SLF001 - Ray has no other way to its name
+        names.append((application.name, application.route_prefix, deployment.name))
     assert names == [("segserve-engines", None, "engines"), ("segserve", "/", "http")]
 
 

@@ -1,4 +1,5 @@
-"""Every command of the README and docs/ is run: here, by a test beside this one, or by a script of the project."""
+"""Every command of the README and docs/ is run: here, by a test beside this one, or by a script of
+the project."""
 
 import os
 import re
@@ -19,7 +20,8 @@ from tests.service.serving import wait_until
 
 CHECK_CONTAINERS = "deploy/check-containers"
 
-# Lines that need an engine for containers, or that run this very test: the file that runs them, and its words for it.
+# Lines that need an engine for containers, or that run this very test: the file that runs them, and
+# its words for it.
 RUN_BY_A_SCRIPT = {
     "make test": (".ci/run", "make test"),
     "docker compose up": (CHECK_CONTAINERS, "compose up --detach segserve"),
@@ -48,8 +50,8 @@ def all_lines() -> list[str]:
 def is_run(line: str) -> bool:
     if any(line.startswith(words) for words in RUN_BY_A_SCRIPT):
         return True
-    # make and kubectl below; curl, segserve and segtrain lines by test_readme, those with --ray and Ray's own by
-    # tests/service/cluster; the script is itself a command
+    # make and kubectl below; curl, segserve and segtrain lines by test_readme, those with --ray and
+    # Ray's own by tests/service/cluster; the script is itself a command
     own = (
         "make serve",
         "make ray",
@@ -138,7 +140,8 @@ def test_the_docs_show_kubectl() -> None:
 def test_each_kubectl_line_names_manifests_that_a_cluster_would_take(
     line: str, tmp_path: Path
 ) -> None:
-    """`kubectl` here renders the folder as kustomize does and validates it, for there is no cluster to apply it to."""
+    """`kubectl` here renders the folder as kustomize does and validates it, for there is no cluster
+    to apply it to."""
     stand_in = tmp_path / "kubectl"
     stand_in.write_text(
         textwrap.dedent(f"""\

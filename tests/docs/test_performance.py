@@ -35,8 +35,8 @@ def test_whether_a_target_is_met_comes_from_the_numbers(tmp_path: Path) -> None:
     run.write("overload", _overload(0.93, {"200": 400, "429": 400}))
     met = page(tmp_path)
     assert (
-        "| Goodput at twice the capacity, over capacity | ≥ 0.9 | default 0.93 (0.92–0.94); tensorflow 0.93 (0.92–0.94) | met |"
-        in met
+        "| Goodput at twice the capacity, over capacity | ≥ 0.9 | default 0.93 (0.92–0.94); "
+        "tensorflow 0.93 (0.92–0.94) | met |" in met
     )
     assert "to be measured again:** overload" in met
     run.write("overload", _overload(0.53, {"200": 300, "429": 400, "503": 3}))

@@ -160,7 +160,8 @@ def test_files_and_folders_are_segmented_as_the_docs_do(photographs: Path, tmp_p
 
 
 class Walk:
-    """A page's lines of training in their order, with a network and epochs that suit a test; a line is run once."""
+    """A page's lines of training in their order, with a network and epochs that suit a test; a line
+    is run once."""
 
     MORE: ClassVar = {
         "train": ["--epochs", "1", "--network.width", "2", "--augmentation.crop", "[32, 32]"],

@@ -1,4 +1,5 @@
-"""The table of scores, the first lines of the recipes and the bundled cards against the results they come from."""
+"""The table of scores, the first lines of the recipes and the bundled cards against the results
+they come from."""
 
 import re
 from pathlib import Path

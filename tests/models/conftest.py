@@ -1,4 +1,5 @@
-"""A dataset that a tiny network learns in seconds: rectangles of one colour a class on a dark background."""
+"""A dataset that a tiny network learns in seconds: rectangles of one colour a class on a dark
+background."""
 
 import json
 from pathlib import Path
@@ -48,7 +49,8 @@ def write_dataset(folder: Path, sizes: dict[str, int], *, gray: bool = False) ->
 
 
 def take_splits_away(folder: Path) -> None:
-    """Move every file of a written dataset out of its split's folder; the split stays in its name."""
+    """Move every file of a written dataset out of its split's folder; the split stays in its
+    name."""
     for part in ("images", "masks"):
         for split in [path for path in (folder / part).iterdir() if path.is_dir()]:
             for path in split.iterdir():

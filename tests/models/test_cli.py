@@ -87,8 +87,8 @@ def test_a_stopped_run_goes_on_to_the_same_end(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Stopped after the second of four steps of the second epoch; and as a process killed later would leave the folder, the
-    metrics and the best network are ahead of the checkpoint."""
+    """Stopped after the second of four steps of the second epoch; and as a process killed later
+    would leave the folder, the metrics and the best network are ahead of the checkpoint."""
     folder = tmp_path / "broken"
     command = ["train", str(recipe_file), "--run", str(folder)]
     step, steps = Trainer.step, iter(range(1, 100))
@@ -186,7 +186,8 @@ def test_a_report_that_a_killed_run_left_out_is_made_by_the_same_command(
 def test_patience_ends_a_run_that_gets_no_better(
     recipe_file: Path, tmp_path: Path, eval_every: int
 ) -> None:
-    """At a rate that changes nothing, the second look at val shows nothing better than the first."""
+    """At a rate that changes nothing, the second look at val shows nothing better than the
+    first."""
     folder = tmp_path / "patient"
     command = ["train", str(recipe_file), "--run", str(folder), "--epochs", "9", "--patience", "1"]
     command += ["--eval_every", str(eval_every)]
@@ -377,7 +378,8 @@ def test_a_picture_of_train_that_is_in_test_too_is_refused(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Saved in another way; its mask and a damaged file of the split that is not asked for are not looked at."""
+    """Saved in another way; its mask and a damaged file of the split that is not asked for are not
+    looked at."""
     data = write_dataset(tmp_path / "data", {"train": 2, "val": 1, "test": 2})
     first, second = (data / "images" / split / "1.png" for split in ("train", "test"))
     Image.open(first).save(second, compress_level=0)

@@ -1,4 +1,5 @@
-"""A run knows what it was trained on: data that move, change or are gone, and files of the run that were cut short."""
+"""A run knows what it was trained on: data that move, change or are gone, and files of the run that
+were cut short."""
 
 import json
 import os
@@ -38,7 +39,8 @@ class Trained:
         return ["evaluate", str(self.run)]
 
     def copy(self, folder: Path) -> "Trained":
-        """The same as if both had been copied to another machine: the recipe's path leads to nothing."""
+        """The same as if both had been copied to another machine: the recipe's path leads to
+        nothing."""
         shutil.copytree(self.run, folder / "run")
         shutil.copytree(self.data, folder / "data")
         return Trained(folder / "run", folder / "data", self.recipe)
@@ -127,7 +129,8 @@ def test_classes_that_change_after_the_training_change_no_run(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The export has the classes of the training; scoring and resuming on the changed folder are refused."""
+    """The export has the classes of the training; scoring and resuming on the changed folder are
+    refused."""
     rename(trained.data, *names)
     capsys.readouterr()
     assert main([*trained.evaluate]) == 1
@@ -313,7 +316,8 @@ def test_a_folder_whose_recipe_is_chosen_is_examined_once(
 def test_data_of_which_no_file_changes_are_not_examined_again(
     examined: list[str], trained: Trained, tmp_path: Path
 ) -> None:
-    """But for the masks of a split that was not read yet. The first command finds a copy, whose files are new."""
+    """But for the masks of a split that was not read yet. The first command finds a copy, whose
+    files are new."""
     assert main(trained.train) == 0
     assert len(examined) == 1
     assert main(trained.train) == 0
@@ -361,7 +365,8 @@ def test_data_that_have_moved_are_scored_where_they_are_said_to_be(
 def test_a_split_that_the_run_was_trained_on_is_not_scored_as_another(
     tmp_path: Path, recipe_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By flags that divide the folder anew, and in another folder under other names. As train it may be scored."""
+    """By flags that divide the folder anew, and in another folder under other names. As train it
+    may be scored."""
     whole = write_dataset(tmp_path / "whole", {"train": 12})
     take_splits_away(whole)
     run = tmp_path / "whole-run"

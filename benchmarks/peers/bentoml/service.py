@@ -1,6 +1,8 @@
-"""BentoML: a service with one endpoint. WORKERS processes; in each POOL threads and THREADS cores an inference.
+"""BentoML: a service with one endpoint. WORKERS processes; in each POOL threads and THREADS cores
+an inference.
 
-Not batched: a `batchable` endpoint answers with a JSON list, so a PNG would need a second service in front of it.
+Not batched: a `batchable` endpoint answers with a JSON list, so a PNG would need a second service
+in front of it.
 """
 
 from typing import Annotated

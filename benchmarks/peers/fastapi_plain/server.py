@@ -1,4 +1,5 @@
-"""A plain FastAPI server as its documentation advises for work that blocks: outside the event loop, in a pool of its own.
+"""A plain FastAPI server as its documentation advises for work that blocks: outside the event loop,
+in a pool of its own.
 
 INFERENCES of them run at once, each with THREADS cores; what waits, waits in the pool's queue.
 """

@@ -1,4 +1,5 @@
-"""LitServe: a LitAPI of its five steps. WORKERS processes with THREADS cores each, batches of up to BATCH within WAIT_MS."""
+"""LitServe: a LitAPI of its five steps. WORKERS processes with THREADS cores each, batches of up to
+BATCH within WAIT_MS."""
 
 from typing import Any
 

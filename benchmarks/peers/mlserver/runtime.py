@@ -1,6 +1,8 @@
-"""MLServer: a custom runtime with an endpoint of its own, for the V2 protocol would carry the image as base64 in JSON.
+"""MLServer: a custom runtime with an endpoint of its own, for the V2 protocol would carry the image
+as base64 in JSON.
 
-WORKERS parallel workers with THREADS cores each; 0 runs the model in the server's process, POOL inferences at once.
+WORKERS parallel workers with THREADS cores each; 0 runs the model in the server's process, POOL
+inferences at once.
 """
 
 import asyncio

@@ -1,4 +1,5 @@
-"""Ray Serve: one deployment behind its HTTP proxy. WORKERS replicas, POOL inferences at once in each, THREADS cores an inference."""
+"""Ray Serve: one deployment behind its HTTP proxy. WORKERS replicas, POOL inferences at once in
+each, THREADS cores an inference."""
 
 import asyncio
 import signal

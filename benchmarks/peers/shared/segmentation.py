@@ -1,7 +1,9 @@
-"""What every peer does with an image: the same decoding, the same frozen graph, the same PNG, so that only the server differs.
+"""What every peer does with an image: the same decoding, the same frozen graph, the same PNG, so
+that only the server differs.
 
-Runs in the peers' own environments; nothing of segserve is imported. Settings come as environment variables: MODEL (the folder of the
-SavedModel), THREADS (cores one inference uses; 0 for all), PORT, and what a server's own file names.
+Runs in the peers' own environments; nothing of segserve is imported. Settings come as environment
+variables: MODEL (the folder of the SavedModel), THREADS (cores one inference uses; 0 for all),
+PORT, and what a server's own file names.
 """
 
 import io
@@ -21,7 +23,8 @@ Z_RLE = 3  # zlib's strategy for long runs: a tenth of Pillow's default time on 
 class Segmentation:
     """A loaded SavedModel. Its methods may be called from several threads.
 
-    TensorFlow is imported with it: several of these servers read their file in processes that run no model.
+    TensorFlow is imported with it: several of these servers read their file in processes that run
+    no model.
     """
 
     def __init__(self, model: str | None = None, threads: int | None = None) -> None:

@@ -1,4 +1,5 @@
-"""Files that say what the classes are: classes.json, a palette, or a list of names as other tools write them."""
+"""Files that say what the classes are: classes.json, a palette, or a list of names as other tools
+write them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,8 @@ from models.data.options import LayoutOptions
 
 # CamVid's own, the one of its copy on Kaggle, CVAT's.
 PALETTE_FILES = ("label_colors.txt", "class_dict.csv", "labelmap.txt")
-# LabelMe's converter to VOC, its own input, YOLO's tools, CamVid's at fast.ai: a name a line, in the order of the ids.
+# LabelMe's converter to VOC, its own input, YOLO's tools, CamVid's at fast.ai: a name a line, in
+# the order of the ids.
 NAME_FILES = ("class_names.txt", "labels.txt", "classes.txt", "codes.txt")
 NO_CLASSES, FAULTY_CLASSES = "classes", "faulty class list"
 _LABELME_IGNORE = "__ignore__"  # LabelMe's lists begin with it; it has no id
@@ -66,7 +68,8 @@ class _Entry:
 
 
 def folder_classes(folder: Path, options: LayoutOptions) -> Classes:
-    """The classes that a folder's files name; where none does, two stand in and an issue says so."""
+    """The classes that a folder's files name; where none does, two stand in and an issue says
+    so."""
     if options.palette is not None:
         return read_palette(options.palette, folder.name, options)
     path = folder / "classes.json"
@@ -91,7 +94,8 @@ def unknown_classes(folder: Path, text: str, kind: str = NO_CLASSES) -> Classes:
 
 
 def read_class_list(path: Path) -> Classes:
-    """classes.json, for a layout whose masks are drawn: a class of it that is void by name is what is ignored.
+    """classes.json, for a layout whose masks are drawn: a class of it that is void by name is what
+    is ignored.
 
     Raises DatasetError.
     """
@@ -99,8 +103,9 @@ def read_class_list(path: Path) -> Classes:
 
 
 def read_palette(path: Path, name: str, options: LayoutOptions) -> Classes:
-    """Read a palette (a line a class, its colour's three numbers before or after its name), or a list of names, whose colours
-    are PASCAL VOC's. Classes that are void by name, or have VOC's colour of it, are ignored. Raises DatasetError."""
+    """Read a palette (a line a class, its colour's three numbers before or after its name), or a
+    list of names, whose colours are PASCAL VOC's. Classes that are void by name, or have VOC's
+    colour of it, are ignored. Raises DatasetError."""
     if path.suffix == ".json":
         return _of_class_list(path, options)
     try:
@@ -121,7 +126,8 @@ def voc_classes(names: Sequence[str], name: str, source: str, options: LayoutOpt
 
 
 def _listing(folder: Path) -> Path | None:
-    """The palette or list of names in a folder. Raises DatasetError where two name other classes."""
+    """The palette or list of names in a folder. Raises DatasetError where two name other
+    classes."""
     palettes = [folder / name for name in PALETTE_FILES if is_file(folder / name)]
     lists = [folder / name for name in NAME_FILES if is_file(folder / name)]
     found = palettes or lists
@@ -133,7 +139,8 @@ def _listing(folder: Path) -> Path | None:
         )
         if first != second:
             raise DatasetError(
-                f"{found[0]} and {other.name} list other classes ({', '.join(sorted(first ^ second)[:5])}); leave one of them"
+                f"{found[0]} and {other.name} list other classes "
+                f"({', '.join(sorted(first ^ second)[:5])}); leave one of them"
             )
     return found[0] if found else None
 
@@ -150,8 +157,9 @@ def _of_class_list(path: Path, options: LayoutOptions) -> Classes:
         Issue(
             "warning",
             "void class",
-            f"{path} lists the class {entry.name!r}, which is void by its name or colour: its pixels are ignored and it is no "
-            "class of the model; name it otherwise where it is to be learned",
+            f"{path} lists the class {entry.name!r}, which is void by its name or colour: its "
+            "pixels are ignored and it is no class of the model; name it otherwise where it is to "
+            "be learned",
         )
         for entry in entries
         if entry.is_void
@@ -160,8 +168,9 @@ def _of_class_list(path: Path, options: LayoutOptions) -> Classes:
 
 
 def _coded(entries: Sequence[_Entry], facts: Mapping[str, Any], options: LayoutOptions) -> Classes:
-    """The class list of the entries that are not void, with the `facts` that it says beside them, and the encoding of masks
-    whose values are the entries' places, as `options` shift them. Raises ValidationError and DatasetError."""
+    """The class list of the entries that are not void, with the `facts` that it says beside them,
+    and the encoding of masks whose values are the entries' places, as `options` shift them. Raises
+    ValidationError and DatasetError."""
     named = [entry for entry in entries if not entry.is_void]
     is_plain = len(named) == len(entries) and options.ignore is None and not options.shift
     ignore: int | None = facts["ignore"] if is_plain else VOID
@@ -186,11 +195,12 @@ def _coded(entries: Sequence[_Entry], facts: Mapping[str, Any], options: LayoutO
 def _value_ids(
     entries: Sequence[_Entry], own_ignore: int | None, options: LayoutOptions
 ) -> tuple[int | None, ...]:
-    """The id of each value 0–255 of a mask. Raises DatasetError where `options` make no sense of these classes."""
+    """The id of each value 0–255 of a mask. Raises DatasetError where `options` make no sense of
+    these classes."""
     if options.shift and options.ignore is None and own_ignore not in (None, VOID):
         raise DatasetError(
-            f"classes.json ignores {own_ignore}, and whether that is before the shift of {options.shift} or after it is not "
-            "said; say --ignore too (layout.ignore)"
+            f"classes.json ignores {own_ignore}, and whether that is before the shift of "
+            f"{options.shift} or after it is not said; say --ignore too (layout.ignore)"
         )
     ids: list[int] = []
     for entry in entries:
@@ -200,8 +210,9 @@ def _value_ids(
         entry = entries[options.ignore + options.shift]
         if not entry.is_void:
             raise DatasetError(
-                f"the value {options.ignore} is to be ignored and is the class {entry.name!r}; say --shift -1 (layout.shift) "
-                "where classes are counted from 1 in the masks, or take the class out"
+                f"the value {options.ignore} is to be ignored and is the class {entry.name!r}; say "
+                "--shift -1 (layout.shift) where classes are counted from 1 in the masks, or take "
+                "the class out"
             )
     by_value = [
         VOID
@@ -235,14 +246,16 @@ def _entries(path: Path, lines: Sequence[str]) -> list[_Entry]:
 
 
 def _numbered(path: Path, texts: Sequence[str]) -> list[str]:
-    """The names of a list; where each line is numbered, without the numbers. Raises DatasetError where those do not begin at 0."""
+    """The names of a list; where each line is numbered, without the numbers. Raises DatasetError
+    where those do not begin at 0."""
     matches = [match for text in texts if (match := _NUMBERED.match(text))]
     numbers = [int(match[1]) for match in matches]
     if len(matches) < len(texts) or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
         return [tidy(text) for text in texts]
     if numbers[0] != 0:
         raise DatasetError(
-            f"{path} counts its classes from {numbers[0]}; list what the values below that mean too, from 0 on"
+            f"{path} counts its classes from {numbers[0]}; list what the values below that mean "
+            "too, from 0 on"
         )
     return [tidy(match[2]) for match in matches]
 

@@ -16,17 +16,20 @@ def distinct(names: Iterable[str], place: str) -> list[str]:
         other = found.setdefault(name.casefold(), name)
         if other != name:
             raise DatasetError(
-                f"{place}: the names {other!r} and {name!r} differ in case alone; write one name, or list in "
-                "classes.json one of them (both are that class then) or both (they are two then)"
+                f"{place}: the names {other!r} and {name!r} differ in case alone; write one name, "
+                "or list in classes.json one of them (both are that class then) or both (they are "
+                "two then)"
             )
     return list(found.values())
 
 
 class ClassIds:
-    """The ids of a class list by name: as the list spells it, else whatever the case and blanks where that leaves one.
+    """The ids of a class list by name: as the list spells it, else whatever the case and blanks
+    where that leaves one.
 
-    `rest` is the class of pixels that no region covers: the one called background, else the first; None where the first
-    is itself one of the `drawn` names, so that what is not drawn may be it or nothing.
+    `rest` is the class of pixels that no region covers: the one called background, else the first;
+    None where the first is itself one of the `drawn` names, so that what is not drawn may be it or
+    nothing.
     """
 
     def __init__(self, class_list: ClassList, drawn: Collection[str]) -> None:
@@ -41,7 +44,8 @@ class ClassIds:
             self.rest = 0
 
     def id_of(self, name: str) -> int | None:
-        """The id that a name is drawn with, that of `ignore` for void; None where the list has no such class.
+        """The id that a name is drawn with, that of `ignore` for void; None where the list has no
+        such class.
 
         Raises DatasetError where the name is void or background and the list has no such thing.
         """
@@ -56,8 +60,8 @@ class ClassIds:
             return self.rest
         if is_void(name) and self._ignore is None:
             raise DatasetError(
-                f"{name!r} is void, and classes.json ignores nothing; set its ignore to a value that is no class, "
-                "such as 255"
+                f"{name!r} is void, and classes.json ignores nothing; set its ignore to a value "
+                "that is no class, such as 255"
             )
         return self._ignore if is_void(name) else None
 

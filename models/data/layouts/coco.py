@@ -1,4 +1,5 @@
-"""COCO (Lin et al. 2014): JSON with images, annotations and categories; regions as polygons or run lengths."""
+"""COCO (Lin et al. 2014): JSON with images, annotations and categories; regions as polygons or run
+lengths."""
 
 import contextlib
 import json
@@ -57,8 +58,8 @@ class _Document:
 
 
 def parse_coco(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
-    """Read the annotation files. Raises DatasetError where classes.json is faulty, and where there are too many
-    categories or no images."""
+    """Read the annotation files. Raises DatasetError where classes.json is faulty, and where there
+    are too many categories or no images."""
     faults: list[Issue] = []
     documents = [
         document for path in _files(folder) if (document := _document(path, faults)) is not None
@@ -71,7 +72,10 @@ def parse_coco(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
     classes = _classes(folder, names, documents)
     found = ParsedLayout(classes.class_list, issues=[*faults, *classes.issues])
     for name in sorted(groups):
-        text = f"{folder}: the category {name!r} groups other categories and no region is of it; it is no class"
+        text = (
+            f"{folder}: the category {name!r} groups other categories and no region is of it; "
+            "it is no class"
+        )
         found.warning("grouping category", text)
     ids = ClassIds(classes.class_list, names)
     reader = _Reader(found, folder, ids, groups)
@@ -104,7 +108,8 @@ def _mentions_parts(path: Path) -> bool:
 
 
 def _document(path: Path, faults: list[Issue]) -> _Document | None:
-    """What an annotation file says, and an issue for each fault; None where it is not COCO's or no JSON."""
+    """What an annotation file says, and an issue for each fault; None where it is not COCO's or no
+    JSON."""
     try:
         document = json.loads(path.read_bytes())
     except ValueError as error:
@@ -135,7 +140,8 @@ def _document(path: Path, faults: list[Issue]) -> _Document | None:
 
 
 def _key(value: Any) -> Key:
-    """An id in one form: tools write 7, "7" and 7.0. Raises TypeError where it is none of these and no text."""
+    """An id in one form: tools write 7, "7" and 7.0. Raises TypeError where it is none of these and
+    no text."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
@@ -152,7 +158,8 @@ def _fault(path: Path, place: str, error: Exception) -> Issue:
 
 
 def _grouping_names(documents: Sequence[_Document]) -> set[str]:
-    """Categories that are others' supercategory and have no annotation, as Roboflow's first: no classes."""
+    """Categories that are others' supercategory and have no annotation, as Roboflow's first: no
+    classes."""
     groups = {name for document in documents for name in document.supercategories}
     for document in documents:
         for annotation in document.annotations:
@@ -176,7 +183,8 @@ def _category_names(documents: Sequence[_Document], groups: Collection[str]) -> 
 
 
 def _classes(folder: Path, names: Sequence[str], documents: Sequence[_Document]) -> Classes:
-    """classes.json if there is one, or the classes of segserve's own answers; else background and the categories by their ids."""
+    """classes.json if there is one, or the classes of segserve's own answers; else background and
+    the categories by their ids."""
     if (folder / "classes.json").is_file():
         return read_class_list(folder / "classes.json")
     if not names:
@@ -202,7 +210,8 @@ def _classes(folder: Path, names: Sequence[str], documents: Sequence[_Document])
 def _own_classes(
     folder: Path, names: Sequence[str], documents: Sequence[_Document]
 ) -> ClassList | None:
-    """The classes of segserve's own answers, with the ids of the model that gave them; None for other files."""
+    """The classes of segserve's own answers, with the ids of the model that gave them; None for
+    other files."""
     found = {name: own for document in documents for name, own in document.own_classes.items()}
     if len(found) < len(names) or any(
         document.own_classes.get(name, own) != own
@@ -260,8 +269,8 @@ class _Reader:
                 self._drawn.append((split, file, mask))
         if bare and any(regions.values()):
             text = (
-                f"{document.path}: {len(bare)} of {len(document.images)} images, such as {bare[0]}, have no annotation and are "
-                "background all over"
+                f"{document.path}: {len(bare)} of {len(document.images)} images, such as "
+                f"{bare[0]}, have no annotation and are background all over"
             )
             self._found.warning("no annotation", text)
 
@@ -282,8 +291,9 @@ class _Reader:
             names = " and ".join(path.name for path in sorted(sharing))
             self._found.warning(
                 "images of one file",
-                f"{self._folder}: {names} tell of the same images but for {len(alone)}, such as {alone[0]}, which one of "
-                "them alone lists; what the others would draw there is background",
+                f"{self._folder}: {names} tell of the same images but for {len(alone)}, such as "
+                f"{alone[0]}, which one of them alone lists; what the others would draw there is "
+                "background",
             )
 
     def _file(self, name: str, places: "_Places", path: Path) -> Path | None:
@@ -292,7 +302,10 @@ class _Reader:
             files = [file for folder in folders if (file := find_file(name, [folder]))]
             different = {file.resolve() for file in files}
             if len(different) > 1:
-                text = f"{path} lists {name}, and {' and '.join(map(str, files))} are that; take out the one that is not meant"
+                text = (
+                    f"{path} lists {name}, and {' and '.join(map(str, files))} are that; take "
+                    "out the one that is not meant"
+                )
                 self._found.error("two images", text)
                 return None
             if files:
@@ -327,7 +340,10 @@ class _Reader:
                 if segmentation := _segmentation(annotation):
                     of_image.append(_region(annotation, name, segmentation, class_ids))
                 else:
-                    text = f"{document.path}: {name} of image {image_key} has no region, only a box, and is left out"
+                    text = (
+                        f"{document.path}: {name} of image {image_key} has no region, only a "
+                        "box, and is left out"
+                    )
                     self._found.warning("no region", text)
             except ENTRY_FAULTS as error:
                 self._found.issues.append(_fault(document.path, place, error))
@@ -347,15 +363,18 @@ class _Reader:
                 self._found.error("unknown category", f"{document.path}: {error}")
                 continue
             if class_ids[key] is None:
-                text = f"{document.path} has the category {name!r}, which classes.json does not list; add it there"
+                text = (
+                    f"{document.path} has the category {name!r}, which classes.json does not "
+                    "list; add it there"
+                )
                 self._found.error("unknown category", text)
         return class_ids
 
     def _counts_otherwise(
         self, document: _Document, regions: Mapping[Key, Sequence[Region | None]]
     ) -> bool:
-        """Tell of annotations that are of no listed image; whether they are because the two count otherwise, so that none of the
-        file's images can be trusted."""
+        """Tell of annotations that are of no listed image; whether they are because the two count
+        otherwise, so that none of the file's images can be trusted."""
         listed = set()
         for image in document.images:
             with contextlib.suppress(*ENTRY_FAULTS):  # told of where it is read
@@ -366,8 +385,8 @@ class _Reader:
             return False
         count = sum(len(regions[key]) for key in lost)
         text = (
-            f"{document.path}: {counted(count, 'annotation')} of {counted(len(lost), 'image')} that it does not list, such as "
-            f"image_id {lost[0]!r}"
+            f"{document.path}: {counted(count, 'annotation')} of {counted(len(lost), 'image')} "
+            f"that it does not list, such as image_id {lost[0]!r}"
         )
         shift = _shift(used, listed)
         if shift is None and len(lost) < len(used):
@@ -376,15 +395,16 @@ class _Reader:
         why = (
             "and none of one that it lists"
             if shift is None
-            else f"and with {shift:+d} all would be of listed ones: one side may count from 0 and the other from 1"
+            else f"and with {shift:+d} all would be of listed ones: one side may count from 0 and "
+            "the other from 1"
         )
         self._found.error(_LEFT_OUT, f"{text}, {why}; export it again")
         return True
 
 
 def _shift(used: Collection[Key], listed: Collection[Key]) -> int | None:
-    """1 or -1 where that, added to the ids that annotations use, makes each that of a listed image: one side may count from 0
-    and the other from 1."""
+    """1 or -1 where that, added to the ids that annotations use, makes each that of a listed image:
+    one side may count from 0 and the other from 1."""
     numbers = [key for key in used if isinstance(key, int)]
     fits = (
         shift
@@ -403,7 +423,8 @@ def _size(image: dict[str, Any]) -> tuple[int, int]:
 
 
 def _segmentation(annotation: dict[str, Any]) -> Any:
-    """The polygons or run length of an annotation; empty where it is a box alone. Raises TypeError and ValueError."""
+    """The polygons or run length of an annotation; empty where it is a box alone. Raises TypeError
+    and ValueError."""
     if "segments_info" in annotation:
         raise TypeError("it is of the panoptic task, whose regions are in files of their own")
     segmentation = annotation.get("segmentation")
@@ -415,20 +436,21 @@ def _segmentation(annotation: dict[str, Any]) -> Any:
         raise TypeError(
             "its segmentation is one flat list of numbers, where COCO has a list of polygons"
         )
-    polygons = []
     for polygon in segmentation:
-        if not isinstance(polygon, list):
-            raise TypeError("its segmentation is not a list of polygons")
-        if len(polygon) % 2 or not all(_is_number(number) for number in polygon):
-            raise ValueError("a polygon of it is not x and y in turn")
-        # pycocotools would take four numbers as a box.
-        if 0 < len(polygon) < 6:
-            if len(segmentation) > 1:
-                raise ValueError("a polygon of it has less than three corners")
-            continue
-        if polygon:
-            polygons.append(polygon)
-    return polygons
+        _require_coordinates(polygon)
+    # pycocotools would take four numbers as a box.
+    boxes = [polygon for polygon in segmentation if 0 < len(polygon) < 6]
+    if boxes and len(segmentation) > 1:
+        raise ValueError("a polygon of it has less than three corners")
+    return [polygon for polygon in segmentation if len(polygon) >= 6]
+
+
+def _require_coordinates(polygon: Any) -> None:
+    """Raises TypeError and ValueError where it is not x and y in turn."""
+    if not isinstance(polygon, list):
+        raise TypeError("its segmentation is not a list of polygons")
+    if len(polygon) % 2 or not all(_is_number(number) for number in polygon):
+        raise ValueError("a polygon of it is not x and y in turn")
 
 
 def _is_number(value: Any) -> bool:
@@ -446,7 +468,8 @@ def _region(
     category = _key(annotation["category_id"])
     if category not in class_ids:
         raise ValueError(
-            f"its category_id is {category}; the categories have {', '.join(map(str, class_ids)) or 'none'}"
+            f"its category_id is {category}; the categories have "
+            f"{', '.join(map(str, class_ids)) or 'none'}"
         )
     class_id = class_ids[category]
     if class_id is None:
@@ -455,7 +478,8 @@ def _region(
 
 
 def _split_of(path: Path, folder: Path) -> str:
-    """The split a file's name speaks of (instances_train2017.json), or a folder's above it (Roboflow's train/)."""
+    """The split a file's name speaks of (instances_train2017.json), or a folder's above it
+    (Roboflow's train/)."""
     words = re.split(r"[^A-Za-z]+", path.stem)
     words += [parent.name for parent in path.parents if parent.is_relative_to(folder)][:-1]
     return next((split for word in words if (split := split_name(word))), UNSPLIT)
@@ -463,7 +487,8 @@ def _split_of(path: Path, folder: Path) -> str:
 
 @dataclass(frozen=True)
 class _Places:
-    """Where the images of an annotation file may lie: the folders of its split, and those of all."""
+    """Where the images of an annotation file may lie: the folders of its split, and those of
+    all."""
 
     of_split: tuple[Path, ...]
     of_all: tuple[Path, ...]

@@ -1,5 +1,5 @@
-"""COCO's regions as masks: polygons, and run lengths of zeros and ones in turn down the columns, as numbers or as its compressed
-text."""
+"""COCO's regions as masks: polygons, and run lengths of zeros and ones in turn down the columns, as
+numbers or as its compressed text."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,8 @@ _MORE, _BITS, _SIGN = 0x20, 5, 0x10
 
 @dataclass(frozen=True)
 class Region:
-    """One annotation: its class, its name in sentences, and its segmentation as COCO has it (polygons, or run lengths)."""
+    """One annotation: its class, its name in sentences, and its segmentation as COCO has it
+    (polygons, or run lengths)."""
 
     class_id: int
     name: str
@@ -45,9 +46,10 @@ class Region:
 class CocoMask:
     """The regions of one image, drawn by pycocotools.
 
-    Where regions overlap the one of fewer pixels is on top, so that a cup is seen on its table; crowds lie below all. What an
-    annotation states as its area is not asked: tools write the box's there, or nothing. `rest` is the class of pixels that
-    no region covers, None where nothing says it.
+    Where regions overlap the one of fewer pixels is on top, so that a cup is seen on its table;
+    crowds lie below all. What an annotation states as its area is not asked: tools write the box's
+    there, or nothing. `rest` is the class of pixels that no region covers, None where nothing says
+    it.
     """
 
     path: Path
@@ -92,7 +94,8 @@ class CocoMask:
     def _require_order(
         self, index: int, shown: NDArray[np.int32], stencil: NDArray[np.bool_], areas: Sequence[int]
     ) -> None:
-        """Raise DatasetError where a region lies on one of the same size and another class, so that either may be on top."""
+        """Raise DatasetError where a region lies on one of the same size and another class, so that
+        either may be on top."""
         region = self.regions[index]
         if areas.count(areas[index]) == 1:
             return
@@ -101,8 +104,9 @@ class CocoMask:
             same_size = areas[other] == areas[index]
             if same_size and self.regions[other].class_id != region.class_id:
                 raise DatasetError(
-                    f"{self.path}: {self.regions[other].name} and {region.name} of {self.image_name} overlap, are of the same "
-                    f"{areas[index]} pixels and of two classes, so that either may be on top; take one out"
+                    f"{self.path}: {self.regions[other].name} and {region.name} of "
+                    f"{self.image_name} overlap, are of the same {areas[index]} pixels and of two "
+                    "classes, so that either may be on top; take one out"
                 )
 
     def _hidden(
@@ -112,7 +116,8 @@ class CocoMask:
         codes: Sequence[Mapping[str, Any]],
         areas: Sequence[int],
     ) -> Iterator[Issue]:
-        """Warnings about regions of no pixel, and about those that smaller ones of other classes cover whole."""
+        """Warnings about regions of no pixel, and about those that smaller ones of other classes
+        cover whole."""
         seen = np.bincount(shown[shown >= 0].ravel(), minlength=len(self.regions))
         empty = [r.name for r, area in zip(self.regions, areas, strict=True) if not area]
         covered = [
@@ -133,8 +138,9 @@ class CocoMask:
             return draw(region)
         except (TypeError, ValueError, KeyError, IndexError) as error:
             raise DatasetError(
-                f"{self.path}: the segmentation of {region.name} is not a polygon or run length of the "
-                f"{self.width}×{self.height} pixels of {self.image_name} ({error}); export the annotations again"
+                f"{self.path}: the segmentation of {region.name} is not a polygon or run length of "
+                f"the {self.width}×{self.height} pixels of {self.image_name} ({error}); export the "
+                "annotations again"
             ) from error
 
     def _encoded(self, region: Region) -> Mapping[str, Any]:
@@ -157,8 +163,8 @@ def _boxes(region: Region) -> list[Box]:
 
 
 def run_lengths(counts: Any, height: int, width: int) -> NDArray[np.int64]:
-    """The run lengths of `counts`. Raises ValueError or TypeError where they are none, or do not fill the picture: pycocotools
-    leaves the rest of its buffer as it finds it."""
+    """The run lengths of `counts`. Raises ValueError or TypeError where they are none, or do not
+    fill the picture: pycocotools leaves the rest of its buffer as it finds it."""
     runs = _decompressed(counts) if isinstance(counts, str | bytes) else _numbers(counts)
     if runs.size and runs.min() < 0:
         raise ValueError("it has a run of less than no pixels")
@@ -175,8 +181,8 @@ def _numbers(counts: Any) -> NDArray[np.int64]:
 
 
 def _decompressed(text: str | bytes) -> NDArray[np.int64]:
-    """The numbers in COCO's text: each in groups of five bits from the lowest, from the third on as the difference to the one
-    before the last."""
+    """The numbers in COCO's text: each in groups of five bits from the lowest, from the third on as
+    the difference to the one before the last."""
     raw = text.encode("ascii") if isinstance(text, str) else text
     codes = np.frombuffer(raw, np.uint8).astype(np.int64) - _FIRST_CHARACTER
     if codes.size == 0 or codes.min() < 0 or codes.max() > 63 or codes[-1] & _MORE:

@@ -21,7 +21,8 @@ _SEPARATORS = ("_", "-", ".", " ", "(")
 
 
 def parse_folders(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
-    """Pair `images/` with `masks/` by stem. Raises DatasetError where there are no images at all."""
+    """Pair `images/` with `masks/` by stem. Raises DatasetError where there are no images at
+    all."""
     images = folder / "images"
     if not images.is_dir() or not (folder / "masks").is_dir():
         return None
@@ -32,7 +33,8 @@ def parse_folders(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
     if loose and places[0][0] != UNSPLIT:
         found.warning(
             "loose images",
-            f"{len(loose)} images, such as {min(loose)}, lie beside the split folders and are left out",
+            f"{len(loose)} images, such as {min(loose)}, lie beside the split folders and are left "
+            "out",
         )
     for split, place in places:
         masks = folder / "masks" / place.relative_to(images)
@@ -40,8 +42,9 @@ def parse_folders(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
             found.add(split, Sample(image, mask))
     if not found.samples and not found.issues:
         raise DatasetError(
-            f"{folder} has no images; they belong in images/, or in images/train/, images/val/ and images/test/, "
-            "each with its mask of the same stem in masks/, or in masks/train/ and so on"
+            f"{folder} has no images; they belong in images/, or in images/train/, images/val/ and "
+            "images/test/, each with its mask of the same stem in masks/, or in masks/train/ and "
+            "so on"
         )
     return found
 
@@ -60,7 +63,8 @@ def _split_folders(images: Path) -> list[tuple[str, Path]]:
 
 @dataclass
 class _MaskFiles:
-    """The mask files of a folder by their subfolder and stem. Of one stem there may be several, which is an error."""
+    """The mask files of a folder by their subfolder and stem. Of one stem there may be several,
+    which is an error."""
 
     by_key: dict[tuple[Path, str], list[Path]] = field(default_factory=lambda: defaultdict(list))
     used: dict[Path, list[Path]] = field(default_factory=lambda: defaultdict(list))  # images
@@ -94,7 +98,8 @@ class _MaskFiles:
 def _pairs(
     images: Path, masks: Path, encoding: MaskEncoding, found: ParsedLayout
 ) -> list[tuple[Path, FileMask]]:
-    """Each image with its mask; what is left over on either side, or may be two images' or two masks, becomes an issue."""
+    """Each image with its mask; what is left over on either side, or may be two images' or two
+    masks, becomes an issue."""
     files = _MaskFiles.below(masks)
     stems = defaultdict(set)
     paths = images_below(images)
@@ -116,7 +121,8 @@ def _pairs(
         elif len(of_image) > 1:
             found.error(
                 "two masks",
-                f"{image} has {len(of_image)} masks, {' and '.join(str(path) for path in of_image)}; leave the one that is meant",
+                f"{image} has {len(of_image)} masks, "
+                f"{' and '.join(str(path) for path in of_image)}; leave the one that is meant",
             )
         else:
             pairs.append((image, FileMask(of_image[0], encoding, tuple(parts))))
@@ -138,8 +144,9 @@ def _report_unused(
             elif not images and (owner := _owner(stem, image_stems.get(parent, set()))):
                 found.error(
                     "two masks",
-                    f"{mask} is of no image, and looks like a further mask of {owner}; merge it into that image's mask, name it "
-                    f"{owner}_mask_1.png beside {owner}_mask.png, or take it out",
+                    f"{mask} is of no image, and looks like a further mask of {owner}; merge it "
+                    f"into that image's mask, name it {owner}_mask_1.png beside {owner}_mask.png, "
+                    "or take it out",
                 )
             elif not images:
                 found.warning("no image", f"{mask} has no image and is left out")

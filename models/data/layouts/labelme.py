@@ -35,7 +35,8 @@ _FAULTY = "faulty shapes"
 
 @dataclass
 class _Documents:
-    """The files of shapes, without the images that they embed. `faulty` are those that could not be read."""
+    """The files of shapes, without the images that they embed. `faulty` are those that could not be
+    read."""
 
     by_path: dict[Path, dict[str, Any]]
     faulty: dict[Path, str]
@@ -78,7 +79,8 @@ class _Documents:
 
 
 def parse_labelme(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
-    """Read the shapes of every JSON file. Raises DatasetError where there are too many classes or classes.json is faulty."""
+    """Read the shapes of every JSON file. Raises DatasetError where there are too many classes or
+    classes.json is faulty."""
     documents = _Documents.below(folder)
     if not documents.by_path and not documents.faulty:
         return None
@@ -132,7 +134,8 @@ def _classes(folder: Path, labels: Iterable[str]) -> Classes:
 
 
 class _ImageFinder:
-    """Finds the image that a file of shapes is of: the one that lies beside it by its own name, else the one it names.
+    """Finds the image that a file of shapes is of: the one that lies beside it by its own name,
+    else the one it names.
 
     Whoever copies or renames files leaves the name in them as it was.
     """
@@ -164,13 +167,15 @@ class _ImageFinder:
         if own:
             found.warning(
                 "another image named",
-                f"{path} names the image {name!r} and lies beside {own[0].name}; it is taken for that one's",
+                f"{path} names the image {name!r} and lies beside {own[0].name}; it is taken for "
+                "that one's",
             )
             return own[0]
         if named is None:
             found.error(
                 "no image",
-                f"{path} is of the image {name!r}, which is not there; add it, or name the file as its image",
+                f"{path} is of the image {name!r}, which is not there; add it, or name the file as "
+                "its image",
             )
         return named
 
@@ -191,7 +196,8 @@ def _mask(
 
 
 def _stated_size(document: dict[str, Any]) -> tuple[int, int] | None:
-    """Width and height; None where the file does not say them. Raises ENTRY_FAULTS where they are none."""
+    """Width and height; None where the file does not say them. Raises ENTRY_FAULTS where they are
+    none."""
     width, height = document.get("imageWidth"), document.get("imageHeight")
     if not width or not height:
         return None
@@ -210,7 +216,10 @@ def _shapes(path: Path, entries: list[Any], ids: ClassIds) -> tuple[tuple[Shape,
         except DatasetError as error:
             faults[str(error)] = None
         except ENTRY_FAULTS as error:
-            text = f"{path}: shapes[{index}] is not as LabelMe writes it ({fault_text(error)}); save it again"
+            text = (
+                f"{path}: shapes[{index}] is not as LabelMe writes it ({fault_text(error)}); "
+                "save it again"
+            )
             faults[text] = None
     return tuple(shapes), list(faults)
 

@@ -32,7 +32,8 @@ Point: TypeAlias = tuple[float, float]
 
 @dataclass(frozen=True)
 class Shape:
-    """One shape: its class, its name in sentences, its kind, its points (x, y), and the PNG of a `mask`."""
+    """One shape: its class, its name in sentences, its kind, its points (x, y), and the PNG of a
+    `mask`."""
 
     class_id: int
     name: str
@@ -52,8 +53,8 @@ class Shape:
 
 @dataclass(frozen=True, eq=False)
 class DrawnMask:
-    """The shapes of one image, drawn in the file's order: a later one lies on top. `rest` is the class of pixels that no shape
-    covers, None where nothing says it."""
+    """The shapes of one image, drawn in the file's order: a later one lies on top. `rest` is the
+    class of pixels that no shape covers, None where nothing says it."""
 
     path: Path
     image: Path
@@ -93,12 +94,13 @@ class DrawnMask:
             DRAW[shape.kind](_Pen(canvas, number), shape)
         except _NOT_DRAWABLE as error:
             raise DatasetError(
-                f"{self.path}: {shape.name} cannot be drawn from its {len(shape.points)} points ({error}); "
-                "draw it again in LabelMe"
+                f"{self.path}: {shape.name} cannot be drawn from its {len(shape.points)} points "
+                f"({error}); draw it again in LabelMe"
             ) from error
 
     def _hidden(self, unseen: list[Shape], ids: NDArray[np.uint8]) -> list[Issue]:
-        """Warnings about shapes of no pixel, and about those that later ones of other classes cover whole."""
+        """Warnings about shapes of no pixel, and about those that later ones of other classes cover
+        whole."""
         empty, covered = [], []
         for shape in unseen:
             canvas = Image.new("I", (ids.shape[1], ids.shape[0]), 0)

@@ -1,4 +1,5 @@
-"""What every layout module gives: classes and samples by split, with the file names read and no pixel."""
+"""What every layout module gives: classes and samples by split, with the file names read and no
+pixel."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -51,7 +52,8 @@ class ParsedLayout:
         self.issues.append(Issue("warning", kind, text))
 
 
-# Gives None where the folder has another layout. Raises DatasetError where it has this one, and nothing can be read of it.
+# Gives None where the folder has another layout. Raises DatasetError where it has this one, and
+# nothing can be read of it.
 LayoutParser: TypeAlias = Callable[[Path, LayoutOptions], ParsedLayout | None]
 
 
@@ -73,15 +75,16 @@ def split_name(word: str) -> str | None:
 
 
 def images_below(folder: Path) -> list[Path]:
-    """The image files in a folder and its subfolders, linked ones too, in order; hidden ones left out."""
+    """The image files in a folder and its subfolders, linked ones too, in order; hidden ones left
+    out."""
     return [path for path in files_below(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def add_drawn(
     found: ParsedLayout, drawn: Iterable[tuple[str, Path, MaskSource]], rest: int | None
 ) -> None:
-    """Add samples of (split, image, mask); several masks of one image in a split are merged. `rest` is the class of pixels that
-    a mask draws nothing on."""
+    """Add samples of (split, image, mask); several masks of one image in a split are merged. `rest`
+    is the class of pixels that a mask draws nothing on."""
     by_image: dict[tuple[str, Path], list[tuple[Path, MaskSource]]] = {}
     for split, image, mask in drawn:
         by_image.setdefault((split, image.resolve()), []).append((image, mask))
@@ -93,7 +96,8 @@ def add_drawn(
 def warn_of_unlisted(
     found: ParsedLayout, listed: Iterable[Path], used: Iterable[Path], what: str
 ) -> None:
-    """A warning that counts the images which lie in one folder with listed ones, and which nothing names."""
+    """A warning that counts the images which lie in one folder with listed ones, and which nothing
+    names."""
     known = {path.resolve() for path in used}
     folders = sorted({path.parent for path in listed})
     lost = [
@@ -111,15 +115,18 @@ def warn_of_unlisted(
 
 
 def require_no_value_mapping(options: LayoutOptions, layout: str) -> None:
-    """Raise DatasetError where `options` map the values of mask files, and a layout's masks are drawn."""
+    """Raise DatasetError where `options` map the values of mask files, and a layout's masks are
+    drawn."""
     if options.ignore is not None or options.shift:
         raise DatasetError(
-            f"ignore and shift map the values of mask files, and {layout} draws its masks from regions; leave them out"
+            f"ignore and shift map the values of mask files, and {layout} draws its masks from "
+            "regions; leave them out"
         )
 
 
 def make_class_list(name: str, class_names: list[str], source: str) -> ClassList:
-    """A class list for names that came without colours: those of PASCAL VOC's colour map. Raises ValidationError."""
+    """A class list for names that came without colours: those of PASCAL VOC's colour map. Raises
+    ValidationError."""
     classes = tuple(
         SegmentationClass(id=index, name=class_name, color=hex_color(voc_color(index)))
         for index, class_name in enumerate(class_names)

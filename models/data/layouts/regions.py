@@ -18,7 +18,8 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 @dataclass(frozen=True, eq=False)
 class MergedMask:
-    """Several masks of one picture: merged where they do not overlap. `rest` is the class of what none of them draws."""
+    """Several masks of one picture: merged where they do not overlap. `rest` is the class of what
+    none of them draws."""
 
     parts: tuple[MaskSource, ...]
     rest: int | None
@@ -32,7 +33,8 @@ class MergedMask:
         return tuple(file for part in self.parts for file in part.files)
 
     def read(self) -> NDArray[np.uint8]:
-        """The class ids uint8 (H, W). Raises DatasetError where the parts say different classes of a pixel."""
+        """The class ids uint8 (H, W). Raises DatasetError where the parts say different classes of
+        a pixel."""
         return self.read_with_issues()[0]
 
     def read_with_issues(self) -> tuple[NDArray[np.uint8], tuple[Issue, ...]]:
@@ -48,8 +50,8 @@ class MergedMask:
             overlap = int(((ids != self.rest) & (added != self.rest) & (ids != added)).sum())
             if overlap:
                 raise DatasetError(
-                    f"{self._both(other)} and say different classes of {overlap} pixels; leave one of them, or make "
-                    "their regions meet and not overlap"
+                    f"{self._both(other)} and say different classes of {overlap} pixels; leave one "
+                    "of them, or make their regions meet and not overlap"
                 )
             ids = np.where(ids == self.rest, added, ids)
         return ids, tuple(issues)
@@ -59,11 +61,12 @@ class MergedMask:
 
 
 def require_pixels(boxes: Sequence[Box], size: tuple[int, int], path: Path, image: str) -> None:
-    """Raise DatasetError where the coordinates of all regions of a picture go from 0 to 1: they are shares of its size."""
+    """Raise DatasetError where the coordinates of all regions of a picture go from 0 to 1: they are
+    shares of its size."""
     if boxes and max(size) > 2 and all(min(box) >= 0 and max(box) <= 1 for box in boxes):
         raise DatasetError(
-            f"{path}: all coordinates of {image} lie between 0 and 1, as shares of the picture's size; they are to be "
-            "pixels: export again without normalising them"
+            f"{path}: all coordinates of {image} lie between 0 and 1, as shares of the picture's "
+            "size; they are to be pixels: export again without normalising them"
         )
 
 
@@ -83,19 +86,22 @@ def beyond_the_picture(
     outside = sum(_share_outside(box, size) > _MOSTLY for box in over)
     right, bottom = max(box[2] for box in over), max(box[3] for box in over)
     text = (
-        f"{path}: {len(over)} of {len(boxes)} regions of {image} reach beyond the picture, to {right:.0f}×{bottom:.0f} of "
-        f"{width}×{height}, and are cut off there; where it was made smaller after labelling, export again"
+        f"{path}: {len(over)} of {len(boxes)} regions of {image} reach beyond the picture, to "
+        f"{right:.0f}×{bottom:.0f} of {width}×{height}, and are cut off there; where it was made "
+        "smaller after labelling, export again"
     )
     is_most = 2 * outside > len(boxes)
     yield Issue("warning", OUTSIDE if is_most else "regions beyond the picture", text)
 
 
 def require_rest(rest: int | None, pixels: int, path: Path, image: str) -> None:
-    """Raise DatasetError where no region covers some pixels, and no class is that of what is not drawn."""
+    """Raise DatasetError where no region covers some pixels, and no class is that of what is not
+    drawn."""
     if rest is None and pixels:
         raise DatasetError(
-            f"{path}: no region covers {pixels} pixels of {image}, and the first class of classes.json is drawn itself, so that "
-            "they may be of it or of nothing; put a class called background into classes.json"
+            f"{path}: no region covers {pixels} pixels of {image}, and the first class of "
+            "classes.json is drawn itself, so that they may be of it or of nothing; put a class "
+            "called background into classes.json"
         )
 
 

@@ -1,6 +1,8 @@
-"""A CSV file with the columns image and mask, and split and group if wanted; paths from the CSV's folder.
+"""A CSV file with the columns image and mask, and split and group if wanted; paths from the CSV's
+folder.
 
-Its columns are separated by commas, semicolons (as spreadsheets write where the comma is the decimal mark) or tabs.
+Its columns are separated by commas, semicolons (as spreadsheets write where the comma is the
+decimal mark) or tabs.
 """
 
 import codecs
@@ -34,8 +36,8 @@ class _Row:
 
 
 def parse_table(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
-    """Read the one CSV of the folder that has the columns image and mask. Raises DatasetError where there are several, or
-    where it cannot be read."""
+    """Read the one CSV of the folder that has the columns image and mask. Raises DatasetError where
+    there are several, or where it cannot be read."""
     tables = {
         path: header
         for path in sorted(folder.glob("*.csv"))
@@ -89,7 +91,8 @@ def _header(path: Path) -> _Header | None:
 
 
 def _lines(path: Path, header: _Header) -> Iterator[tuple[int, dict[str, str]]]:
-    """The cells of each line by their column, and its number. Raises DatasetError where the file is not UTF-8 or no CSV."""
+    """The cells of each line by their column, and its number. Raises DatasetError where the file is
+    not UTF-8 or no CSV."""
     content = path.read_bytes()
     encoding = "utf-16" if content.startswith(_UTF_16) else "utf-8-sig"
     try:
@@ -114,7 +117,8 @@ def _lines(path: Path, header: _Header) -> Iterator[tuple[int, dict[str, str]]]:
 def _row(
     found: ParsedLayout, table: Path, number: int, cells: dict[str, str], files: list[Path]
 ) -> _Row | None:
-    """The line's image and mask, which are added to `files`; None where one is not there, and an error that says so."""
+    """The line's image and mask, which are added to `files`; None where one is not there, and an
+    error that says so."""
     paths = {}
     for what in ("image", "mask"):
         name = cells.get(what, "").strip()
@@ -122,7 +126,8 @@ def _row(
         if path is None:
             found.error(
                 f"no {what}",
-                f"{table}, line {number}: the {what} {table.parent / name} is not there; fix the line",
+                f"{table}, line {number}: the {what} {table.parent / name} is not there; fix the "
+                "line",
             )
             return None
         paths[what] = path
@@ -155,7 +160,8 @@ def _add_rows(found: ParsedLayout, table: Path, rows: list[_Row], encoding: Mask
             numbers = ", ".join(str(row.number) for row in others)
             found.warning(
                 "row twice",
-                f"{table}: {first.image} and its mask stand in line {first.number} and again in {numbers}; read once",
+                f"{table}: {first.image} and its mask stand in line {first.number} and again in "
+                f"{numbers}; read once",
             )
         mask = FileMask(masks[0], encoding)
         found.add(

@@ -1,5 +1,5 @@
-"""PASCAL VOC (Everingham et al. 2010): JPEGImages/, SegmentationClass/, ImageSets/Segmentation/*.txt; what CVAT, Datumaro and
-LabelMe's converter export too."""
+"""PASCAL VOC (Everingham et al. 2010): JPEGImages/, SegmentationClass/,
+ImageSets/Segmentation/*.txt; what CVAT, Datumaro and LabelMe's converter export too."""
 
 import re
 from collections import defaultdict
@@ -52,7 +52,8 @@ def parse_voc(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
 
 
 def _mask_folder(root: Path) -> Path | None:
-    """Where the masks are: the first of their folders with a file of one, else the first that is there."""
+    """Where the masks are: the first of their folders with a file of one, else the first that is
+    there."""
     folders = [root / name for name in _MASK_FOLDERS if (root / name).is_dir()]
     full = (path for path in folders if any(_is_mask(file) for file in files_below(path)))
     return next(full, folders[0] if folders else None)
@@ -71,15 +72,17 @@ def _classes(root: Path, options: LayoutOptions, stems: Collection[str]) -> Clas
         return voc_classes(VOC_CLASSES, root.name, "PASCAL VOC", options)
     return unknown_classes(
         root,
-        f"{root} does not name its classes: put class_names.txt there (a name a line, in the order of the ids), or "
-        f"{', '.join(name for name in (*PALETTE_FILES, *NAME_FILES[1:]))} or classes.json. VOC's own 21 names are taken "
-        "for its own pictures alone, which are called such as 2007_000032",
+        f"{root} does not name its classes: put class_names.txt there (a name a line, in the order "
+        f"of the ids), or {', '.join(name for name in (*PALETTE_FILES, *NAME_FILES[1:]))} or "
+        "classes.json. VOC's own 21 names are taken for its own pictures alone, which are called "
+        "such as 2007_000032",
     )
 
 
 @dataclass
 class _Reader:
-    """The files of a folder by their path below JPEGImages/ or SegmentationClass/, without suffix."""
+    """The files of a folder by their path below JPEGImages/ or SegmentationClass/, without
+    suffix."""
 
     root: Path
     masks_folder: Path
@@ -100,7 +103,8 @@ class _Reader:
         )
 
     def lists(self) -> dict[str, list[str]]:
-        """Image names by split. A list that is not a split, such as trainval, counts only where no list is one."""
+        """Image names by split. A list that is not a split, such as trainval, counts only where no
+        list is one."""
         paths = sorted((self.root / "ImageSets" / "Segmentation").glob("*.txt"))
         lists = {path.stem: self._stems(path) for path in paths if not is_hidden(path)}
         splits: dict[str, list[str]] = {}
@@ -125,20 +129,25 @@ class _Reader:
         if lost and not self.has_unread_list:
             self.found.warning(
                 "masks left out",
-                f"{self.root}: {len(lost)} masks, such as {self.masks[lost[0]][0]}, are in no list of ImageSets/Segmentation that "
-                "is read (train, val and test where one of them is there, else all), and are left out",
+                f"{self.root}: {len(lost)} masks, such as {self.masks[lost[0]][0]}, are in no list "
+                "of ImageSets/Segmentation that is read (train, val and test where one of them is "
+                "there, else all), and are left out",
             )
 
     def _only(
         self, what: str, files: dict[str, list[Path]], stem: str, folder: Path, suffix: str
     ) -> Path | None:
-        """The one file of that stem; None, and an error, where there is none or there are several."""
+        """The one file of that stem; None, and an error, where there is none or there are
+        several."""
         paths = files.get(stem, [])
         if len(paths) == 1:
             return paths[0]
         if paths:
             names = " and ".join(path.name for path in paths)
-            text = f"{folder} has {len(paths)} {what}s of one name, {names}; leave the one that is meant"
+            text = (
+                f"{folder} has {len(paths)} {what}s of one name, {names}; leave the one that "
+                "is meant"
+            )
             self.found.error(f"two {what}s", text)
         elif what == "image":
             text = f"{folder / stem}.{suffix} is listed and not there"
@@ -160,7 +169,8 @@ class _Reader:
         return [self._stem(line.strip()) for line in lines if line.strip()]
 
     def _stem(self, line: str) -> str:
-        """The name that a line means: the whole of it or its first word, with or without folder and suffix."""
+        """The name that a line means: the whole of it or its first word, with or without folder and
+        suffix."""
         for text in (line, line.split()[0]):
             for name in spellings(text):
                 key = same_name(name.rsplit("JPEGImages/", 1)[-1].strip("/"))

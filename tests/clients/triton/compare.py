@@ -1,4 +1,5 @@
-"""The same requests to Triton and to segserve; status, type and body of both answers, beside each other.
+"""The same requests to Triton and to segserve; status, type and body of both answers, beside each
+other.
 
     python compare.py http://127.0.0.1:TRITON http://127.0.0.1:SEGSERVE
 

@@ -2,7 +2,8 @@
 
     python server.py HTTP_PORT GRPC_PORT METRICS_PORT
 
-Its Python backend wants a Python of Debian's or the like: one that pyenv builds may be of another patch level than it expects.
+Its Python backend wants a Python of Debian's or the like: one that pyenv builds may be of another
+patch level than it expects.
 """
 
 import sys

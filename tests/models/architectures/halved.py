@@ -1,4 +1,5 @@
-"""A small network as docs/add-a-network.md has one added: what would be models/architectures/halved.py, and its row."""
+"""A small network as docs/add-a-network.md has one added: what would be
+models/architectures/halved.py, and its row."""
 
 import keras
 import tensorflow as tf

@@ -1,4 +1,5 @@
-"""docs/add-a-network.md, step by step: a file with a builder (halved.py), and a row of the table."""
+"""docs/add-a-network.md, step by step: a file with a builder (halved.py), and a row of the
+table."""
 
 import json
 from pathlib import Path
@@ -27,7 +28,8 @@ def _added(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_and_a_row_are_a_network_to_train_resume_score_and_export(
     recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With all that goes by the network's facts: a frozen encoder, a slower one, losses on its levels."""
+    """With all that goes by the network's facts: a frozen encoder, a slower one, losses on its
+    levels."""
     run, store = tmp_path / "run", tmp_path / "store"
     command = ["train", str(recipe_file), "--run", str(run), "--network.name", "halved"]
     command += ["--frozen_encoder_epochs", "1", "--optimizer.encoder_lr_multiplier", "0.5"]

@@ -36,7 +36,8 @@ def trained(name: str) -> keras.Model:
 
 @pytest.mark.parametrize(("finer", "coarser"), [("fcn16s", "fcn32s"), ("fcn8s", "fcn16s")])
 def test_a_finer_net_starts_with_the_coarser_ones_predictions(finer: str, coarser: str) -> None:
-    """To the bit in the scores; in full size two bilinear steps for one round the corners of the interpolation."""
+    """To the bit in the scores; in full size two bilinear steps for one round the corners of the
+    interpolation."""
     before, after = trained(coarser), fcn(finer)
     initialize_from(after, before)
     image = np.random.default_rng(1).uniform(0, 255, (1, 160, 192, 3)).astype(np.float32)

@@ -1,4 +1,5 @@
-"""What every network must do with every upsampling, in one class; each row of the table is put through all of it."""
+"""What every network must do with every upsampling, in one class; each row of the table is put
+through all of it."""
 
 import subprocess
 import sys
@@ -174,7 +175,8 @@ class TestEveryNetwork:
         assert sizes == [(network.stride // s, 2 * network.stride // s) for s in levels]
 
     def test_no_pixel_beyond_the_radius_changes_the_center(self, built: Built) -> None:
-        """Beyond the radius the centre has no gradient, and other pixels change nothing; within it has a gradient."""
+        """Beyond the radius the centre has no gradient, and other pixels change nothing; within it
+        has a gradient."""
         network, radius = built.network, built.network.receptive_field_radius
         assert radius is not None
         size = 2 * (radius + 40)
@@ -215,7 +217,8 @@ for kept in sorted(Path(sys.argv[1]).glob("*.npz")):
     arrays = np.load(kept)
     signature = tf.saved_model.load(str(kept.with_suffix(""))).signatures["serving_default"]
     (logits,) = signature(images=tf.constant(arrays["images"])).values()
-    print(kept.stem, float(np.abs(logits - arrays["logits"]).max() / np.abs(arrays["logits"]).max()))
+    difference = np.abs(logits - arrays["logits"]).max() / np.abs(arrays["logits"]).max()
+    print(kept.stem, float(difference))
 """
 
 

@@ -45,7 +45,8 @@ def test_the_wrapped_unet_is_the_papers_on_mirrored_surroundings() -> None:
 
 
 def test_fcn_8s_has_the_134_million_parameters_of_the_paper() -> None:
-    """VGG16's 13 convolutions, fc6 and fc7, three score layers of 21 classes, three upsamplings without bias."""
+    """VGG16's 13 convolutions, fc6 and fc7, three score layers of 21 classes, three upsamplings
+    without bias."""
     trunk = 14_714_688
     classifier = 7 * 7 * 512 * 4096 + 4096 + 4096 * 4096 + 4096
     scores = (4096 + 512 + 256 + 3) * 21
@@ -56,7 +57,8 @@ def test_fcn_8s_has_the_134_million_parameters_of_the_paper() -> None:
 
 
 def test_fc7_of_fcn_sees_404_pixels_at_stride_32() -> None:
-    """As VGG16's classifier does at 224 and beyond: 212 of five stages, and six steps of 32 more."""
+    """As VGG16's classifier does at 224 and beyond: 212 of five stages, and six steps of 32
+    more."""
     fcn = build_network("fcn32s", classes=2, channels=3, width=1).model
     field = receptive_fields(fcn)[id(fcn.get_layer("fc7").output)]
     assert field is not None

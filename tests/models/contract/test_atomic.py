@@ -118,7 +118,7 @@ def test_a_folder_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_exchange: bool
 ) -> None:
     if not can_exchange:
-        monkeypatch.setattr(atomic, "exchange", atomic._exchange_by_renames)
+        monkeypatch.setattr(atomic, "exchange", atomic.exchange_by_renames)
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "old").write_text("old")
     with replacing_folder(tmp_path / "1") as partial:

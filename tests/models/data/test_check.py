@@ -22,7 +22,8 @@ TWO_CLASSES = [CLASSES[0], {"id": 1, "name": "thing <b>", "color": "#e53935"}]
 
 @pytest.fixture
 def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two classes, no ignored value, 12 train and 3 val; a test may spoil it. The reports land beside it."""
+    """Two classes, no ignored value, 12 train and 3 val; a test may spoil it. The reports land
+    beside it."""
     monkeypatch.chdir(tmp_path)
     folder = write_dataset(tmp_path / "cells", {"train": 12, "val": 3})
     for path in (folder / "masks").rglob("*.png"):
@@ -479,7 +480,8 @@ def test_damaged_exif_is_passed_over_without_a_word_of_pillows(
 
 
 def number_objects(folder: Path, dtype: type = np.uint16, shift: int = 0) -> dict[Path, np.ndarray]:
-    """Give each mask a grid of numbered objects, as tools for cells write them; the masks of 0 and 1 by path."""
+    """Give each mask a grid of numbered objects, as tools for cells write them; the masks of 0 and
+    1 by path."""
     truth = {}
     for number, path in enumerate(sorted((folder / "masks").rglob("*.png"))):
         numbered: np.ndarray = np.zeros(np.asarray(Image.open(path)).shape, dtype)

@@ -1,4 +1,5 @@
-"""What a folder's files call its classes, what of them is void, and how VOC's folders and tables name their files."""
+"""What a folder's files call its classes, what of them is void, and how VOC's folders and tables
+name their files."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,5 @@
-"""COCO as tools write it: ids and paths in other forms, several files, damaged regions; read right or said."""
+"""COCO as tools write it: ids and paths in other forms, several files, damaged regions; read right
+or said."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -41,7 +42,8 @@ def document(
     categories: Sequence[str] | Sequence[Mapping[str, Any]] = ("cup", "table"),
     size: tuple[int, int] = (SIZE, SIZE),
 ) -> dict[str, Any]:
-    """Images of the ids 1, 2, …; annotations are of image 1 and category 1 where they do not say it."""
+    """Images of the ids 1, 2, …; annotations are of image 1 and category 1 where they do not say
+    it."""
     return {
         "images": [
             {"id": n, "file_name": name, "width": size[0], "height": size[1]}

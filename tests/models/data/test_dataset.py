@@ -54,11 +54,17 @@ def test_a_missing_class_list_shows_what_one_looks_like(own_dataset_folder: Path
         ("{", "is not JSON"),
         ('{"name": "x", "classes": []}', "classes"),
         (
-            '{"name": "x", "classes": [{"id": 0, "name": "a", "color": "#000000"}, {"id": 1, "name": "a", "color": "#000000"}]}',
+            (
+                '{"name": "x", "classes": [{"id": 0, "name": "a", "color": "#000000"}, {"id": 1, '
+                '"name": "a", "color": "#000000"}]}'
+            ),
             "class names must differ",
         ),
         (
-            '{"name": "x", "classes": [{"id": 1, "name": "a", "color": "#000000"}, {"id": 0, "name": "b", "color": "#000000"}]}',
+            (
+                '{"name": "x", "classes": [{"id": 1, "name": "a", "color": "#000000"}, {"id": 0, '
+                '"name": "b", "color": "#000000"}]}'
+            ),
             "ids must be 0, 1",
         ),
     ],

@@ -1,4 +1,5 @@
-"""LabelMe's files and X-AnyLabeling's: every kind of shape, files that were copied and renamed, labels that differ in spelling."""
+"""LabelMe's files and X-AnyLabeling's: every kind of shape, files that were copied and renamed,
+labels that differ in spelling."""
 
 import base64
 import io

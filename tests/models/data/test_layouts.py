@@ -124,7 +124,11 @@ def test_a_table_names_images_masks_splits_and_groups(tmp_path: Path) -> None:
         picture(tmp_path / "all" / f"{number}.jpg")
         save_ids(tmp_path / "all" / f"m{number}.png", IDS)
     (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
-    rows = "all/0.jpg,all/m0.png,train,p1\nall/1.jpg,all/m1.png,validation,p2\nall/2.jpg,all/gone.png,train,p1\n"
+    rows = (
+        "all/0.jpg,all/m0.png,train,p1\n"
+        "all/1.jpg,all/m1.png,validation,p2\n"
+        "all/2.jpg,all/gone.png,train,p1\n"
+    )
     (tmp_path / "index.csv").write_text(f"Image,Mask,split,group\n{rows}")
     dataset = scan_dataset(tmp_path)
     assert dataset.layout == "csv"

@@ -1,4 +1,5 @@
-"""Mask files: what an indexed image, alpha, pages, parts and a value mapping mean, and what is refused as it may mean two things."""
+"""Mask files: what an indexed image, alpha, pages, parts and a value mapping mean, and what is
+refused as it may mean two things."""
 
 import json
 import struct

@@ -1,4 +1,5 @@
-"""TIFFs as the trainer reads them: the table of docs/formats.md, which the service keeps to as well."""
+"""TIFFs as the trainer reads them: the table of docs/formats.md, which the service keeps to as
+well."""
 
 from pathlib import Path
 

@@ -206,7 +206,8 @@ def test_one_of_several_signatures_and_outputs_is_chosen_by_name(
 
 
 class ChannelFirst(tf.Module):  # type: ignore[misc]
-    """BGR (1, 3, H, W) less a mean to logits (1, 4, H/4, W/4): a batch of one, as converters write them."""
+    """BGR (1, 3, H, W) less a mean to logits (1, 4, H/4, W/4): a batch of one, as converters write
+    them."""
 
     def __init__(self) -> None:
         super().__init__()

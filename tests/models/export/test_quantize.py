@@ -129,10 +129,10 @@ def test_half_a_point_of_val_miou_may_be_lost_unless_said_otherwise(
     artefact: Path, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch, after: float, kept: bool
 ) -> None:
     """With scores of our own in place of the two that the files reach, fp32's first."""
-    real = quantize._score
+    real = quantize.score_file
     wanted = iter([0.8, after])
     monkeypatch.setattr(
-        quantize, "_score", lambda *given: replace(real(*given), mean_iou=next(wanted))
+        quantize, "score_file", lambda *given: replace(real(*given), mean_iou=next(wanted))
     )
     before = sorted(artefact.parent.iterdir())
     command = ["quantize", str(artefact), "--data", str(dataset_folder), "--images", "1"]
@@ -168,7 +168,8 @@ def test_a_pattern_that_finds_no_layer_lists_those_there_are(
 def test_in_its_own_place_and_int8_alone(
     quantized: Path, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Last, for it changes `small/2`: a second run replaces the card's section and the scores. At no moment is there no folder."""
+    """Last, for it changes `small/2`: a second run replaces the card's section and the scores. At
+    no moment is there no folder."""
     seen = []
 
     def watched(one: Path, other: Path) -> None:

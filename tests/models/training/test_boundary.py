@@ -26,9 +26,11 @@ def test_a_boundary_counts_as_found_within_the_tolerance(shift: int, expected: f
 
 
 def test_precision_and_recall_are_those_counted_by_hand() -> None:
-    """Exact positions. The mask's class 1 is a column of 6 pixels; predicted are its upper 3, and a dot far away.
+    """Exact positions. The mask's class 1 is a column of 6 pixels; predicted are its upper 3, and a
+    dot far away.
 
-    Class 1: true boundary 6 pixels, of which 3 are found; predicted 3 + 1, of which 3 are found: P = 3/4, R = 1/2.
+    Class 1: true boundary 6 pixels, of which 3 are found; predicted 3 + 1, of which 3 are found: P
+    = 3/4, R = 1/2.
     """
     mask = np.zeros((6, 9), np.uint8)
     mask[:, 3] = 1

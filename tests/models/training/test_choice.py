@@ -122,7 +122,8 @@ def test_what_goes_with_no_mobilenet_keeps_the_choice_from_it(
 def test_val_is_looked_at_for_a_tenth_of_the_time_and_ten_times_at_least(
     dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four steps of 2 images an epoch, views of 32×64; val has two images of about 41×56, a third of a step each by the pixel."""
+    """Four steps of 2 images an epoch, views of 32×64; val has two images of about 41×56, a third
+    of a step each by the pixel."""
     monkeypatch.setattr(choice, "_step_seconds", lambda *_: 0.1)
 
     def scorings(minutes: float, crop: tuple[int, int]) -> tuple[int, int]:
@@ -133,7 +134,8 @@ def test_val_is_looked_at_for_a_tenth_of_the_time_and_ten_times_at_least(
     every, epochs = scorings(1, (32, 64))
     assert every == 2  # 0.04 of 0.4 s are just more than a tenth
     assert epochs == pytest.approx(60 / (0.4 + 0.04 / 2), abs=4)
-    # Of views of 16×16 the steps of an epoch take 0.4 s and val 0.3: every 8th by the time, but of 25 epochs that is too seldom.
+    # Of views of 16×16 the steps of an epoch take 0.4 s and val 0.3: every 8th by the time, but of
+    # 25 epochs that is too seldom.
     every, epochs = scorings(0.3, (16, 16))
     assert every == 2
     assert epochs >= 10 * every
@@ -142,7 +144,8 @@ def test_val_is_looked_at_for_a_tenth_of_the_time_and_ten_times_at_least(
 def test_given_epochs_leave_the_choice_of_what_goes_by_their_number(
     dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """25 epochs of four steps of 2 images: val as often as in the test above, whatever the minutes."""
+    """25 epochs of four steps of 2 images: val as often as in the test above, whatever the
+    minutes."""
     monkeypatch.setattr(choice, "_step_seconds", lambda *_: 0.1)
     changes = {"augmentation": {"crop": (16, 16)}, "batch_size": 2, "epochs": 25}
     chosen = choose_recipe(dataset_folder, 1e6, changes)

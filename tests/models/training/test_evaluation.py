@@ -50,7 +50,8 @@ def test_windows_cover_every_pixel_and_change_nothing_that_is_pixelwise(
 
 def test_where_windows_overlap_the_one_whose_middle_is_nearer_counts_more() -> None:
     slid = with_sliding_window(predictor_of(by_column), (37, 20)).probabilities(IMAGES)[0, 0, :, 1]
-    # Column 10 lies in the middle of the second window and at the border of none; column 20 likewise of the third.
+    # Column 10 lies in the middle of the second window and at the border of none; column 20
+    # likewise of the third.
     np.testing.assert_allclose(slid[[10, 20]], np.linspace(0, 1, 20)[[10, 10]], atol=0.03)
 
 

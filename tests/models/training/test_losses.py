@@ -60,8 +60,9 @@ def test_tversky_weighs_false_positives_and_misses() -> None:
 
 
 def test_lovasz_weighs_each_error_by_what_it_costs_in_iou() -> None:
-    """Class 0: errors 0.8, 0.5, 0.1 of pixels 1, 0, 2; the IoU falls from 1 to 1/2, 0, 0.
-    Class 1, of two pixels: the same errors; the IoU falls from 1 to 1/2 (a miss), 1/3 (a false positive), 0 (a miss)."""
+    """Class 0: errors 0.8, 0.5, 0.1 of pixels 1, 0, 2; the IoU falls from 1 to 1/2, 0, 0. Class 1,
+    of two pixels: the same errors; the IoU falls from 1 to 1/2 (a miss), 1/3 (a false positive), 0
+    (a miss)."""
     first = 0.8 * (1 / 2) + 0.5 * (1 / 2)
     second = 0.8 * (1 / 2) + 0.5 * (1 / 6) + 0.1 * (1 / 3)
     found = loss_of(LossTerm(name="lovasz_softmax"))
@@ -116,8 +117,8 @@ def test_inverse_log_weights_are_those_of_the_paper() -> None:
 
 
 def test_a_median_frequency_is_a_share_of_the_images_that_hold_the_class(tmp_path: Path) -> None:
-    """Two images of 100 pixels, the third class in the second alone: frequencies 140/200, 50/200, 10/100. A fourth is in none,
-    and a void row counts nowhere."""
+    """Two images of 100 pixels, the third class in the second alone: frequencies 140/200, 50/200,
+    10/100. A fourth is in none, and a void row counts nowhere."""
     folder = write_dataset(tmp_path / "data", {"train": 2, "val": 1})
     document = json.loads((folder / "classes.json").read_text())
     document["classes"].append({"id": 3, "name": "green", "color": "#43a047"})

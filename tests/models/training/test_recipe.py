@@ -69,7 +69,8 @@ def reference() -> str:
         default = "" if field.is_required() else f"`{shown(field.default)}`"
         rows.append(f"| `{name}` | {default} | {field.description} |")
     rows += [
-        f"| `loss.terms.{name}` | {'' if field.is_required() else f'`{field.default}`'} | {field.description} |"
+        f"| `loss.terms.{name}` | {'' if field.is_required() else f'`{field.default}`'} | "
+        f"{field.description} |"
         for name, field in LossTerm.model_fields.items()
     ]
     return "\n".join(rows)

@@ -84,7 +84,8 @@ def test_a_frozen_encoder_stays_and_the_decoder_learns() -> None:
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_the_encoder_learns_at_its_share_of_the_rate(name: str) -> None:
-    """From one start and one batch: the first step of the encoder is a quarter as long, the decoder's the same."""
+    """From one start and one batch: the first step of the encoder is a quarter as long, the
+    decoder's the same."""
     moves = []
     for rate in (1.0, 0.25):
         trainer = begun(optimizer={"name": name, "warmup_steps": 0, "encoder_lr_multiplier": rate})

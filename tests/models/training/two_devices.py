@@ -1,9 +1,10 @@
-"""Run by test_trainer in a process of its own: devices can be set up only before TensorFlow has begun.
+"""Run by test_trainer in a process of its own: devices can be set up only before TensorFlow has
+begun.
 
     python -m tests.models.training.two_devices steps|runs
 
-Trains a few steps on two virtual CPUs and on one, or a recipe on both, unbroken and stopped in its second epoch; prints what
-came of it as JSON.
+Trains a few steps on two virtual CPUs and on one, or a recipe on both, unbroken and stopped in its
+second epoch; prints what came of it as JSON.
 """
 
 import json
@@ -33,7 +34,8 @@ STEPS = 3
 
 
 def linear_network() -> Network:
-    """Without BatchNorm, whose statistics are each device's own, two devices must do exactly what one does."""
+    """Without BatchNorm, whose statistics are each device's own, two devices must do exactly what
+    one does."""
     image = keras.Input((None, None, 3))
     encoder = keras.layers.Conv2D(4, 1, name="down")(keras.layers.Rescaling(1 / 255)(image))
     logits = keras.layers.Conv2D(3, 1)(encoder)
@@ -70,7 +72,8 @@ def largest_difference(
 
 
 def stopped_and_gone_on(recipe: Recipe, folder: Path) -> int:
-    """Train, stopped by a Ctrl-C before the third step, then to the end; the steps done of the epoch where it stopped."""
+    """Train, stopped by a Ctrl-C before the third step, then to the end; the steps done of the
+    epoch where it stopped."""
     steps = iter(range(1, 100))
     whole_step = Trainer.step
 
@@ -89,7 +92,8 @@ def stopped_and_gone_on(recipe: Recipe, folder: Path) -> int:
 
 
 def runs_of_a_recipe(folder: Path) -> dict[str, float]:
-    """Two epochs of two steps, from reading the data to the report; of a small network, which is traced soon."""
+    """Two epochs of two steps, from reading the data to the report; of a small network, which is
+    traced soon."""
     NETWORKS["halved"] = ROW
     recipe = Recipe.model_validate(
         {
