@@ -88,7 +88,7 @@ class Page:
             return not self.is_compressed  # packed chroma
         if self.photometric == _CMYK:
             return bits != 8
-        if bits not in (1, 2, 4, 8) or (self.is_planar and self.samples > 1):
+        if bits not in (1, 2, 4, 8) or self.is_planar:
             return True
         if self.photometric == _RGB:
             return bits != 8 or self.samples > _COLOR_SAMPLES[_RGB] + 1
