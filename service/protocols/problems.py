@@ -127,7 +127,7 @@ ROWS: Mapping[type[Exception], Row] = {
     MalformedRequestError: Row("malformed-request", 400, "INVALID_ARGUMENT", "Malformed request"),
     MalformedHttpError: Row("malformed-http", 400, "INVALID_ARGUMENT", "Bad Request"),
     errors.InvalidOptionError: Row(
-        "invalid-option", 400, "INVALID_ARGUMENT", "Option does not fit the model"
+        "invalid-option", 400, "INVALID_ARGUMENT", "Option does not fit the model or the image"
     ),
     NotSupportedError: Row("not-supported", 400, "UNIMPLEMENTED", "Not done by this server"),
     errors.InvalidTensorError: Row(
