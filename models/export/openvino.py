@@ -12,6 +12,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from models.contract import OPENVINO_OUTPUTS, StoredPrecision, openvino_path
 from models.contract.amx import avoid_amx
 from models.contract.globbing import without_pattern
+from models.contract.usage_reports import report_nothing
 
 if TYPE_CHECKING:
     import openvino
@@ -31,6 +32,7 @@ def convert_to_openvino(artefact: Path) -> "openvino.Model":
     and the frozen graph of the same signatures rightly.
     """
     avoid_amx()
+    report_nothing()
     import openvino
 
     with without_pattern(artefact) as path:

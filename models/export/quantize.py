@@ -26,6 +26,7 @@ from models.contract import (
     write_contract,
 )
 from models.contract.amx import avoid_amx
+from models.contract.usage_reports import report_nothing
 from models.data.dataset import Dataset, Sample, read_image
 from models.export.model_card import with_int8_section
 from models.export.openvino import convert_to_openvino, layer_names, write_openvino
@@ -96,6 +97,7 @@ def _float_model(artefact: Path, contract: Contract) -> "openvino.Model":
     if "fp32" not in contract.openvino_precisions:
         return convert_to_openvino(artefact)
     avoid_amx()
+    report_nothing()
     import openvino
 
     return openvino.Core().read_model(artefact / openvino_path("fp32"))

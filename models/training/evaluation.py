@@ -16,6 +16,7 @@ from tqdm import tqdm
 from models.contract import OPENVINO_OUTPUTS
 from models.contract.amx import avoid_amx
 from models.contract.globbing import without_pattern
+from models.contract.usage_reports import report_nothing
 from models.data.dataset import Dataset, Sample
 from models.data.parallel import read_ahead
 from models.training.metrics import ConfusionMatrix
@@ -120,6 +121,7 @@ def openvino_predictor(model: Path, precision: Literal["fp32", "bf16"]) -> Predi
     """Predict by an artefact's OpenVINO file, with what is not int8 in it computed in
     `precision`."""
     avoid_amx()
+    report_nothing()
     import openvino
 
     hints = {"INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision]}

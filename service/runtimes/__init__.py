@@ -9,6 +9,7 @@ from pathlib import Path
 
 from models.contract import Contract
 from models.contract.amx import avoid_amx
+from models.contract.usage_reports import report_nothing
 from service.runtimes import gpu
 from service.runtimes.engine import Engine, EngineOptions
 from service.runtimes.runtime import Runtime
@@ -20,6 +21,7 @@ def _load_openvino(
     artefact: Path, contract: Contract, options: EngineOptions, reason: str
 ) -> Engine:
     avoid_amx()
+    report_nothing()
     from service.runtimes.openvino import OpenVinoEngine
 
     return OpenVinoEngine(artefact, contract, options, reason=reason)
