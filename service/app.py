@@ -43,7 +43,8 @@ from service.settings import SettingError, Settings, flag, variable
 
 TITLE = "segserve"
 
-# What registry and engines may take to end once no request is left. An engine that is stuck never does.
+# What registry and engines may take to end once no request is left. An engine that is stuck never
+# does.
 STOP_SECONDS = 5.0
 
 # So many batch requests find room in the queue beside each other.
@@ -77,7 +78,8 @@ class Cluster(Protocol):
 
 
 def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
-    """The ASGI application. Its lifespan loads the models, in the background: in this process, or in `cluster`.
+    """The ASGI application. Its lifespan loads the models, in the background: in this process, or
+    in `cluster`.
 
     Raises SettingError.
     """

@@ -1,38 +1,31 @@
-"""Every setting of `segserve serve`: a SEGSERVE_* variable and a flag each, the unit in its name."""
+"""Every setting of `segserve serve`: a SEGSERVE_* variable and a flag, the unit in its name."""
 
 import argparse
 import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models import contract
 from models.contract.command_line import CommandParser, UsageError
 from models.contract.errors import UserError
 from models.contract.faults import first_fault
 from service.runtimes.engine import EngineName, Precision
+from service.setting_types import DEFAULT_PORT, Hosts, Port, Strings
 
 PREFIX = "SEGSERVE_"
 BUNDLED_MODELS = Path(contract.__file__).parents[1] / "zoo"
 
-# Kubernetes gives each container the addresses of the Services in its namespace; one named "segserve"
-# makes SEGSERVE_PORT=tcp://10.0.0.7:8000 and others that nobody meant as settings.
+# Kubernetes gives each container the addresses of the Services in its namespace; one named
+# "segserve" makes SEGSERVE_PORT=tcp://10.0.0.7:8000 and others that nobody meant as settings.
 _SERVICE_LINK = re.compile(
     r"SEGSERVE_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
-_SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
-
-_HOST = re.compile(
-    r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[?[0-9a-f.]*:[0-9a-f.:]*\]?",
-    re.IGNORECASE | re.ASCII,
-)
-
-DEFAULT_PORT = 8000
 
 
 class SettingError(UserError):
@@ -49,35 +42,11 @@ _GROUPS = {
 }
 
 
-def _split_at_commas(value: object) -> object:
-    return (
-        tuple(part.strip() for part in value.split(",") if part.strip())
-        if isinstance(value, str)
-        else value
-    )
-
-
-def _ignore_service_link(value: object) -> object:
-    return DEFAULT_PORT if isinstance(value, str) and _SERVICE_LINK_VALUE.match(value) else value
-
-
-def _check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
-    for host in hosts:
-        if not _HOST.fullmatch(host):
-            raise ValueError(
-                f"{host!r} is not a host; write its name or address alone, without scheme, port and "
-                "path, *.example.org for all names below one, or * for any"
-            )
-    return hosts
-
-
-Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)]
-Hosts = Annotated[Strings, AfterValidator(_check_hosts)]
-Port = Annotated[int, BeforeValidator(_ignore_service_link)]
-
-
 class Settings(BaseSettings):
-    """Serve the models of a store over HTTP. Each flag is also an environment variable; the flag wins."""
+    """Serve the models of a store over HTTP.
+
+    Each flag is also an environment variable; the flag wins.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -97,7 +66,8 @@ class Settings(BaseSettings):
         None,
         ge=0,
         le=65535,
-        description="Port for gRPC (Open Inference Protocol), 0 for a free one; not set, gRPC is off.",
+        description="Port for gRPC (Open Inference Protocol), 0 for a free one; not set, gRPC is "
+        "off.",
     )
     grpc_tls_certificate_file: Path | None = Field(
         None, description="Certificate chain (PEM) that gRPC is encrypted with; needs its key."
@@ -117,32 +87,37 @@ class Settings(BaseSettings):
     )
     models: Strings = Field(
         (),
-        description="Models to serve, such as street,nuclei/2; empty for the newest version of every model.",
+        description="Models to serve, such as street,nuclei/2; empty for the newest version of "
+        "every model.",
     )
     default_model: str | None = Field(
         None,
-        description="Model for requests that name none; if not set, the first of SEGSERVE_MODELS, else street, else the first by name.",
+        description="Model for requests that name none; if not set, the first of SEGSERVE_MODELS, "
+        "else street, else the first by name.",
     )
     engine: EngineName = Field(
         "auto",
-        description="What runs the models: tensorflow, openvino, or auto for the fastest that each model holds files "
-        "for and the machine can run.",
+        description="What runs the models: tensorflow, openvino, or auto for the fastest that each "
+        "model holds files for and the machine can run.",
     )
     precision: Precision = Field(
         "auto",
-        description="Arithmetic of the models: fp32, bf16, int8, or auto for the fastest whose accuracy was checked.",
+        description="Arithmetic of the models: fp32, bf16, int8, or auto for the fastest whose "
+        "accuracy was checked.",
     )
     threads: int = Field(
         0,
         ge=0,
         le=1024,
-        description="Threads an engine computes with; 0 for as many as there are CPUs in the quota.",
+        description="Threads an engine computes with; 0 for as many as there are CPUs in the "
+        "quota.",
     )
     streams: int = Field(
         0,
         ge=0,
         le=1024,
-        description="Batches that a CPU runs beside each other, the threads shared among them; 0 for what is fastest.",
+        description="Batches that a CPU runs beside each other, the threads shared among them; 0 "
+        "for what is fastest.",
     )
     image_workers: int = Field(
         0,
@@ -156,22 +131,23 @@ class Settings(BaseSettings):
     max_model_bytes: int = Field(
         0,
         ge=0,
-        description="Loaded models may add up to this many bytes, counted by their files; beyond it the least "
-        "recently used one is unloaded until it is asked for again. 0 for no limit.",
+        description="Loaded models may add up to this many bytes, counted by their files; beyond "
+        "it the least recently used one is unloaded until it is asked for again. 0 for no limit.",
     )
     watch_models: bool = Field(
         True, description="Load new versions while serving, when the store changes."
     )
     watch_polling: bool = Field(
         False,
-        description="Look at the store again and again instead of asking to be told: for network volumes.",
+        description="Look at the store again and again instead of asking to be told: for network "
+        "volumes.",
     )
     load_timeout_seconds: float = Field(
         300.0,
         gt=0,
         le=86_400,
-        description="A load not done this long after it began, its files read and checked and the model warm, "
-        "counts as failed until it is.",
+        description="A load not done this long after it began, its files read and checked and the "
+        "model warm, counts as failed until it is.",
     )
 
     max_upload_bytes: int = Field(
@@ -192,7 +168,8 @@ class Settings(BaseSettings):
     max_held_upload_bytes: int = Field(
         2**30,
         ge=1,
-        description="Request bodies in memory may add up to this many bytes; more are refused with 429.",
+        description="Request bodies in memory may add up to this many bytes; more are refused with "
+        "429.",
     )
     max_held_answer_bytes: int = Field(
         2**29,
@@ -209,7 +186,8 @@ class Settings(BaseSettings):
     max_queue_bytes: int = Field(
         2**30,
         ge=1,
-        description="Most bytes of decoded images that wait for a model; more are refused with 429.",
+        description="Most bytes of decoded images that wait for a model; more are refused with "
+        "429.",
     )
     max_batch_images: int = Field(
         0,
@@ -258,7 +236,8 @@ class Settings(BaseSettings):
         2.0,
         ge=0,
         le=3600,
-        description="Keep serving for this long after SIGTERM so that load balancers can deregister.",
+        description="Keep serving for this long after SIGTERM so that load balancers can "
+        "deregister.",
     )
     shutdown_grace_seconds: float = Field(
         25.0,
@@ -276,7 +255,8 @@ class Settings(BaseSettings):
 
     api_keys_file: Path | None = Field(
         None,
-        description="File of hashed API keys, made by `segserve keys add`; without it every caller is served.",
+        description="File of hashed API keys, made by `segserve keys add`; without it every caller "
+        "is served.",
     )
     allowed_hosts: Hosts = Field(
         (),
@@ -286,7 +266,8 @@ class Settings(BaseSettings):
     )
     cors_origins: Strings = Field(
         (),
-        description="Web origins whose pages may call this server, such as https://app.example.org, or *.",
+        description="Web origins whose pages may call this server, such as "
+        "https://app.example.org, or *.",
     )
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="auto is text on a terminal, else JSON."
@@ -297,8 +278,8 @@ class Settings(BaseSettings):
     otlp_traces_url: str | None = Field(
         None,
         pattern=r"^https?://",
-        description="OTLP/HTTP address that receives traces, such as http://collector:4318/v1/traces; "
-        "needs the otel extra.",
+        description="OTLP/HTTP address that receives traces, such as "
+        "http://collector:4318/v1/traces; needs the otel extra.",
     )
 
 
@@ -311,7 +292,10 @@ def flag(field: str) -> str:
 
 
 def read_settings(arguments: Sequence[str]) -> Settings:
-    """The settings of the environment with those of the command line on top. Raises SettingError."""
+    """The settings of the environment with those of the command line on top.
+
+    Raises SettingError.
+    """
     parser = CommandParser("segserve serve", str(Settings.__doc__))
     add_setting_flags(parser)
     try:
@@ -338,7 +322,10 @@ def add_setting_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(given: argparse.Namespace) -> Settings:
-    """The settings of the environment with the flags that were given on top. Raises SettingError."""
+    """The settings of the environment with the flags that were given on top.
+
+    Raises SettingError.
+    """
     said = {name: getattr(given, name) for name in Settings.model_fields}
     try:
         return Settings(**{name: value for name, value in said.items() if value is not None})
@@ -375,4 +362,5 @@ def _suggestion(name: str, known: set[str]) -> str:
 
 def _sentence(error: ValidationError) -> str:
     fault = first_fault(error)
-    return f"{variable(fault.place)} (flag {flag(fault.place)}) is {str(fault.given)!r}: {fault.message}"
+    field, given = fault.place, str(fault.given)
+    return f"{variable(field)} (flag {flag(field)}) is {given!r}: {fault.message}"

@@ -1,8 +1,8 @@
 """What Ray's HTTP proxies say themselves, said as the service says it.
 
-A proxy loads this by RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH. It is there for what happens before a request is at an
-HTTP replica, and when that replica is lost: the service's own middlewares run in the replica. Nor does the replica see
-who reads its answers and who does not; the proxy does.
+A proxy loads this by RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH. It is there for what happens before
+a request is at an HTTP replica, and when that replica is lost: the service's own middlewares run in
+the replica. Nor does the replica see who reads its answers and who does not; the proxy does.
 """
 
 import asyncio
@@ -22,8 +22,9 @@ CALLBACK = "service.cluster.proxy.middlewares"
 CALLBACK_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 RETRY_SECONDS = 1.0
 
-# How long a client may take nothing of its answer. Longer than where the service has the connection itself and knows
-# what the client's machine has acknowledged: here a system with full buffers looks for a while as if nothing went on.
+# How long a client may take nothing of its answer. Longer than where the service has the connection
+# itself and knows what the client's machine has acknowledged: here a system with full buffers looks
+# for a while as if nothing went on.
 ANSWER_SECONDS = 120.0
 PIECE_BYTES = 2**18
 
@@ -37,7 +38,8 @@ FULL = QueueFullError(
     "As many requests wait in the cluster as may. Try again after the time that Retry-After gives.",
     RETRY_SECONDS,
 )
-# 404 is the answer while no application is deployed; 408 that of Ray's own time limit, which is not set.
+# 404 is the answer while no application is deployed; 408 that of Ray's own time limit, which is not
+# set.
 _OURS: dict[int, TryLaterError] = {404: LOST, 408: LOST, 429: FULL, 500: LOST, 503: LOST}
 
 log = logging.getLogger(__name__)
@@ -52,7 +54,7 @@ class SlowReaderError(Exception):
 
 
 class ProxyAnswers:
-    """Puts a problem that says when to try again in place of an answer that is not the service's."""
+    """Puts a problem that says when to try again in place of what is not the service's answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -122,7 +124,9 @@ def _pieces(message: Message) -> Iterator[Message]:
 
 
 def _is_ours(headers: Headers) -> bool:
-    """Every answer of the service's middlewares has an id and this header; the proxy's own have not."""
+    """Every answer of the service's middlewares has an id and this header; the proxy's own have
+    not.
+    """
     return headers.get("x-content-type-options") == "nosniff" or headers.get(
         "content-type", ""
     ).startswith(MEDIA_TYPE)

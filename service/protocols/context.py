@@ -29,9 +29,8 @@ class AppContext:
 
     `uploads` counts the bodies in memory, `answers` what is encoded and not yet sent. A batch
     request has no more than `max_batch_images_at_once` of its images in the queue, so that others
-    find room there.
-    Whoever reads or writes numbers as a large JSON text holds `one_large_text`, for lists of numbers
-    need many times its memory.
+    find room there. Whoever reads or writes numbers as a large JSON text holds `one_large_text`,
+    for lists of numbers need many times its memory.
     """
 
     registry: Registry[Segmenter]
@@ -53,7 +52,7 @@ class AppContext:
         return self.registry.stuck_seconds() <= self.stuck_after_seconds
 
     def begin_request(self, sent_id: str | None) -> "RequestContext":
-        """The context of a request that arrives now; `sent_id` is the id that its client gave it."""
+        """That of a request that arrives now; `sent_id` is the id that its client gave it."""
         arrived = time.monotonic()
         return RequestContext(
             id=begin_request(sent_id),

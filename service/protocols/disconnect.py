@@ -13,7 +13,8 @@ Result = TypeVar("Result")
 
 
 async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of `work`, which is cancelled when the client closes the connection. Raises ClientDisconnectedError.
+    """The result of `work`, which is cancelled when the client closes the connection. Raises
+    ClientDisconnectedError.
 
     The request's body must have been read.
     """

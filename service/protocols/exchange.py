@@ -1,4 +1,6 @@
-"""One request for inference, from its body to its headers: what the protocols over HTTP have in common."""
+"""One request for inference, from its body to its headers: what the protocols over HTTP have in
+common.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -44,7 +46,9 @@ async def stream_body(request: Request) -> AsyncGenerator[bytes]:
 
 
 async def aside(request: Request, size: int, work: Callable[[], Done]) -> Done:
-    """Read or write a text of `size` bytes; a large one beside the event loop, one at a time, for lists need memory."""
+    """Read or write a text of `size` bytes; a large one beside the event loop, one at a time, for
+    lists need memory.
+    """
     if size <= INLINE_BYTES:
         return work()
     async with context_of(request).one_large_text:
@@ -63,7 +67,10 @@ async def infer_for(
     asked: Sequence[Wanted],
     timeout_seconds: float | None = None,
 ) -> Inferred:
-    """As `infer`, by the request's deadline, until its client leaves. Notes who answered, for log and traces."""
+    """As `infer`, by the request's deadline, until its client leaves.
+
+    Notes who answered, for log and traces.
+    """
     parts, context = context_of(request), request_context(request.scope)
     deadline = context.deadline
     if timeout_seconds is not None:

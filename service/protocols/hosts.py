@@ -37,7 +37,10 @@ class AllowedHosts:
         self.allow = lru_cache(maxsize=256)(self._allow)  # it is the same few again and again
 
     def check(self, headers: Sequence[bytes], http_version: str) -> None:
-        """Raises HostNotAllowedError and MalformedRequestError. `headers` are all values of Host."""
+        """Raises HostNotAllowedError and MalformedRequestError.
+
+        `headers` are all values of Host.
+        """
         if len(headers) > 1:
             raise MalformedRequestError("The request has several Host headers; send one.")
         if not headers:
@@ -46,8 +49,8 @@ class AllowedHosts:
             raise MalformedRequestError("The request has no Host header; HTTP/1.1 asks for one.")
         if not self.allow(headers[0]):
             raise HostNotAllowedError(
-                f"This server does not go by the host {host_of(headers[0])[:_SHOWN_LENGTH]!r}. Call "
-                "it by localhost or by its address, or have its operator add the host to "
+                f"This server does not go by the host {host_of(headers[0])[:_SHOWN_LENGTH]!r}. "
+                "Call it by localhost or by its address, or have its operator add the host to "
                 f"{variable('allowed_hosts')}."
             )
 

@@ -26,7 +26,8 @@ def inflate(body: bytes | bytearray, content_encoding: str, max_bytes: int) -> b
     coding = content_encoding.strip().lower()
     if coding not in _WRAPPINGS:
         raise UnsupportedBodyError(
-            f"The body's Content-Encoding is {content_encoding}. Send it as it is, or as gzip or deflate."
+            f"The body's Content-Encoding is {content_encoding}. Send it as it is, or as gzip or "
+            "deflate."
         )
     unpacker = zlib.decompressobj(_WRAPPINGS[coding])
     try:

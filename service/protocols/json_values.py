@@ -29,8 +29,8 @@ def load_json(text: bytes | bytearray | memoryview) -> Any:
     json = bytes(text)
     if json.count(b"[") + json.count(b"{") > MAX_JSON_LISTS:
         raise BodyTooLargeError(
-            f"The JSON has more than {MAX_JSON_LISTS} lists and objects. "
-            "Send the image as a file, or where the protocol can, the tensor flat or as binary data."
+            f"The JSON has more than {MAX_JSON_LISTS} lists and objects. Send the image as a file, "
+            "or where the protocol can, the tensor flat or as binary data."
         )
     try:
         return orjson.loads(json)
@@ -75,7 +75,10 @@ def read_uint8(data: Any, shape: Sequence[int], name: str) -> bytes:
 
 
 def read_texts(data: Any, shape: Sequence[int], name: str) -> list[str]:
-    """The elements of a BYTES tensor; one alone may stand without brackets. Raises MalformedRequestError."""
+    """The elements of a BYTES tensor; one alone may stand without brackets.
+
+    Raises MalformedRequestError.
+    """
     values = [data] if isinstance(data, str) else _flat(data, shape, name)
     if len(values) != prod(shape):
         raise _wrong_count(name, len(values), shape)
@@ -88,7 +91,10 @@ def read_texts(data: Any, shape: Sequence[int], name: str) -> list[str]:
 
 
 def _flat(data: Any, shape: Sequence[int], name: str) -> list[Any]:
-    """The leaves of `data`, as many as `shape` says. Where lists lie in lists, they must have that shape."""
+    """The leaves of `data`, as many as `shape` says.
+
+    Where lists lie in lists, they must have that shape.
+    """
     if not isinstance(data, list):
         raise MalformedRequestError(
             f"Input {name} has data {_shown(data)}; it takes a list, nested or flat, row after row."
@@ -103,8 +109,8 @@ def _flat(data: Any, shape: Sequence[int], name: str) -> list[Any]:
             )
         if set(map(type, level)) != {list} or len(set(map(len, level))) > 1:
             raise MalformedRequestError(
-                f"Input {name} has rows of different lengths. All images of a tensor have one size; "
-                "send others in BYTES as encoded files, or in requests of their own."
+                f"Input {name} has rows of different lengths. All images of a tensor have one "
+                "size; send others in BYTES as encoded files, or in requests of their own."
             )
         lengths.append(len(level[0]))
         level = list(chain.from_iterable(level))

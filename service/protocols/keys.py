@@ -31,7 +31,10 @@ def make_key() -> str:
 
 
 def format_line(name: str, key: str) -> str:
-    """The line of the key file that lets `key` in. Raises KeyFileError for a name that does not fit in it."""
+    """The line of the key file that lets `key` in.
+
+    Raises KeyFileError for a name that does not fit in it.
+    """
     line = f"{name} sha256:{hash_key(key)}"
     if not _LINE.fullmatch(line):
         raise KeyFileError(
@@ -50,7 +53,8 @@ def parse_keys(text: str) -> dict[str, str]:
         match = _LINE.fullmatch(content)
         if match is None:
             raise KeyFileError(
-                f"line {number} is not `NAME sha256:<64 hex digits>`; `segserve keys add` writes such lines"
+                f"line {number} is not `NAME sha256:<64 hex digits>`; `segserve keys add` writes "
+                "such lines"
             )
         if match["name"] in keys:
             raise KeyFileError(
@@ -83,7 +87,10 @@ class KeyFile:
             raise
 
     def name_of(self, key: str) -> str | None:
-        """The name of `key`, or None where it may not call. Takes the same time for each key that may not."""
+        """The name of `key`, or None where it may not call.
+
+        Takes the same time for each key that may not.
+        """
         self._read_if_changed()
         digest = hash_key(key)
         found = None

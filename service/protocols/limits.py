@@ -1,4 +1,6 @@
-"""Bodies and answers are counted on their way, so that what is too large, too slow or too much never fills the memory."""
+"""Bodies and answers are counted on their way, so that what is too large, too slow or too much
+never fills the memory.
+"""
 
 import asyncio
 import contextlib

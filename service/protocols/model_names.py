@@ -1,4 +1,7 @@
-"""The models as protocols with one input a model name see them: `street` takes pixels, `street.file` encoded files."""
+"""The models as protocols with one input a model name see them:
+
+`street` takes pixels, `street.file` encoded files.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,7 +78,9 @@ def states_of(parts: AppContext, name: str) -> list[ModelState]:
 
 
 def names_of(states: Sequence[ModelState]) -> list[str]:
-    """What clients can write for `states`: each model's name, and its name for files where none has that already."""
+    """What clients can write for `states`: each model's name, and its name for files where none has
+    that already.
+    """
     names = list(dict.fromkeys(state.name for state in states))
     return [
         written

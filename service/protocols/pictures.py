@@ -32,7 +32,10 @@ Buffer = bytes | bytearray | memoryview
 
 @dataclass(frozen=True)
 class Pixels:
-    """Images (N, H, W, C) uint8 of one size. `single` says that there was no N where they came from."""
+    """Images (N, H, W, C) uint8 of one size.
+
+    `single` says that there was no N where they came from.
+    """
 
     images: NDArray[np.uint8]
     single: bool = False
@@ -76,8 +79,8 @@ async def infer(
     """
     if len(pictures) > parts.max_batch_request_images:
         raise MalformedRequestError(
-            f"The request has {len(pictures)} images; the limit is {parts.max_batch_request_images}. "
-            "Send them in several requests."
+            f"The request has {len(pictures)} images; the limit is "
+            f"{parts.max_batch_request_images}. Send them in several requests."
         )
     at_once = min(2 * parts.registry.best_batch(model), parts.max_batch_images_at_once)
     if isinstance(pictures, Files):

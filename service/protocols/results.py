@@ -1,4 +1,6 @@
-"""What protocols that speak of tensors can be asked for by name: the maps as arrays, and every output as a file."""
+"""What protocols that speak of tensors can be asked for by name: the maps as arrays, and every
+output as a file.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -116,8 +118,8 @@ def wanted(names: Mapping[str, Mapping[str, Any]], common: Mapping[str, Any]) ->
     for option in _SHARED:
         if len({getattr(one.options, option) for one in asked}) > 1:
             raise MalformedRequestError(
-                f"The outputs of a request share the parameter {option}; ask for others in a request "
-                "of their own."
+                f"The outputs of a request share the parameter {option}; ask for others in a "
+                "request of their own."
             )
     return asked
 

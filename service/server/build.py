@@ -12,7 +12,8 @@ from service.server.lifecycle import EndOptions, Server
 from service.server.listener import Listener
 from service.settings import SettingError, Settings, flag, variable
 
-# Calls that are taken beyond those that the queue has room for: to refuse them with a sentence, and for health.
+# Calls that are taken beyond those that the queue has room for: to refuse them with a sentence, and
+# for health.
 SPARE_CALLS = 64
 
 
@@ -55,8 +56,8 @@ def _grpc_listener(parts: AppContext, settings: Settings) -> Listener:
         from service.server.grpc import GrpcListener, GrpcOptions
     except ImportError:
         raise SettingError(
-            f"{variable('grpc_port')} (flag {flag('grpc_port')}) is set, and gRPC is not installed; "
-            "install segserve[grpc]"
+            f"{variable('grpc_port')} (flag {flag('grpc_port')}) is set, and gRPC is not "
+            "installed; install segserve[grpc]"
         ) from None
     return GrpcListener(
         parts,

@@ -85,7 +85,8 @@ class GrpcListener:
         if port == 0:
             raise ListenError(
                 f"gRPC cannot listen on {address}: the port is in use by another program or not "
-                "yours to open, or this machine has no such address. Choose another with --grpc-port."
+                "yours to open, or this machine has no such address. Choose another with "
+                "--grpc-port."
             )
         return port
 

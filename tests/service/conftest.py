@@ -26,7 +26,9 @@ def no_settings_from_outside() -> None:
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
-    """A command run within the tests takes the process's log for itself; the next test gets it back."""
+    """A command run within the tests takes the process's log for itself; the next test gets it
+    back.
+    """
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield

@@ -1,4 +1,7 @@
-"""Servers for tests: in a thread, or in a process of their own. Real sockets and a real uvicorn in both."""
+"""Servers for tests: in a thread, or in a process of their own.
+
+Real sockets and a real uvicorn in both.
+"""
 
 import contextlib
 import io

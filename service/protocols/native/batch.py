@@ -26,7 +26,10 @@ _JSON = re.compile(r"application/(.+\+)?json")
 
 @dataclass(frozen=True)
 class Entry:
-    """The outcome of one image: an answer or a problem. `filename` is as the client wrote it, `stem` is safe."""
+    """The outcome of one image: an answer or a problem.
+
+    `filename` is as the client wrote it, `stem` is safe.
+    """
 
     index: int
     filename: str
@@ -42,10 +45,11 @@ class Container:
 
 
 def safe_stems(filenames: Iterable[str]) -> list[str]:
-    """A stem for each file name: no folders, nothing hidden, no two the same even where case does not count.
+    """A stem for each file name: no folders, nothing hidden, no two the same even where case does
+    not count.
 
-    Where different names would have one (photo.jpg, photo.png), each stays whole; of names that are the same, or become so,
-    the later ones get a number, in the order of the upload.
+    Where different names would have one (photo.jpg, photo.png), each stays whole; of names that are
+    the same, or become so, the later ones get a number, in the order of the upload.
     """
     names = [_safe_name(filename) for filename in filenames]
     short = [name.rpartition(".")[0] if "." in name else name for name in names]
@@ -119,7 +123,10 @@ CONTAINERS: Mapping[str, Container] = {
 
 
 def choose_container(name: str | None, accept: str | None) -> Container:
-    """By name where there is one, else by Accept. Raises MalformedRequestError and NotAcceptableError."""
+    """By name where there is one, else by Accept.
+
+    Raises MalformedRequestError and NotAcceptableError.
+    """
     if name is None:
         media_type = choose(accept, [container.media_type for container in CONTAINERS.values()])
         return next(
@@ -162,7 +169,9 @@ def _problem_line(entry: Entry, problem: Problem) -> dict[str, object]:
 
 
 class _Tail(io.RawIOBase):
-    """A file of which what is finished is taken away. zipfile seeks back within the member it writes, no further."""
+    """A file of which what is finished is taken away. zipfile seeks back within the member it
+    writes, no further.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -20,8 +20,8 @@ PART_NAME = "image"
 MULTIPART = "multipart/form-data"
 RAW = "application/octet-stream"
 
-# What a raw body may be called beside image/*. curl --data-binary says the last where it is told no type; what the bytes
-# are is read from the bytes.
+# What a raw body may be called beside image/*. curl --data-binary says the last where it is told no
+# type; what the bytes are is read from the bytes.
 _RAW_TYPES = frozenset({"", RAW, "application/x-www-form-urlencoded"})
 
 _MAX_PART_HEADER_BYTES = 8192
@@ -29,7 +29,10 @@ _MAX_PART_HEADER_BYTES = 8192
 
 @dataclass
 class ImagePart:
-    """One `image` part. `filename` is as the client wrote it, or empty: not to be trusted as a path."""
+    """One `image` part.
+
+    `filename` is as the client wrote it, or empty: not to be trusted as a path.
+    """
 
     filename: str
     body: bytearray = field(default_factory=bytearray)
@@ -54,8 +57,9 @@ async def read_image(request: Request) -> ImagePart:
             image.body += chunk
         return image
     raise UnsupportedBodyError(
-        f"The body's Content-Type is {media_type}. Send the image as {MULTIPART} in a part named {PART_NAME}, "
-        f"or as the raw body with Content-Type image/jpeg, any other image type, or {RAW}."
+        f"The body's Content-Type is {media_type}. Send the image as {MULTIPART} in a part named "
+        f"{PART_NAME}, or as the raw body with Content-Type image/jpeg, any other image type, or "
+        f"{RAW}."
     )
 
 
@@ -64,8 +68,8 @@ async def read_images(request: Request, max_images: int) -> list[ImagePart]:
     media_type, boundary = _content_type(request)
     if media_type != MULTIPART:
         raise UnsupportedBodyError(
-            f"The body's Content-Type is {media_type or 'not set'}. Send the images as {MULTIPART}, "
-            f"each in a part named {PART_NAME}."
+            f"The body's Content-Type is {media_type or 'not set'}. Send the images as "
+            f"{MULTIPART}, each in a part named {PART_NAME}."
         )
     return await _read_parts(request, boundary, max_images, more="Send them in several requests.")
 
@@ -81,7 +85,8 @@ async def _read_parts(
 ) -> list[ImagePart]:
     if not boundary:
         raise MalformedRequestError(
-            f"The Content-Type is {MULTIPART} without a boundary. Let the HTTP library set that header by itself."
+            f"The Content-Type is {MULTIPART} without a boundary. Let the HTTP library set that "
+            "header by itself."
         )
     reader = _PartReader(max_images, more)
     try:
@@ -102,7 +107,9 @@ async def _read_parts(
 
 
 class _PartReader:
-    """Collects the parts named `image` as python-multipart's parser finds them, and refuses every other."""
+    """Collects the parts named `image` as python-multipart's parser finds them, and refuses every
+    other.
+    """
 
     def __init__(self, max_images: int, more: str) -> None:
         self.parts: list[ImagePart] = []
@@ -154,8 +161,8 @@ class _PartReader:
         name = options.get(b"name", b"").decode("utf-8", "replace")
         if name != PART_NAME:
             raise MalformedRequestError(
-                f"The multipart body has a part named {name!r}; images go in parts named {PART_NAME}, "
-                "and options in the query, such as POST /segment?format=rle."
+                f"The multipart body has a part named {name!r}; images go in parts named "
+                f"{PART_NAME}, and options in the query, such as POST /segment?format=rle."
             )
         if len(self.parts) == self._max_images:
             most = "one part" if self._max_images == 1 else f"{self._max_images} parts"

@@ -40,7 +40,7 @@ async def live(request: Request) -> Live:
     "/health/ready", summary="Should requests be sent here?", responses=openapi.READY_RESPONSES
 )
 async def ready(request: Request) -> Ready:
-    """Fails while the models are loaded and warmed, and from the moment the server is told to end."""
+    """Fails while the models are loaded and warmed, and once the server is told to end."""
     refuse_if_not_ready(context_of(request).registry.not_ready_reasons())
     return Ready()
 
@@ -49,8 +49,8 @@ def refuse_if_stuck(stuck_seconds: float, limit_seconds: float) -> None:
     """Raises ModelUnavailableError."""
     if stuck_seconds > limit_seconds:
         raise ModelUnavailableError(
-            f"A batch of an engine, or the load of a model, has hung for {stuck_seconds:.0f} s; the "
-            f"limit is {limit_seconds:g} s. Restart the server.",
+            f"A batch of an engine, or the load of a model, has hung for {stuck_seconds:.0f} s; "
+            f"the limit is {limit_seconds:g} s. Restart the server.",
             LOADING_RETRY_SECONDS,
         )
 

@@ -52,14 +52,16 @@ class ContractInfo(BaseModel):
     )
     stride: int
     receptive_field_radius: int | None = Field(
-        description="Distance in pixels beyond which the picture cannot change the class of a pixel; null for any."
+        description="Distance in pixels beyond which the picture cannot change the class of a "
+        "pixel; null for any."
     )
     architecture: str
     upsampling: str
     parameters: int
     training: Training | None
     quantization: Quantization | None = Field(
-        description="How int8 files were made and what they score beside fp32; null where there are none."
+        description="How int8 files were made and what they score beside fp32; null where there "
+        "are none."
     )
     digest: str = Field(description="SHA-256 over the model's files.")
 
@@ -107,7 +109,9 @@ async def list_models(request: Request) -> ModelList:
 
 @router.get("/models/{name}", summary="One model with its card", responses=openapi.MODEL_RESPONSES)
 async def show_model(request: Request, response: Response, name: str) -> ModelDetail:
-    """All versions of one model that this server deals with, and the model card of the one that answers."""
+    """All versions of one model that this server deals with, and the model card of the one that
+    answers.
+    """
     response.headers["Vary"] = "Accept"  # a browser gets a page here
     states = context_of(request).registry.states()
     versions = [state for state in states if state.name == name]

@@ -50,9 +50,11 @@ def _parse_range(item: str) -> MediaRange | None:
 
 
 def preferred(accept: str | None, offered: Sequence[str]) -> str | None:
-    """The offered media type the caller wants most; the first where it has no wish; None where it wants none.
+    """The offered media type the caller wants most; the first where it has no wish; None where it
+    wants none.
 
-    Of types wanted equally, one named outright goes before one that a wildcard lets in, then our own order counts.
+    Of types wanted equally, one named outright goes before one that a wildcard lets in, then our
+    own order counts.
     """
     ranges = parse_accept(accept) if accept else []
     if not ranges:

@@ -1,4 +1,6 @@
-"""The OpenAPI document: what FastAPI cannot know of routes that read their own bodies and write their own formats."""
+"""The OpenAPI document: what FastAPI cannot know of routes that read their own bodies and write
+their own formats.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -44,8 +46,9 @@ BINARY: Json = {"type": "string", "format": "binary"}
 
 DESCRIPTION = """Send an image, get back the class of every pixel.
 
-Errors are `application/problem+json` (RFC 9457): `type` names the kind of problem, `detail` says what was wrong, the
-limit, and what to do. Every answer carries an `X-Request-ID`, taken from the request where it has one."""
+Errors are `application/problem+json` (RFC 9457): `type` names the kind of problem, `detail` says
+what was wrong, the limit, and what to do. Every answer carries an `X-Request-ID`, taken from the
+request where it has one."""
 
 TAGS = [
     {"name": "segment", "description": "Images in, class maps out."},
@@ -74,7 +77,8 @@ _COMMON_HEADERS: Json = {
         "example": "1/3",
     },
     "X-Scale": {
-        "description": "At which part of its size the network saw the picture; the answer has its own size.",
+        "description": "At which part of its size the network saw the picture; the answer has its "
+        "own size.",
         "schema": {"type": "number"},
         "example": 0.125,
     },
@@ -88,8 +92,8 @@ _COMMON_HEADERS: Json = {
         "schema": {"type": "integer"},
     },
     "X-Tiles-Blended": {
-        "description": "Whether the tiles were blended, because the model sees the whole image at once; "
-        "else the tiled answer equals the untiled one.",
+        "description": "Whether the tiles were blended, because the model sees the whole image at "
+        "once; else the tiled answer equals the untiled one.",
         "schema": {"type": "boolean"},
     },
 }
@@ -174,8 +178,8 @@ def _option_parameters() -> list[Json]:
 def _option_parameter(name: str, formats: list[Output]) -> Json:
     """Default and example stand in the description alone.
 
-    Generated clients and "Try it out" send what a document calls a default, and an option that does not belong to the
-    format asked for is refused.
+    Generated clients and "Try it out" send what a document calls a default, and an option that does
+    not belong to the format asked for is refused.
     """
     schema = dict(formats[0].options.model_json_schema()["properties"][name])
     schema.pop("title", None)
@@ -242,7 +246,8 @@ def _batch_operation() -> Json:
     container = _parameter(
         "container",
         {"type": "string", "enum": list(CONTAINERS)},
-        "`zip`: a file an image, problems in `errors.json`. `ndjson`: a line an image. Beats `Accept`.",
+        "`zip`: a file an image, problems in `errors.json`. `ndjson`: a line an image. Beats "
+        "`Accept`.",
     )
     return {
         "parameters": _query(container),
@@ -287,7 +292,7 @@ METRICS_RESPONSES: dict[int | str, Json] = {
         "content": {
             "text/plain": {
                 "schema": {"type": "string"},
-                "example": 'segserve_requests_total{method="POST",route="/segment",code="200"} 17.0\n',
+                "example": 'segserve_requests_total{route="/segment",code="200"} 17.0\n',
             }
         },
     },

@@ -1,4 +1,7 @@
-"""The pages a browser shows: the one at /, a model's, and /docs. They load nothing from elsewhere."""
+"""The pages a browser shows: the one at /, a model's, and /docs.
+
+They load nothing from elsewhere.
+"""
 
 import html
 from os import PathLike, stat_result
@@ -84,7 +87,7 @@ async def docs_page(request: Request) -> HTMLResponse:
 
 @html_router.api_route("/models/{name}", methods=["GET", "HEAD"])
 async def model_page(request: Request, name: str) -> FileResponse:
-    """The page asks for the model's JSON itself, with the caller's key where the server wants one."""
+    """The page asks for the model's JSON itself, with the caller's key where one is wanted."""
     parts = context_of(request)
     is_known = any(state.name == name for state in parts.registry.states())
     # A server with keys tells strangers nothing of what it has.

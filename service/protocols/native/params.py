@@ -64,7 +64,10 @@ def format_named(name: str) -> Output:
 
 
 def parse_options(chosen: Output, parameters: Mapping[str, str]) -> OutputOptions:
-    """The options of `chosen` from their texts. Raises MalformedRequestError that says where a stray one belongs."""
+    """The options of `chosen` from their texts.
+
+    Raises MalformedRequestError that says where a stray one belongs.
+    """
     for name in parameters:
         if name not in chosen.options.model_fields:
             raise MalformedRequestError(_stray(name, chosen))

@@ -32,7 +32,8 @@ router = APIRouter(tags=["segment"], dependencies=[Depends(require_key)])
     responses=openapi.SEGMENT_RESPONSES,
 )
 async def segment(request: Request) -> Response:
-    """Send an image, as the raw body or as the multipart part `image`; get its class map in the format you ask for.
+    """Send an image, as the raw body or as the multipart part `image`; get its class map in the
+    format you ask for.
 
     `format` decides the format, else the `Accept` header, else it is `png`.
     """
@@ -63,9 +64,11 @@ async def segment(request: Request) -> Response:
     dependencies=[Depends(body_limit("max_batch_upload_bytes"))],
 )
 async def segment_batch(request: Request) -> Response:
-    """Send several parts named `image`; get a ZIP with a file an image, or NDJSON with a line an image as each is ready.
+    """Send several parts named `image`; get a ZIP with a file an image, or NDJSON with a line an
+    image as each is ready.
 
-    An image that fails has an entry in `errors.json`, or a line with a `problem`; the others are not touched by it.
+    An image that fails has an entry in `errors.json`, or a line with a `problem`; the others are
+    not touched by it.
     """
     parts, context = context_of(request), request_context(request.scope)
     container = choose_container(

@@ -70,8 +70,8 @@ def _tensor(one: Wanted, results: list[Any], *, single: bool) -> OutputTensor:
         )
     if len({array.shape for array in results}) > 1:
         raise MalformedRequestError(
-            f"The images have several sizes, so their {result.name} is not one tensor. "
-            "Ask for png, rle or another output that is a file an image, or send images of one size."
+            f"The images have several sizes, so their {result.name} is not one tensor. Ask for "
+            "png, rle or another output that is a file an image, or send images of one size."
         )
     array = (
         results[0] if single else results[0][np.newaxis] if len(results) == 1 else np.stack(results)
@@ -83,8 +83,8 @@ def _options(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """What is meant for the outputs themselves. Raises MalformedRequestError."""
     if parameters.get("classification"):
         raise MalformedRequestError(
-            "The parameter classification asks for the highest classes of an image; this server gives "
-            "a class to every pixel. Leave it out."
+            "The parameter classification asks for the highest classes of an image; this server "
+            "gives a class to every pixel. Leave it out."
         )
     if "shared_memory_region" in parameters:
         raise MalformedRequestError(

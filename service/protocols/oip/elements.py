@@ -1,4 +1,6 @@
-"""BYTES tensors as the wire has them: each element is its length, four bytes little-endian, and itself."""
+"""BYTES tensors as the wire has them: each element is its length, four bytes little-endian, and
+itself.
+"""
 
 import struct
 from collections.abc import Iterable
@@ -20,8 +22,8 @@ def read_elements(data: memoryview, count: int, name: str) -> list[memoryview]:
         start = place + _LENGTH.size
         if start > len(data):
             raise MalformedRequestError(
-                f"Input {name} ends within the length of element {len(elements)}. Each BYTES element "
-                "is its length as four bytes, little-endian, and then its bytes."
+                f"Input {name} ends within the length of element {len(elements)}. Each BYTES "
+                "element is its length as four bytes, little-endian, and then its bytes."
             )
         (length,) = _LENGTH.unpack_from(data, place)
         place = start + length

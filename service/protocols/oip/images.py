@@ -34,8 +34,8 @@ def _refused(tensor: Tensor, served: Served) -> MalformedRequestError:
     else:
         channels = served.contract.channels
         takes = (
-            f"UINT8 pixels of shape [images, height, width, {channels}] or [height, width, {channels}], "
-            f"or {files}; send files as UINT8 to {base}{FILE_SUFFIX}"
+            f"UINT8 pixels of shape [images, height, width, {channels}] or [height, width, "
+            f"{channels}], or {files}; send files as UINT8 to {base}{FILE_SUFFIX}"
         )
         if len(tensor.shape) in (3, 4) and tensor.shape[-3] == channels:
             takes += ". The channels come last: transpose the array"

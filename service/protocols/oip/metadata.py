@@ -21,8 +21,8 @@ EXTENSIONS: Final = (
 PLATFORM: Final = "segserve"
 
 WHY_NO_UNLOAD: Final = (
-    "Models come and go with their folders in the store, which this server follows; take the folder "
-    "of this one away to unload it."
+    "Models come and go with their folders in the store, which this server follows; take the "
+    "folder of this one away to unload it."
 )
 
 _INDEX_STATES: Final = {
@@ -80,7 +80,10 @@ def _input(served: Served) -> tuple[str, Given, list[int]]:
 
 
 def repository_index(states: list[ModelState], *, ready_only: bool) -> list[dict[str, str]]:
-    """Each version under each of its names. The reason is there even where it is empty: some readers ask for it."""
+    """Each version under each of its names.
+
+    The reason is there even where it is empty: some readers ask for it.
+    """
     names = names_of(states)
     return [
         {

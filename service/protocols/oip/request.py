@@ -23,7 +23,10 @@ _MAX_RANK: Final = 8
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input. `data` is an array of its shape where the datatype is UINT8, and files where it is BYTES."""
+    """An input.
+
+    `data` is an array of its shape where the datatype is UINT8, and files where it is BYTES.
+    """
 
     name: str
     datatype: str
@@ -76,7 +79,8 @@ class _JsonRequest(_Json):
 
 
 def parse_request(body: memoryview, header_length: str | None) -> InferRequest:
-    """The request in `body`, whose JSON has `header_length` bytes; None says that all of it is JSON.
+    """The request in `body`, whose JSON has `header_length` bytes; None says that all of it is
+    JSON.
 
     Raises MalformedRequestError and BodyTooLargeError.
     """
@@ -180,8 +184,8 @@ def check_input(name: str, datatype: str) -> None:
     if datatype not in ("UINT8", "BYTES"):
         what = "" if datatype in DATATYPES else ", which is not a datatype"
         raise MalformedRequestError(
-            f"Input {name} is {datatype[:40]}{what}; it takes UINT8 with pixels from 0 to 255, or BYTES "
-            "with encoded files. Scaling and normalization are part of the model."
+            f"Input {name} is {datatype[:40]}{what}; it takes UINT8 with pixels from 0 to 255, or "
+            "BYTES with encoded files. Scaling and normalization are part of the model."
         )
 
 
@@ -190,7 +194,8 @@ def tensor_of_bytes(name: str, datatype: str, shape: tuple[int, ...], data: memo
     if datatype == "UINT8":
         if len(data) != prod(shape):
             raise MalformedRequestError(
-                f"Input {name} has {len(data)} bytes; UINT8 of shape {list(shape)} has {prod(shape)}."
+                f"Input {name} has {len(data)} bytes; UINT8 of shape {list(shape)} has "
+                f"{prod(shape)}."
             )
         return Tensor(name, datatype, shape, np.frombuffer(data, np.uint8).reshape(shape))
     elements = read_elements(data, prod(shape), name)
@@ -219,7 +224,10 @@ def checked_shape(name: str, shape: list[int]) -> tuple[int, ...]:
 
 
 def _read_binary_size(given: _JsonInput, parameters: Mapping[str, Any], left: int) -> int | None:
-    """What the input says it has behind the JSON; None where its data is in it. Raises MalformedRequestError."""
+    """What the input says it has behind the JSON; None where its data is in it.
+
+    Raises MalformedRequestError.
+    """
     size = parameters.get("binary_data_size")
     if size is None:
         if given.data is None:
@@ -228,12 +236,14 @@ def _read_binary_size(given: _JsonInput, parameters: Mapping[str, Any], left: in
             )
         if left:
             raise MalformedRequestError(
-                f"{left} bytes follow the JSON, and no input says with binary_data_size that they are its."
+                f"{left} bytes follow the JSON, and no input says with binary_data_size that they "
+                "are its."
             )
         return None
     if given.data is not None:
         raise MalformedRequestError(
-            f"Input {given.name} has both data and the parameter binary_data_size; send one of them."
+            f"Input {given.name} has both data and the parameter binary_data_size; send one of "
+            "them."
         )
     if type(size) is not int or size != left:
         raise MalformedRequestError(

@@ -16,7 +16,9 @@ from service.protocols.oip.elements import write_elements
 
 @dataclass(frozen=True)
 class OutputTensor:
-    """`data` is an array, or with datatype BYTES one element an image; `is_text` says that those are UTF-8."""
+    """`data` is an array, or with datatype BYTES one element an image; `is_text` says that those
+    are UTF-8.
+    """
 
     name: str
     datatype: Given

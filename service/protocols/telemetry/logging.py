@@ -35,7 +35,10 @@ def make_formatter(style: Literal["json", "text"]) -> logging.Formatter:
 
 
 def configure_logging(style: Literal["auto", "json", "text"], level: str) -> None:
-    """Send the whole process's log to standard error. For a process that is a server: it takes the root logger."""
+    """Send the whole process's log to standard error.
+
+    For a process that is a server: it takes the root logger.
+    """
     if style == "auto":
         style = "text" if sys.stderr.isatty() else "json"
     handler = logging.StreamHandler()

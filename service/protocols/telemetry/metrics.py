@@ -37,7 +37,9 @@ class StatesSource(Protocol):
 
 @dataclass(frozen=True)
 class ModelTotals:
-    """Of one version since the start: images answered and dropped, batches run, seconds in each stage."""
+    """Of one version since the start: images answered and dropped, batches run, seconds in each
+    stage.
+    """
 
     images: int
     batches: int
@@ -51,7 +53,9 @@ class Metrics:
     def __init__(
         self, gather: Callable[[], Awaitable[Iterable[Iterable[Metric]]]] | None = None
     ) -> None:
-        """`gather` collects the families of every process of a cluster; None is for a process that is alone."""
+        """`gather` collects the families of every process of a cluster; None is for a process that
+        is alone.
+        """
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a series beside each other, of use to OpenMetrics readers alone
         collectors = CollectorRegistry()
         self._collectors = collectors
@@ -156,7 +160,7 @@ class Metrics:
         return list(self._collectors.collect())
 
     async def exposition(self, accept: str) -> tuple[bytes, str]:
-        """The metrics and their media type, in the form that the scraper's Accept header asks for."""
+        """The metrics and their media type, in the form that the scraper's Accept asks for."""
         encode, media_type = choose_encoder(accept)
         if self._gather is None:
             return encode(self._collectors), media_type
@@ -179,7 +183,9 @@ def _samples(family: Counter | Histogram, model_id: str) -> Iterator[Sample]:
 
 
 class _Together(Collector):
-    """The families of several processes as one of each name, whose samples tell by `replica` whose they are."""
+    """The families of several processes as one of each name, whose samples tell by `replica` whose
+    they are.
+    """
 
     def __init__(self, processes: Iterable[Iterable[Metric]]) -> None:
         self._families: dict[str, Metric] = {}

@@ -1,4 +1,6 @@
-"""What is the same for every request: its id, its line in the log, its count, its span, and the headers of its answer."""
+"""What is the same for every request: its id, its line in the log, its count, its span, and the
+headers of its answer.
+"""
 
 import logging
 import time
@@ -14,7 +16,8 @@ CLIENT_LEFT = 499
 UNMATCHED = "unmatched"
 STATIC = "static"
 
-# Scripts and styles come from here alone, in files. The pages draw pictures from memory; Swagger UI's style has some.
+# Scripts and styles come from here alone, in files. The pages draw pictures from memory; Swagger
+# UI's style has some.
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

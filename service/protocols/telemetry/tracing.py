@@ -1,4 +1,7 @@
-"""OpenTelemetry traces, a span a request and a span a stage. Nothing of it is imported unless it is switched on."""
+"""OpenTelemetry traces, a span a request and a span a stage.
+
+Nothing of it is imported unless it is switched on.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,10 @@ class Tracing:
         span.end()
 
     def add_stages(self, span: Span, model_id: str, timings: Timings) -> None:
-        """Add a span a stage below `span`. The stages follow each other, and the last one ends now."""
+        """Add a span a stage below `span`.
+
+        The stages follow each other, and the last one ends now.
+        """
         from opentelemetry.trace import set_span_in_context
 
         context = set_span_in_context(span)
@@ -90,7 +96,10 @@ def server_timing(timings: Timings, arrived: float) -> str:
 
 
 def open_tracing(url: str) -> Tracing:
-    """Trace to the OTLP/HTTP address `url`. Raises TracingUnavailableError without the otel extra."""
+    """Trace to the OTLP/HTTP address `url`.
+
+    Raises TracingUnavailableError without the otel extra.
+    """
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource

@@ -20,7 +20,10 @@ _B64: Final = "b64"
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """`images` has an entry an image: nested lists of pixels, or a file. `by_row` says how to answer."""
+    """`images` has an entry an image: nested lists of pixels, or a file.
+
+    `by_row` says how to answer.
+    """
 
     signature: str
     by_row: bool

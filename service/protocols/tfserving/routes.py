@@ -37,8 +37,8 @@ async def list_models(request: Request) -> Response:
 async def refuse_label(request: Request, name: str, label: str) -> Response:
     find(context_of(request), name)
     raise MalformedRequestError(
-        f"There is no label {label[:40]!r}: versions have no labels here. Leave it out for the newest "
-        f"version of {name}, or write /versions/<number>."
+        f"There is no label {label[:40]!r}: versions have no labels here. Leave it out for the "
+        f"newest version of {name}, or write /versions/<number>."
     )
 
 

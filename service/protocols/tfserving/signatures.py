@@ -18,7 +18,8 @@ def asked_by(signature: str) -> Wanted:
     name = DEFAULT if signature == DEFAULT_SIGNATURE else signature
     if name not in RESULTS:
         raise MalformedRequestError(
-            f"There is no signature {name[:40]!r}; there are {DEFAULT_SIGNATURE}, {', '.join(RESULTS)}."
+            f"There is no signature {name[:40]!r}; there are {DEFAULT_SIGNATURE}, "
+            f"{', '.join(RESULTS)}."
         )
     return wanted({name: {}}, {})[0]
 

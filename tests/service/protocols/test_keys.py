@@ -20,7 +20,8 @@ from tests.service.serving import ServerThread, picture, png_bytes, serving, wai
 def key_file(tmp_path: Path) -> Path:
     path = tmp_path / "keys"
     path.write_text(
-        f"# who may call\n{format_line('alice', 'key-of-alice')}\n{format_line('bob', 'key-of-bob')} # phone\n"
+        f"# who may call\n{format_line('alice', 'key-of-alice')}\n"
+        f"{format_line('bob', 'key-of-bob')} # phone\n"
     )
     return path
 

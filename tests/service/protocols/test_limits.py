@@ -75,7 +75,8 @@ def test_a_small_file_that_claims_to_be_huge_is_refused(server: ServerThread) ->
 def test_an_upload_announced_too_large_is_refused_before_it_is_sent(server: ServerThread) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(
-            b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nExpect: 100-continue\r\n"
+            b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+            b"Expect: 100-continue\r\n"
             b"Content-Length: 999999999999\r\n\r\n"
         )
         answer = read_to_the_end(connection)
@@ -88,7 +89,8 @@ def test_a_client_that_waits_for_leave_to_send_gets_it(server: ServerThread) -> 
     body = padded(1000)
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(
-            b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nExpect: 100-continue\r\n"
+            b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+            b"Expect: 100-continue\r\n"
             b"Connection: close\r\nContent-Length: 1000\r\n\r\n"
         )
         assert connection.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -100,8 +102,8 @@ def test_a_length_that_is_too_small_ends_the_image_there(server: ServerThread) -
     body = png_bytes(picture(30, 30))
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(
-            b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 100\r\n\r\n"
-            + body
+            b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+            b"Content-Length: 100\r\n\r\n" + body
         )
         answer = read_to_the_end(connection)
     assert answer.startswith(b"HTTP/1.1 422 ")
@@ -112,7 +114,8 @@ def test_a_refused_client_that_goes_on_sending_still_reads_why(server: ServerThr
     """Closing at once would reset the connection, and the answer might never be seen."""
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(
-            b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
         )
         chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
         for _ in range(100):
@@ -166,7 +169,8 @@ def test_headers_that_stall_on_a_kept_connection_are_cut_off(impatient: ServerTh
 def test_a_body_in_drips_is_cut_off_however_often_it_drips(impatient: ServerThread) -> None:
     with socket.create_connection(("127.0.0.1", impatient.port)) as connection:
         connection.sendall(
-            b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 9999\r\n\r\n"
+            b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+            b"Content-Length: 9999\r\n\r\n"
         )
         connection.settimeout(0.05)
         answer = b""

@@ -65,7 +65,8 @@ def post(
     )
 
 
-# What a client does to be refused with each problem, and a word of the sentence that tells it what to do.
+# What a client does to be refused with each problem, and a word of the sentence that tells it what
+# to do.
 REFUSALS: dict[str, tuple[Callable[[ServerThread], httpx.Response], str]] = {
     "malformed-request": (lambda s: post(s, "?alpha=0.5"), "it belongs to overlay"),
     "invalid-option": (lambda s: post(s, "?classes=zebra"), "red, green, blue"),
@@ -156,7 +157,8 @@ def test_no_key_and_a_wrong_key_are_told_how_to_send_one(store: Path, tmp_path: 
 def test_an_upload_that_stalls_is_cut_off(narrow: ServerThread) -> None:
     with socket.create_connection(("127.0.0.1", narrow.port)) as connection:
         connection.sendall(
-            b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 900\r\n\r\n"
+            b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+            b"Content-Length: 900\r\n\r\n"
         )
         connection.sendall(IMAGE[:10])
         answer = read_answer(connection)
@@ -184,7 +186,8 @@ def test_uploads_that_would_fill_the_memory_are_refused(store: Path) -> None:
     with serving(store, models=("solvable",), **limits) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as other:
             other.sendall(
-                b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 70000\r\n\r\n"
+                b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+                b"Content-Length: 70000\r\n\r\n"
             )
             other.sendall(bytes(60_000))
             wait_until(
@@ -202,7 +205,10 @@ def test_uploads_that_would_fill_the_memory_are_refused(store: Path) -> None:
 
 def test_a_client_that_leaves_frees_its_place(narrow: ServerThread) -> None:
     body = png_bytes(mood(SLOW))
-    head = f"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        "POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
     before = narrow.metric("segserve_requests_total", {"code": "499"})
     connection = socket.create_connection(("127.0.0.1", narrow.port))
     connection.sendall(head.encode() + body)
@@ -221,7 +227,8 @@ def test_a_client_that_leaves_in_the_middle_of_its_upload_is_forgotten(
     before = narrow.metric("segserve_rejections_total", {"reason": "client-left"})
     connection = socket.create_connection(("127.0.0.1", narrow.port))
     connection.sendall(
-        b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\nabc"
+        b"POST /segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+        b"Content-Length: 9\r\n\r\nabc"
     )
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()

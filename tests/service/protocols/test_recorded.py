@@ -1,7 +1,7 @@
 """What real clients were seen to send, byte for byte, and what they read of the answers.
 
-`make test-clients` runs the clients themselves. tritonclient 2.73.0, kserve 0.21.0, mlserver 1.7.1; the picture is
-`picture(4, 6)`. The header x-case is the recorder's.
+`make test-clients` runs the clients themselves. tritonclient 2.73.0, kserve 0.21.0, mlserver 1.7.1;
+the picture is `picture(4, 6)`. The header x-case is the recorder's.
 """
 
 import http.client

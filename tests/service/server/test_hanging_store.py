@@ -1,4 +1,7 @@
-"""A store whose files hang when they are read, as on a network volume that is gone: pipes do that."""
+"""A store whose files hang when they are read, as on a network volume that is gone.
+
+Pipes do that.
+"""
 
 import os
 import shutil

@@ -39,7 +39,7 @@ def test_a_request_that_outlasts_the_grace_is_told_so(store: Path) -> None:
         serving(store, models=("flaky",), shutdown_grace_seconds=0.1) as server,
         ThreadPoolExecutor(8) as pool,
     ):
-        # eight shapes share no batch: they go one after the other, and the last for longer than the grace
+        # eight shapes share no batch: they go one after the other, the last beyond the grace
         slow = [
             pool.submit(httpx.post, f"{server.url}/segment", files=_slow(8 * height), timeout=60)
             for height in range(1, 9)
@@ -197,7 +197,10 @@ def test_a_client_that_leaves_a_batch_frees_all_its_places(store: Path) -> None:
         )
         body = request.read()
         connection = socket.create_connection(("127.0.0.1", server.port))
-        head = f"POST /segment/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: {request.headers['Content-Type']}\r\n"
+        head = (
+            "POST /segment/batch HTTP/1.1\r\nHost: localhost\r\n"
+            f"Content-Type: {request.headers['Content-Type']}\r\n"
+        )
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         wait_until(lambda: waiting_images(server) > 0, "the batch at work")
         connection.close()

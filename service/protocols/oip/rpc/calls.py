@@ -1,4 +1,6 @@
-"""What every call has, whatever it asks: a key, an id, a deadline, a line in the log, and refusals as gRPC says them."""
+"""What every call has, whatever it asks: a key, an id, a deadline, a line in the log, and refusals
+as gRPC says them.
+"""
 
 import asyncio
 import logging
@@ -86,7 +88,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Calls:
-    """Begins and ends the calls of one server. `timeout_seconds` is for those whose client sets no deadline."""
+    """Begins and ends the calls of one server.
+
+    `timeout_seconds` is for those whose client sets no deadline.
+    """
 
     parts: AppContext
     timeout_seconds: float

@@ -1,6 +1,8 @@
-"""The protocol's messages, made when they are imported: no generated code, no compiler of protocol buffers.
+"""The protocol's messages, made when they are imported: no generated code, no compiler of protocol
+buffers.
 
-They live in a pool of their own, so that a program can hold a client's messages of the same names beside them.
+They live in a pool of their own, so that a program can hold a client's messages of the same names
+beside them.
 """
 
 import re
@@ -15,7 +17,8 @@ from google.protobuf.descriptor_pb2 import (
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
-# A field is `number type name`; `repeated` and `map` go before the type, `|` before the members of a oneof.
+# A field is `number type name`; `repeated` and `map` go before the type, `|` before the members of
+# a oneof.
 _INFERENCE: Final[Mapping[str, tuple[str, ...]]] = {
     "ServerLiveRequest": (),
     "ServerLiveResponse": ("1 bool live",),

@@ -36,7 +36,8 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Generated]:
         overwrite=True,
         output_path=folder / PACKAGE,
     )
-    # It warns of media types that it makes nothing of, such as the batch's ZIP, and leaves those out.
+    # It warns of media types that it makes nothing of, such as the batch's ZIP, and leaves those
+    # out.
     faults = generate(config=config)
     assert [fault.detail for fault in faults if fault.level is ErrorLevel.ERROR] == []
     sys.path.insert(0, str(folder))

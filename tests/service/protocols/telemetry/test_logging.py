@@ -32,7 +32,7 @@ def test_text_lines_carry_it_too() -> None:
 
 
 def lines_of(caplog: pytest.LogCaptureFixture, request_id: str) -> list[logging.LogRecord]:
-    """The access lines of one request, once there are any: it is written after the answer was sent."""
+    """The access lines of one request, once there are any: the answer is sent before."""
 
     def found() -> list[logging.LogRecord]:
         access = [r for r in caplog.records if r.name == "segserve.access"]

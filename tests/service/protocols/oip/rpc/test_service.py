@@ -1,4 +1,6 @@
-"""The protocol over gRPC, against a real server and a real channel, on a model one can solve in one's head."""
+"""The protocol over gRPC, against a real server and a real channel, on a model one can solve in
+one's head.
+"""
 
 import base64
 import struct

@@ -1,0 +1,44 @@
+"""What settings are made of beside numbers, switches and texts, and how each is read."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_settings import NoDecode
+
+DEFAULT_PORT = 8000
+
+# What Kubernetes gives as SEGSERVE_PORT where a Service is named "segserve": see settings.py.
+_SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
+
+_HOST = re.compile(
+    r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[?[0-9a-f.]*:[0-9a-f.:]*\]?",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def _split_at_commas(value: object) -> object:
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip())
+        if isinstance(value, str)
+        else value
+    )
+
+
+def _ignore_service_link(value: object) -> object:
+    return DEFAULT_PORT if isinstance(value, str) and _SERVICE_LINK.match(value) else value
+
+
+def _check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise ValueError(
+                f"{host!r} is not a host; write its name or address alone, without scheme, port "
+                "and path, *.example.org for all names below one, or * for any"
+            )
+    return hosts
+
+
+Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)]
+Hosts = Annotated[Strings, AfterValidator(_check_hosts)]
+Port = Annotated[int, BeforeValidator(_ignore_service_link)]
