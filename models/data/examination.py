@@ -106,6 +106,8 @@ class Examination:
     tiles: list[Tile] = field(default_factory=list)
     # in their split; of a picture that another split keeps
     copies: set[tuple[str, Sample]] = field(default_factory=set)
+    # in their split; of one file that has another mask too
+    contested: set[tuple[str, Sample]] = field(default_factory=set)
     digests: dict[str, list[SampleDigest]] = field(default_factory=dict)  # by split, in its order
     # What may be meant in two ways as a whole, so that no copy can be written.
     contradictions: list[str] = field(default_factory=list)
@@ -248,6 +250,9 @@ class Examination:
                 is_one_file = mine.resolve() == theirs.resolve()
                 severity: Severity = "error" if is_one_file else "warning"
                 self.issues.append(Issue(severity, "two masks of one picture", text))
+                if is_one_file:
+                    both = (kept, other)
+                    self.contested.update((one.split, one.sample) for one in both)
 
     def _keep(self, tile: Tile) -> None:
         if tile.fault is not None:

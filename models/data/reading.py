@@ -8,11 +8,11 @@ from models.data.files import is_hidden
 from models.data.layouts.coco import parse_coco
 from models.data.layouts.folders import parse_folders
 from models.data.layouts.labelme import parse_labelme
-from models.data.layouts.layout import SPLITS, LayoutParser, ParsedLayout
+from models.data.layouts.layout import SPLITS, UNSPLIT, LayoutParser, ParsedLayout
 from models.data.layouts.table import parse_table
 from models.data.layouts.voc import parse_voc
 from models.data.options import LayoutName, LayoutOptions, SplitOptions
-from models.data.splits import groups_in_two_splits, split_samples
+from models.data.splits import groups_in_two_splits, series_in_two_splits, split_samples
 
 # In this order a folder is tried: the more telling the files, the earlier.
 LAYOUTS: dict[LayoutName, LayoutParser] = {
@@ -62,7 +62,13 @@ def scan_dataset(
         raise DatasetError(f"{folder} is not a folder; give the folder of the data set")
     name, found = _detected(folder, layout)
     splits = split_samples(found.samples, folder, split)
-    issues = (*found.issues, *groups_in_two_splits(splits), *_other_splits(splits))
+    drawn = {} if len(found.samples) > 1 or UNSPLIT not in found.samples else splits
+    issues = (
+        *found.issues,
+        *groups_in_two_splits(splits),
+        *series_in_two_splits(drawn, folder, split),
+        *_other_splits(splits),
+    )
     return Dataset(folder, found.class_list, splits, _channels(splits), name, issues)
 
 

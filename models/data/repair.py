@@ -202,6 +202,8 @@ class _Writer:
         """Write the sample; give the reason where it was left out."""
         if (split, sample) in self._examination.copies:
             return f"{sample.image}: another split keeps the same picture"
+        if (split, sample) in self._examination.contested:
+            return f"{sample.image}: it has two masks that differ"
         try:
             picture = read_picture(sample.image, self._examination.dataset.channels)
             ids = (

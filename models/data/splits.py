@@ -12,6 +12,9 @@ from models.data.dataset import DatasetError, Issue, Sample, relative_name
 from models.data.layouts.layout import UNSPLIT
 from models.data.options import SplitOptions
 
+_SERIES = r"([^/]+?)[ _-]+[A-Za-z]*\d+\.\w+$"  # its name, and the number of an image
+_LEAST_OF_A_SERIES = 4  # images, on average
+
 
 def assign_groups(samples: Sequence[Sample], folder: Path, pattern: str | None) -> list[Sample]:
     """Give each sample its group: what `pattern` matches in its path below the folder (its
@@ -77,6 +80,34 @@ def groups_in_two_splits(splits: Mapping[str, Sequence[Sample]]) -> list[Issue]:
         for group, names in sorted(seen.items())
         if len(names) > 1
     ]
+
+
+def series_in_two_splits(
+    splits: Mapping[str, Sequence[Sample]], folder: Path, options: SplitOptions
+) -> list[Issue]:
+    """A warning where splits that were drawn share what looks by names like a few series, such as
+    two films of many frames.
+    """
+    if options.group is not None:
+        return []
+    series: dict[str, set[str]] = {}
+    count = 0
+    for name, samples in splits.items():
+        for sample in samples:
+            match = re.search(_SERIES, relative_name(sample.image, folder))
+            if match is None:
+                return []
+            series.setdefault(match[1], set()).add(name)
+            count += 1
+    shared = sorted(key for key, names in series.items() if len(names) > 1)
+    if not shared or not 2 <= len(series) <= count / _LEAST_OF_A_SERIES:
+        return []
+    text = (
+        f"by their names the {count} images are of {len(series)} series, and splits share "
+        f"{len(shared)} of them, such as {shared[0]!r}; where those are of one film, patient or "
+        f"place, --group '{_SERIES}' keeps each in one split"
+    )
+    return [Issue("warning", "series in two splits", text)]
 
 
 def _split_by_hash(

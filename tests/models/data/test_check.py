@@ -642,6 +642,8 @@ def test_one_picture_file_of_two_masks_is_an_error_and_two_equal_ones_a_warning(
     (cells / "list.csv").write_text(f"image,mask,split\n{rows}{loose}")
     assert main(["check", str(cells), "--layout", "csv", "--split", "0"]) == 1
     assert "error: " in capsys.readouterr().out
+    main(["check", str(cells), "--layout", "csv", "--split", "0", "--fix-to", "repaired"])
+    assert "left out 2" in capsys.readouterr().out
 
 
 def test_a_val_of_few_images_and_a_share_that_rounds_to_nothing_are_said(
@@ -660,3 +662,19 @@ def test_a_val_of_few_images_and_a_share_that_rounds_to_nothing_are_said(
     assert "val of" in printed
     assert "has 1 image to choose the epoch by" in printed
     assert re.search(r"thing <b> +1 +<0.01% \(1\)", printed)
+
+
+def test_series_that_drawn_splits_share_are_said_with_the_pattern_that_keeps_them_together(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take_splits_away(cells)
+    for part in ("images", "masks"):
+        for number, path in enumerate(sorted((cells / part).iterdir())):
+            path.rename(path.with_name(f"0{number % 3}_t{number:03}.png"))
+    assert main(["check", str(cells), "--split", "0.4"]) == 0
+    printed = capsys.readouterr().out
+    assert "the 15 images are of 3 series, and splits share" in printed
+    pattern = re.search(r"--group '([^']+)'", printed)
+    assert pattern is not None
+    assert main(["check", str(cells), "--split", "0.4", "--group", pattern[1]]) == 0
+    assert "images are of" not in capsys.readouterr().out
