@@ -58,6 +58,8 @@ class Controller(Generic[InstanceT]):
         self._store = store
         self._policy = policy
         self._overdue = Overdue()
+        # Apart: a store that does not answer is no reason to restart what serves from memory.
+        self._overdue_scans = Overdue()
         self._residency: Residency[InstanceT] = Residency(policy.max_bytes, self._evict)
         self._loader = Loader(load_instance, self._residency, self._overdue, load_timeout_seconds)
         self._found: Found | None = None
@@ -132,6 +134,7 @@ class Controller(Generic[InstanceT]):
             self._is_stale = False
             await self._scan()
         plan = self._plan()
+        self._is_stale = self._is_stale or bool(plan.missing)  # a second look confirms it
         absent = {f"{wanted} is to be served and is not in the store" for wanted in plan.absent}
         self._complain(self._said_of_store | absent)
         for action in plan.actions:
@@ -145,7 +148,7 @@ class Controller(Generic[InstanceT]):
             return
         scanning = on_own_thread(partial(_scan_and_complain, self._store), "store-scan")
         try:
-            self._found, self._said_of_store = await self._overdue.within(
+            self._found, self._said_of_store = await self._overdue_scans.within(
                 SCAN_SECONDS, scanning, f"it did not answer within {SCAN_SECONDS:g} s"
             )
         except (OSError, OverdueError) as error:

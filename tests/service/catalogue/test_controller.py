@@ -288,7 +288,7 @@ async def test_a_store_that_hangs_is_looked_at_once_and_again_when_it_answers(
             await until(lambda: "it did not answer within 0.05 s" in caplog.text)
         assert len(looks) == 1
         assert is_ready(catalogue)
-        assert catalogue.stuck_seconds > 0
+        assert catalogue.stuck_seconds == 0  # a restart would not help
         save_stub(tmp_path, version=2)
         answer.set()
         await until(lambda: is_ready(catalogue, "m/2"))
