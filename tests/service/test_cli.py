@@ -14,6 +14,25 @@ from service.cli import COMMANDS, main
 from service.protocols.keys import KeyFile
 
 
+def test_models_of_a_folder_that_is_no_store_says_which_folder_is(
+    solvable_store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for given in (solvable_store / "solvable", solvable_store / "solvable" / "1"):
+        assert main(["models", "--model-store", str(given)]) == 1
+        assert f"the store is {solvable_store}." in capsys.readouterr().err
+
+
+def test_models_says_what_it_passes_over_and_lists_the_rest(
+    solvable_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(solvable_store / "solvable", tmp_path / "solvable")
+    shutil.copytree(solvable_store / "solvable" / "1", tmp_path / "solvable" / "v2")
+    assert main(["models", "--model-store", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert "solvable/1 " in said.out
+    assert "solvable/v2 is not a version: versions are whole numbers" in said.err
+
+
 def test_models_lists_the_store_and_finds_what_is_broken(
     solvable_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -257,6 +257,16 @@ async def test_a_model_that_is_removed_is_unloaded(own_store: Path) -> None:
         assert not registry.ready
 
 
+async def test_a_folder_that_is_no_store_makes_it_unready_and_the_log_says_which_is(
+    own_store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(own_store / "solvable") as registry:
+        assert registry.not_ready_reasons() == [
+            "The model store holds no model; the server's log says more."
+        ]
+    assert f"the store is {own_store}" in caplog.text
+
+
 async def test_a_store_that_vanishes_leaves_what_is_loaded(
     own_store: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
