@@ -272,7 +272,9 @@ class FileMask:
             if moved and not by_gray:
                 self._refuse_part(used, by_color, moved[0])
             return by_index | by_gray
-        if moved and len(set(used.values())) < len(used):
+        if not moved:
+            return by_index
+        if len(set(used.values())) < len(used):
             raise DatasetError(
                 f"{self.path} is an indexed image that has one colour at two indices, that of "
                 f"class {by_color[moved[0]]} at {moved[0]} too; save it as one channel of class "

@@ -196,6 +196,13 @@ def test_a_cut_out_is_background_where_background_lies_beneath(mode: str, tmp_pa
     np.testing.assert_array_equal(masks_of(folder)[0], IDS == 1)
 
 
+def test_a_cut_out_of_one_color_goes_by_its_indices(tmp_path: Path) -> None:
+    mask = indexed((IDS == 1).astype(np.uint8), (0, 1), (RED, RED))
+    mask.info["transparency"] = bytes([0, 255])
+    folder = write(tmp_path / "a", [mask])
+    np.testing.assert_array_equal(masks_of(folder)[0], IDS == 1)
+
+
 @pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
 def test_a_cut_out_with_a_class_hidden_beneath_is_refused(mode: str, tmp_path: Path) -> None:
     folder = write(tmp_path / "a", [cut_out(mode, 1)])
