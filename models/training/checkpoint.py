@@ -102,11 +102,12 @@ def read_state(path: Path) -> dict[str, Any] | None:
 
 
 def _load(path: Path, *, compile: bool) -> keras.Model:
+    if path.exists() and not zipfile.is_zipfile(path):  # Keras would say that it is not there
+        raise DamagedFileError(path, "its end is missing")
     try:
         return keras.models.load_model(path, custom_objects=objects_of_files(), compile=compile)
-    except (
-        Exception
-    ) as error:  # Keras, h5py and zipfile raise what they like for a file that is cut short
+    except Exception as error:
+        # Keras, h5py and zipfile raise what they like for a file that is cut short
         raise DamagedFileError(path, error) from error
 
 
