@@ -1,7 +1,7 @@
 #!/bin/bash
 # A mask goes through OpenCV's contours into COCO polygons, as many converters do, and pycocotools draws it again. What is left?
 #
-# Guess, before it was run: the same pixels, but for some at slanted edges; of a square and a straight line all of them.
+# What one would expect: the same pixels, but for some at slanted edges; of a square and a straight line all of them.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

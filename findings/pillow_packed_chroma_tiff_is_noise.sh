@@ -2,7 +2,7 @@
 # A TIFF in YCbCr may keep one pair of chroma samples for 2 × 2 pixels (YCbCrSubSampling 2, 2: TIFF 6.0, section 21). Is it read right
 # without compression, as it is with?
 #
-# Guess, before it was run: yes, or it is refused; the tag is in every reader's list, and the strip is half as long as whole pixels would be.
+# What one would expect: yes, or it is refused; the tag is in every reader's list, and the strip is half as long as whole pixels would be.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -2,7 +2,7 @@
 # An 8-bit gray TIFF says that white is zero (PhotometricInterpretation 0), as scanners write. Does it matter whether its
 # PlanarConfiguration, which says how several samples of a pixel lie, is 1 or 2?
 #
-# Guess, before it was run: no; there is one sample a pixel, so both mean the same, and Pillow turns the values round either way.
+# What one would expect: no; there is one sample a pixel, so both mean the same, and Pillow turns the values round either way.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,7 +1,7 @@
 #!/bin/bash
 # A mask of the ids 0, 1, 2 and 255 (void) gets a palette of its three classes' colours and is saved. Which ids are in the file?
 #
-# Guess, before it was run: all four. putpalette() says how indices look, not which there may be; an index without a colour is
+# What one would expect: all four. putpalette() says how indices look, not which there may be; an index without a colour is
 # black, as it is in memory, or save() refuses it.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # A gray TIFF of 96×64 pixels, white in its upper left corner, with the EXIF orientation 6: a quarter turn. Where is the white?
 #
-# Guess, before it was run: Pillow turns a TIFF when it loads it, so in the upper right corner of 64×96 pixels, whether the file
+# What one would expect: Pillow turns a TIFF when it loads it, so in the upper right corner of 64×96 pixels, whether the file
 # is opened by its path or from memory, and in gray as in colour.
 set -euo pipefail
 folder=$(mktemp -d)
