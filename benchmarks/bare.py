@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 from benchmarks.load import Load, Sample
 from benchmarks.measuring import seconds_of
 from benchmarks.pictures import photographs
-from service.app import engine_options, image_workers, inference_limits, registry_options
 from service.catalogue.registry import Registry
 from service.domain.model import Model
 from service.domain.segmentation import Segmentation
@@ -38,6 +37,7 @@ from service.inference.loading import InProcessLoader
 from service.inference.tiling.fit import fit, unfit
 from service.inputs import decode
 from service.outputs.png import PNG, PngOptions
+from service.parts import engine_options, image_workers, inference_limits, registry_options
 from service.runtimes.engine import Engine
 from service.settings import read_settings
 

@@ -16,16 +16,15 @@ from prometheus_client.core import Metric
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from models.contract.cores import available_cores
 from service.catalogue.instance import InstanceLoader
-from service.catalogue.registry import Registry, RegistryOptions
-from service.catalogue.store import Selector
+from service.catalogue.registry import Registry
 from service.examples import STREET, raise_examples
 from service.inference.inference import Inference
 from service.inference.limits import InferenceLimits
 from service.inference.loading import InProcessLoader
 from service.inference.observer import Observer
 from service.inference.segmenter import Segmenter
+from service.parts import engine_options, image_workers, inference_limits, registry_options
 from service.protocols.budgets import Budget, RequestLimits
 from service.protocols.context import AppContext
 from service.protocols.error_middleware import ERROR_ANSWERS, ErrorMiddleware
@@ -38,8 +37,7 @@ from service.protocols.telemetry.metrics import Metrics
 from service.protocols.telemetry.request_log import RequestLogMiddleware
 from service.protocols.telemetry.tracing import Tracing, TracingUnavailableError, open_tracing
 from service.protocols.tfserving import routes as tfserving
-from service.runtimes.engine import EngineOptions
-from service.settings import SettingError, Settings, flag, variable
+from service.settings import Settings, setting_error
 
 TITLE = "segserve"
 
@@ -84,7 +82,7 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
     Raises SettingError.
     """
     if not settings.model_store.is_dir():
-        raise _setting_error(settings, "model_store", "there is no such folder")
+        raise setting_error(settings, "model_store", "there is no such folder")
     _check_room_for_uploads(settings)
     metrics = Metrics(cluster.families if cluster is not None else None)
     workers = ThreadPoolExecutor(image_workers(settings), thread_name_prefix="image")
@@ -235,76 +233,13 @@ def make_request_limits(settings: Settings) -> RequestLimits:
     )
 
 
-def image_workers(settings: Settings) -> int:
-    return settings.image_workers or available_cores()
-
-
-def inference_limits(settings: Settings) -> InferenceLimits:
-    return InferenceLimits(
-        max_image_pixels=settings.max_image_pixels,
-        tile_size=settings.tile_side_pixels,
-        max_queue_images=settings.max_queue_images,
-        max_queue_bytes=settings.max_queue_bytes,
-        max_batch_images=settings.max_batch_images or None,
-        max_probability_bytes=settings.max_probability_bytes,
-        max_batch_seconds=settings.stuck_after_seconds,
-    )
-
-
-def engine_options(settings: Settings) -> EngineOptions:
-    return EngineOptions(
-        name=settings.engine,
-        precision=settings.precision,
-        threads=settings.threads or available_cores(),
-        streams=settings.streams,
-    )
-
-
-def registry_options(settings: Settings) -> RegistryOptions:
-    """Raises SettingError."""
-    selection = tuple(_selector(settings, "models", text) for text in settings.models)
-    return RegistryOptions(
-        selection=selection,
-        default_model=_default_model(settings, selection),
-        lazy=settings.lazy_loading,
-        max_model_bytes=settings.max_model_bytes or None,
-        watch=settings.watch_models,
-        force_polling=settings.watch_polling,
-        load_timeout_seconds=settings.load_timeout_seconds,
-    )
-
-
-def _default_model(settings: Settings, selection: tuple[Selector, ...]) -> Selector | None:
-    """Raises SettingError where every request that names no model would be answered with 404."""
-    if not settings.default_model:
-        return None
-    default = _selector(settings, "default_model", settings.default_model)
-    for served in selection:
-        if served.name == default.name and None in (served.version, default.version):
-            return default
-    if selection and default not in selection:
-        raise _setting_error(
-            settings,
-            "default_model",
-            f"it is not among {variable('models')}, {','.join(settings.models)}",
-        )
-    return default
-
-
-def _selector(settings: Settings, field: str, text: str) -> Selector:
-    try:
-        return Selector.parse(text)
-    except ValueError as error:
-        raise _setting_error(settings, field, str(error)) from None
-
-
 def _open_keys(settings: Settings) -> KeyFile | None:
     if settings.api_keys_file is None:
         return None
     try:
         return KeyFile(settings.api_keys_file)
     except KeyFileError as error:
-        raise _setting_error(settings, "api_keys_file", str(error)) from None
+        raise setting_error(settings, "api_keys_file", str(error)) from None
 
 
 def _open_tracing(settings: Settings) -> Tracing | None:
@@ -313,20 +248,14 @@ def _open_tracing(settings: Settings) -> Tracing | None:
     try:
         return open_tracing(settings.otlp_traces_url)
     except TracingUnavailableError as error:
-        raise _setting_error(settings, "otlp_traces_url", str(error)) from None
+        raise setting_error(settings, "otlp_traces_url", str(error)) from None
 
 
 def _check_room_for_uploads(settings: Settings) -> None:
     largest = max(settings.max_upload_bytes, settings.max_batch_upload_bytes)
     if settings.max_held_upload_bytes < largest:
-        raise _setting_error(
+        raise setting_error(
             settings,
             "max_held_upload_bytes",
             f"the largest upload that is let in, {largest} bytes, would never fit",
         )
-
-
-def _setting_error(settings: Settings, field: str, fault: str) -> SettingError:
-    return SettingError(
-        f"{variable(field)} (flag {flag(field)}) is {str(getattr(settings, field))!r}: {fault}"
-    )

@@ -340,6 +340,12 @@ def _metavar(name: str, field: FieldInfo) -> str:
     return name.split("_")[-1].upper()
 
 
+def setting_error(settings: Settings, field: str, fault: str) -> SettingError:
+    """That a setting of the right form cannot be used."""
+    given = str(getattr(settings, field))
+    return SettingError(f"{variable(field)} (flag {flag(field)}) is {given!r}: {fault}")
+
+
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """A sentence for each SEGSERVE_* variable that is no setting: usually a typo."""
     known = {variable(field) for field in Settings.model_fields}

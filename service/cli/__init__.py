@@ -20,7 +20,9 @@ COMMANDS: Mapping[str, Command] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. The exit code is 0 if all went well, 1 if something failed, 2 if the command is wrong."""
+    """Run one command. The exit code is 0 if all went well, 1 if something failed, 2 if the command
+    is wrong.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] not in COMMANDS:
         return _without_command(arguments)

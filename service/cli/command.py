@@ -12,7 +12,9 @@ KILLED_BY = 128  # and the number of the signal, as shells have it
 
 
 class Command(Protocol):
-    """A module of this folder. `HELP` is its line in the list of commands, `DESCRIPTION` begins its own help."""
+    """A module of this folder. `HELP` is its line in the list of commands, `DESCRIPTION` begins its
+    own help.
+    """
 
     HELP: str
     DESCRIPTION: str

@@ -55,5 +55,8 @@ def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
         if row["fault"]:
             print(f"{row['model']:24} {size:>10}  cannot be served: {row['fault']}")
         else:
-            facts = f"{row['architecture']}, {row['parameters']:,} parameters, {len(row['classes'])} classes"
+            facts = (
+                f"{row['architecture']}, {row['parameters']:,} parameters, "
+                f"{len(row['classes'])} classes"
+            )
             print(f"{row['model']:24} {size:>10}  {facts}")

@@ -6,20 +6,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from starlette.datastructures import QueryParams
-
 from service.cli.command import KILLED_BY, SOMETHING_FAILED, add_store, settings_for
 from service.cluster.errors import ClusterError
 from service.cluster.options import BulkLayout, add_ray_flags, layout_of
 from service.outputs import OUTPUTS, OutputOptions
+from service.outputs.choice import output_named, parse_options
 from service.predict.errors import PredictError
 from service.predict.job import Job, Summary, predict
 from service.predict.model import PinnedModel, pin_model
-from service.protocols.native.params import format_named, parse_options, single_values
-from service.protocols.problems import RequestError
 
 HELP = "segment image files and folders, without HTTP"
-DESCRIPTION = "Segment image files, and all images in folders. The same command resumes a job that was stopped."
+DESCRIPTION = (
+    "Segment image files, and all images in folders. The same command resumes a job that was "
+    "stopped."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,11 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     settings = settings_for(given.model_store)
-    try:
-        chosen = format_named(given.format)
-        options = parse_options(chosen, _parameters(given.parameter))
-    except RequestError as error:
-        raise PredictError(str(error)) from None
+    chosen = output_named(given.format)
+    options = parse_options(chosen, _parameters(given.parameter))
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     layout = layout_of(given, BulkLayout)
     model = pin_model(settings, given.model)
@@ -75,19 +72,26 @@ def _predict_on_cluster(
         raise ClusterError(f"--ray takes one folder, and there are {len(given.images)}.")
     job = BulkJob(given.images[0], given.out, given.format, options, given.overwrite)
     summary = predict_on_cluster(job, model, layout, given.ray or None)
-    counts = f"{summary.written} written, {summary.skipped} skipped because they were there, {summary.failed} failed"
+    counts = (
+        f"{summary.written} written, {summary.skipped} skipped because they were there, "
+        f"{summary.failed} failed"
+    )
     print(f"{counts}: see {summary.failures}" if summary.failed else counts)
     return SOMETHING_FAILED if summary.failed else 0
 
 
 def _parameters(texts: Sequence[str]) -> dict[str, str]:
+    parameters: dict[str, str] = {}
     for text in texts:
-        if "=" not in text:
+        name, sign, value = text.partition("=")
+        if not sign:
             raise PredictError(
                 f"parameter {text!r} is not of the form NAME=VALUE, such as alpha=0.3."
             )
-    pairs = [text.split("=", 1) for text in texts]
-    return single_values(QueryParams([(name, value) for name, value in pairs]))
+        if name in parameters:
+            raise PredictError(f"Parameter {name} is given more than once; give it once.")
+        parameters[name] = value
+    return parameters
 
 
 def _report(summary: Summary) -> int:

@@ -25,7 +25,10 @@ from service.threads import unfinished_threads
 END_SECONDS = 0.5
 
 HELP = "answer POST /segment and the rest of the HTTP API"
-DESCRIPTION = "Serve the models of a store over HTTP. Each flag is also an environment variable; the flag wins."
+DESCRIPTION = (
+    "Serve the models of a store over HTTP. Each flag is also an environment variable; the flag "
+    "wins."
+)
 
 log = logging.getLogger(__name__)
 

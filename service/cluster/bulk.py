@@ -1,6 +1,8 @@
-"""Folders of images in, folders of answers out, on many machines: `segserve predict --ray`, by Ray Data.
+"""Folders of images in, folders of answers out, on many machines: `segserve predict --ray`, by Ray
+Data.
 
-Only paths travel between machines: an actor reads, segments and writes. Its flow is that of `segserve predict`.
+Only paths travel between machines: an actor reads, segments and writes. Its flow is that of
+`segserve predict`.
 """
 
 import asyncio
@@ -79,7 +81,9 @@ class Segmenting:
         self._loop.run_until_complete(self._model.load())
 
     def __call__(self, batch: Batch) -> Batch:
-        """Segment the images of a list's rows; gives a row with how many were done and how many failed."""
+        """Segment the images of a list's rows; gives a row with how many were done and how many
+        failed.
+        """
         columns = (batch[column].tolist() for column in STEP)
         steps = [dict(zip(STEP, row, strict=True)) for row in zip(*columns, strict=True)]
         key = key_of([step["target"] for step in steps])

@@ -17,10 +17,11 @@ NAMESPACE = "segserve"
 
 @contextmanager
 def connected(address: str | None, environment: Mapping[str, str]) -> Iterator[None]:
-    """Be a driver of the cluster at `address`, with `environment` in each process that is started for it.
+    """Be a driver of the cluster at `address`, with `environment` in each process that is started
+    for it.
 
-    None is the cluster that this machine is a node of, or else a new one of this machine alone. What Ray has to say of lost
-    nodes and of its end is said before it is left. Raises ClusterError.
+    None is the cluster that this machine is a node of, or else a new one of this machine alone.
+    What Ray has to say of lost nodes and of its end is said before it is left. Raises ClusterError.
     """
     if ray.is_initialized():
         yield

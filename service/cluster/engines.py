@@ -30,7 +30,6 @@ from ray.serve.exceptions import DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from models.contract import Contract, ContractError
-from service.app import engine_options, inference_limits, registry_options
 from service.catalogue.instance import CannotLoadError, RuntimeFacts
 from service.catalogue.store import (
     Artefact,
@@ -54,6 +53,7 @@ from service.inference.observer import Observer
 from service.inference.runner import BatchLimits, InferenceResult, Signature
 from service.inference.scheduler import DeviceScheduler
 from service.inference.segmenter import Segmenter
+from service.parts import engine_options, inference_limits, registry_options
 from service.protocols.telemetry.logging import configure_logging
 from service.protocols.telemetry.metrics import Metrics
 from service.runtimes.engine import Engine, EngineUnavailableError

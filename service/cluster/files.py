@@ -1,6 +1,8 @@
-"""Folders on a disk or in an object store, by one interface: pyarrow's, and fsspec's for what that does not know.
+"""Folders on a disk or in an object store, by one interface: pyarrow's, and fsspec's for what that
+does not know.
 
-Google's store is fsspec's too: to pyarrow, what lies there in no folder that was made as such is not listed.
+Google's store is fsspec's too: to pyarrow, what lies there in no folder that was made as such is
+not listed.
 """
 
 import contextlib
@@ -20,13 +22,16 @@ from models.contract import atomic
 from service.cluster.errors import ClusterError
 from service.predict import pictures
 
-# Stores in which an object is there when all of it is. Elsewhere a file is written beside and renamed.
+# Stores in which an object is there when all of it is. Elsewhere a file is written beside and
+# renamed.
 _WHOLE_OR_NOT_THERE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of a folder. `stamp` differs when the file was changed: its size, and what the store has beside."""
+    """A file of a folder. `stamp` differs when the file was changed: its size, and what the store
+    has beside.
+    """
 
     name: str
     stamp: str
@@ -47,14 +52,18 @@ class Listing:
 
 @dataclass(frozen=True)
 class Folder:
-    """One folder or prefix. Paths in it are relative, with slashes. It can be sent to other machines."""
+    """One folder or prefix. Paths in it are relative, with slashes. It can be sent to other
+    machines.
+    """
 
     filesystem: fs.FileSystem
     path: str
 
     @classmethod
     def at(cls, uri: str) -> "Folder":
-        """The folder of a path or URI: photos/, s3://bucket/photos, gs://…, any that fsspec knows. Raises ClusterError."""
+        """The folder of a path or URI: photos/, s3://bucket/photos, gs://…, any that fsspec knows.
+        Raises ClusterError.
+        """
         try:
             if "://" not in uri:
                 return cls(fs.LocalFileSystem(), str(Path(uri).resolve()))
@@ -64,7 +73,7 @@ class Folder:
         return cls(filesystem, path.rstrip("/"))
 
     def below(self, relative: str) -> "Folder":
-        return Folder(self.filesystem, self._at(relative))
+        return Folder(self.filesystem, self.at_path(relative))
 
     def exists(self) -> bool:
         return bool(self.filesystem.get_file_info(self.path).type == fs.FileType.Directory)
@@ -72,7 +81,8 @@ class Folder:
     def walk(self, prune: Callable[[Listing], bool] = lambda _listing: False) -> Iterator[Listing]:
         """This folder and each below it, but those that `prune` takes and what lies in them.
 
-        One folder's names are in memory at a time, and a disk's links are followed once. Raises OSError.
+        One folder's names are in memory at a time, and a disk's links are followed once. Raises
+        OSError.
         """
         if isinstance(self.filesystem, fs.LocalFileSystem):
             yield from self._walk_disk(prune)
@@ -87,7 +97,7 @@ class Folder:
 
     def list(self, relative: str = "") -> Listing:
         """What lies right in the folder; nothing where there is no such folder. Raises OSError."""
-        path = self._at(relative)
+        path = self.at_path(relative)
         if isinstance(self.filesystem, fs.PyFileSystem):
             return _list_by_fsspec(self.filesystem.handler.fs, path, relative)
         found = self.filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
@@ -102,13 +112,13 @@ class Folder:
 
     def read(self, relative: str) -> bytes:
         """Raises OSError."""
-        with self.filesystem.open_input_stream(self._at(relative)) as file:
+        with self.filesystem.open_input_stream(self.at_path(relative)) as file:
             body: bytes = file.read()
         return body
 
     def write(self, relative: str, *chunks: bytes) -> None:
         """Write the chunks so that what has the name is whole. Raises OSError."""
-        path = self._at(relative)
+        path = self.at_path(relative)
         if isinstance(self.filesystem, fs.LocalFileSystem):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             with atomic.replacing(Path(path)) as partial, partial.open("wb") as file:
@@ -121,28 +131,31 @@ class Folder:
     def remove(self, relative: str) -> None:
         """Remove a folder with all in it, where there is one."""
         if self.below(relative).exists():
-            self.filesystem.delete_dir(self._at(relative))
+            self.filesystem.delete_dir(self.at_path(relative))
 
     def contains(self, other: "Folder", relative: str = "") -> bool:
         """Whether a folder of `other` is this one or lies in it."""
         return self.path_in(other, relative) is not None
 
     def path_in(self, other: "Folder", relative: str = "") -> str | None:
-        """The path of a folder of `other` relative to this one; None where it does not lie in it."""
+        """The path of a folder of `other` relative to this one; None where it lies elsewhere."""
         if self.filesystem != other.filesystem:
             return None
-        here, there = f"{self.path}/", f"{other._at(relative)}/"
+        here, there = f"{self.path}/", f"{other.at_path(relative)}/"
         if isinstance(self.filesystem, fs.LocalFileSystem):  # what links lead to
             here, there = f"{os.path.realpath(here)}/", f"{os.path.realpath(there)}/"
         return there.removeprefix(here).rstrip("/") if there.startswith(here) else None
 
     def path_to(self, other: "Folder") -> str:
-        """A path or URI of `other`, the same as long as the two lie the same way: on one disk from here."""
+        """A path or URI of `other`, the same as long as the two lie the same way: on one disk from
+        here.
+        """
         if isinstance(self.filesystem, fs.LocalFileSystem) and self.filesystem == other.filesystem:
             return os.path.relpath(other.path, self.path)
         return f"{other.filesystem.type_name}:{other.path}"
 
-    def _at(self, relative: str) -> str:
+    def at_path(self, relative: str) -> str:
+        """The path in the file system of one below this folder."""
         return posixpath.join(self.path, relative) if relative else self.path
 
     def _walk_disk(self, prune: Callable[[Listing], bool]) -> Iterator[Listing]:
@@ -193,7 +206,7 @@ _STAMPS = ("mtime", "LastModified", "last_modified", "updated", "etag", "ETag", 
 
 
 def _list_by_fsspec(filesystem: fsspec.AbstractFileSystem, path: str, relative: str) -> Listing:
-    """Not through pyarrow, for which some list all below the folder and keep what is right in it."""
+    """Not through pyarrow, for which some list all below a folder and keep what is right in it."""
     try:
         found = filesystem.ls(path, detail=True)
     except FileNotFoundError:

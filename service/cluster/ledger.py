@@ -1,4 +1,5 @@
-"""What a bulk run keeps beside its outputs, so that it can go on where it was: `_report/` in the target.
+"""What a bulk run keeps beside its outputs, so that it can go on where it was: `_report/` in the
+target.
 
     job.json                       what the answers are of, and what they are made with
     todo/0001/000000.parquet       what run 1 is to do: source, stamp and target of each image
@@ -6,8 +7,9 @@
     failures.csv                   images that could not be read, and why
     statistics.parquet             pixels and images of each class, over all runs
 
-An image is done when its answer is there and a row of it with the stamp that its source has. A run that was killed between
-the two does it again. What is there and in neither a row nor a list of what was to do was put there by somebody else.
+An image is done when its answer is there and a row of it with the stamp that its source has. A run
+that was killed between the two does it again. What is there and in neither a row nor a list of what
+was to do was put there by somebody else.
 """
 
 import csv
@@ -59,7 +61,9 @@ DONE = pa.schema(
 
 @dataclass(frozen=True)
 class Pending:
-    """What is to be done: the parts that list it, and how many images they hold beside those done already."""
+    """What is to be done: the parts that list it, and how many images they hold beside those done
+    already.
+    """
 
     parts: tuple[str, ...]
     images: int
@@ -68,7 +72,9 @@ class Pending:
 
 @dataclass(frozen=True)
 class _Known:
-    """Hashes, sorted, 8 bytes an image: answers that are this folder's own, and those with the stamp of their source."""
+    """Hashes, sorted, 8 bytes an image: answers that are this folder's own, and those with the
+    stamp of their source.
+    """
 
     own: NDArray[np.uint64]
     done: NDArray[np.uint64]
@@ -83,7 +89,8 @@ class Ledger:
     ) -> tuple[int, Pending]:
         """The number of this run, and what it is to do. Lists one folder at a time.
 
-        Raises ClusterError where that would mix answers, write over what is none, or take an answer for an image.
+        Raises ClusterError where that would mix answers, write over what is none, or take an answer
+        for an image.
         """
         job = {"source": self.target.path_to(source), **asdict(recipe)}
         if not overwrite:
@@ -140,7 +147,9 @@ class Ledger:
         return failed
 
     def _refuse_another(self, job: Mapping[str, str], recipe: Recipe) -> None:
-        """Raise ClusterError where the answers that are there are of other images, or were made otherwise."""
+        """Raise ClusterError where the answers that are there are of other images, or were made
+        otherwise.
+        """
         mend = "give another folder with -o, or say --overwrite."
         try:
             there = json.loads(self.target.read(BULK_JOB))
@@ -227,8 +236,8 @@ class Ledger:
         return _Known(_sorted(own), _sorted(done))
 
     def _results(self, columns: Sequence[str]) -> Iterator[tuple[NDArray[np.uint64], pa.Table]]:
-        """Of each part the hashes of its targets, and the rows of what went well; of an image that several runs did the
-        last run's alone.
+        """Of each part the hashes of its targets, and the rows of what went well; of an image that
+        several runs did the last run's alone.
         """
         newer = _sorted([])
         runs = self._runs(IMAGES)

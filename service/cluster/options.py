@@ -10,17 +10,19 @@ from models.contract.faults import first_fault
 from service.settings import SettingError
 
 ADDRESS_HELP = (
-    "run on a Ray cluster: the one at ADDRESS (host:port), or the one that this machine is a node of, "
-    "or else one of this machine alone"
+    "run on a Ray cluster: the one at ADDRESS (host:port), or the one that this machine is a node "
+    "of, or else one of this machine alone"
 )
 MISSING = (
-    "--ray needs Ray, which is not installed. In a checkout say `make ray`; elsewhere install the extra, "
-    "pip install 'segserve[cpu,ray]', on every node."
+    "--ray needs Ray, which is not installed. In a checkout say `make ray`; elsewhere install the "
+    "extra, pip install 'segserve[cpu,ray]', on every node."
 )
 
 
 class ServeLayout(BaseModel):
-    """Replicas of the service on Ray Serve: a flag of `segserve serve --ray` each, and an argument in a config file."""
+    """Replicas of the service on Ray Serve: a flag of `segserve serve --ray` each, and an argument
+    in a config file.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,7 +39,8 @@ class ServeLayout(BaseModel):
     images_per_engine: int = Field(
         4,
         ge=1,
-        description="Images at one of them, waiting or running, beyond which another one is started.",
+        description="Images at one of them, waiting or running, beyond which another one is "
+        "started.",
     )
     upscale_delay_seconds: float = Field(
         5.0,

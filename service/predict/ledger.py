@@ -1,7 +1,9 @@
-"""How each answer of a folder was made, so that the next run knows what is done, what is its own, and what is not.
+"""How each answer of a folder was made, so that the next run knows what is done, what is its own,
+and what is not.
 
-A file beside the answers has a line an answer, appended before the answer gets its name: what is there without a line was
-put there by somebody else. Lines of answers that are gone are dropped when a run begins.
+A file beside the answers has a line an answer, appended before the answer gets its name: what is
+there without a line was put there by somebody else. Lines of answers that are gone are dropped when
+a run begins.
 """
 
 import fcntl
@@ -28,7 +30,7 @@ _READ_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an answer was made with. `options` is the JSON of those that differ from their defaults."""
+    """What an answer was made with. `options` is the JSON of those that are no defaults."""
 
     model: str
     model_digest: str
@@ -77,7 +79,9 @@ class Picture:
         return self.path == _relative(source, folder)
 
     def is_still(self, source: Path, folder: Path) -> bool:
-        """Whether `source` is this picture: the same file unchanged, or the same bytes. Raises OSError."""
+        """Whether `source` is this picture: the same file unchanged, or the same bytes. Raises
+        OSError.
+        """
         status = source.stat()
         if status.st_size != self.size:
             return False
@@ -109,7 +113,9 @@ class Note:
 
 
 class Ledger:
-    """The notes on one folder's answers. What another process adds meanwhile is found by reading it anew."""
+    """The notes on one folder's answers. What another process adds meanwhile is found by reading it
+    anew.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Read them. Raises OSError."""
@@ -128,9 +134,11 @@ class Ledger:
         return name in self._notes
 
     def note_on(self, name: str) -> Note | None:
-        """The note on the answer as it is there; None where it was changed since, or is none of ours.
+        """The note on the answer as it is there; None where it was changed since, or is none of
+        ours.
 
-        Two notes of one size, which a crash can leave, are told apart by the answer's bytes. Raises OSError.
+        Two notes of one size, which a crash can leave, are told apart by the answer's bytes. Raises
+        OSError.
         """
         size = (self.folder / name).stat().st_size
         fitting = [note for note in self._notes.get(name, []) if note.size == size]

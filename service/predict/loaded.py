@@ -3,13 +3,13 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from service.app import engine_options, image_workers, inference_limits, registry_options
 from service.catalogue.registry import Registry
 from service.domain.errors import QueueFullError, ServiceError
 from service.inference.inference import Answer, Inference
 from service.inference.loading import InProcessLoader
 from service.inference.segmenter import Segmenter
 from service.outputs.output import Output, OutputOptions
+from service.parts import engine_options, image_workers, inference_limits, registry_options
 from service.predict.errors import PredictError
 from service.predict.model import PinnedModel
 

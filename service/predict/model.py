@@ -1,4 +1,6 @@
-"""The one version of a model that a job of files is done with: the same from its beginning to its end, and after a stop."""
+"""The one version of a model that a job of files is done with: the same from its beginning to its
+end, and after a stop.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +28,8 @@ class PinnedModel:
 
 
 def pin_model(settings: Settings, model: str | None) -> PinnedModel:
-    """The version that `model` names: the newest one of a name, and of the default model where it is None.
+    """The version that `model` names: the newest one of a name, and of the default model where it
+    is None.
 
     Raises PredictError.
     """

@@ -17,7 +17,9 @@ _SIDECAR_PREFIX = "._"  # macOS keeps a file's attributes so, where the disk is 
 
 @dataclass(frozen=True)
 class Folder:
-    """One folder on the way through a tree: the names in it, sorted, or what kept it from being read."""
+    """One folder on the way through a tree: the names in it, sorted, or what kept it from being
+    read.
+    """
 
     path: Path
     files: tuple[str, ...] = ()
@@ -26,7 +28,7 @@ class Folder:
 
 
 def is_image(name: str) -> bool:
-    """Whether a file of a folder is taken for an image. One that is named outright is always tried."""
+    """Whether a file of a folder is taken for an image. One named outright is always tried."""
     if name.startswith((_SIDECAR_PREFIX, PARTIAL_PREFIX)):
         return False
     return PurePosixPath(name).suffix.lower() in readable_suffixes()
@@ -35,8 +37,8 @@ def is_image(name: str) -> bool:
 def walk(top: Path, prune: Callable[[Folder], bool]) -> Iterator[Folder]:
     """`top` and each folder below it, once: those that are there, then those that links lead to.
 
-    So a link to what is in the tree anyway, or back up, adds nothing. What `prune` takes is left out with all that
-    lies in it.
+    So a link to what is in the tree anyway, or back up, adds nothing. What `prune` takes is left
+    out with all that lies in it.
     """
     seen: set[tuple[int, int]] = set()
     there, linked = deque([top]), deque[Path]()
@@ -70,7 +72,9 @@ def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
 
 
 def target_names(names: Sequence[str], extension: str) -> list[str]:
-    """The relative path of the answer to each relative path. Raises PredictError where two would be one."""
+    """The relative path of the answer to each relative path. Raises PredictError where two would be
+    one.
+    """
     short = [str(PurePosixPath(name).with_suffix(extension)) for name in names]
     counts = Counter(short)
     # photo.jpg beside photo.png: the whole name keeps their answers apart

@@ -1,7 +1,8 @@
-"""What a job is to do: which pictures, where their answers go, what is done already, and what may not be touched.
+"""What a job is to do: which pictures, where their answers go, what is done already, and what may
+not be touched.
 
-A picture is never written, and an answer never taken for a picture. An answer takes the place only of one that
-`segserve predict` wrote and nobody has changed since.
+A picture is never written, and an answer never taken for a picture. An answer takes the place only
+of one that `segserve predict` wrote and nobody has changed since.
 """
 
 import os
@@ -19,7 +20,9 @@ Faults = list[tuple[Path, str]]
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an answer is made, and the sentence why not: one that is kept is a fault, one that is refused ends the job."""
+    """Whether an answer is made, and the sentence why not: one that is kept is a fault, one that is
+    refused ends the job.
+    """
 
     kind: Literal["make", "done", "kept", "refused"]
     sentence: str = ""
@@ -156,7 +159,7 @@ def _take(path: Path, relative: Path, ledgers: Ledgers, found: _Found) -> None:
 
 
 def _stranger(path: Path, source: Path, *, is_both: bool) -> str:
-    """Whether what lies where the answers go is a picture or an answer could be meant in two ways."""
+    """What lies where the answers go may be a picture or an answer: nothing tells which."""
     if is_both:
         return (
             f"{source} cannot hold both the pictures and their answers; {ANOTHER_FOLDER}, such as "

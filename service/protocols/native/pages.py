@@ -62,7 +62,8 @@ html_router = APIRouter(include_in_schema=False, route_class=_HtmlRoute)
 async def home(request: Request) -> HTMLResponse:
     """With what it offers filled in from the tables of inputs and outputs.
 
-    Below a proxy's prefix it says so: at /vision, without a slash at the end, its addresses would lead beside it.
+    Below a proxy's prefix it says so: at /vision, without a slash at the end, its addresses would
+    lead beside it.
     """
     prefix = html.escape(request.scope.get("root_path", ""))
     accept = ",".join(["image/*", *sorted(readable_suffixes())])

@@ -3,11 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic import ValidationError
 from starlette.datastructures import QueryParams
 
-from models.contract.faults import first_fault
-from service.outputs import OUTPUTS
+from service.outputs import OUTPUTS, choice
 from service.outputs.output import Output, OutputOptions
 from service.protocols.native.negotiation import choose, preferred
 from service.protocols.problems import MalformedRequestError, NotAcceptableError
@@ -55,28 +53,19 @@ def single_values(query: QueryParams) -> dict[str, str]:
 
 
 def format_named(name: str) -> Output:
-    if name not in OUTPUTS:
-        there_are = ", ".join(
-            f"{known.name} ({', '.join(known.media_types)})" for known in OUTPUTS.values()
-        )
-        raise NotAcceptableError(f"There is no format {name!r}; the formats are {there_are}.")
-    return OUTPUTS[name]
+    """Raises NotAcceptableError."""
+    try:
+        return choice.output_named(name)
+    except choice.UnknownOutputError as error:
+        raise NotAcceptableError(str(error)) from None
 
 
 def parse_options(chosen: Output, parameters: Mapping[str, str]) -> OutputOptions:
-    """The options of `chosen` from their texts.
-
-    Raises MalformedRequestError that says where a stray one belongs.
-    """
-    for name in parameters:
-        if name not in chosen.options.model_fields:
-            raise MalformedRequestError(_stray(name, chosen))
+    """The options of `chosen` from their texts. Raises MalformedRequestError."""
     try:
-        return chosen.options.model_validate(dict(parameters))
-    except ValidationError as error:
-        fault = first_fault(error)
-        given = f" is {fault.given!r}" if fault.place in parameters else ""
-        raise MalformedRequestError(f"Parameter {fault.place}{given}: {fault.message}.") from None
+        return choice.parse_options(chosen, parameters)
+    except choice.OptionError as error:
+        raise MalformedRequestError(str(error)) from None
 
 
 def _negotiate(accept: str | None) -> Output:
@@ -85,13 +74,3 @@ def _negotiate(accept: str | None) -> Output:
         for media_type in known.media_types:
             by_media_type.setdefault(media_type, known)
     return by_media_type[choose(accept, list(by_media_type))]
-
-
-def _stray(name: str, chosen: Output) -> str:
-    takes = f"{chosen.name} takes: {', '.join(chosen.options.model_fields) or 'none'}"
-    belongs_to = [known.name for known in OUTPUTS.values() if name in known.options.model_fields]
-    if belongs_to:
-        where = f"does not belong to format {chosen.name}; it belongs to {', '.join(belongs_to)}"
-    else:
-        where = "is not known"
-    return f"Parameter {name} {where}. {takes}."

@@ -24,7 +24,8 @@ ADDRESS = "10.0.0.7:6379"
 LONG_SECONDS = 6 * TIMEOUT_SECONDS
 
 MEMORY = 100 * 2**20
-# A node with as many CPUs as this takes replicas of the service; one with more takes the bulk run's actor too.
+# A node with as many CPUs as this takes replicas of the service; one with more takes the bulk run's
+# actor too.
 SERVICE_CPUS, BULK_CPUS = 4, 8
 
 

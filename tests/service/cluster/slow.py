@@ -2,7 +2,8 @@
 
     python -m tests.service.cluster.slow ADDRESS STORE
 
-Says its URL. For each line that comes in it says the state of the replicas as JSON; where no more come, it ends.
+Says its URL. For each line that comes in it says the state of the replicas as JSON; where no more
+come, it ends.
 """
 
 import json

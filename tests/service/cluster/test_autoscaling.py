@@ -66,7 +66,8 @@ def test_replicas_come_with_load_and_go_without_a_failed_request(slow: SleepySer
         wait_long(lambda: slow.states() == fewest, "the service as it begins")
         with Load(client, threads=12) as heavy:
             wait_long(lambda: slow.states() == most, "more replicas under load")
-        # as many as one engine replica is for; Ray sends them to several, so that some go which are at an image
+        # as many as one engine replica is for; Ray sends them to several, so that some go which are
+        # at an image
         with Load(client, threads=2) as light:
             wait_long(lambda: slow.states() == fewest, "fewer replicas without load")
             after = len(light.answers)

@@ -135,7 +135,9 @@ def comparable(answer: httpx.Response) -> Any:
 
 
 def asked(client: httpx.Client) -> dict[str, httpx.Response]:
-    """Every format, at sizes that are run whole and in tiles; both models; each kind of refusal; the other routes."""
+    """Every format, at sizes that are run whole and in tiles; both models; each kind of refusal;
+    the other routes.
+    """
     small, large = png_bytes(picture(30, 41)), png_bytes(picture(150, 170, seed=1))
     gray = png_bytes(picture(20, 30, channels=1))
 
@@ -253,7 +255,9 @@ def test_a_new_version_takes_over_without_a_failed_request(
 def test_more_models_than_a_replica_has_room_for_are_all_served(
     service: httpx.Client, cluster_store: Path
 ) -> None:
-    """The fifth version leaves no room for all, so that replicas load and unload by what they are asked for."""
+    """The fifth version leaves no room for all, so that replicas load and unload by what they are
+    asked for.
+    """
     save_solvable_model(cluster_store.parent / "new", "late")
     shutil.move(cluster_store.parent / "new/late", cluster_store / "late")
     image = png_bytes(picture(20, 30))
@@ -273,7 +277,9 @@ def test_more_models_than_a_replica_has_room_for_are_all_served(
 def test_a_node_killed_under_load_costs_no_request(
     service: httpx.Client, ray_cluster: RayCluster, nodes: list[Any]
 ) -> None:
-    """Each is answered rightly, or with a 503 that says when to come back, and then answered rightly."""
+    """Each is answered rightly, or with a 503 that says when to come back, and then answered
+    rightly.
+    """
     ray_cluster.add(SERVICE_CPUS)
     with Load(service, threads=3) as load:
         wait_long(lambda: len(load.answers) > 20, "load")

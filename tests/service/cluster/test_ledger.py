@@ -1,4 +1,6 @@
-"""What a job on a cluster does again, passes over and refuses, by folders on this disk and without Ray."""
+"""What a job on a cluster does again, passes over and refuses, by folders on this disk and without
+Ray.
+"""
 
 import os
 import shutil

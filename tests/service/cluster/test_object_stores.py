@@ -1,8 +1,11 @@
-"""The bulk run between prefixes of an object store: S3 and GCS, by servers on this machine that speak as they do."""
+"""The bulk run between prefixes of an object store: S3 and GCS, by servers on this machine that
+speak as they do.
+"""
 
 import csv
 import io
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,9 @@ IMAGES = 7
 
 @pytest.fixture(scope="module")
 def stores() -> Iterator[dict[str, str]]:
-    """What a store's URI may have as its query. Each process finds the servers and its keys in its environment."""
+    """What a store's URI may have as its query. Each process finds the servers and its keys in its
+    environment.
+    """
     from gcp_storage_emulator.server import create_server
     from moto.server import ThreadedMotoServer
 
@@ -36,9 +41,10 @@ def stores() -> Iterator[dict[str, str]]:
     s3.start()
     s3_address = "{}:{}".format(*s3.get_host_and_port())
     httpx.put(f"http://{s3_address}/{BUCKET}").raise_for_status()
-    gcs = create_server("127.0.0.1", 0, in_memory=True, default_bucket=BUCKET)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        gcs_port = free.getsockname()[1]
+    gcs = create_server("127.0.0.1", gcs_port, in_memory=True, default_bucket=BUCKET)
     gcs.start()
-    gcs_port = gcs._api._httpd.server_port
     os.environ |= {
         "AWS_ENDPOINT_URL": f"http://{s3_address}",
         "AWS_DEFAULT_REGION": "us-east-1",

@@ -1,4 +1,6 @@
-"""A job's plan: pictures are never written, answers never taken for pictures, and nothing stale is passed over."""
+"""A job's plan: pictures are never written, answers never taken for pictures, and nothing stale is
+passed over.
+"""
 
 import os
 from pathlib import Path
@@ -91,7 +93,7 @@ def test_an_answer_that_would_take_a_pictures_place_is_refused(
 def test_a_picture_that_is_no_source_of_this_job_is_not_written_either(
     here: Path, overwrite: bool, absolute: bool
 ) -> None:
-    """photo.jpg into its folder, where another picture is photo.png; a folder into the one above."""
+    """photo.jpg into its folder, where photo.png is another one; a folder into the one above."""
     write(here / "photos/b.jpg", here / "c.png")
     top = here if absolute else Path()
     for source, out in ((top / "photos/b.jpg", "photos"), (top / "photos/trip", top)):

@@ -44,7 +44,9 @@ def page_server(store: Path) -> Iterator[ServerThread]:
 
 @pytest.fixture
 def visit(browser: Browser, page_server: ServerThread) -> Iterator[Visit]:
-    """A fresh visit to the page at /. It fails if the page writes an error or asks another host for anything."""
+    """A fresh visit to the page at /. It fails if the page writes an error or asks another host for
+    anything.
+    """
     with Visit.begin(browser, page_server.url) as visit:
         visit.open("/")
         yield visit

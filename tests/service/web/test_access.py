@@ -1,4 +1,6 @@
-"""The pages for everyone: with a screen reader, on a phone, in the dark, behind a key. These tests take the screenshots."""
+"""The pages for everyone: with a screen reader, on a phone, in the dark, behind a key. These tests
+take the screenshots.
+"""
 
 from collections.abc import Iterator, Sequence
 from importlib.resources import files

@@ -365,7 +365,10 @@ def test_pointer_moves_and_opacity_paint_nothing_anew(
     browser: Browser, page_server: ServerThread
 ) -> None:
     """What makes a photograph of 12 megapixels as easy to look at as a small one."""
-    count = "window.made = 0; const make = createImageBitmap; window.createImageBitmap = (...a) => (made += 1, make(...a))"
+    count = (
+        "window.made = 0; const make = createImageBitmap; "
+        "window.createImageBitmap = (...a) => (made += 1, make(...a))"
+    )
     with Visit.begin(browser, page_server.url) as visit:
         visit.page.add_init_script(count)
         visit.open("/")

@@ -41,7 +41,9 @@ class Visit:
     @classmethod
     @contextlib.contextmanager
     def begin(cls, browser: Browser, url: str, **context_options: Any) -> Iterator["Visit"]:
-        """At its end there must be no error that the test has not taken from `errors`, and no request elsewhere."""
+        """At its end there must be no error that the test has not taken from `errors`, and no
+        request elsewhere.
+        """
         options = {"viewport": {"width": 1280, "height": 800}, **context_options}
         context = browser.new_context(**options)
         context.set_default_timeout(PATIENCE_MILLISECONDS)
@@ -119,7 +121,9 @@ class Visit:
         }
 
     def seen(self, height: int, width: int) -> NDArray[np.uint8]:
-        """What a person sees (height, width, 3) in the middle of each pixel of a picture of that size, fitted."""
+        """What a person sees (height, width, 3) in the middle of each pixel of a picture of that
+        size, fitted.
+        """
         self.wait_for_drawing()
         shot = Image.open(io.BytesIO(self.page.locator("#viewer").screenshot()))
         pixels = np.asarray(shot.convert("RGB"))

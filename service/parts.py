@@ -1,0 +1,71 @@
+"""What the parts are made with, by the settings: for a server, for files, for a cluster's nodes."""
+
+from models.contract.cores import available_cores
+from service.catalogue.registry import RegistryOptions
+from service.catalogue.store import Selector
+from service.inference.limits import InferenceLimits
+from service.runtimes.engine import EngineOptions
+from service.settings import Settings, setting_error, variable
+
+
+def image_workers(settings: Settings) -> int:
+    return settings.image_workers or available_cores()
+
+
+def inference_limits(settings: Settings) -> InferenceLimits:
+    return InferenceLimits(
+        max_image_pixels=settings.max_image_pixels,
+        tile_size=settings.tile_side_pixels,
+        max_queue_images=settings.max_queue_images,
+        max_queue_bytes=settings.max_queue_bytes,
+        max_batch_images=settings.max_batch_images or None,
+        max_probability_bytes=settings.max_probability_bytes,
+        max_batch_seconds=settings.stuck_after_seconds,
+    )
+
+
+def engine_options(settings: Settings) -> EngineOptions:
+    return EngineOptions(
+        name=settings.engine,
+        precision=settings.precision,
+        threads=settings.threads or available_cores(),
+        streams=settings.streams,
+    )
+
+
+def registry_options(settings: Settings) -> RegistryOptions:
+    """Raises SettingError."""
+    selection = tuple(_selector(settings, "models", text) for text in settings.models)
+    return RegistryOptions(
+        selection=selection,
+        default_model=_default_model(settings, selection),
+        lazy=settings.lazy_loading,
+        max_model_bytes=settings.max_model_bytes or None,
+        watch=settings.watch_models,
+        force_polling=settings.watch_polling,
+        load_timeout_seconds=settings.load_timeout_seconds,
+    )
+
+
+def _default_model(settings: Settings, selection: tuple[Selector, ...]) -> Selector | None:
+    """Raises SettingError where every request that names no model would be answered with 404."""
+    if not settings.default_model:
+        return None
+    default = _selector(settings, "default_model", settings.default_model)
+    for served in selection:
+        if served.name == default.name and None in (served.version, default.version):
+            return default
+    if selection and default not in selection:
+        raise setting_error(
+            settings,
+            "default_model",
+            f"it is not among {variable('models')}, {','.join(settings.models)}",
+        )
+    return default
+
+
+def _selector(settings: Settings, field: str, text: str) -> Selector:
+    try:
+        return Selector.parse(text)
+    except ValueError as error:
+        raise setting_error(settings, field, str(error)) from None
