@@ -13,13 +13,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.contract.faults import first_fault
-from service.domain.errors import ModelUnavailableError
+from service.domain.errors import ModelUnavailableError, ServiceError
 from service.protocols.context import note_problem
 from service.protocols.problems import (
     Form,
     MalformedRequestError,
     MethodNotAllowedError,
     Problem,
+    RequestError,
     RouteNotFoundError,
     as_error_json,
     as_problem_json,
@@ -44,9 +45,12 @@ class ErrorAnswers:
         self._forms = forms
 
     def install(self, app: FastAPI) -> None:
-        """Take the framework's own errors, too. All others reach ErrorMiddleware."""
-        app.add_exception_handler(RequestValidationError, self._handle)
-        app.add_exception_handler(HTTPException, self._handle)
+        """Take the framework's own errors, and ours where they are raised, which is the short way.
+
+        All others reach ErrorMiddleware.
+        """
+        for kind in (RequestValidationError, HTTPException, RequestError, ServiceError):
+            app.add_exception_handler(kind, self._handle)
 
     def answer(self, scope: Scope, error: BaseException) -> Response:
         """The answer that tells of `error`."""

@@ -5,10 +5,10 @@ never fills the memory.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Literal
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,6 +29,8 @@ MEMORY_FULL_RETRY_SECONDS = 1.0
 
 # Less than this goes uncounted: the transport takes it whether the client reads or not.
 UNCOUNTED_ANSWER_BYTES = 64 * 1024
+
+_BODY_HEADERS = frozenset({b"content-length", b"expect", b"transfer-encoding"})
 
 _END: Message = {"type": "http.response.body", "body": b"", "more_body": False}
 
@@ -85,22 +87,31 @@ class Exchange:
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, upload_timeout_seconds: float
     ) -> None:
-        headers = Headers(scope=scope)
+        headers = {name: value for name, value in scope["headers"] if name in _BODY_HEADERS}
         self.context = request_context(scope)
         self._receive, self._send = receive, send
         self._upload_timeout_seconds = upload_timeout_seconds
         # the server refuses what is no number
-        self._announced_bytes = int(headers.get("content-length", "0"))
-        self._waits_for_leave = headers.get("expect", "").lower() == "100-continue"
-        self._body_is_complete = self._announced_bytes == 0 and "transfer-encoding" not in headers
+        self._announced_bytes = int(headers.get(b"content-length", b"0"))
+        self._waits_for_leave = headers.get(b"expect", b"").lower() == b"100-continue"
+        self._body_is_complete = self._announced_bytes == 0 and b"transfer-encoding" not in headers
         self._asked = False
         self._received_bytes = 0
         self._unsent_bytes = 0
 
-    async def receive(self) -> Message:
+    def receive(self) -> Awaitable[Message]:
         """The next part of the body. Raises RequestError."""
-        if self._body_is_complete:
-            return await self._receive()
+        return self._receive() if self._body_is_complete else self._receive_counted()
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Send; what is large counts until the server has got rid of it."""
+        if not self._body_is_complete:
+            return self._send_before_the_body_came(message)
+        if self._unsent_bytes or len(message.get("body", b"")) > UNCOUNTED_ANSWER_BYTES:
+            return self._send_counted(message)
+        return self._send(message)
+
+    async def _receive_counted(self) -> Message:
         if not self._asked:
             self._check_room()
             self._asked = True
@@ -119,10 +130,9 @@ class Exchange:
             self._body_is_complete = not message.get("more_body", False)
         return message
 
-    async def send(self, message: Message) -> None:
-        if self._body_is_complete:
-            await self._send_counted(message)
-        elif message["type"] == "http.response.start":
+    async def _send_before_the_body_came(self, message: Message) -> None:
+        """It is a refusal, and its connection ends: nobody knows where the next request begins."""
+        if message["type"] == "http.response.start":
             MutableHeaders(scope=message)["Connection"] = "close"
             await self._send(message)
         elif message.get("more_body", False):
@@ -158,15 +168,11 @@ class Exchange:
         )
 
     async def _send_counted(self, message: Message) -> None:
-        """Send; what is large counts until the server has got rid of it.
+        """The server takes a message only once the client has taken most of what came before.
 
-        The server takes a message only once the client has taken most of what came before. So a
-        large last part is followed by an empty one, which waits for the client.
+        So a large last part is followed by an empty one, which waits for the client.
         """
         size = len(message.get("body", b""))
-        if size <= UNCOUNTED_ANSWER_BYTES and not self._unsent_bytes:
-            await self._send(message)
-            return
         is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
         self.context.answer.take(size)
         await self._send({**message, "more_body": True} if is_last else message)

@@ -39,14 +39,14 @@ class RequestLogMiddleware:
             await self.app(scope, receive, send)
             return
         parts = self._parts
-        headers = Headers(scope=scope)
-        context = parts.begin_request(headers.get(request_id.HEADER))
+        context = parts.begin_request(_sent_id(scope))
         method, path = scope["method"], scope["raw_path"].decode("latin-1")
         # A HEAD is a GET whose body the server leaves out, for every route there is.
         scope = {**scope, "method": "GET" if method == "HEAD" else method}
         context.attach(scope)
         tracing = parts.tracing
         if tracing is not None:
+            headers = Headers(scope=scope)
             context.span = tracing.begin_request(method, path, headers, context.id)
         status = CLIENT_LEFT
 
@@ -74,6 +74,13 @@ class RequestLogMiddleware:
             _log_request(context, scope.get("client"), method, path, route, status, seconds)
 
 
+def _sent_id(scope: Scope) -> str | None:
+    wanted = request_id.HEADER.lower().encode()
+    return next(
+        (value.decode("latin-1") for name, value in scope["headers"] if name == wanted), None
+    )
+
+
 def _route_of(scope: Scope) -> str:
     """The route's own path, so that no path of a stranger becomes a label."""
     if "route" in scope:
@@ -85,9 +92,10 @@ def _add_headers(headers: MutableHeaders, identity: str, *, closing: bool) -> No
     headers[request_id.HEADER] = identity
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Referrer-Policy"] = "no-referrer"
-    if headers.get("content-type", "").startswith("text/html"):
+    media_type = headers.get("content-type", "")
+    if media_type.startswith("text/html"):
         headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
-    if headers.get("content-type", "").startswith(PROBLEM):
+    elif media_type.startswith(PROBLEM):
         headers["Cache-Control"] = "no-store"
     if closing:
         headers["Connection"] = "close"  # so that the client's next request goes to another server
@@ -109,6 +117,8 @@ def _log_request(
         if status >= 500
         else logging.INFO
     )
+    if not log.isEnabledFor(level):
+        return
     log.log(
         level,
         "%s %s %d %.0f ms",
