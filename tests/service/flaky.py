@@ -1,4 +1,6 @@
-"""A real SavedModel that fails or is slow when the first pixel asks for it, and else is solvable in the head."""
+"""A real SavedModel that fails or is slow when the first pixel asks for it, and else is solvable in
+the head.
+"""
 
 from pathlib import Path
 

@@ -85,7 +85,9 @@ def test_many_clients_each_get_their_own_map(process: ServerProcess) -> None:
 def test_sigterm_under_load_loses_no_accepted_request_and_exits_with_0(
     process: ServerProcess,
 ) -> None:
-    """As behind a load balancer: clients send until they see it is not ready; each request sent is answered."""
+    """As behind a load balancer: clients send until they see it is not ready; each request sent is
+    answered.
+    """
     not_ready = threading.Event()
     body = png_bytes(picture(64, 64))
 

@@ -53,8 +53,8 @@ def test_the_page_of_a_model_that_is_not_there_is_a_404(server: ServerThread) ->
 
 
 def test_pages_work_below_a_prefix(solvable_store: Path) -> None:
-    """A proxy strips the prefix, so no address in a page may begin with a slash; that of /vision itself says what its
-    addresses are relative to.
+    """A proxy strips the prefix, so no address in a page may begin with a slash; that of /vision
+    itself says what its addresses are relative to.
     """
     base = '<base href="/vision/">'
     with serving(solvable_store, root_path="/vision", lazy_loading=True) as running:
