@@ -1,6 +1,6 @@
 """What comes out of the seam, and what it says of itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,8 @@ class TensorAnswer:
 
     Each of `outputs` is one array (N, …) where all pictures have one size, else a list of N:
     `class_map` and `confidence` (H, W) uint8, `probabilities` (H, W, classes) float32. `tiles`
-    counts those of all pictures; `blended` tells that some were not cut exactly.
+    counts those of all pictures; `blended` tells that some were not cut exactly. The network saw
+    each picture at its part of `scales` of its size.
     """
 
     model_id: str
@@ -58,3 +59,4 @@ class TensorAnswer:
     timings: Timings
     tiles: int
     blended: bool
+    scales: Sequence[float]

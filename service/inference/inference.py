@@ -13,11 +13,14 @@ from typing import Protocol
 
 from service.domain.deadline import seconds_left
 from service.domain.errors import DeadlineExceededError
+from service.domain.requests import ScaleRequest
 from service.inference.admission import Place
 from service.inference.answer import Answer, TensorAnswer, Timings
 from service.inference.segmenter import Segmenter
 from service.inference.tensors import Arrays, checked_images, checked_outputs
 from service.outputs.output import Output, OutputOptions
+
+AUTO_SCALE = ScaleRequest()
 
 __all__ = ["Answer", "Inference", "TensorAnswer", "Timings"]
 
@@ -69,17 +72,20 @@ class Inference:
         arrays: Arrays,
         outputs: Collection[str],
         deadline: float | None,
+        *,
+        scale: ScaleRequest = AUTO_SCALE,
     ) -> TensorAnswer:
         """Segment decoded images: uint8 (N, H, W, C), or several (H, W, C) of any sizes.
 
-        `outputs` are some of class_map, confidence and probabilities. Raises subclasses of
+        `outputs` are some of class_map, confidence and probabilities, which have the images' own
+        size at whichever `scale` the network sees these. Raises subclasses of
         ServiceError only, InvalidTensorError where the arrays are not what the model takes.
         """
         wanted = checked_outputs(outputs)
         async with self._models.lease(model, deadline) as segmenter:
             images = checked_images(arrays, segmenter.model, segmenter.limits)
             async with _accepted(segmenter, len(images), deadline) as place:
-                return await segmenter.predict(images, wanted, deadline, place)
+                return await segmenter.predict(images, wanted, scale, deadline, place)
 
 
 @asynccontextmanager

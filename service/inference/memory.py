@@ -29,35 +29,33 @@ class Footprint:
         return self.images + self.maps + self.results
 
 
+@dataclass(frozen=True)
+class Work:
+    """One picture of `pixels`, cut by `plan` at the size at which the network sees it.
+
+    `held_pixels` are those of all forms in which it is held meanwhile. `scaled` says that the
+    network sees it at another size than its own, so that its tiles give logits.
+    """
+
+    plan: TilePlan
+    pixels: int
+    held_pixels: int
+    scaled: bool
+
+
 def footprint(
-    plans: Sequence[TilePlan], need: Need, contract: Contract, tiles_at_once: int
+    works: Sequence[Work], need: Need, contract: Contract, tiles_at_once: int
 ) -> Footprint:
-    """Of pictures cut by `plans`, of which no more than `tiles_at_once` tiles are in work."""
+    """Of pictures of which no more than `tiles_at_once` tiles are in work."""
     classes = len(contract.classes)
-    pixels = sum(plan.height * plan.width for plan in plans)
-    of_result = max(
-        plan.tile_shape[0] * plan.tile_shape[1] * _result_bytes(plan, need, classes)
-        for plan in plans
-    )
+    pixels = sum(work.pixels for work in works)
+    of_tile = max(_tile_bytes(work, need, classes) for work in works)
+    tiles = sum(len(work.plan) for work in works)
     return Footprint(
-        images=pixels * contract.channels,
+        images=sum(work.held_pixels for work in works) * contract.channels,
         maps=pixels * (1 if need == "class_map" else 2) + probability_bytes(pixels, need, classes),
-        results=of_result * min(tiles_at_once, sum(map(len, plans)))
-        + sum(_blending_bytes(plan, classes) for plan in plans if plan.blended),
-    )
-
-
-def scaled_footprint(
-    plan: TilePlan, pixels: int, decoded: int, need: Need, contract: Contract, tiles_at_once: int
-) -> Footprint:
-    """Of a picture of `pixels`, that is seen at another size, cut by `plan`; `decoded` pixels of it are shrunk to that."""
-    classes, seen = len(contract.classes), plan.height * plan.width
-    of_tile = plan.tile_shape[0] * plan.tile_shape[1] * classes * _FLOAT_BYTES
-    together = 3 * seen * classes * _FLOAT_BYTES + _blending_bytes(plan, classes)
-    return Footprint(
-        images=(decoded + seen) * contract.channels,
-        maps=pixels * (1 if need == "class_map" else 2) + probability_bytes(pixels, need, classes),
-        results=of_tile * min(tiles_at_once, len(plan)) + (together if plan.blended else 0),
+        results=of_tile * min(tiles_at_once, tiles)
+        + sum(_stitching_bytes(work, classes) for work in works if work.plan.blended),
     )
 
 
@@ -65,9 +63,17 @@ def probability_bytes(pixels: int, need: Need, classes: int) -> int:
     return pixels * classes * _FLOAT_BYTES if need == "probabilities" else 0
 
 
-def _result_bytes(plan: TilePlan, need: Need, classes: int) -> int:
-    """Of a pixel."""
-    return classes * _FLOAT_BYTES if needs_probabilities(plan, need) else 1
+def _tile_bytes(work: Work, need: Need, classes: int) -> int:
+    """What the engine gives for a tile."""
+    height, width = work.plan.tile_shape
+    floats = work.scaled or needs_probabilities(work.plan, need)
+    return height * width * (classes * _FLOAT_BYTES if floats else 1)
+
+
+def _stitching_bytes(work: Work, classes: int) -> int:
+    """Blended tiles of another size than the picture's are put together before they are enlarged."""
+    together = 3 * work.plan.height * work.plan.width * classes * _FLOAT_BYTES
+    return _blending_bytes(work.plan, classes) + (together if work.scaled else 0)
 
 
 def _blending_bytes(plan: TilePlan, classes: int) -> int:

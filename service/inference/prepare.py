@@ -40,12 +40,28 @@ def plan_size(
     source: Source, contract: Contract, request: ScaleRequest, *, show: bool
 ) -> WorkingSize | None:
     """At which size the network sees the picture; None for its own. What is to be shown is decoded whole."""
-    ratio, exact = _ratio(source, contract, request)
+    ratio, exact = _ratio(source.height, source.width, source.info, contract, request)
     scales = (1.0,) if show else source.scales
     working = working_size(source.height, source.width, ratio, scales, exact=exact)
     if working is None or working.resize:
         return working
     return replace(working, overhang=source.overhang(working.decode_scale))
+
+
+def plan_array_size(
+    image: NDArray[np.uint8], contract: Contract, request: ScaleRequest
+) -> WorkingSize | None:
+    """As `plan_size`, for pixels (H, W, C) that are decoded and do not know how large one is."""
+    height, width = image.shape[:2]
+    ratio, exact = _ratio(height, width, SourceInfo(), contract, request)
+    return working_size(height, width, ratio, (1.0,), exact=exact)
+
+
+def seen_at(image: NDArray[np.uint8], working: WorkingSize | None) -> NDArray[np.uint8]:
+    """Pixels (H, W, C) as the network sees them. Blocks."""
+    if working is None:
+        return image
+    return resized(image, working.height, working.width, image.shape[:2])
 
 
 def prepare(
@@ -106,9 +122,11 @@ def _to_8_bits(samples: Samples, window: IntensityWindow | None) -> NDArray[np.u
     return pixels
 
 
-def _ratio(source: Source, contract: Contract, request: ScaleRequest) -> tuple[float, bool]:
+def _ratio(
+    height: int, width: int, info: SourceInfo, contract: Contract, request: ScaleRequest
+) -> tuple[float, bool]:
     """How much of its size the network sees, and whether that is to be exact."""
-    long_side = max(source.height, source.width)
+    long_side = max(height, width)
     match request.kind:
         case "native":
             return 1.0, True
@@ -120,7 +138,7 @@ def _ratio(source: Source, contract: Contract, request: ScaleRequest) -> tuple[f
         case FrameScale(long_side=wanted):
             return min(1.0, wanted / long_side), False
         case PhysicalScale(pixel_size=wanted, unit=unit):
-            size, info = source.info.pixel_size, source.info
+            size = info.pixel_size
             if size is not None and info.unit is not None:
                 ratio = size * _METERS[info.unit] / (wanted * _METERS[unit])
                 return (min(1.0, ratio) if math.isfinite(ratio) else 1.0), False

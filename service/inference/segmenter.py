@@ -15,14 +15,14 @@ from service.concurrency import cancel_all
 from service.domain.classes import keep_classes, kept_ids
 from service.domain.errors import AnswerTooLargeError
 from service.domain.model import Model
+from service.domain.requests import ScaleRequest
 from service.domain.segmentation import Need, Segmentation
-from service.domain.source import Source
 from service.inference.admission import Admission, Place
 from service.inference.answer import Answer, TensorAnswer, Timings
 from service.inference.limits import InferenceLimits
-from service.inference.memory import footprint, probability_bytes, scaled_footprint
+from service.inference.memory import Work, footprint, probability_bytes
 from service.inference.observer import SILENT, Observer
-from service.inference.prepare import plan_size, prepare
+from service.inference.prepare import plan_array_size, plan_size, prepare, seen_at
 from service.inference.runner import InferenceResult, Result, Runner
 from service.inference.scale import WorkingSize
 from service.inference.stopwatch import Stopwatch
@@ -113,7 +113,8 @@ class Segmenter:
         else:
             source = await watch.run("decode", open_source, upload, max_pixels, options.page)
         working = plan_size(source, contract, options.scale_request, show=output.needs_image)
-        await place.hold_in_turn(len(upload) + self._size_of_file(source, working, options.need))
+        work = self._work((source.height, source.width), working)
+        await place.hold_in_turn(len(upload) + self._size_of([work], options.need))
         intensity, show = options.intensity_request, output.needs_image
         prepared = await watch.run(
             "decode", prepare, source, contract, working, intensity, show=show
@@ -166,6 +167,7 @@ class Segmenter:
         self,
         images: Sequence[NDArray[np.uint8]],
         wanted: frozenset[Need],
+        scale: ScaleRequest,
         deadline: float | None,
         place: Place,
     ) -> TensorAnswer:
@@ -173,19 +175,28 @@ class Segmenter:
         need = max(wanted, key=NAMES.index)
         classes = len(self.model.contract.classes)
         watch = Stopwatch(self._workers)
-        plans = [self._plan(*image.shape[:2]) for image in images]
-        await place.hold_in_turn(self._size_of_work(plans, need))
+        sizes = [plan_array_size(image, self.model.contract, scale) for image in images]
+        works = [self._work(image.shape, size) for image, size in zip(images, sizes, strict=True)]
+        await place.hold_in_turn(self._size_of(works, need))
         maps, outputs = _maps_and_outputs(images, need, classes, wanted)
+        if any(sizes):
+            images = await watch.run("decode", lambda: list(map(seen_at, images, sizes)))
         pictures = [
-            _Picture(image, plan, make_canvas(plan, maps_of_one, need, classes))
-            for image, plan, maps_of_one in zip(images, plans, maps, strict=True)
+            _Picture(image, work.plan, make_canvas(work.plan, maps_of_one, need, classes, size))
+            for image, work, maps_of_one, size in zip(images, works, maps, sizes, strict=True)
         ]
         last_tile = await self._infer(pictures, deadline, watch)
         await watch.run("encode", last_tile.put)
         timings = watch.timings()
         self._report(timings)
-        tiles, blended = sum(map(len, plans)), any(plan.blended for plan in plans)
-        return TensorAnswer(self.model.id, outputs, timings, tiles, blended)
+        return TensorAnswer(
+            self.model.id,
+            outputs,
+            timings,
+            tiles=sum(len(work.plan) for work in works),
+            blended=any(work.plan.blended for work in works),
+            scales=[1.0 if size is None else size.scale for size in sizes],
+        )
 
     async def warm_up(self) -> None:
         """Run what is set up once. Raises ContractError where the model breaks its contract."""
@@ -245,22 +256,21 @@ class Segmenter:
         self._observer.stage(self.model.id, "infer", timings.infer_seconds)
         self._observer.stage(self.model.id, "encode", timings.encode_seconds)
 
-    def _size_of_file(self, source: Source, working: WorkingSize | None, need: Need) -> int:
-        """Bytes that a file needs until it is answered, seen at that size. Raises AnswerTooLargeError."""
+    def _work(self, shape: Sequence[int], working: WorkingSize | None) -> Work:
+        height, width = shape[:2]
+        pixels = height * width
         if working is None:
-            return self._size_of_work([self._plan(source.height, source.width)], need)
-        pixels = source.height * source.width
-        self._check_probabilities(pixels, need)
-        plan = self._plan(working.height, working.width)
+            return Work(self._plan(height, width), pixels, pixels, scaled=False)
         decoded = round(pixels * working.decode_scale**2) if working.resize else 0
-        tiles = self._tiles_at_once(plan)
-        return scaled_footprint(plan, pixels, decoded, need, self.model.contract, tiles).total
+        seen = working.height * working.width
+        plan = self._plan(working.height, working.width)
+        return Work(plan, pixels, decoded + seen, scaled=True)
 
-    def _size_of_work(self, plans: Sequence[TilePlan], need: Need) -> int:
-        """Bytes that pictures cut so need until they are answered. Raises AnswerTooLargeError."""
-        self._check_probabilities(sum(plan.height * plan.width for plan in plans), need)
-        tiles_at_once = max(map(self._tiles_at_once, plans))
-        return footprint(plans, need, self.model.contract, tiles_at_once).total
+    def _size_of(self, works: Sequence[Work], need: Need) -> int:
+        """Bytes that pictures need until they are answered. Raises AnswerTooLargeError."""
+        self._check_probabilities(sum(work.pixels for work in works), need)
+        tiles_at_once = max(self._tiles_at_once(work.plan) for work in works)
+        return footprint(works, need, self.model.contract, tiles_at_once).total
 
     def _check_probabilities(self, pixels: int, need: Need) -> None:
         contract = self.model.contract

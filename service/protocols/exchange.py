@@ -83,4 +83,8 @@ async def infer_for(
 
 def answer_headers(request: Request, inferred: Inferred) -> dict[str, str]:
     context = request_context(request.scope)
-    return {"X-Model": inferred.model_id, "Server-Timing": context.server_timing or ""}
+    return {
+        "X-Model": inferred.model_id,
+        "X-Scale": inferred.scale,
+        "Server-Timing": context.server_timing or "",
+    }

@@ -15,7 +15,7 @@ from service.domain.classes import keep_classes, kept_ids
 from service.domain.errors import ModelUnavailableError, ServiceError
 from service.domain.model import Model
 from service.domain.segmentation import Need, Segmentation
-from service.inference.inference import TensorAnswer, Timings
+from service.inference.inference import Answer, TensorAnswer, Timings
 from service.protocols.context import AppContext
 from service.protocols.problems import MalformedRequestError
 from service.protocols.results import (
@@ -59,11 +59,21 @@ Pictures = Pixels | Files
 
 @dataclass(frozen=True)
 class Inferred:
-    """`results` has, for each output asked for, one entry an image: an array, or a file's bytes."""
+    """`results` has, for each output asked for, one entry an image: an array, or a file's bytes.
+
+    The network saw each image at its part of `scales` of its size.
+    """
 
     model_id: str
     results: list[list[Any]]
     timings: Timings
+    scales: Sequence[float]
+
+    @property
+    def scale(self) -> str:
+        """As headers say it: one for all images that have it alike, else one an image."""
+        written = [f"{scale:.4g}" for scale in self.scales]
+        return written[0] if len(set(written)) == 1 else ", ".join(written)
 
 
 async def infer(
@@ -99,7 +109,7 @@ async def _infer_files(
 ) -> Inferred:
     output, options = bundle(asked)
 
-    async def segment(index: int, file: Buffer) -> tuple[str, list[Any], Timings]:
+    async def segment(index: int, file: Buffer) -> tuple[Answer, list[Any]]:
         with _naming(index, len(files)):
             answer = await parts.inference.segment(file, output, options, deadline, model=model)
         bodies = unbundle(answer.encoded.body, len(asked))
@@ -109,11 +119,13 @@ async def _infer_files(
             else one.result.array(body, answer.height, answer.width)
             for one, body in zip(asked, bodies, strict=True)
         ]
-        return answer.model_id, results, answer.timings
+        return answer, results
 
     done = await _in_order([partial(segment, *item) for item in enumerate(files)], at_once)
-    by_output = [list(column) for column in zip(*(results for _, results, _ in done), strict=True)]
-    return Inferred(done[0][0], by_output, _longest([timings for _, _, timings in done]))
+    answers = [answer for answer, _ in done]
+    by_output = [list(column) for column in zip(*(results for _, results in done), strict=True)]
+    timings = _longest([answer.timings for answer in answers])
+    return Inferred(answers[0].model_id, by_output, timings, [answer.scale for answer in answers])
 
 
 async def _infer_pixels(
@@ -130,13 +142,16 @@ async def _infer_pixels(
     if kept is not None:
         names.add("class_map")
     by_output: list[list[Any]] = [[] for _ in asked]
-    timings = []
+    timings: list[Timings] = []
+    scales: list[float] = []
     model_id = ""
     for start in range(0, len(images), at_once):
         chunk = images[start : start + at_once]
-        answer = await parts.inference.predict(model, chunk, names, deadline)
+        scale = asked[0].options.scale_request
+        answer = await parts.inference.predict(model, chunk, names, deadline, scale=scale)
         model_id = answer.model_id
         timings.append(answer.timings)
+        scales.extend(answer.scales)
         if kept is None and all(one.result.tensor is not None for one in asked):
             rows = [list(answer.outputs[one.options.need]) for one in asked]
         else:
@@ -144,7 +159,7 @@ async def _infer_pixels(
             rows = await asyncio.to_thread(_write, segmentations, asked, kept)
         for results, row in zip(by_output, rows, strict=True):
             results.extend(row)
-    return Inferred(model_id, by_output, _longest(timings))
+    return Inferred(model_id, by_output, _longest(timings), scales)
 
 
 def _write(
@@ -182,6 +197,7 @@ def _segmentations(
             None if probabilities is None else probabilities[index],
             image,
             answer.blended,
+            scale=answer.scales[index],
         )
         for index, image in enumerate(images)
     ]

@@ -27,6 +27,7 @@ DEFAULT: Final = "class_map"
 _DTYPES: Final[dict[Kind, type[np.generic]]] = {"UINT8": np.uint8, "FP32": np.float32}
 _PARTS_LENGTH: Final = 8
 _SHARED: Final = tuple(OutputOptions.model_fields)
+_FOR_PIXELS: Final = ("classes", "scale")
 _RAW: Final = {"application/octet-stream": ".bin"}
 
 
@@ -128,7 +129,7 @@ def check_for_pixels(asked: Sequence[Wanted]) -> None:
     """Raises MalformedRequestError for options that say how a file is read."""
     for option, value in _shared_options(asked).items():
         default = OutputOptions.model_fields[option].default
-        if value != default and option != "classes":
+        if value != default and option not in _FOR_PIXELS:
             raise MalformedRequestError(
                 f"Parameter {option} says how a file is read; pixels are taken as they are. "
                 "Leave it out, or send the file."

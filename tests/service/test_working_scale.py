@@ -1,5 +1,6 @@
 """A picture and its enlargement get the same classes, over HTTP and through every format."""
 
+import base64
 import io
 import json
 from collections.abc import Iterator
@@ -160,3 +161,60 @@ def test_what_cannot_be_meant_is_refused(server: ServerThread, query: dict[str, 
     )
     assert answer.status_code == 400
     assert "it can be" in answer.json()["detail"]
+
+
+def infer_pixels(
+    server: ServerThread, pixels: NDArray[np.uint8], model: str = "frames", **parameters: str
+) -> tuple[NDArray[np.uint8], str]:
+    """The class map of a tensor by the Open Inference Protocol, and at which scale it was seen."""
+    tensor = {"name": "image", "datatype": "UINT8", "shape": list(pixels.shape)}
+    request = {
+        "inputs": [{**tensor, "data": pixels.reshape(-1).tolist()}],
+        "parameters": parameters,
+    }
+    answer = server.client.post(f"/v2/models/{model}/infer", json=request)
+    assert answer.status_code == 200, answer.text
+    output = answer.json()["outputs"][0]
+    return np.array(output["data"], np.uint8).reshape(output["shape"]), answer.headers["X-Scale"]
+
+
+@pytest.mark.parametrize("model", ["frames", "wide"])
+def test_pixels_are_seen_as_a_file_of_the_same_pixels_is(server: ServerThread, model: str) -> None:
+    """A client that decodes a photograph itself must not get another answer for it."""
+    large = enlarged(blobs(), 513, 385)
+    from_file = server.client.post("/segment", params={"model": model}, content=saved(large, "PNG"))
+    class_map, scale = infer_pixels(server, np.asarray(large), model)
+    np.testing.assert_array_equal(class_map, class_map_of(from_file))
+    assert scale == from_file.headers["X-Scale"] == "0.1247"
+    images = np.stack([np.asarray(large), np.asarray(large)[::-1]])
+    several, scale = infer_pixels(server, images, model)
+    np.testing.assert_array_equal(several[0], class_map)
+    assert scale == "0.1247"
+
+
+def test_pixels_are_seen_at_the_scale_that_the_request_says(server: ServerThread) -> None:
+    pixels = np.asarray(enlarged(blobs(), 256, 192))
+    class_map, scale = infer_pixels(server, pixels, scale="native")
+    assert scale == "1"
+    np.testing.assert_array_equal(class_map, solve(pixels))
+    assert infer_pixels(server, pixels, scale="longest=128")[1] == "0.5"
+
+
+def test_rows_of_pixels_are_seen_as_files_are(server: ServerThread) -> None:
+    pixels = np.asarray(enlarged(blobs(), 256, 192))
+    answer = server.client.post("/v1/models/frames:predict", json={"instances": [pixels.tolist()]})
+    assert answer.headers["X-Scale"] == "0.25"
+    expected = infer_pixels(server, pixels)[0]
+    np.testing.assert_array_equal(np.array(answer.json()["predictions"][0]), expected)
+
+
+def test_files_of_one_request_each_have_a_scale(server: ServerThread) -> None:
+    files = [saved(enlarged(blobs(), 64 * factor, 48 * factor), "PNG") for factor in (1, 4)]
+    texts = [base64.b64encode(file).decode() for file in files]
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [2], "data": texts}
+    answer = server.client.post(
+        "/v2/models/frames/infer", json={"inputs": [tensor], "outputs": [{"name": "rle"}]}
+    )
+    assert answer.headers["X-Scale"] == "1, 0.25"
+    scales = [json.loads(text)["scale"] for text in answer.json()["outputs"][0]["data"]]
+    assert scales == [1, 0.25]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.contract import SegmentationClass
 from service.domain.model import Model
+from service.domain.requests import ScaleRequest
 from service.domain.segmentation import Need
 from service.inference.inference import Inference
 from service.inference.segmenter import Segmenter
@@ -89,6 +90,29 @@ async def test_what_is_counted_is_what_is_allocated(
     allocated = found[0] + image.nbytes
     # what Python itself and the blocks of the stitching take is not counted
     assert allocated < 1.25 * engine.counted + 4 * MIB
+    assert engine.counted < 2 * allocated
+    await segmenter.close()
+
+
+@pytest.mark.parametrize("need", ["class_map", "confidence", "probabilities"])
+@pytest.mark.parametrize("radius", [5, None], ids=["cut exactly", "blended"])
+async def test_what_is_counted_of_pixels_that_are_seen_smaller_is_what_is_allocated(
+    solvable_model: Model, workers: ThreadPoolExecutor, need: Need, radius: int | None
+) -> None:
+    engine = ManyClassesEngine()
+    model = many_classes(solvable_model, radius)
+    limits = replace(LIMITS, tile_size=96)
+    segmenter = segmenter_of(model, engine, limits, workers)
+    engine.segmenter = segmenter
+    images = np.zeros((2, 2 * SIDE, 2 * SIDE, 3), np.uint8)
+    with peak() as found:
+        answer = await Inference(Always(segmenter)).predict(
+            None, images, [need], None, scale=ScaleRequest("factor", 0.5)
+        )
+    assert answer.scales == [0.5, 0.5]
+    allocated = found[0] + images.nbytes
+    # the bands in which logits are enlarged are not counted
+    assert allocated < 1.25 * engine.counted + 16 * MIB
     assert engine.counted < 2 * allocated
     await segmenter.close()
 

@@ -50,6 +50,7 @@ class Call:
     caller: str | None = None
     model: str | None = None
     server_timing: str | None = None
+    scale: str | None = None
 
     @property
     def deadline(self) -> float:
@@ -73,6 +74,7 @@ class Call:
     def answered(self, inferred: Inferred) -> None:
         """Note who answered, for log, traces and trailing metadata."""
         self.model = inferred.model_id
+        self.scale = inferred.scale
         self.server_timing = server_timing(inferred.timings, self.arrived)
         if self.parts.tracing is not None:
             self.parts.tracing.add_stages(self.span, inferred.model_id, inferred.timings)
@@ -81,6 +83,7 @@ class Call:
         pairs = (
             ("x-request-id", self.id),
             ("x-model", self.model),
+            ("x-scale", self.scale),
             ("server-timing", self.server_timing),
         )
         return tuple((name, value) for name, value in pairs if value is not None)
