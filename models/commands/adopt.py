@@ -8,6 +8,7 @@ from typing import get_args
 
 from models.commands.command import DEFAULT_STORE, import_tensorflow
 from models.export.adopt_options import (
+    AdoptionError,
     AdoptOptions,
     AxisOrder,
     ChannelOrder,
@@ -79,7 +80,7 @@ def run(parsed: argparse.Namespace) -> None:
         read_images,
         write_preview,
     )
-    from models.export.external import AdoptionError, ExternalNetwork
+    from models.export.external import ExternalNetwork
     from models.export.external_io import infer_io_spec, input_axes
     from models.export.external_loading import load_external
     from models.export.saved_model import export_network
@@ -90,13 +91,16 @@ def run(parsed: argparse.Namespace) -> None:
     model = load_external(parsed.model, options)
     _, channels = input_axes(model, options)
     images = read_images(files, channels)
-    io_spec = infer_io_spec(model, len(class_list.classes), options, images)
-    network = ExternalNetwork(model, io_spec, options)
+    other_sizes = "images are resized to it and class scores back, both bilinearly"
+    io_spec = infer_io_spec(
+        model, len(class_list.classes), options, images, other_sizes=other_sizes
+    )
+    network = ExternalNetwork(model, io_spec, options, len(class_list.classes))
     print("\n".join(io_spec.notes))
     if files:
         preview = parsed.preview or Path(f"{parsed.name}-preview.html")
         shown = list(zip(files, images, strict=True))
-        shares = write_preview(preview, network, io_spec, class_list.classes, shown)
+        shares = write_preview(preview, network.class_map, io_spec, class_list.classes, shown)
         for segmentation_class, share in zip(class_list.classes, shares, strict=True):
             print(f"  {segmentation_class.name:20} {share:.2%} of the pixels")
         print(f"preview: {preview}")
@@ -115,7 +119,6 @@ def _options(parsed: argparse.Namespace) -> AdoptOptions:
     from pydantic import ValidationError
 
     from models.contract.faults import first_fault
-    from models.export.external import AdoptionError
 
     said = {
         name: tuple(value) if isinstance(value, list) else value

@@ -64,9 +64,10 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill in the block, which is `path` after it. Raises OSError where there is one
-    already."""
+    """A folder to fill in the block, which is `path` after it; parents that it makes are removed
+    where it fails. Raises OSError where there is one already."""
     partial = _beside(path)
+    made = [parent for parent in path.parents if not parent.exists()]
     try:
         partial.mkdir(parents=True)
         yield partial
@@ -74,8 +75,12 @@ def new_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             raise FileExistsError(errno.EEXIST, "there is such a folder already", str(path))
         partial.rename(path)
-    finally:
+    except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
+        with suppress(OSError):  # another writer has put something there
+            for parent in made:
+                parent.rmdir()
+        raise
     _sync(path.parent)
 
 

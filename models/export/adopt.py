@@ -1,7 +1,7 @@
 """From an external model to an artefact: its classes, a look at what it does, and its card."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,9 @@ from models.data.dataset import ClassList, DatasetError, read_classes, read_imag
 from models.data.layouts.layout import images_below, make_class_list
 from models.data.page import Figure, Gallery, Legend, Section, Table, Text, write_page
 from models.data.tiles import draw_tile
-from models.export.external import AdoptionError, ExternalNetwork, IOSpec
-from models.export.saved_model import ModelFacts
+from models.export.adopt_options import AdoptionError
+from models.export.artefact import ModelFacts
+from models.export.external_io import IOSpec
 
 _MOST_IMAGES = 24
 
@@ -59,17 +60,16 @@ def read_images(paths: Sequence[Path], channels: int) -> list[NDArray[np.uint8]]
 
 def write_preview(
     path: Path,
-    network: ExternalNetwork,
+    class_map_of: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
     io_spec: IOSpec,
     classes: Sequence[SegmentationClass],
     images: Sequence[tuple[Path, NDArray[np.uint8]]],
 ) -> list[float]:
-    """Write an HTML page of what the wrapped model makes of images; gives each class's share of all
-    their pixels."""
+    """Write an HTML page of what the wrapped model makes of images (H, W, C), class maps (H, W);
+    gives each class's share of all their pixels."""
     figures, counts = [], np.zeros(256, np.int64)
     for file, image in images:
-        logits = network(image[np.newaxis].astype(np.float32))
-        class_map = np.asarray(logits)[0].argmax(axis=-1).astype(np.uint8)
+        class_map = class_map_of(image)
         counts += np.bincount(class_map.ravel(), minlength=256)
         figures.append(Figure(draw_tile(file.name, image, class_map, classes).uri, file.name))
     shares: list[float] = (counts[: len(classes)] / counts.sum()).tolist()

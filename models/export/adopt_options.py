@@ -5,10 +5,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from models.contract import UserError
+
 Scaling = Literal["0..1", "-1..1", "none"]
 ChannelOrder = Literal["rgb", "bgr"]
 AxisOrder = Literal["NHWC", "NCHW"]
-OutputKind = Literal["logits", "probabilities", "sigmoid"]
+OutputKind = Literal["logits", "probabilities", "sigmoid", "class_map"]
+
+
+class AdoptionError(UserError):
+    """The external model cannot be wrapped, or something has to be said of it. The text says
+    what."""
 
 
 class AdoptOptions(BaseModel):

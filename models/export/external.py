@@ -11,22 +11,18 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from models.architectures.blocks import MirrorPad
-from models.contract import UserError
-from models.export.adopt_options import AdoptOptions, AxisOrder, OutputKind
+from models.export.adopt_options import AdoptOptions
+from models.export.external_io import IOSpec, ProbeError, value_range
 
 _LEAST_PROBABILITY = 1e-7
 
 
-class AdoptionError(UserError):
-    """The external model cannot be wrapped, or something has to be said of it. The text says
-    what."""
-
-
 @dataclass(frozen=True)
-class ExternalModel:
-    """A model as it was loaded: `run` maps a tensor of its own form to its output."""
+class TensorFlowModel:
+    """A model as TensorFlow loaded it, an `ExternalModel`: `run` maps a tensor of its own form to
+    its output."""
 
     run: Callable[[tf.Tensor], tf.Tensor]
     variables: Sequence[Any]  # tf.Variable
@@ -35,21 +31,18 @@ class ExternalModel:
     description: str
     rescales_itself: bool
 
+    @property
+    def input_dtype(self) -> str:
+        name: str = self.input_type.name
+        return name
 
-@dataclass(frozen=True)
-class IOSpec:
-    """What was found out of an external model. `notes` says it in words."""
-
-    axes: AxisOrder
-    channels: int
-    batch_size: int | None
-    size: tuple[int, int] | None  # height and width, where the model takes one size alone
-    stride: int  # of a model of any size
-    reduction: int  # input pixels an output pixel stands for, along a side
-    output: OutputKind
-    output_axes: AxisOrder
-    output_channels: int
-    notes: tuple[str, ...]
+    def probe(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
+        try:
+            output = self.run(tf.constant(values, self.input_type))
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise ProbeError(first_line(error)) from error
+        is_integer = output.dtype.is_integer
+        return np.asarray(output if is_integer else tf.cast(output, tf.float32))
 
 
 class ExternalNetwork:
@@ -59,13 +52,14 @@ class ExternalNetwork:
     It is an `Exportable`, as a network of ours is.
     """
 
-    def __init__(self, model: ExternalModel, io_spec: IOSpec, options: AdoptOptions) -> None:
+    def __init__(
+        self, model: TensorFlowModel, io_spec: IOSpec, options: AdoptOptions, classes: int
+    ) -> None:
         self._model = model
         self._io_spec = io_spec
         self._options = options
-        self._pad = MirrorPad(io_spec.stride)
         self.channels = io_spec.channels
-        self.classes = max(io_spec.output_channels, 2)
+        self.classes = classes
         self.variables = list(model.variables)
         self.stride = 1 if io_spec.size else io_spec.stride
         self.receptive_field_radius = None if io_spec.size else options.receptive_field_radius
@@ -77,11 +71,17 @@ class ExternalNetwork:
             fitted = tf.image.resize(images, self._io_spec.size)
             scores = self._scores(self._raw(fitted))
             return self._logits(tf.image.resize(scores, original))
-        padded = self._pad(images)
+        padded = _mirror_padded(images, self._io_spec.stride, self._io_spec.least)
         scores = self._scores(self._raw(padded))
         if self._io_spec.reduction > 1:
             scores = tf.image.resize(scores, tf.shape(padded)[1:3])
         return self._logits(scores[:, : original[0], : original[1]])
+
+    def class_map(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Class ids (H, W) of an image (H, W, C)."""
+        logits = np.asarray(self(image[np.newaxis].astype(np.float32)))
+        class_map: NDArray[np.uint8] = logits[0].argmax(axis=-1).astype(np.uint8)
+        return class_map
 
     @property
     def parameters(self) -> int:
@@ -101,25 +101,42 @@ class ExternalNetwork:
 
     def _scores(self, raw: tf.Tensor) -> tf.Tensor:
         """Channel-last float32 (N, h, w, channels)."""
-        raw = tf.cast(raw, tf.float32)
         if len(raw.shape) == 3:
             raw = raw[..., tf.newaxis]
         if self._io_spec.output_axes == "NCHW":
             raw = tf.transpose(raw, (0, 2, 3, 1))
+        if self._io_spec.output == "class_map":
+            return tf.one_hot(tf.cast(raw[..., 0], tf.int32), self.classes)
+        raw = tf.cast(raw, tf.float32)
         return tf.ensure_shape(raw, (None, None, None, self._io_spec.output_channels))
 
     def _logits(self, scores: tf.Tensor) -> tf.Tensor:
-        """What softmax turns into the model's probabilities. A single sigmoid channel is cut at 0
-        there."""
+        """What softmax turns into the model's probabilities. Where the channels leave the first
+        class out, it wins where all of them are below the threshold."""
+        leaves_first_out = self._io_spec.output_channels < self.classes
+        if self._io_spec.output == "class_map":
+            leaves_first_out = False
         if self._io_spec.output != "logits":
             scores = tf.clip_by_value(scores, _LEAST_PROBABILITY, 1.0 - _LEAST_PROBABILITY)
             log = tf.math.log(scores)
-            scores = log - tf.math.log1p(-scores) if self._io_spec.output_channels == 1 else log
-        if self._io_spec.output_channels > 1:
+            scores = log - tf.math.log1p(-scores) if leaves_first_out else log
+        if not leaves_first_out:
             return scores
         threshold = self._options.threshold
         above = scores - float(np.log(threshold / (1 - threshold)))
-        return tf.concat([tf.zeros_like(above), above], axis=-1)
+        return tf.concat([tf.zeros_like(above[..., :1]), above], axis=-1)
+
+
+def _mirror_padded(images: tf.Tensor, stride: int, least: int) -> tf.Tensor:
+    """Images (N, H, W, C) mirrored at the bottom and right to multiples of `stride` that are
+    `least` or more, as MirrorPad does."""
+    for axis in (1, 2):
+        size = tf.shape(images)[axis]
+        padded = tf.maximum(-(-size // stride) * stride, least)
+        period = tf.maximum(2 * (size - 1), 1)
+        position = tf.range(padded) % period
+        images = tf.gather(images, tf.minimum(position, period - position), axis=axis)
+    return images
 
 
 def prepare(
@@ -128,10 +145,8 @@ def prepare(
     """Pixel values 0–255 (N, H, W, C) as the model wants them."""
     if options.channel_order == "bgr" and io_spec.channels == 3:
         images = images[..., ::-1]
-    if options.scaling == "0..1":
-        images = images / 255.0
-    elif options.scaling == "-1..1":
-        images = images / 127.5 - 1.0
+    low, high = value_range(options)
+    images = images * ((high - low) / 255) + low
     if options.mean is not None:
         images = images - tf.constant(options.mean, tf.float32)
     if options.std is not None:

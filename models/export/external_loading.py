@@ -6,11 +6,11 @@ import keras
 import tensorflow as tf
 
 from models.contract.globbing import without_pattern
-from models.export.adopt_options import AdoptOptions
-from models.export.external import AdoptionError, ExternalModel, first_line
+from models.export.adopt_options import AdoptionError, AdoptOptions
+from models.export.external import TensorFlowModel, first_line
 
 
-def load_external(path: Path, options: AdoptOptions) -> ExternalModel:
+def load_external(path: Path, options: AdoptOptions) -> TensorFlowModel:
     """Load a SavedModel folder, or a `.keras` or `.h5` file. Raises AdoptionError."""
     if (path / "saved_model.pb").is_file():
         return _load_saved_model(path, options)
@@ -23,7 +23,7 @@ def load_external(path: Path, options: AdoptOptions) -> ExternalModel:
     )
 
 
-def _load_saved_model(path: Path, options: AdoptOptions) -> ExternalModel:
+def _load_saved_model(path: Path, options: AdoptOptions) -> TensorFlowModel:
     try:
         with without_pattern(path) as folder:
             loaded = tf.saved_model.load(str(folder))
@@ -53,12 +53,12 @@ def _load_saved_model(path: Path, options: AdoptOptions) -> ExternalModel:
 
     run.loaded = loaded  # type: ignore[attr-defined]  # variables live as long as their module
     shape = _rank_four(spec.shape.as_list() if spec.shape.rank is not None else None)
-    return ExternalModel(
+    return TensorFlowModel(
         run, list(function.variables), shape, spec.dtype, f"SavedModel, signature {name}", False
     )
 
 
-def _load_keras(path: Path, options: AdoptOptions) -> ExternalModel:
+def _load_keras(path: Path, options: AdoptOptions) -> TensorFlowModel:
     try:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises what it likes for layers it does not know
@@ -86,7 +86,7 @@ def _load_keras(path: Path, options: AdoptOptions) -> ExternalModel:
     rescales = any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers)
     variables = [weight.value for weight in model.weights]
     shape = _rank_four(list(inputs[0].shape))
-    return ExternalModel(run, variables, shape, dtype, f"Keras model {model.name}", rescales)
+    return TensorFlowModel(run, variables, shape, dtype, f"Keras model {model.name}", rescales)
 
 
 def _chosen(outputs: list[str], options: AdoptOptions) -> str:

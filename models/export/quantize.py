@@ -28,9 +28,9 @@ from models.contract import (
 from models.contract.amx import avoid_amx
 from models.contract.usage_reports import report_nothing
 from models.data.dataset import Dataset, Sample, read_image
+from models.export.artefact import ExportError
 from models.export.model_card import with_int8_section
 from models.export.openvino import convert_to_openvino, layer_names, write_openvino
-from models.export.saved_model import ExportError
 from models.training.evaluation import evaluate, openvino_predictor
 from models.training.metrics import Scores
 

@@ -10,8 +10,9 @@ from models.contract import ContractError, Training, read_contract
 from models.data.dataset import ClassList
 from models.data.reading import read_dataset
 from models.data.record import class_difference
+from models.export.artefact import ExportError, ModelFacts
 from models.export.model_card import model_card
-from models.export.saved_model import ExportError, ModelFacts, export_network
+from models.export.saved_model import export_network
 from models.training.checkpoint import load_network
 from models.training.recipe import Recipe
 from models.training.run import BEST, LAST, Run, SplitScores, is_run

@@ -6,7 +6,6 @@ The folder is verified against the network before it appears, whole or not at al
 
 import io
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,15 +18,12 @@ from models.contract import (
     MODEL_CARD_PATH,
     RECIPE_PATH,
     Contract,
-    SegmentationClass,
-    Training,
-    UserError,
     atomic,
     file_digests,
-    find_versions,
     write_contract,
 )
 from models.contract.globbing import without_pattern
+from models.export.artefact import ExportError, ModelFacts, version_folder
 from models.export.openvino import convert_to_openvino, openvino_is_installed, write_openvino
 from models.training.evaluation import openvino_predictor
 
@@ -37,24 +33,6 @@ REQUIRED_AGREEMENT = 0.9999  # of pixels: other kernels round differently
 # a network that has hardly begun to learn gives two classes the same logit; either is right
 TIED_LOGITS = 1e-6
 VERIFIED_SIZES = ((1, 1), (1, 37), (31, 47), (96, 64), (131, 257))  # H, W
-
-
-class ExportError(UserError):
-    """The artefact cannot be written, or does not do what the network does; no folder was left
-    behind."""
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What the graph cannot say, and the network object cannot either."""
-
-    name: str
-    classes: tuple[SegmentationClass, ...]
-    background: int | None
-    ignore: int | None
-    architecture: str
-    upsampling: str
-    training: Training | None
 
 
 class Exportable(Protocol):
@@ -93,17 +71,7 @@ def export_network(
     `recipe` is that of its training, as TOML. `with_openvino` writes OpenVINO's fp32 files beside
     the SavedModel, None where it can convert the network. Raises ExportError.
     """
-    model_folder = store / facts.name
-    there = find_versions(model_folder)
-    version = there.next if version is None else version
-    if version < 1:
-        raise ExportError(f"--version {version}: versions begin at 1")
-    target = model_folder / str(version)
-    if version in there.folders or target.exists():
-        there_already = there.folders.get(version, target)
-        raise ExportError(
-            f"{there_already} is there already; choose another --version or remove it"
-        )
+    target = version_folder(store, facts.name, version)
     if network.classes != len(facts.classes):
         names = ", ".join(c.name for c in facts.classes)
         raise ExportError(

@@ -134,3 +134,16 @@ def test_two_folders_change_places(tmp_path: Path) -> None:
     exchange(tmp_path / "a", tmp_path / "b")
     assert names(tmp_path / "a") == ["b"]
     assert names(tmp_path / "b") == ["a"]
+
+
+def test_a_new_folder_that_fails_takes_the_parents_it_made_with_it(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+
+    def fill() -> None:
+        with new_folder(tmp_path / "kept" / "store" / "name" / "1") as folder:
+            (folder / "file").write_text("x")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fill()
+    assert list(tmp_path.rglob("*")) == [tmp_path / "kept"]

@@ -324,3 +324,38 @@ def test_a_file_that_is_no_model_is_one_sentence(
     }.items():
         assert main(["adopt", str(tmp_path / name), "--name", "x", "--classes", "a,b"]) == 1
         assert sentence in capsys.readouterr().err
+
+
+class Reflecting(tf.Module):  # type: ignore[misc]
+    """The mean of 9×9 pixels, mirrored at the edges: REFLECT takes no picture of under 5 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = tf.Variable(tf.random.stateless_normal((9, 9, 3, 3), (5, 6)))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32, name="x")])  # type: ignore[untyped-decorator]
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        x = tf.pad(x, ((0, 0), (4, 4), (4, 4), (0, 0)), "REFLECT")
+        return tf.nn.conv2d(x, self.kernel, 1, "VALID")
+
+
+def test_a_model_that_takes_no_small_pictures_gets_them_mirrored_up_to_its_least_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = Reflecting()
+    tf.saved_model.save(theirs, str(tmp_path / "saved"))
+    command = [
+        *("adopt", str(tmp_path / "saved"), "--name", "theirs", "--classes", "a,b,c", "--yes"),
+        *("--scaling", "0..1", "--store", str(tmp_path / "store")),
+    ]
+    assert main(command) == 0
+    assert "size: any, and to 5 at least" in capsys.readouterr().out
+    artefact = tmp_path / "store" / "theirs" / "1"
+    for height, width in ((1, 1), (2, 7), (5, 5), (33, 20)):
+        image = blobs(height, width, seed=height)
+        padding = ((0, max(5 - height, 0)), (0, max(5 - width, 0)), (0, 0))
+        values = np.pad(image, padding, mode="reflect" if min(height, width) > 1 else "edge")
+        expected = theirs(tf.constant(values[np.newaxis] / 255.0, tf.float32))[0]
+        class_map = answers(artefact, image)[0]
+        wanted = np.asarray(expected).argmax(axis=-1)[:height, :width]
+        np.testing.assert_array_equal(class_map, wanted)

@@ -22,7 +22,8 @@ from models.contract import (
 )
 from models.contract.atomic import exchange
 from models.export import quantize, saved_model
-from models.export.saved_model import ExportError, ModelFacts, export_network
+from models.export.artefact import ExportError, ModelFacts
+from models.export.saved_model import export_network
 from models.training.evaluation import openvino_predictor, saved_model_predictor
 from tests.models.conftest import CLASSES, IGNORE, scene
 
