@@ -6,7 +6,9 @@ cut into tiles:
 
 1. the one that the caller names;
 2. else that of the model's contract, where it names one;
-3. else all values of the bits that the file says are used (PNG's sBIT, 12-bit TIFF, …);
+3. else all values of the bits that the file says are used (12-bit TIFF, OME's SignificantBits, …),
+   or of the sample's type where the file has larger ones: PNG's sBIT is of samples that were
+   spread over the whole type;
 4. else, where the contract asks for percentiles, the one in which those of the picture's own
    values become what they were in training;
 5. else all values of the sample's type.
@@ -65,7 +67,7 @@ def model_window(
     if isinstance(rule, WindowIntensity):
         return IntensityWindow(round(rule.low), round(rule.high))
     if significant_bits is not None and significant_bits < bits:
-        return full_window(significant_bits)
+        return full_window(bits if any(counts[1 << significant_bits :]) else significant_bits)
     return full_window(bits) if rule is None else percentile_window(counts, rule, bits, bands)
 
 

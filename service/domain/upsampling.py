@@ -76,18 +76,20 @@ class Grid:
 
 
 def upsampled_class_map(
-    logits: NDArray[np.float32], grid: Grid, window: Window
+    logits: NDArray[np.float32], grid: Grid, window: Window, out: NDArray[np.uint8] | None = None
 ) -> NDArray[np.uint8]:
     """The strongest class (height, width) uint8 of each pixel in `window`, of logits (classes, h, w) on `grid`.
 
-    Memory beside the result: a few megabytes, and one byte a low-resolution pixel.
+    Written into `out` where that is given; it lies in one piece. Memory beside the result: a few
+    megabytes, and one byte a low-resolution pixel.
     """
     rows, columns = _axes(logits, grid, window)
     labels = np.pad(
         strongest(logits), 1, mode="edge"
     )  # cell (i, j) lies between labels (i, j) and (i + 1, j + 1)
     first = labels[rows.cells, columns.cells]
-    result: NDArray[np.uint8] = first.take(columns.cell_of, axis=1).take(rows.cell_of, axis=0)
+    result = np.empty((window.height, window.width), np.uint8) if out is None else out
+    first.take(columns.cell_of, axis=1).take(rows.cell_of, axis=0, out=result, mode="clip")
     mixed = first != labels[rows.cells, columns.next_cells]
     mixed |= first != labels[rows.next_cells, columns.cells]
     mixed |= first != labels[rows.next_cells, columns.next_cells]

@@ -9,8 +9,9 @@ from service.inputs.foreign import name_of_foreign
 from service.inputs.heic import HEIC
 from service.inputs.input import SNIFFED_BYTES, Body, Input
 from service.inputs.jpeg import JPEG
-from service.inputs.pillow import AVIF, BMP, GIF, PNG, WEBP
+from service.inputs.pillow import AVIF, BMP, GIF, WEBP
 from service.inputs.pixels import read_image
+from service.inputs.png import PNG
 from service.inputs.tiff import TIFF
 
 __all__ = [

@@ -29,7 +29,7 @@ COLOR_SAMPLES = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, PALETTE: 1, RGB: 3, YCBCR: 
 
 # An upload is alone: nothing lies beside it. GDAL would keep blocks in a share of the machine's
 # memory.
-_ENVIRONMENT = {
+ALONE = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": "NO",
     "GDAL_CACHEMAX": 64,
@@ -58,7 +58,7 @@ class GdalTiffSource:
             part = window
         try:
             with (
-                rasterio.Env(**_ENVIRONMENT),
+                rasterio.Env(**ALONE),
                 MemoryFile(self._data) as file,
                 file.open(driver="GTiff") as dataset,
             ):

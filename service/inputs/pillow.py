@@ -1,4 +1,4 @@
-"""The types that Pillow reads as they are: PNG, WebP, BMP, GIF and AVIF."""
+"""The types that Pillow reads as they are: WebP, BMP, GIF and AVIF."""
 
 import struct
 
@@ -18,13 +18,7 @@ from service.inputs.pillow_source import animated_source, open_with_pillow, read
 _MAX_GIF_BLOCKS = 2**20  # of at most 255 bytes: several times what an upload may hold
 _EXTENSION, _FRAME = 0x21, 0x2C
 
-_png, _webp, _bmp, _gif, _avif = map(reader_of, ("PNG", "WEBP", "BMP", "GIF", "AVIF"))
-
-
-def _open_png(data: bytes, page: int | None, max_pixels: int) -> Source:
-    _refuse_empty_side("PNG", data, 16, ">II")
-    image = open_with_pillow("PNG", data, _png)
-    return animated_source("PNG", image, page, _frames(image), max_pixels)
+_webp, _bmp, _gif, _avif = map(reader_of, ("WEBP", "BMP", "GIF", "AVIF"))
 
 
 def _open_webp(data: bytes, page: int | None, max_pixels: int) -> Source:
@@ -97,13 +91,6 @@ def _color_table(data: bytes, flags_at: int) -> int:
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-PNG = Input(
-    name="PNG",
-    media_types=("image/png",),
-    suffixes=(".png",),
-    sniff=starts_with(b"\x89PNG\r\n\x1a\n"),
-    open=_open_png,
-)
 WEBP = Input(
     name="WebP",
     media_types=("image/webp",),

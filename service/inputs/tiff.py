@@ -47,9 +47,8 @@ def open_tiff(data: bytes, page: int | None, max_pixels: int) -> Source:
     _refuse_large_tiles(directory, max_pixels)
     _refuse_unread(directory)
     bits = directory.bits[0]
-    info = SourceInfo(
-        page=place + 1, pages=len(pages), significant_bits=bits if bits not in (8, 16) else None
-    )
+    stated = directory.stated_bits or (bits if bits not in (8, 16) else None)
+    info = SourceInfo(page=place + 1, pages=len(pages), significant_bits=stated)
     data = begin_with(data, directory)
     if _is_for_gdal(directory):
         return GdalTiffSource(data, directory, info)

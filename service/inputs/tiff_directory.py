@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from models.contract.stated_bits import tiff_bits
 from service.domain.errors import UnreadableImageError
 
 _MAX_DIRECTORIES = 65_535
@@ -16,13 +17,14 @@ _WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _ASSOCIATED_ALPHA = 1
 _MAX_VALUES = 16  # that are read of a tag
+_ASCII, _MAX_TEXT_BYTES = 2, 2**16
 
 _NEW_SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC = 254, 256, 257, 258, 262
 _ORIENTATION, _SAMPLES, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT = 274, 277, 284, 322, 323
 _SUB_DIRECTORIES, _INK_SET, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 332, 338, 339
-_COMPRESSION = 259
+_COMPRESSION, _DESCRIPTION, _MAX_SAMPLE_VALUE = 259, 270, 281
 _READ_TAGS = frozenset(
-    (*range(254, 260), 262, 274, 277, 284, 322, 323, 330, 332, 338, 339)  # those above
+    (*range(254, 260), 262, 274, 277, 281, 284, 322, 323, 330, 332, 338, 339)  # those above
 )
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = "white is zero", "black is zero", "RGB", "palette"
@@ -55,7 +57,8 @@ class Directory:
     `photometric` is how its numbers are colors, None where it does not say. `bits` are those of
     each sample of a pixel; `format` is "unsigned", "signed", "floating-point" or "complex";
     `is_premultiplied` says that the sample behind the color is its alpha, and that the color was
-    multiplied by it.
+    multiplied by it. `stated_bits` is how many of a sample's the file says are used, where it says
+    that and they are fewer.
     """
 
     place: int
@@ -73,6 +76,7 @@ class Directory:
     is_compressed: bool
     has_other_inks: bool
     orientation: int
+    stated_bits: int | None
     is_reduced: bool
     is_mask: bool
     has_sub_directories: bool
@@ -135,6 +139,7 @@ def _walk(data: bytes, layout: _Layout) -> Iterator[Directory]:
     count_size, entry_size = (8, 20) if big else (2, 12)
     at = layout.unpack(layout.offset, data, 8 if big else 4)
     seen: set[int] = set()
+    description = b""  # OME-XML is that of the first one, and speaks of all
     while at and at not in seen:
         seen.add(at)
         if len(seen) > _MAX_DIRECTORIES:
@@ -153,12 +158,14 @@ def _walk(data: bytes, layout: _Layout) -> Iterator[Directory]:
             claimed += _bytes_of(layout, data, entry)
             if tag in _READ_TAGS:
                 tags[tag] = _values(layout, data, entry)
+            if tag == _DESCRIPTION and not description:
+                description = _text(layout, data, entry)
         if claimed > len(data):  # whoever reads them, each by itself, would hold that much
             raise UnreadableImageError(
                 "The TIFF's tags claim more bytes than the file has: it is damaged. "
                 "Open and save it with an image editor, and send it again."
             )
-        yield _directory(len(seen) - 1, at, big, tags)
+        yield _directory(len(seen) - 1, at, big, tags, description)
         at = layout.unpack(layout.offset, data, end)
 
 
@@ -182,8 +189,17 @@ def _values(layout: _Layout, data: bytes, entry: int) -> tuple[int, ...]:
     return struct.unpack_from(f"{layout.order}{min(count, _MAX_VALUES)}{code}", data, place)
 
 
+def _text(layout: _Layout, data: bytes, entry: int) -> bytes:
+    """The first bytes of an entry of text; none where it holds something else."""
+    size = _bytes_of(layout, data, entry)
+    if layout.unpack("H", data, entry + 2) != _ASCII or not size:
+        return b""
+    place = layout.unpack(layout.offset, data, entry + (12 if layout.is_big else 8))
+    return data[place : place + min(size, _MAX_TEXT_BYTES)]
+
+
 def _directory(
-    place: int, offset: int, is_big: bool, tags: dict[int, tuple[int, ...]]
+    place: int, offset: int, is_big: bool, tags: dict[int, tuple[int, ...]], description: bytes
 ) -> Directory:
     def first(tag: int, default: int) -> int:
         return next(iter(tags.get(tag, ())), default)
@@ -209,6 +225,7 @@ def _directory(
         is_compressed=first(_COMPRESSION, 1) != 1,
         has_other_inks=first(_INK_SET, 1) != 1,
         orientation=first(_ORIENTATION, 1),
+        stated_bits=tiff_bits(first(_MAX_SAMPLE_VALUE, 0), description, bits[0]),
         is_reduced=bool(subfile & _REDUCED),
         is_mask=bool(subfile & _MASK) or photometric == 4,
         has_sub_directories=bool(tags.get(_SUB_DIRECTORIES)),

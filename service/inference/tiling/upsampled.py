@@ -45,7 +45,11 @@ class UpsampledCanvas:
             height = band.stop - band.start
             window = Window(band.start + overhang[0], columns.start + overhang[1], height, width)
             if maps.confidence is None:
-                maps.class_map[band, columns] = upsampled_class_map(result, grid, window)
+                part = maps.class_map[band, columns]
+                if part.flags.c_contiguous:
+                    upsampled_class_map(result, grid, window, out=part)
+                else:
+                    part[...] = upsampled_class_map(result, grid, window)
             else:
                 self._write(band, columns, upsampled_logits(result, grid, window))
 

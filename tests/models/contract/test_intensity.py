@@ -52,6 +52,12 @@ def test_bits_that_the_file_states_go_before_percentiles() -> None:
     assert model_window(counts, 16, 1, None, RULE) == (100, 199)
 
 
+def test_bits_of_samples_that_were_spread_over_their_type_are_all_of_it() -> None:
+    """As PNG wants it: sBIT says how many they were."""
+    assert model_window(counts_of(160, 4096, 9000), 16, 1, 12, RULE) == full_window(16)
+    assert model_window(counts_of(160, 4095), 16, 1, 12, RULE) == (0, 4095)
+
+
 def test_without_a_rule_all_values_count() -> None:
     assert model_window(counts_of(5, 9), 16, 3, None, None) == full_window(16)
 

@@ -69,6 +69,9 @@ def test_a_window_is_cut_out_of_the_whole(factor: float) -> None:
         window = Window(top, left, bottom - top, right - left)
         part = upsampled_class_map(logits, grid, window)
         np.testing.assert_array_equal(part, whole[top:bottom, left:right])
+        given = np.full_like(part, 9)
+        assert upsampled_class_map(logits, grid, window, out=given) is given
+        np.testing.assert_array_equal(given, part)
         values = upsampled_logits(logits, grid, window)
         np.testing.assert_array_equal(values.argmax(axis=0), part)
 

@@ -365,3 +365,14 @@ def test_what_pillow_writes_is_read_as_it_was(mode: str, compression: str) -> No
     plain = image.convert("L") if mode == "LA" else image
     difference = decode(body, 3, LIMIT).astype(int) - np.asarray(plain.convert("RGB"))
     assert np.abs(difference).max() <= 1
+
+
+def test_the_bits_that_the_file_states_are_known() -> None:
+    samples = np.arange(35, dtype=np.uint16).reshape(5, 7, 1)
+    plain = tiff(TiffPage(samples, 16))
+    assert open_source(plain, LIMIT).info.significant_bits is None
+    stated = tiff(TiffPage(samples, 16, tags={281: [4095]}))
+    assert open_source(stated, LIMIT).info.significant_bits == 12
+    text = '<OME><Image><Pixels SizeX="7" SignificantBits="14"></Pixels></Image></OME>'
+    ome = save(Image.fromarray(samples[..., 0]), "TIFF", tiffinfo={270: text})
+    assert open_source(ome, LIMIT).info.significant_bits == 14
