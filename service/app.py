@@ -146,6 +146,7 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _add_routes(app: FastAPI) -> None:
+    app.router.routes += segment.PLAIN_ROUTES
     # pages first: a model's page and its JSON share an address, and the page takes browsers alone
     for router in (pages.router, pages.html_router, segment.router, models.router, health.router):
         app.include_router(router)

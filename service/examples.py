@@ -21,8 +21,8 @@ from models.contract import Contract, SegmentationClass
 from service.catalogue.registry import Registry, RegistryOptions, UnknownModelError
 from service.catalogue.store import Artefact
 from service.domain.model import Model
-from service.inference.batching import inference_error
 from service.inference.inference import Inference
+from service.inference.jobs import inference_error
 from service.inference.limits import InferenceLimits
 from service.inference.runner import Runner
 from service.inference.segmenter import Segmenter
@@ -215,6 +215,8 @@ async def _raise_in_the_seam(raised: _Raised, limits: InferenceLimits) -> None:
 
 class _IdleRunner:
     """It is not asked to run anything: every image is refused before that."""
+
+    alone = None
 
     def capacity(self, _shape: tuple[int, int]) -> int:
         return 1

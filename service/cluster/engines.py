@@ -227,6 +227,7 @@ class RemoteRunner:
         self._closed = False
 
     stuck_seconds = 0.0  # the replica itself looks after that
+    alone = None  # pixels are sent, and what comes back is encoded here
 
     @property
     def facts(self) -> RuntimeFacts:

@@ -9,12 +9,12 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import partial
 from itertools import count
-from typing import NamedTuple
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,20 @@ from models.contract import Contract
 from service.catalogue.instance import RuntimeFacts
 from service.concurrency import cancel_all
 from service.domain.deadline import has_passed
-from service.domain.errors import DeadlineExceededError, InferenceError, ModelUnavailableError
-from service.inference.engine_batch import run_batch
+from service.domain.errors import DeadlineExceededError
+from service.inference.engine_batch import EngineFaultError, run_alone, run_batch
 from service.inference.engine_threads import EngineThreads
+from service.inference.jobs import (
+    Batch,
+    Bucket,
+    Job,
+    inference_error,
+    stuck_error,
+    unloaded_error,
+)
 from service.inference.limits import InferenceLimits
 from service.inference.observer import SILENT, Observer
-from service.inference.runner import BatchLimits, InferenceResult, Result, Signature
+from service.inference.runner import AloneWork, BatchLimits, InferenceResult, Signature
 from service.inference.scheduler import DeviceScheduler
 from service.inference.warm_up import warm_up, warm_up_sides
 from service.runtimes.engine import Engine
@@ -36,43 +44,9 @@ from service.runtimes.engine import Engine
 # A warm-up keeps others waiting no longer than this, however long it takes.
 WARM_UP_TURN_SECONDS = 2.0
 
-_STUCK_RETRY_SECONDS = 30.0
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
-
-
-class _Bucket(NamedTuple):
-    """What may share a batch."""
-
-    signature: Signature
-    height: int
-    width: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.height, self.width
-
-
-@dataclass(eq=False)
-class _Job:
-    bucket: _Bucket
-    image: NDArray[np.uint8]
-    deadline: float | None
-    number: int
-    future: asyncio.Future[InferenceResult]
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Jobs that are in the engine's hands, since `started` in seconds of time.monotonic()."""
-
-    jobs: list[_Job]
-    number: int
-    started: float
-
-    @property
-    def bucket(self) -> _Bucket:
-        return self.jobs[0].bucket
 
 
 @dataclass(eq=False)
@@ -84,6 +58,7 @@ class Batcher:
     A batch has at most `max_images` images and no more pixels than `useful_batch_pixels`, but
     always one image. Batches run beside each other where all their pixels are `max_pixels` at most,
     so memory is bounded by that. `scheduler` is shared by all models of the machine.
+    `stream_threads` are those of one stream, where they are known.
     """
 
     model_id: str
@@ -94,12 +69,13 @@ class Batcher:
     useful_batch_pixels: int
     max_batch_seconds: float = InferenceLimits.max_batch_seconds
     observer: Observer = SILENT
-    _buckets: dict[_Bucket, deque[_Job]] = field(default_factory=dict)
+    stream_threads: int | None = None
+    _buckets: dict[Bucket, deque[Job]] = field(default_factory=dict)
     _arrivals: Iterator[int] = field(default_factory=count)
     _batches: Iterator[int] = field(default_factory=count)
     _feeding: asyncio.Task[None] | None = None
     _running: set[asyncio.Task[None]] = field(default_factory=set)
-    _hanging: dict[asyncio.Future[list[Result]], _Batch] = field(default_factory=dict)
+    _hanging: dict[asyncio.Future[list[Any]], Batch] = field(default_factory=dict)
     _closed: bool = False
 
     @classmethod
@@ -110,8 +86,12 @@ class Batcher:
         engine: Engine,
         scheduler: DeviceScheduler,
         observer: Observer = SILENT,
+        threads: int | None = None,
     ) -> "Batcher":
-        """Batches are of the size that the engine says is best, where `limits` sets none."""
+        """Batches are of the size that the engine says is best, where `limits` sets none.
+
+        `threads` are those that the engine computes with, where they are known.
+        """
         most_pixels = limits.tile_size**2
         return cls(
             model_id=model_id,
@@ -124,6 +104,7 @@ class Batcher:
             else engine.best_batch_pixels,
             max_batch_seconds=limits.max_batch_seconds,
             observer=observer,
+            stream_threads=None if threads is None else max(1, threads // engine.streams),
         )
 
     def __post_init__(self) -> None:
@@ -155,6 +136,17 @@ class Batcher:
         """As `Runner.capacity` says."""
         return self.batch_limits.capacity(shape)
 
+    @property
+    def alone(self) -> "Batcher":
+        return self
+
+    def runs_alone(self, shape: tuple[int, int]) -> bool:
+        """As `AloneRunner.runs_alone` says.
+
+        A stream of several threads would idle while one of them decodes and encodes.
+        """
+        return self.stream_threads == 1 and self.batch_limits.batch(shape) == 1
+
     async def run(
         self,
         signature: Signature,
@@ -163,13 +155,25 @@ class Batcher:
         deadline: float | None,
     ) -> InferenceResult:
         """As `Runner.run` says."""
+        result: InferenceResult = await self._queue(Bucket(signature, *shape), image, deadline)
+        return result
+
+    async def run_alone(
+        self, work: AloneWork[T], shape: tuple[int, int], deadline: float | None
+    ) -> T:
+        """As `AloneRunner.run_alone` says."""
+        result: T = await self._queue(Bucket("alone", *shape), work, deadline)
+        return result
+
+    async def _queue(
+        self, bucket: Bucket, work: NDArray[np.uint8] | AloneWork[Any], deadline: float | None
+    ) -> Any:
         if self._closed:
-            raise _unloaded(self.model_id)
+            raise unloaded_error(self.model_id)
         if self._is_stuck:
-            raise _stuck(self.model_id)
-        bucket = _Bucket(signature, *shape)
-        future: asyncio.Future[InferenceResult] = asyncio.get_running_loop().create_future()
-        job = _Job(bucket, image, deadline, next(self._arrivals), future)
+            raise stuck_error(self.model_id)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        job = Job(bucket, work, deadline, next(self._arrivals), future)
         self._buckets.setdefault(bucket, deque()).append(job)
         if self._feeding is None:
             self._feeding = asyncio.create_task(self._feed())
@@ -198,14 +202,14 @@ class Batcher:
         if self._closed:
             return
         self._closed = True
-        self._refuse_all(lambda: _unloaded(self.model_id))
+        self._refuse_all(lambda: unloaded_error(self.model_id))
         try:
             if self._feeding is not None:
                 await cancel_all([self._feeding])
             await asyncio.gather(*self._running, return_exceptions=True)
         finally:
             for batch in self._hanging.values():
-                self._refuse(batch.jobs)
+                batch.fail(lambda: unloaded_error(self.model_id))
             await self._threads.close()
 
     async def _feed(self) -> None:
@@ -219,7 +223,7 @@ class Batcher:
                     self.scheduler.release(share)
                     raise
                 if jobs:
-                    batch = _Batch(jobs, next(self._batches), time.monotonic())
+                    batch = Batch(jobs, next(self._batches), time.monotonic())
                     running = asyncio.create_task(self._run(batch, share))
                     self._running.add(running)
                     running.add_done_callback(self._running.discard)
@@ -232,14 +236,14 @@ class Batcher:
         finally:
             self._feeding = None
 
-    def _longest_waiting(self) -> _Bucket:
+    def _longest_waiting(self) -> Bucket:
         return min(self._buckets.items(), key=lambda item: item[1][0].number)[0]
 
     def _share_of(self, shape: tuple[int, int]) -> Fraction:
         """What a batch with images of this padded shape takes of the machine."""
         return Fraction(1, self.batch_limits.max_concurrent_batches(shape))
 
-    def _take(self, share: Fraction) -> list[_Job]:
+    def _take(self, share: Fraction) -> list[Job]:
         """The longest-waiting job and those that can run with it, without those nobody wants.
 
         None where these need more than `share`.
@@ -250,7 +254,7 @@ class Batcher:
                 break
             waiting = self._buckets[bucket]
             most = self.batch_limits.batch(bucket.shape)
-            jobs: list[_Job] = []
+            jobs: list[Job] = []
             while waiting and len(jobs) < most:
                 job = waiting.popleft()
                 if not self._drop(job):
@@ -261,27 +265,24 @@ class Batcher:
                 return jobs
         return []
 
-    def _drop(self, job: _Job) -> bool:
+    def _drop(self, job: Job) -> bool:
         """Whether nobody wants the job's result any more."""
         if job.future.done():  # cancelled just now: its caller had no chance yet to call `_forget`
             self.observer.dropped(self.model_id, "cancelled")
             return True
         if has_passed(job.deadline):
             error = DeadlineExceededError("The image still waited for the model at its deadline.")
-            _fail(job, error)
+            job.fail(error)
             self.observer.dropped(self.model_id, "deadline")
             return True
         return False
 
-    async def _run(self, batch: _Batch, share: Fraction) -> None:
-        bucket, images = batch.bucket, [job.image for job in batch.jobs]
-        call = self._threads.call(
-            lambda: run_batch(self.engine, bucket.signature, bucket.shape, images)
-        )
+    async def _run(self, batch: Batch, share: Fraction) -> None:
+        call = self._threads.call(partial(self._results, batch))
         try:
             await asyncio.wait([call], timeout=self.max_batch_seconds)
         except asyncio.CancelledError:
-            self._refuse(batch.jobs)
+            batch.fail(lambda: unloaded_error(self.model_id))
             raise
         finally:
             self.scheduler.release(share)
@@ -291,21 +292,39 @@ class Batcher:
             self._go_on_without(batch, call)
         self.observer.batch(self.model_id, len(batch.jobs))
 
-    def _deliver(self, batch: _Batch, call: asyncio.Future[list[Result]]) -> None:
+    def _results(self, batch: Batch) -> list[Any]:
+        """One for each job. Called on a thread of the engine's."""
+        works = [job.work for job in batch.jobs]
+        images = [work for work in works if isinstance(work, np.ndarray)]
+        bucket = batch.bucket
+        if bucket.signature == "alone":
+            return [run_alone(self.engine, work) for work in works if callable(work)]
+        try:
+            results = run_batch(self.engine, bucket.signature, bucket.shape, images)
+        except Exception as error:
+            raise EngineFaultError from error
+        seconds = time.monotonic() - batch.started
+        return [InferenceResult(result, batch.number, seconds) for result in results]
+
+    def _deliver(self, batch: Batch, call: asyncio.Future[list[Any]]) -> None:
         try:
             results = call.result()
-        except Exception as error:  # whatever the engine raises concerns this batch alone
+        except EngineFaultError as fault:  # it concerns this batch alone
+            cause = fault.__cause__
             count, bucket = len(batch.jobs), batch.bucket
-            logger.exception("%s failed on a batch of %d × %s", self.model_id, count, bucket)
-            for job in batch.jobs:
-                _fail(job, inference_error(self.model_id, error))
+            logger.error(
+                "%s failed on a batch of %d × %s", self.model_id, count, bucket, exc_info=cause
+            )
+            batch.fail(lambda: inference_error(self.model_id, cause))
             return
-        seconds = time.monotonic() - batch.started
+        except Exception as error:  # noqa: BLE001 - of what else is done for an image
+            batch.jobs[0].fail(error)
+            return
         for job, result in zip(batch.jobs, results, strict=True):
             if not job.future.done():
-                job.future.set_result(InferenceResult(result, batch.number, seconds))
+                job.future.set_result(result)
 
-    def _go_on_without(self, batch: _Batch, call: asyncio.Future[list[Result]]) -> None:
+    def _go_on_without(self, batch: Batch, call: asyncio.Future[list[Any]]) -> None:
         """A batch that hangs keeps its thread and no more. Should it end, its results are given."""
         seconds = self.max_batch_seconds
         logger.error(
@@ -314,9 +333,9 @@ class Batcher:
         self._hanging[call] = batch
         call.add_done_callback(self._deliver_late)
         if self._is_stuck:
-            self._refuse_all(lambda: _stuck(self.model_id))
+            self._refuse_all(lambda: stuck_error(self.model_id))
 
-    def _deliver_late(self, call: asyncio.Future[list[Result]]) -> None:
+    def _deliver_late(self, call: asyncio.Future[list[Any]]) -> None:
         self._deliver(self._hanging.pop(call), call)
 
     @property
@@ -324,17 +343,13 @@ class Batcher:
         """Whether no thread is left that could run a batch."""
         return len(self._hanging) >= self.engine.streams
 
-    def _refuse(self, jobs: Iterable[_Job]) -> None:
-        for job in jobs:
-            _fail(job, _unloaded(self.model_id))
-
     def _refuse_all(self, make_error: Callable[[], Exception]) -> None:
         for jobs in self._buckets.values():
             for job in jobs:
-                _fail(job, make_error())
+                job.fail(make_error())
         self._buckets.clear()
 
-    def _forget(self, job: _Job) -> None:
+    def _forget(self, job: Job) -> None:
         waiting = self._buckets.get(job.bucket)
         if waiting is None or job not in waiting:
             return  # it runs already, or is done
@@ -342,31 +357,3 @@ class Batcher:
         if not waiting:
             del self._buckets[job.bucket]
         self.observer.dropped(self.model_id, "cancelled")
-
-
-def _fail(job: _Job, error: Exception) -> None:
-    if not job.future.done():
-        job.future.set_exception(error)
-
-
-def inference_error(model_id: str, cause: Exception) -> InferenceError:
-    error = InferenceError(
-        f"{model_id} failed on this image. The cause is in the server's log; if it fails again, "
-        "tell the operator."
-    )
-    error.__cause__ = cause
-    return error
-
-
-def _stuck(model_id: str) -> ModelUnavailableError:
-    return ModelUnavailableError(
-        f"{model_id} has been at one batch for too long and takes no other. If it goes on, "
-        "the operator must restart the server.",
-        retry_after_seconds=_STUCK_RETRY_SECONDS,
-    )
-
-
-def _unloaded(model_id: str) -> ModelUnavailableError:
-    return ModelUnavailableError(
-        f"{model_id} was unloaded. Send the image again.", retry_after_seconds=1.0
-    )

@@ -1,13 +1,32 @@
 """Several images as one batch of an engine, and their results apart again."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.runner import Result, Signature
+from service.inference.runner import AloneWork, Result, Signature
 from service.inference.tiling.fit import fit_into
 from service.runtimes.engine import Engine
+
+T = TypeVar("T")
+
+
+class EngineFaultError(Exception):
+    """What the engine raised is its cause."""
+
+
+def run_alone(engine: Engine, work: AloneWork[T]) -> T:
+    """The result of `work`. Raises EngineFaultError, and what `work` raises by itself."""
+
+    def run_image(signature: Signature, image: NDArray[np.uint8], shape: tuple[int, int]) -> Result:
+        try:
+            return run_batch(engine, signature, shape, [image])[0]
+        except Exception as error:
+            raise EngineFaultError from error
+
+    return work(run_image)
 
 
 def run_batch(

@@ -41,5 +41,12 @@ class InProcessLoader:
             )
         except EngineUnavailableError as error:
             raise CannotLoadError(str(error)) from error
-        batcher = Batcher.within(self._limits, model.id, engine, self._scheduler, self._observer)
+        batcher = Batcher.within(
+            self._limits,
+            model.id,
+            engine,
+            self._scheduler,
+            self._observer,
+            threads=self._options.threads,
+        )
         return Segmenter(model, batcher, self._limits, self._workers, self._observer)

@@ -1,7 +1,8 @@
 """What a segmenter asks of whoever runs its model: a batcher, here or on another machine."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,13 @@ from service.catalogue.instance import RuntimeFacts
 
 Signature = Literal["class_map", "probabilities", "logits"]
 Result = NDArray[np.uint8] | NDArray[np.float32]
+
+T = TypeVar("T")
+
+# Runs one image (H, W, C) mirror-padded to a shape, on the thread that calls it.
+RunImage = Callable[[Signature, NDArray[np.uint8], tuple[int, int]], Result]
+# All that is to be done for one image, the engine's part by what it is given.
+AloneWork = Callable[[RunImage], T]
 
 
 class InferenceResult(NamedTuple):
@@ -50,8 +58,33 @@ class BatchLimits:
         return self.max_concurrent_batches(shape) * self.batch(shape)
 
 
+class AloneRunner(Protocol):
+    """Does all of an image's work on one thread of the engine's, where a batch would hold no other
+    image anyway: the ways from thread to thread are saved. Used on the event loop only.
+    """
+
+    def runs_alone(self, shape: tuple[int, int]) -> bool:
+        """Whether that pays for images of this padded shape."""
+        ...
+
+    async def run_alone(
+        self, work: AloneWork[T], shape: tuple[int, int], deadline: float | None
+    ) -> T:
+        """The result of `work` once it is the image's turn, as of `Runner.run`.
+
+        Raises what `work` raises, and as `Runner.run`.
+        """
+        ...
+
+
 class Runner(Protocol):
-    """Runs the images of one model. Used on the event loop only."""
+    """Runs the images of one model. Used on the event loop only.
+
+    `alone` is there where the engine is in this process.
+    """
+
+    @property
+    def alone(self) -> AloneRunner | None: ...
 
     @property
     def facts(self) -> RuntimeFacts: ...

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 from service.catalogue.instance import RuntimeFacts
 from service.concurrency import cancel_all
-from service.domain.classes import keep_classes, kept_ids
 from service.domain.errors import AnswerTooLargeError
 from service.domain.model import Model
 from service.domain.requests import ScaleRequest
-from service.domain.segmentation import Need, Segmentation
+from service.domain.segmentation import Need
 from service.inference.admission import Admission, Place
 from service.inference.answer import Answer, TensorAnswer, Timings
+from service.inference.file_work import FileWork, Picture
 from service.inference.limits import InferenceLimits
 from service.inference.memory import Work, footprint, probability_bytes
 from service.inference.observer import SILENT, Observer
-from service.inference.prepare import plan_array_size, plan_size, prepare, seen_at
+from service.inference.prepare import plan_array_size, plan_size, seen_at
 from service.inference.runner import InferenceResult, Result, Runner
 from service.inference.scale import WorkingSize
 from service.inference.stopwatch import Stopwatch
@@ -33,14 +33,8 @@ from service.inference.tiling.stitch import Maps
 from service.inputs import open_source, opens_at_once
 from service.outputs.output import Encoded, Output, OutputOptions
 
-
-@dataclass(frozen=True)
-class _Picture:
-    """A picture on its way: its tiles are cut from `image`, and their results put on `canvas`."""
-
-    image: NDArray[np.uint8]
-    plan: TilePlan
-    canvas: Canvas
+# Of a larger picture the steps beside the engine may take long, and its stream would idle.
+_MOST_ALONE_PIXELS = 2**20
 
 
 class _TileResult:
@@ -104,64 +98,36 @@ class Segmenter:
         file_name: str | None = None,
     ) -> Answer:
         """Segment one image file in the `place` that it was given, and encode the result."""
-        contract = self.model.contract
-        kept = kept_ids(contract, options.classes)
+        steps = FileWork(self.model, self.limits.tile_size, output, options, file_name)
         watch = Stopwatch(self._workers)
         max_pixels = self.limits.max_image_pixels
         if opens_at_once(upload):
             source = watch.run_here("decode", open_source, upload, max_pixels, options.page)
         else:
             source = await watch.run("decode", open_source, upload, max_pixels, options.page)
-        working = plan_size(source, contract, options.scale_request, show=output.needs_image)
+        working = plan_size(
+            source, self.model.contract, options.scale_request, show=output.needs_image
+        )
         work = self._work((source.height, source.width), working)
         await place.hold_in_turn(len(upload) + self._size_of([work], options.need))
-        intensity, show = options.intensity_request, output.needs_image
-        prepared = await watch.run(
-            "decode", prepare, source, contract, working, intensity, show=show
-        )
-        info = replace(source.info, file_name=file_name)
-        del source  # it may hold the picture in another form
-        height, width, working = prepared.height, prepared.width, prepared.working
-        plan = self._plan(*prepared.image.shape[:2])
-        maps = Maps.empty((height, width), options.need, len(contract.classes))
-        canvas = make_canvas(plan, maps, options.need, len(contract.classes), working)
-        last_tile = await self._infer([_Picture(prepared.image, plan, canvas)], deadline, watch)
-        shown, window = prepared.shown, prepared.window
-        del prepared  # a third of a large picture's memory
-        scale = 1.0 if working is None else working.scale
+        alone, shape = self.runner.alone, work.plan.tile_shape
+        if alone is not None and _fits_alone(work) and alone.runs_alone(shape):
+            all_steps = partial(steps.run_alone, source, working, watch)
+            result, encoded = await alone.run_alone(all_steps, shape, deadline)
+        else:
+            picture, result = await watch.run("decode", steps.prepare, source, working)
+            del source  # it may hold the picture in another form
+            last_tile = await self._infer([picture], deadline, watch)
+            del picture  # a third of a large picture's memory
 
-        def finish() -> Encoded:
-            last_tile.put()
-            keep_classes(contract, kept, maps.class_map, maps.confidence)
-            segmentation = Segmentation(
-                self.model,
-                maps.class_map,
-                maps.confidence,
-                maps.probabilities,
-                shown,
-                plan.blended,
-                info,
-                scale,
-                window,
-            )
-            return output.write(segmentation, options)
+            def finish() -> Encoded:
+                last_tile.put()
+                return steps.write(result)
 
-        encoded = await watch.run("encode", finish)
+            encoded = await watch.run("encode", finish)
         timings = watch.timings()
         self._report(timings)
-        return Answer(
-            model_id=self.model.id,
-            encoded=encoded,
-            timings=timings,
-            tiles=len(plan),
-            blended=plan.blended,
-            width=width,
-            height=height,
-            page=info.page,
-            pages=info.pages,
-            scale=scale,
-            window=window,
-        )
+        return steps.answer(result, encoded, timings)
 
     async def predict(
         self,
@@ -182,7 +148,7 @@ class Segmenter:
         if any(sizes):
             images = await watch.run("decode", lambda: list(map(seen_at, images, sizes)))
         pictures = [
-            _Picture(image, work.plan, make_canvas(work.plan, maps_of_one, need, classes, size))
+            Picture(image, work.plan, make_canvas(work.plan, maps_of_one, need, classes, size))
             for image, work, maps_of_one, size in zip(images, works, maps, sizes, strict=True)
         ]
         last_tile = await self._infer(pictures, deadline, watch)
@@ -213,7 +179,7 @@ class Segmenter:
         )
 
     async def _infer(
-        self, pictures: Sequence[_Picture], deadline: float | None, watch: Stopwatch
+        self, pictures: Sequence[Picture], deadline: float | None, watch: Stopwatch
     ) -> _TileResult:
         """Run the pictures' tiles a few at a time, so that other requests come between.
 
@@ -283,6 +249,10 @@ class Segmenter:
                 f"{self.limits.max_probability_bytes / 2**20:,.0f} MiB. "
                 "Send the image in parts, or ask for `confidence`."
             )
+
+
+def _fits_alone(work: Work) -> bool:
+    return len(work.plan) == 1 and work.pixels <= _MOST_ALONE_PIXELS
 
 
 def _maps_and_outputs(

@@ -36,7 +36,9 @@ class Stopwatch:
         return result
 
     def run_here(self, stage: Stage, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `run`, on the event loop: for what takes less time than the way to a worker."""
+        """As `run`, on the thread that calls: the event loop's for what takes less time than the
+        way to a worker.
+        """
         started = time.monotonic()
         result = work(*args, **kwargs)
         self._add(stage, time.monotonic() - started)

@@ -20,6 +20,7 @@ from service.protocols.native.batch import Entry, choose_container, safe_stems
 from service.protocols.native.body import ImagePart, read_image, read_images
 from service.protocols.native.encoded_response import EncodedResponse
 from service.protocols.native.params import SegmentParams, parse_segment_params, single_values
+from service.protocols.plain_route import PlainRoute
 from service.protocols.problems import Problem, problem_of
 
 router = APIRouter(tags=["segment"], dependencies=[Depends(require_key)])
@@ -54,6 +55,9 @@ async def segment(request: Request) -> Response:
         **_tile_headers(answer),
     }
     return EncodedResponse(answer.encoded, headers)
+
+
+PLAIN_ROUTES = [PlainRoute("POST", "/segment", segment)]
 
 
 @router.post(

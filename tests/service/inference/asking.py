@@ -60,7 +60,8 @@ def segmenter_of(
     limits: InferenceLimits,
     workers: ThreadPoolExecutor,
     observer: Observer = SILENT,
+    threads: int | None = None,
 ) -> Segmenter:
     """A segmenter whose engine shares the machine with no other."""
-    batcher = Batcher.within(limits, model.id, engine, DeviceScheduler(), observer)
+    batcher = Batcher.within(limits, model.id, engine, DeviceScheduler(), observer, threads)
     return Segmenter(model, batcher, limits, workers, observer)

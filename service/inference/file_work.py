@@ -1,0 +1,142 @@
+"""What is done for one file beside the engine: decoded, laid out for it, and written out. All of it
+blocks.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.contract.intensity import IntensityWindow
+from service.domain.classes import keep_classes, kept_ids
+from service.domain.model import Model
+from service.domain.segmentation import Segmentation
+from service.domain.source import Source, SourceInfo
+from service.inference.answer import Answer, Timings
+from service.inference.prepare import prepare
+from service.inference.runner import RunImage
+from service.inference.scale import WorkingSize
+from service.inference.stopwatch import Stopwatch
+from service.inference.tiling.canvas import Canvas, make_canvas
+from service.inference.tiling.plan import TilePlan, plan_tiles
+from service.inference.tiling.stitch import Maps
+from service.outputs.output import Encoded, Output, OutputOptions
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture on its way: its tiles are cut from `image`, and their results put on `canvas`."""
+
+    image: NDArray[np.uint8]
+    plan: TilePlan
+    canvas: Canvas
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the engine's results are put together in, and what an answer says beside it."""
+
+    maps: Maps
+    info: SourceInfo
+    tiles: int
+    blended: bool
+    scale: float
+    window: IntensityWindow | None
+    shown: NDArray[np.uint8] | None
+
+
+class FileWork:
+    """For one file; each of its steps may be called on another thread.
+
+    Raises UnknownClassError where `options` keep a class that the model does not have.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        tile_size: int,
+        output: Output,
+        options: OutputOptions,
+        file_name: str | None,
+    ) -> None:
+        self._model = model
+        self._tile_size = tile_size
+        self._output, self._options = output, options
+        self._file_name = file_name
+        self._kept = kept_ids(model.contract, options.classes)
+
+    def prepare(self, source: Source, working: WorkingSize | None) -> tuple[Picture, Result]:
+        """Decode, and lay out for the engine. Raises UnreadableImageError."""
+        contract, need = self._model.contract, self._options.need
+        prepared = prepare(
+            source,
+            contract,
+            working,
+            self._options.intensity_request,
+            show=self._output.needs_image,
+        )
+        working = prepared.working
+        height, width = prepared.image.shape[:2]
+        stride, radius = contract.stride, contract.receptive_field_radius
+        plan = plan_tiles(height, width, stride, radius, self._tile_size)
+        classes = len(contract.classes)
+        maps = Maps.empty((prepared.height, prepared.width), need, classes)
+        canvas = make_canvas(plan, maps, need, classes, working)
+        result = Result(
+            maps=maps,
+            info=replace(source.info, file_name=self._file_name),
+            tiles=len(plan),
+            blended=plan.blended,
+            scale=1.0 if working is None else working.scale,
+            window=prepared.window,
+            shown=prepared.shown,
+        )
+        return Picture(prepared.image, plan, canvas), result
+
+    def write(self, result: Result) -> Encoded:
+        """Encode what is put together."""
+        maps = result.maps
+        keep_classes(self._model.contract, self._kept, maps.class_map, maps.confidence)
+        segmentation = Segmentation(
+            self._model,
+            maps.class_map,
+            maps.confidence,
+            maps.probabilities,
+            result.shown,
+            result.blended,
+            result.info,
+            result.scale,
+            result.window,
+        )
+        return self._output.write(segmentation, self._options)
+
+    def run_alone(
+        self, source: Source, working: WorkingSize | None, watch: Stopwatch, run_image: RunImage
+    ) -> tuple[Result, Encoded]:
+        """All of it, for a picture that is run whole. Raises UnreadableImageError, and as `run_image`."""
+        picture, result = watch.run_here("decode", self.prepare, source, working)
+        (tile,) = picture.plan
+        image, shape = picture.plan.cut(picture.image, tile), picture.plan.tile_shape
+        of_tile = watch.run_here("infer", run_image, picture.canvas.signature, image, shape)
+
+        def write() -> Encoded:
+            picture.canvas.put(tile, of_tile)
+            return self.write(result)
+
+        return result, watch.run_here("encode", write)
+
+    def answer(self, result: Result, encoded: Encoded, timings: Timings) -> Answer:
+        height, width = result.maps.class_map.shape
+        return Answer(
+            model_id=self._model.id,
+            encoded=encoded,
+            timings=timings,
+            tiles=result.tiles,
+            blended=result.blended,
+            width=width,
+            height=height,
+            page=result.info.page,
+            pages=result.info.pages,
+            scale=result.scale,
+            window=result.window,
+        )
