@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from models.data.names import counted
-from models.data.options import LayoutName, LayoutOptions, SplitOptions
+from models.data.options import LayoutName, LayoutOptions, SplitOptions, Unlabelled
 
 HELP = "read every file once and say what is wrong with it"
 
@@ -32,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         metavar="NUMBER",
         help="added to the masks' other values: -1 where they count classes from 1",
+    )
+    parser.add_argument(
+        "--unlabelled",
+        choices=get_args(Unlabelled),
+        default="background",
+        help="what pixels are that no region of an annotation tool covers (default: background)",
     )
     defaults = SplitOptions()
     parser.add_argument(
@@ -68,7 +74,11 @@ def run(parsed: argparse.Namespace) -> None:
     try:
         split = SplitOptions(fraction=parsed.split, seed=parsed.seed, group=parsed.group)
         layout = LayoutOptions(
-            name=parsed.layout, palette=parsed.palette, ignore=parsed.ignore, shift=parsed.shift
+            name=parsed.layout,
+            palette=parsed.palette,
+            ignore=parsed.ignore,
+            shift=parsed.shift,
+            unlabelled=parsed.unlabelled,
         )
     except ValidationError as error:
         raise DatasetError(

@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-LayoutName = Literal["folders", "csv", "voc", "coco", "labelme"]
+LayoutName = Literal["folders", "csv", "voc", "coco", "labelme", "labelstudio", "cvat"]
+Unlabelled = Literal["background", "ignore"]
 
 
 class AugmentationOptions(BaseModel):
@@ -111,3 +112,7 @@ class LayoutOptions(BaseModel):
             ge=-255, le=255, description="added to the masks' values; -1 where classes count from 1"
         ),
     ] = 0
+    unlabelled: Annotated[
+        Unlabelled,
+        Field(description="what pixels are that no region of an annotation tool covers"),
+    ] = "background"

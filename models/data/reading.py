@@ -6,8 +6,10 @@ from pathlib import Path
 from models.data.dataset import UNREADABLE, Dataset, DatasetError, Issue, Sample, is_gray_file
 from models.data.files import is_hidden
 from models.data.layouts.coco import parse_coco
+from models.data.layouts.cvat import parse_cvat
 from models.data.layouts.folders import parse_folders
 from models.data.layouts.labelme import parse_labelme
+from models.data.layouts.labelstudio import parse_labelstudio
 from models.data.layouts.layout import SPLITS, UNSPLIT, LayoutParser, ParsedLayout
 from models.data.layouts.table import parse_table
 from models.data.layouts.voc import parse_voc
@@ -20,8 +22,12 @@ LAYOUTS: dict[LayoutName, LayoutParser] = {
     "voc": parse_voc,
     "folders": parse_folders,
     "labelme": parse_labelme,
+    "labelstudio": parse_labelstudio,
+    "cvat": parse_cvat,
     "coco": parse_coco,
 }
+# Those whose masks are drawn from regions.
+DRAWN_LAYOUTS = frozenset({"labelme", "labelstudio", "cvat", "coco"})
 
 _MADE = "images/ and masks/ with classes.json"
 _SPLIT = SplitOptions()
@@ -77,6 +83,12 @@ def _detected(folder: Path, options: LayoutOptions) -> tuple[LayoutName, ParsedL
     for name in names:
         found = LAYOUTS[name](folder, options)
         if found is not None:
+            if options.unlabelled != "background" and name not in DRAWN_LAYOUTS:
+                raise DatasetError(
+                    f"{folder}: unlabelled is about regions that a tool drew, and the layout "
+                    f"{name} has masks in files; say --ignore 0 (layout.ignore) where their 0 is "
+                    "what is not labelled"
+                )
             return name, found
     held = sorted(path.name for path in folder.iterdir() if not is_hidden(path))
     raise DatasetError(

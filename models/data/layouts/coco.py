@@ -77,7 +77,7 @@ def parse_coco(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
             "it is no class"
         )
         found.warning("grouping category", text)
-    ids = ClassIds(classes.class_list, names)
+    ids = ClassIds(classes.class_list, names, options.unlabelled)
     reader = _Reader(found, folder, ids, groups)
     for document in documents:
         reader.add(document)

@@ -89,7 +89,7 @@ def parse_labelme(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
     found = ParsedLayout(classes.class_list, issues=list(classes.issues))
     for text in documents.faulty.values():
         found.error(_FAULTY, text)
-    ids = ClassIds(classes.class_list, documents.labels)
+    ids = ClassIds(classes.class_list, documents.labels, options.unlabelled)
     images = images_below(folder)
     finder = _ImageFinder(images)
     drawn = []

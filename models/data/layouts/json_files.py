@@ -1,0 +1,32 @@
+"""JSON that other programs wrote, within bounds."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from models.data.dataset import DatasetError
+
+MAX_BYTES = 2**31
+
+
+def load_json(path: Path) -> Any:
+    """What a JSON file holds. Raises DatasetError where it is none, nested deeper than orjson's
+    1,024 levels, or larger than 2 GiB."""
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise DatasetError(
+            f"{path} has {size} bytes; {MAX_BYTES} are read at most: export it in parts"
+        )
+    try:
+        return orjson.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+    except ValueError as error:
+        raise DatasetError(f"{path} is not JSON: {error}; export it again") from error
+
+
+def mentions(path: Path, *names: str) -> bool:
+    """Whether a file has each of the names in double quotes, in any place."""
+    if path.stat().st_size > MAX_BYTES:
+        return False
+    content = path.read_bytes()
+    return all(f'"{name}"'.encode() in content for name in names)
