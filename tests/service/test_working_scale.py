@@ -4,13 +4,18 @@ import base64
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
 
+import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
+from rasterio.io import MemoryFile
 
 from models.contract import FrameScale, PercentileIntensity, read_contract, write_contract
+from service.cli import main
 from tests.service.serving import ServerThread, class_map_of, serving
 from tests.solvable import save_solvable_model, solve
 
@@ -19,15 +24,23 @@ HEIGHT, WIDTH = 48, 64
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerThread]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("store")
-    for name, radius in (("frames", 5), ("wide", None)):
-        artefact = save_solvable_model(store, name, receptive_field_radius=radius)
+    for name, radius in (("frames", 5), ("wide", None), ("gray", 5)):
+        channels: Literal[1, 3] = 1 if name == "gray" else 3
+        artefact = save_solvable_model(
+            store, name, channels=channels, receptive_field_radius=radius
+        )
         facts = {
             "scale": FrameScale(long_side=LONG_SIDE),
             "intensity": PercentileIntensity(low=0, high=100),
         }
         write_contract(artefact, read_contract(artefact).model_copy(update=facts))
+    return store
+
+
+@pytest.fixture(scope="module")
+def server(store: Path) -> Iterator[ServerThread]:
     with serving(store, default_model="frames", tile_side_pixels=256) as running:
         yield running
 
@@ -100,17 +113,50 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
     return image
 
 
+@pytest.mark.parametrize("times", [2, 4, 8])
+@pytest.mark.parametrize("model", ["frames", "wide"])
+def test_a_picture_and_its_enlargement_agree(server: ServerThread, times: int, model: str) -> None:
+    own = server.client.post(
+        "/segment", params={"model": model}, content=saved(Image.fromarray(blobs()), "PNG")
+    )
+    size = times * WIDTH, times * HEIGHT
+    for file_format in ("JPEG", "PNG", "TIFF"):
+        body = saved(enlarged(blobs(), *size), file_format)
+        answer = server.client.post("/segment", params={"model": model}, content=body)
+        wanted = np.asarray(
+            Image.fromarray(class_map_of(own)).resize(size, Image.Resampling.NEAREST)
+        )
+        assert agreement(class_map_of(answer), wanted) > 0.95
+
+
+@pytest.mark.parametrize("size", [(52, 39), (64, 48), (79, 59), (48, 79)])
+def test_a_picture_within_a_quarter_of_the_working_size_is_run_as_it_is(
+    server: ServerThread, size: tuple[int, int]
+) -> None:
+    image = enlarged(blobs(), *size)
+    answer = server.client.post("/segment", content=saved(image, "PNG"))
+    assert answer.headers["X-Scale"] == "1"
+    np.testing.assert_array_equal(class_map_of(answer), solve(np.asarray(image)))
+
+
 def test_native_and_a_factor_are_what_the_caller_asks_for(server: ServerThread) -> None:
-    body = saved(enlarged(blobs(), 256, 192), "PNG")
-    native = server.client.post("/segment", params={"scale": "native"}, content=body)
-    assert native.headers["X-Scale"] == "1"
-    expected = solve(np.asarray(enlarged(blobs(), 256, 192)))
-    np.testing.assert_array_equal(class_map_of(native), expected)
-    half = server.client.post("/segment", params={"scale": "0.5"}, content=body)
-    assert half.headers["X-Scale"] == "0.5"
-    double = server.client.post("/segment", params={"scale": "2"}, content=body)
-    assert double.headers["X-Scale"] == "2"
-    assert agreement(class_map_of(double), expected) > 0.95
+    """At native scale in tiles, whose result equals the whole."""
+    image = enlarged(blobs(), 613, 459)
+    body, expected = saved(image, "PNG"), solve(np.asarray(image))
+
+    def ask(scale: str, **query: str) -> tuple[str, NDArray[np.uint8]]:
+        answer = server.client.post("/segment", params={"scale": scale, **query}, content=body)
+        used, class_map = answer.headers["X-Scale"], class_map_of(answer)
+        assert ("X-Tiles" in answer.headers) == (float(used) > 0.4)
+        return used, class_map
+
+    scale, native = ask("native")
+    assert scale == "1"
+    np.testing.assert_array_equal(native, expected)
+    for asked, used in (("0.5", "0.4992"), ("longest=200", "0.3263"), ("1.5", "1.499")):
+        scale, class_map = ask(asked)
+        assert scale == used
+        assert agreement(class_map, expected) > 0.95
 
 
 def test_every_format_answers_at_the_picture_s_size(server: ServerThread) -> None:
@@ -139,17 +185,84 @@ def test_every_format_answers_at_the_picture_s_size(server: ServerThread) -> Non
         assert b'"scale":0.125' in ask(format=name)
 
 
-def test_a_deep_picture_gets_the_classes_of_its_8_bit_version(server: ServerThread) -> None:
-    gray = np.asarray(Image.fromarray(blobs()).convert("L"))
-    for deep in (gray.astype(np.uint16) * 16, gray.astype(np.uint16) * 11 + 200):
-        body = saved(Image.fromarray(deep), "PNG")
-        answer = server.client.post("/segment", content=body)
-        low, high = map(int, answer.headers["X-Intensity"].split(","))
-        assert (low, high) == (deep.min(), deep.max())
-        full = server.client.post("/segment", params={"intensity": "full"}, content=body)
-        assert full.headers["X-Intensity"] == "0,65535"
-    eight_bits = server.client.post("/segment", content=saved(Image.fromarray(gray), "PNG"))
-    assert "X-Intensity" not in eight_bits.headers
+DEPTHS = {
+    "10 bits": lambda pixels: pixels.astype(np.uint16) * 4,
+    "12 bits": lambda pixels: pixels.astype(np.uint16) * 16 + 15,
+    "14 bits": lambda pixels: pixels.astype(np.uint16) * 64,
+    "16 bits": lambda pixels: pixels.astype(np.uint16) * 257,
+    "a camera's": lambda pixels: pixels.astype(np.uint16) * 11 + 200,
+}
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "GTiff"])
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("model", ["gray", "frames"])
+def test_a_deep_picture_gets_the_classes_of_its_8_bit_version(
+    server: ServerThread, model: str, depth: str, file_format: str
+) -> None:
+    """Of 8 bits that go from black to white, for the percentiles are brought to those."""
+    image = enlarged(blobs(), 255, 191).convert("L" if model == "gray" else "RGB")
+    pixels = np.asarray(image).reshape(191, 255, -1)
+    low, high = int(pixels.min()), int(pixels.max())
+    pixels = np.rint((pixels - float(low)) * 255 / (high - low)).astype(np.uint8)
+    deep: NDArray[np.uint16] = DEPTHS[depth](pixels)
+
+    def ask(samples: NDArray[np.uint8 | np.uint16], **query: str) -> httpx.Response:
+        params = {"model": model, **query}
+        return server.client.post("/segment", params=params, content=_raster(samples, file_format))
+
+    plain, answer = ask(pixels), ask(deep)
+    assert "X-Intensity" not in plain.headers
+    assert answer.headers["X-Intensity"] == f"{deep.min()},{deep.max()}"
+    assert agreement(class_map_of(plain), class_map_of(answer)) > 0.99
+    document = ask(deep, format="rle").json()
+    assert document["intensity"] == [deep.min(), deep.max()]
+    assert document["scale"] == pytest.approx(float(answer.headers["X-Scale"]), rel=1e-3)
+    full = ask(deep, intensity="full")
+    assert full.headers["X-Intensity"] == "0,65535"
+    named = ask(deep, intensity=f"{deep.min()},{deep.max()}")
+    np.testing.assert_array_equal(class_map_of(named), class_map_of(answer))
+
+
+def _raster(samples: NDArray[np.uint8 | np.uint16], driver: str) -> bytes:
+    """By GDAL: Pillow writes no color of 16 bits."""
+    bands = np.moveaxis(samples, -1, 0)
+    count, height, width = bands.shape
+    profile: dict[str, Any] = {"count": count, "height": height, "width": width}
+    if driver == "GTiff":
+        profile["photometric"] = "rgb" if count == 3 else "minisblack"
+    with MemoryFile() as file:
+        with file.open(driver=driver, dtype=bands.dtype, **profile) as dataset:
+            dataset.write(bands)
+        return bytes(file.getbuffer())
+
+
+def test_a_batch_sees_each_picture_as_it_is_seen_alone(server: ServerThread) -> None:
+    bodies = [
+        saved(enlarged(blobs(), *size), "JPEG") for size in ((512, 384), (64, 48), (301, 199))
+    ]
+    query = {"format": "rle", "container": "ndjson"}
+    parts = [("image", (f"{place}.jpg", body)) for place, body in enumerate(bodies)]
+    answer = server.client.post("/segment/batch", params=query, files=parts)
+    lines = sorted(map(json.loads, answer.text.splitlines()), key=lambda line: line["index"])
+    alone = [server.client.post("/segment?format=rle", content=body).json() for body in bodies]
+    assert [line["result"] for line in lines] == alone
+    assert [one["scale"] for one in alone] == [0.125, 1, 0.25]
+
+
+def test_a_folder_is_seen_as_its_pictures_are_over_http(
+    server: ServerThread, store: Path, tmp_path: Path
+) -> None:
+    body = saved(enlarged(blobs(), 509, 379), "JPEG", 6)
+    (tmp_path / "photo.jpg").write_bytes(body)
+    command = ["predict", "--model-store", str(store), "-m", "frames", str(tmp_path / "photo.jpg")]
+    for query in ({}, {"scale": "native"}, {"scale": "longest=100"}):
+        out = tmp_path / "-".join(("out", *query.values()))
+        options = [part for name, value in query.items() for part in ("-p", f"{name}={value}")]
+        assert main([*command, "-o", str(out), *options]) == 0
+        found = np.asarray(Image.open(out / "photo.png"))
+        answer = server.client.post("/segment", params=query, content=body)
+        np.testing.assert_array_equal(found, class_map_of(answer))
 
 
 @pytest.mark.parametrize(
