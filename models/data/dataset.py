@@ -22,7 +22,7 @@ from models.contract.faults import first_fault
 from models.data import tiff
 from models.data.names import is_background
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 VOID = 255  # in masks: no class, nothing to learn; data sets hold at most 255 classes
 
 # What Pillow raises for files that are damaged, no images, or far too large.

@@ -10,23 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.contract import SegmentationClass
-from models.data import tiff
-from models.data.dataset import (
-    UNREADABLE,
-    VOID,
-    DatasetError,
-    Issue,
-    exif_transpose,
-    unreadable,
-)
+from models.data.dataset import UNREADABLE, VOID, DatasetError, Issue, unreadable
+from models.data.mask_files import LOSSY_SUFFIXES, RawMask, merged, read_mask_file
 
-_COLOR_MODES = ("RGB", "RGBA")
-_VALUE_MODES = ("L", "LA", "1", "I")
-_JPEG_IN_TIFF = ("jpeg", "tiff_jpeg", "webp")
-LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})
 _NEAR = 48  # how far from black or white JPEG leaves the pixels of a mask of two classes
 _MOST_IN_BETWEEN = 0.02  # share of pixels, all at edges
-_BLACK, _WHITE = 0, 0xFFFFFF
+WHITE = 0xFFFFFF
 
 
 class UnknownColorError(DatasetError):
@@ -35,10 +24,6 @@ class UnknownColorError(DatasetError):
 
 class StrayValueError(DatasetError):
     """A mask holds a value that stands for no class."""
-
-
-class LossyMaskError(DatasetError):
-    """A mask is stored in a way that changes its values."""
 
 
 @dataclass(frozen=True)
@@ -120,25 +105,6 @@ class MaskEncoding:
 
 
 @dataclass(frozen=True)
-class RawMask:
-    """A mask file as it is: values or palette indices (H, W) of an integer type, or colours
-    0xrrggbb uint32 (H, W).
-
-    `colors` are those of a palette image by index. `clear` is where it is transparent (H, W), if it
-    is anywhere.
-    """
-
-    pixels: NDArray[np.integer]
-    mode: str
-    colors: tuple[int, ...] | None = None
-    clear: NDArray[np.bool_] | None = None
-
-    @property
-    def is_color(self) -> bool:
-        return self.mode in _COLOR_MODES
-
-
-@dataclass(frozen=True)
 class FileMask:
     """A mask in an image file: values are ids, colours go through the palette.
 
@@ -171,9 +137,9 @@ class FileMask:
     def read_raw(self) -> RawMask:
         """The file's own values. Raises DatasetError where it is damaged or no mask, or where its
         parts overlap."""
-        raw = _read_raw(self.path)
+        raw = read_mask_file(self.path)
         for part in self.parts:
-            raw = _merged(self.path, raw, part, _read_raw(part))
+            raw = merged(self.path, raw, part, read_mask_file(part))
         return raw
 
     def read_black_and_white(self) -> NDArray[np.uint8] | None:
@@ -228,6 +194,8 @@ class FileMask:
                 f"{self.path} has one bit a pixel, and its white may be class 1 or 255, which is "
                 "ignored; save it with 8 bits (mode L)"
             )
+        if raw.mode == "1":
+            self._require_black_and_white_as_ids(raw)
         if raw.colors is not None:
             table = self._indexed_ids(raw)
         elif self.encoding.value_ids is not None:
@@ -235,6 +203,31 @@ class FileMask:
         else:
             return values
         return self._mapped(values, table)
+
+    def _require_black_and_white_as_ids(self, raw: RawMask) -> None:
+        """Raise DatasetError where the black or white of one bit a pixel is the colour of another
+        class than 0 or 1."""
+        known = self.encoding.palette.id_of if self.encoding.palette else {}
+        for value, color, name in ((0, 0, "black"), (1, WHITE, "white")):
+            other = known.get(color)
+            if other not in (None, self.encoding.id_of(value)) and (raw.pixels == value).any():
+                raise DatasetError(
+                    f"{self.path} has one bit a pixel, and its {name} may be class {value} or "
+                    f"class {other}, whose colour is {name}; save it with 8 bits (mode L)"
+                )
+
+    def other_grays(self, raw: RawMask) -> frozenset[int]:
+        """The values of a mask of one channel whose gray is the colour of another class than the
+        one of that id: they may be ids, or a colour mask that an optimizer made gray."""
+        if raw.mode not in ("L", "LA") or self.encoding.palette is None:
+            return frozenset()
+        known = self.encoding.palette.id_of
+        meant = {value: self.encoding.id_of(value) for value in held_values(raw)}
+        return frozenset(
+            value
+            for value, class_id in meant.items()
+            if class_id is not None and known.get(value * 0x010101, class_id) != class_id
+        )
 
     def _mapped(
         self, values: NDArray[np.uint8], table: Mapping[int, int | None]
@@ -360,148 +353,6 @@ VOC_VOID = voc_color(VOID)  # the border around VOC's objects
 def hex_color(rgb: tuple[int, int, int]) -> str:
     """`#rrggbb`."""
     return "#{:02x}{:02x}{:02x}".format(*rgb)
-
-
-def _read_raw(path: Path) -> RawMask:
-    if path.suffix.lower() in LOSSY_SUFFIXES:
-        raise LossyMaskError(
-            f"{path} is stored lossily, which changes class ids; save masks as PNG "
-            "(segtrain check --fix-to does, where they are black and white)"
-        )
-    try:
-        page = tiff.read_page(path)
-        with Image.open(path) as mask:
-            _require_mask(path, mask, page)
-            mask.load()
-            raw = _raw(mask, page)
-            alpha = _alpha(mask)
-    except UNREADABLE as error:
-        raise unreadable(path, error) from error
-    return raw if alpha is None or alpha.min() == 255 else _without_alpha(path, raw, alpha)
-
-
-def _require_whole_values(path: Path, mask: Image.Image) -> None:
-    """Raise DatasetError where a PNG of less than 8 bits has been scaled to shades: its values may
-    have been ids."""
-    raw_modes = {str(tile.args) for tile in getattr(mask, "tile", ())}
-    if raw_modes & {"L;2", "L;4"}:
-        raise DatasetError(
-            f"{path} has {raw_modes.pop()[-1]} bits a pixel, so that its values may be ids or "
-            "shades of gray; save it with 8 bits (mode L)"
-        )
-
-
-def _require_mask(path: Path, mask: Image.Image, page: tiff.Page | None) -> None:
-    """Raise DatasetError where an opened image is of no form that holds ids or classes' colours for
-    certain."""
-    is_mode = mask.mode in (*_VALUE_MODES, *_COLOR_MODES, "P") or mask.mode.startswith("I;16")
-    if not is_mode:
-        raise DatasetError(
-            f"{path} is a {mask.mode} image; a mask has one channel of class ids (mode L or P), or "
-            "RGB with the classes' colours"
-        )
-    pages = page.pages if page else getattr(mask, "n_frames", 1)
-    if pages > 1:
-        raise DatasetError(
-            f"{path} has {pages} pages; a mask is one picture: save the page that is meant, or "
-            "each page as the mask of an image of its own"
-        )
-    if mask.info.get("compression") in _JPEG_IN_TIFF:
-        raise LossyMaskError(
-            f"{path} is compressed as {mask.info['compression']}, which changes class ids; save "
-            "masks as PNG"
-        )
-    _require_whole_values(path, mask)
-    if exif_transpose(mask) is not None:
-        raise DatasetError(
-            f"{path} has an EXIF orientation, which some readers of masks follow and some do not; "
-            "save it upright without one"
-        )
-    if page is not None and page.white_is_zero:
-        raise DatasetError(
-            f"{path} is a TIFF whose 0 is white (MinIsWhite), so that its values may be ids or "
-            "their negative; save it as MinIsBlack or as PNG"
-        )
-    if page is not None and page.is_planar and page.samples > 1:
-        raise DatasetError(
-            f"{path} is a TIFF of {page.samples} channels in separate planes; save it as PNG"
-        )
-
-
-def _raw(mask: Image.Image, page: tiff.Page | None) -> RawMask:
-    pixels = np.asarray(mask)
-    if mask.mode == "P" and page is not None:
-        return RawMask(pixels, mask.mode, page.palette)
-    if mask.mode == "P":
-        rgb = np.array(mask.getpalette("RGB") or [], np.uint32).reshape(-1, 3)
-        colors = (rgb[:, 0] << 16 | rgb[:, 1] << 8 | rgb[:, 2]).tolist()
-        return RawMask(pixels, mask.mode, tuple(colors))
-    if mask.mode in _COLOR_MODES:
-        wide = pixels[..., :3].astype(np.uint32)
-        return RawMask(wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2], mask.mode)
-    if mask.mode == "LA":
-        return RawMask(pixels[..., 0], mask.mode)
-    return RawMask(pixels.astype(np.uint8) if pixels.dtype == bool else pixels, mask.mode)
-
-
-def _alpha(mask: Image.Image) -> NDArray[np.uint8] | None:
-    """The alpha channel (H, W); None where there is none."""
-    if mask.mode in ("RGBA", "LA"):
-        return np.asarray(mask.getchannel("A"))
-    clear = mask.info.get("transparency")
-    if clear is None:
-        return None
-    pixels = np.asarray(mask)
-    if isinstance(clear, bytes):  # of the first palette entries
-        by_index = np.full(256, 255, np.uint8)
-        by_index[: len(clear)] = np.frombuffer(clear, np.uint8)
-        of_indices: NDArray[np.uint8] = by_index[pixels]
-        return of_indices
-    is_clear = pixels == np.array(clear)
-    if is_clear.ndim == 3:
-        is_clear = is_clear.all(axis=-1)
-    return np.where(is_clear, 0, 255).astype(np.uint8)
-
-
-def _without_alpha(path: Path, raw: RawMask, alpha: NDArray[np.uint8]) -> RawMask:
-    """The mask and where it is transparent. Raises DatasetError where that says another thing than
-    what lies beneath."""
-    half = int(((alpha > 0) & (alpha < 255)).sum())
-    if half:
-        raise DatasetError(
-            f"{path} is half transparent in {half} pixels, which are of a class and are not; save "
-            "it without alpha or with hard edges"
-        )
-    clear = alpha == 0
-    beneath = raw.pixels[clear]
-    if raw.colors is not None:
-        colors = np.zeros(256, np.int64)
-        colors[: len(raw.colors)] = raw.colors
-        beneath = beneath * (colors[beneath] != _BLACK)
-    if beneath.any():
-        raise DatasetError(
-            f"{path} is transparent in {int(clear.sum())} pixels, and a class lies hidden beneath "
-            f"{int((beneath != 0).sum())} of them: is it meant or not? Flatten the picture onto "
-            "the background's colour, or save it without alpha"
-        )
-    return RawMask(raw.pixels, raw.mode, raw.colors, clear)
-
-
-def _merged(path: Path, raw: RawMask, part_path: Path, part: RawMask) -> RawMask:
-    """Both masks of one picture. Raises DatasetError where they are of two forms, or overlap."""
-    if part.pixels.shape != raw.pixels.shape or (part.mode, part.colors) != (raw.mode, raw.colors):
-        raise DatasetError(
-            f"{path} and {part_path} are masks of one picture and of different sizes, modes or "
-            "palettes; make one mask of them"
-        )
-    overlap = int(((raw.pixels != 0) & (part.pixels != 0) & (raw.pixels != part.pixels)).sum())
-    if overlap:
-        raise DatasetError(
-            f"{path} and {part_path} are masks of one picture and say different classes in "
-            f"{overlap} pixels; make one mask of them"
-        )
-    pixels = np.where(raw.pixels == 0, part.pixels, raw.pixels)
-    return RawMask(pixels, raw.mode, raw.colors)
 
 
 def _is_ramp(colors: Sequence[int]) -> bool:

@@ -1,6 +1,10 @@
 """What the name of a class says: that it is background, or that it is void; and numbers with their
 words."""
 
+import unicodedata
+
+# Zero-width space and joiner of words, byte order mark, soft hyphen, marks of writing direction.
+_UNSEEN = dict.fromkeys(map(ord, "\u200b\u2060\ufeff\u00ad\u200e\u200f"))
 _VOID = frozenset({"void", "ignore", "ignored", "unlabelled", "unlabeled"})
 
 
@@ -10,8 +14,19 @@ def counted(number: int, word: str) -> str:
 
 
 def tidy(name: str) -> str:
-    """The name without blanks around it, and with single ones in it."""
-    return " ".join(name.split())
+    """The name in one of Unicode's forms, without blanks around it and with single ones in it, and
+    without characters that nobody sees."""
+    return " ".join(unicodedata.normalize("NFC", name).translate(_UNSEEN).split())
+
+
+def stated_name(value: object) -> str:
+    """The name that an entry of an annotation file states. Raises TypeError and ValueError where it
+    is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise TypeError(f"its name {value!r} is not a text")
+    if not (name := tidy(str(value))):
+        raise ValueError("its name is empty")
+    return name
 
 
 def is_void(name: str) -> bool:

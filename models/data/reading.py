@@ -13,6 +13,7 @@ from models.data.layouts.labelstudio import parse_labelstudio
 from models.data.layouts.layout import SPLITS, UNSPLIT, LayoutParser, ParsedLayout
 from models.data.layouts.table import parse_table
 from models.data.layouts.voc import parse_voc
+from models.data.names import counted
 from models.data.options import LayoutName, LayoutOptions, SplitOptions
 from models.data.splits import groups_in_two_splits, series_in_two_splits, split_samples
 
@@ -71,6 +72,7 @@ def scan_dataset(
     drawn = {} if len(found.samples) > 1 or UNSPLIT not in found.samples else splits
     issues = (
         *found.issues,
+        *_without_split(found),
         *groups_in_two_splits(splits),
         *series_in_two_splits(drawn, folder, split),
         *_other_splits(splits),
@@ -99,6 +101,19 @@ def _detected(folder: Path, options: LayoutOptions) -> tuple[LayoutName, ParsedL
     )
 
 
+def _without_split(found: ParsedLayout) -> Iterator[Issue]:
+    """A warning where some images are in no split and others are."""
+    others = [name for name in found.samples if name != UNSPLIT]
+    loose = found.samples.get(UNSPLIT, ())
+    if others and loose:
+        text = (
+            f"{counted(len(loose), 'image')}, such as {loose[0].image}, "
+            f"{'is' if len(loose) == 1 else 'are'} in no split, where others are in "
+            f"{', '.join(sorted(others))}; taken for train"
+        )
+        yield Issue("warning", "no split of its own", text)
+
+
 def _other_splits(splits: dict[str, tuple[Sample, ...]]) -> Iterator[Issue]:
     """A warning for each split that is neither learned from nor chooses the epoch nor is the
     test."""
@@ -107,7 +122,8 @@ def _other_splits(splits: dict[str, tuple[Sample, ...]]) -> Iterator[Issue]:
             yield Issue(
                 "warning",
                 "another split",
-                f"the split {name!r} of {len(samples)} images is none of train, val and test: "
+                f"the split {name!r} of {counted(len(samples), 'image')} is none of train, val "
+                "and test: "
                 "nothing is learned from it, and it is scored where `segtrain evaluate --split "
                 f"{name}` asks; rename it where it is one of them",
             )

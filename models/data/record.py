@@ -8,8 +8,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from models.data.dataset import ClassList, Dataset, relative_name
-from models.data.examination import Examination, SampleDigest
+from models.data.examination import Examination
 from models.data.masks import FileMask, MaskEncoding
+from models.data.sample_examination import SampleDigest
 
 
 class SplitRecord(BaseModel):

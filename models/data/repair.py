@@ -15,17 +15,13 @@ from tqdm import tqdm
 
 from models.contract import SegmentationClass, atomic
 from models.data.dataset import VOID, ClassList, DatasetError, Sample, read_picture
-from models.data.examination import (
-    WHITE,
-    Examination,
-    allowed_ids,
-    is_black_and_white,
-    is_gray_in_color,
-)
+from models.data.examination import Examination
 from models.data.layouts.layout import make_class_list
-from models.data.masks import FileMask, Palette, RawMask, class_palette, hex_color
+from models.data.mask_files import RawMask
+from models.data.masks import WHITE, FileMask, Palette, class_palette, hex_color
 from models.data.objects import objects_as_one
 from models.data.parallel import read_ahead
+from models.data.sample_examination import allowed_ids, is_black_and_white, is_gray_in_color
 
 _BLACK_AND_WHITE = {0: 0, VOID: 1}
 _LONGEST_NAME_BYTES = 240  # a file system's 255, less a suffix

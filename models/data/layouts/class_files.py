@@ -28,7 +28,7 @@ from models.data.masks import (
     hex_color,
     voc_color,
 )
-from models.data.names import is_void, tidy
+from models.data.names import counted, is_void, tidy
 from models.data.options import LayoutOptions
 
 # CamVid's own, the one of its copy on Kaggle, CVAT's.
@@ -113,6 +113,11 @@ def read_palette(path: Path, name: str, options: LayoutOptions) -> Classes:
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} cannot be read as a palette: {error}") from error
     entries = _entries(path, lines)
+    if sum(not entry.is_void for entry in entries) < 2:
+        raise DatasetError(
+            f"{path} names {counted(sum(not entry.is_void for entry in entries), 'class')}; list "
+            "every class in the order of the ids, background too where the masks have it"
+        )
     try:
         return _coded(entries, {"name": name or "data", "ignore": VOID}, options)
     except ValidationError as error:

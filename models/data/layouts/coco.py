@@ -30,7 +30,7 @@ from models.data.layouts.layout import (
     split_name,
     warn_of_unlisted,
 )
-from models.data.names import counted, is_background, is_void, tidy
+from models.data.names import counted, is_background, is_void, stated_name, tidy
 from models.data.options import LayoutOptions
 
 BACKGROUND = "background"
@@ -38,6 +38,10 @@ BACKGROUND = "background"
 _OTHER_TASKS = re.compile(r"^(captions|image_info|panoptic|person_keypoints)_[a-z-]+20\d\d\.json$")
 _ROBOFLOW = "_annotations.coco.json"
 _PARTS = ("images", "annotations", "categories")
+_CROWD_WORDS = {
+    **dict.fromkeys(("none", "0", "0.0", "false", ""), False),
+    **dict.fromkeys(("1", "1.0", "true"), True),
+}
 _FAULTY = "faulty annotations"
 _LEFT_OUT = "annotations left out"
 
@@ -79,8 +83,8 @@ def parse_coco(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
         found.warning("grouping category", text)
     ids = ClassIds(classes.class_list, names, options.unlabelled)
     reader = _Reader(found, folder, ids, groups)
-    for document in documents:
-        reader.add(document)
+    for document, split in zip(documents, _splits(documents, folder), strict=True):
+        reader.add(document, split)
     reader.finish()
     if not found.samples and not found.issues:
         raise DatasetError(f"{documents[0].path} lists no images")
@@ -127,7 +131,7 @@ def _document(path: Path, faults: list[Issue]) -> _Document | None:
     for index, entry in enumerate(document["categories"]):
         try:
             category = json_object(entry)
-            key, name = _key(category["id"]), tidy(str(category["name"]))
+            key, name = _key(category["id"]), stated_name(category["name"])
             if categories.setdefault(key, name) != name:
                 raise ValueError(f"its id {key} is that of {categories[key]!r} too")
             if (group := category.get("supercategory")) and tidy(str(group)) != name:
@@ -240,8 +244,7 @@ class _Reader:
         self._drawn: list[tuple[str, Path, CocoMask]] = []
         self._listed: list[Path] = []
 
-    def add(self, document: _Document) -> None:
-        split = _split_of(document.path, self._folder)
+    def add(self, document: _Document, split: str) -> None:
         places = _image_folders(self._folder, document.path, split)
         regions = self._regions(document)
         if self._counts_otherwise(document, regions):
@@ -474,7 +477,28 @@ def _region(
     class_id = class_ids[category]
     if class_id is None:
         return None
-    return Region(class_id, name, segmentation, bool(annotation.get("iscrowd", 0)))
+    return Region(class_id, name, segmentation, _is_crowd(annotation.get("iscrowd")))
+
+
+def _is_crowd(value: Any) -> bool:
+    """Whether a region is a crowd: tools write 1, true, "1" and "true". Raises ValueError for what
+    says neither."""
+    text = str(value).strip().lower()
+    if text in _CROWD_WORDS:
+        return _CROWD_WORDS[text]
+    raise ValueError(f"its iscrowd is {value!r}, and is to be 0 or 1")
+
+
+def _splits(documents: Sequence[_Document], folder: Path) -> list[str]:
+    """The split of each annotation file. Where some speak of one, such as train and val, another
+    (dev) is a split of its own name, and nothing is learned from it by chance."""
+    splits = [_split_of(document.path, folder) for document in documents]
+    if set(splits) == {UNSPLIT}:
+        return splits
+    return [
+        split or _own_name(document.path, folder)
+        for split, document in zip(splits, documents, strict=True)
+    ]
 
 
 def _split_of(path: Path, folder: Path) -> str:
@@ -483,6 +507,15 @@ def _split_of(path: Path, folder: Path) -> str:
     words = re.split(r"[^A-Za-z]+", path.stem)
     words += [parent.name for parent in path.parents if parent.is_relative_to(folder)][:-1]
     return next((split for word in words if (split := split_name(word))), UNSPLIT)
+
+
+def _own_name(path: Path, folder: Path) -> str:
+    """What an annotation file is called, or where all files are called so (Roboflow's) its
+    folder; nothing where it is of train and val."""
+    if "trainval" in path.stem.lower():
+        return UNSPLIT
+    named = path.parent if path.name == _ROBOFLOW and path.parent != folder else path
+    return named.stem.removeprefix("instances_")
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,40 @@ from pathlib import Path
 from models.data.dataset import IMAGE_SUFFIXES, DatasetError, Sample
 from models.data.files import files_below, is_hidden, same_name
 from models.data.layouts.class_files import folder_classes
-from models.data.layouts.layout import UNSPLIT, ParsedLayout, images_below, split_name
-from models.data.masks import LOSSY_SUFFIXES, FileMask, MaskEncoding
+from models.data.layouts.layout import (
+    UNSPLIT,
+    ParsedLayout,
+    images_below,
+    split_in,
+    split_name,
+)
+from models.data.mask_files import LOSSY_SUFFIXES
+from models.data.masks import FileMask, MaskEncoding
+from models.data.names import counted
 from models.data.options import LayoutOptions
 
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".gif"})
 # What other tools append to the image's name.
 MASK_ENDINGS = ("", "_mask", "_label", "_labels", "_seg", "_gt", "_L")
+# Pictures that a training does not read.
+_NOT_READ = frozenset(
+    {
+        *(
+            ".gif",
+            ".heic",
+            ".heif",
+            ".avif",
+            ".jp2",
+            ".jxl",
+            ".psd",
+            ".pdf",
+            ".svg",
+            ".dcm",
+            ".npy",
+        ),
+        *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".czi", ".nd2", ".svs"),
+    }
+)
 # BUSI's way: further regions of one image in files of their own.
 _NUMBERED = re.compile(r"^(.*(?:_mask|_label|_labels|_seg|_gt))[_-]?(\d+)$")
 _SEPARATORS = ("_", "-", ".", " ", "(")
@@ -36,6 +63,14 @@ def parse_folders(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
             f"{len(loose)} images, such as {min(loose)}, lie beside the split folders and are left "
             "out",
         )
+    others = [path for path in files_below(images) if path.suffix.lower() in _NOT_READ]
+    if others:
+        found.warning(
+            "pictures of other kinds",
+            f"{counted(len(others), 'file')} in {images}, such as {others[0]}, "
+            f"{'is' if len(others) == 1 else 'are'} of a kind that is not trained on and left out; "
+            "save as PNG, TIFF or JPEG",
+        )
     for split, place in places:
         masks = folder / "masks" / place.relative_to(images)
         for image, mask in _pairs(place, masks, classes.encoding, found):
@@ -54,11 +89,15 @@ def _is_image(path: Path) -> bool:
 
 
 def _split_folders(images: Path) -> list[tuple[str, Path]]:
-    """The split folders below images/; images/ itself where none is named train, val or test."""
+    """The split folders below images/, named train, val or test, or each after one of them
+    (train_images); else images/ itself."""
     folders = [path for path in sorted(images.iterdir()) if path.is_dir() and not is_hidden(path)]
-    if not any(split_name(path.name) for path in folders):
-        return [(UNSPLIT, images)]
-    return [(split_name(path.name) or path.name, path) for path in folders]
+    if any(split_name(path.name) for path in folders):
+        return [(split_name(path.name) or path.name, path) for path in folders]
+    spoken = [(split_in(path.name) or UNSPLIT, path) for path in folders]
+    if folders and all(split != UNSPLIT for split, _ in spoken):
+        return spoken
+    return [(UNSPLIT, images)]
 
 
 @dataclass

@@ -1,9 +1,10 @@
 """LabelMe: a JSON file an image, with shapes to draw."""
 
+import contextlib
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from models.data.layouts.layout import (
     require_no_value_mapping,
     split_name,
 )
-from models.data.names import is_background, is_void
+from models.data.names import is_background, is_void, stated_name
 from models.data.options import LayoutOptions
 
 _FAULTY = "faulty shapes"
@@ -69,12 +70,11 @@ class _Documents:
     @property
     def labels(self) -> list[str]:
         """Every label, ascending."""
-        labels = {
-            str(shape["label"])
-            for document in self.by_path.values()
-            for shape in document["shapes"]
-            if isinstance(shape, dict) and "label" in shape
-        }
+        labels = set()
+        for document in self.by_path.values():
+            for shape in document["shapes"]:
+                with contextlib.suppress(*ENTRY_FAULTS):  # told of where it is drawn
+                    labels.add(stated_name(json_object(shape)["label"]))
         return sorted(labels)
 
 
@@ -92,6 +92,7 @@ def parse_labelme(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
     ids = ClassIds(classes.class_list, documents.labels, options.unlabelled)
     images = images_below(folder)
     finder = _ImageFinder(images)
+    splits = _splits(documents.by_path, folder)
     drawn = []
     used = set()
     for path, document in documents.by_path.items():
@@ -101,9 +102,7 @@ def parse_labelme(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
         used.add(image.resolve())
         mask = _mask(found, path, image, document, ids)
         if mask is not None:
-            words = path.relative_to(folder).parts[:-1]
-            split = next((split for word in words if (split := split_name(word))), UNSPLIT)
-            drawn.append((split, image, mask))
+            drawn.append((splits[path], image, mask))
     add_drawn(found, drawn, ids.rest)
     read = documents.by_path.keys() | documents.faulty.keys()
     folders = {path.parent for path in read} | {image.parent for _, image, _ in drawn}
@@ -131,6 +130,19 @@ def _classes(folder: Path, labels: Iterable[str]) -> Classes:
         raise DatasetError(
             f"{folder}: {len(named)} labels; segtrain takes 1 to 254 of different names"
         ) from error
+
+
+def _splits(paths: Collection[Path], folder: Path) -> dict[Path, str]:
+    """The split of each file by the folders above it. Where some are called train, val or test,
+    another beside them (dev) is a split of its own name."""
+    words = {path: path.relative_to(folder).parts[:-1] for path in paths}
+    splits = {
+        path: next((split for word in above if (split := split_name(word))), UNSPLIT)
+        for path, above in words.items()
+    }
+    if set(splits.values()) == {UNSPLIT}:
+        return splits
+    return {path: split or next(iter(words[path]), UNSPLIT) for path, split in splits.items()}
 
 
 class _ImageFinder:
@@ -228,7 +240,7 @@ def _shape(path: Path, index: int, entry: Any, ids: ClassIds) -> Shape:
     """Read a shape. Raises DatasetError where it cannot be drawn, ENTRY_FAULTS where it is none."""
     shape = json_object(entry)
     kind = str(shape.get("shape_type") or "polygon")
-    label = str(shape["label"])
+    label = stated_name(shape["label"])
     try:
         class_id = ids.id_of(label)
     except DatasetError as error:

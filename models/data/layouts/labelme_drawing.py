@@ -154,7 +154,7 @@ def _polygon(pen: _Pen, shape: Shape) -> None:
 def _rectangle(pen: _Pen, shape: Shape) -> None:
     """Two opposite corners as LabelMe has it, or all four as X-AnyLabeling."""
     if len(shape.points) == 4:
-        pen.polygon(shape.points)
+        _quadrilateral(pen, shape)
         return
     _require_points(shape, 2)
     pen.rectangle(shape.box)
@@ -162,6 +162,8 @@ def _rectangle(pen: _Pen, shape: Shape) -> None:
 
 def _quadrilateral(pen: _Pen, shape: Shape) -> None:
     _require_points(shape, 4)
+    if _sides_cross(shape.points):
+        raise ValueError("its corners are not in the order of its edge")
     pen.polygon(shape.points)
 
 
@@ -209,6 +211,19 @@ def _bitmap(pen: _Pen, shape: Shape) -> None:
             f"its PNG is {stencil.width}×{stencil.height} pixels and its box {width}×{height}"
         )
     pen.stencil((round(x1), round(y1)), stencil)
+
+
+def _sides_cross(points: tuple[Point, ...]) -> bool:
+    """Whether four corners are a bow tie: two of its opposite sides cross."""
+
+    def side(a: Point, b: Point, c: Point) -> float:
+        return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+    def cross(a: Point, b: Point, c: Point, d: Point) -> bool:
+        return side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0
+
+    a, b, c, d = points
+    return cross(a, b, c, d) or cross(b, c, d, a)
 
 
 def _require_points(shape: Shape, count: int) -> None:

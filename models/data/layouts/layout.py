@@ -1,6 +1,7 @@
 """What every layout module gives: classes and samples by split, with the file names read and no
 pixel."""
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ _SPLIT_NAMES = {
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+_YEAR = re.compile(r"[ _.-]*20\d\d$")
 
 
 @dataclass
@@ -70,8 +72,16 @@ def fault_text(error: Exception) -> str:
 
 
 def split_name(word: str) -> str | None:
-    """train, val or test for a folder's or file's name that means it, else None."""
-    return _SPLIT_NAMES.get(word.strip().lower())
+    """train, val or test for a folder's or file's name that means it, with a year behind it or
+    without, else None."""
+    return _SPLIT_NAMES.get(_YEAR.sub("", word.strip().lower()))
+
+
+def split_in(name: str) -> str | None:
+    """The one split that a name of several words speaks of, such as train_images; None where it
+    speaks of none or of two."""
+    found = {split for word in re.split(r"[^A-Za-z]+", name) if (split := split_name(word))}
+    return found.pop() if len(found) == 1 else None
 
 
 def images_below(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.dataset import DatasetError, Issue, MaskSource
+from models.data.mask_files import are_versions
 
 OUTSIDE = "regions outside the picture"
 _EDGE_PIXELS = 2  # tools let a corner slip so far beyond the edge
@@ -47,7 +48,14 @@ class MergedMask:
             issues += found
             if added.shape != ids.shape:
                 raise DatasetError(f"{self._both(other)} and state other sizes; fix one of them")
-            overlap = int(((ids != self.rest) & (added != self.rest) & (ids != added)).sum())
+            drawn = ids != self.rest, added != self.rest
+            both = drawn[0] & drawn[1]
+            if are_versions(int((both & (ids == added)).sum()), *drawn):
+                raise DatasetError(
+                    f"{self._both(other)} and draw most of the same pixels and not all, as two "
+                    "versions of one mask do; leave the one that is right"
+                )
+            overlap = int((both & (ids != added)).sum())
             if overlap:
                 raise DatasetError(
                     f"{self._both(other)} and say different classes of {overlap} pixels; leave one "

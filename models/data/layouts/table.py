@@ -20,6 +20,7 @@ from models.data.masks import FileMask, MaskEncoding
 from models.data.options import LayoutOptions
 
 _DELIMITERS = (",", ";", "\t")
+_COLUMNS = ("image", "mask", "split", "group")
 _LONGEST_HEADER = 2**16  # characters
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -75,7 +76,8 @@ class _Header:
 
 
 def _header(path: Path) -> _Header | None:
-    """Where a file names the columns image and mask; None where it has no such columns."""
+    """Where a file names the columns image and mask; None where it has no such columns. Raises
+    DatasetError where it has one of them twice."""
     with path.open("rb") as file:
         start = file.read(_LONGEST_HEADER)
     encoding = "utf-16" if start.startswith(_UTF_16) else "utf-8-sig"
@@ -84,8 +86,13 @@ def _header(path: Path) -> _Header | None:
         lines = lines[:1]
     for number, line in enumerate(lines, start=1):
         for delimiter in _DELIMITERS:
-            columns = next(csv.reader([line], delimiter=delimiter), [])
-            if {"image", "mask"} <= {name.strip().lower() for name in columns}:
+            columns = [
+                name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])
+            ]
+            if {"image", "mask"} <= {*columns}:
+                twice = [name for name in _COLUMNS if columns.count(name) > 1]
+                if twice:
+                    raise DatasetError(f"{path} has the column {twice[0]} twice; leave one of them")
                 return _Header(delimiter, number)
     return None
 
@@ -142,8 +149,24 @@ def _row(
     )
 
 
+def _warn_of_shared(found: ParsedLayout, table: Path, rows: list[_Row]) -> None:
+    """Tell of masks that several images have."""
+    images: dict[Path, dict[Path, None]] = {}
+    for row in rows:
+        images.setdefault(row.mask.resolve(), {})[row.image.resolve()] = None
+    for mask, of in images.items():
+        if len(of) > 1:
+            text = (
+                f"{table} gives {mask} to {len(of)} images, such as "
+                f"{' and '.join(path.name for path in list(of)[:2])}; right only where all of them "
+                "show the same"
+            )
+            found.warning("shared mask", text)
+
+
 def _add_rows(found: ParsedLayout, table: Path, rows: list[_Row], encoding: MaskEncoding) -> None:
     """A sample for each image of a split: several masks of it are merged."""
+    _warn_of_shared(found, table, rows)
     by_image: dict[tuple[str, Path], list[_Row]] = {}
     for row in rows:
         by_image.setdefault((row.split, row.image.resolve()), []).append(row)

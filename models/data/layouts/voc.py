@@ -29,7 +29,7 @@ VOC_CLASSES = (
     *("cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
     *("train", "tvmonitor"),
 )
-_VOC_IMAGE = re.compile(r"^20\d\d_\d{6}$")  # VOC's own: year and number
+_VOC_IMAGE = re.compile(r"^20(0[5-9]|1[0-2])_\d{6}$")  # VOC's own: year and number
 # The second is that of LabelMe's converter before version 5, whose first holds arrays.
 _MASK_FOLDERS = ("SegmentationClass", "SegmentationClassPNG")
 
@@ -37,9 +37,16 @@ _MASK_FOLDERS = ("SegmentationClass", "SegmentationClassPNG")
 def parse_voc(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
     """Read VOC's lists of images. Raises DatasetError where they name none."""
     roots = [folder, *sorted(folder.glob("VOC*")), *sorted(folder.glob("VOCdevkit/VOC*"))]
-    root = next((path for path in roots if _mask_folder(path) and not is_hidden(path)), None)
+    full = [path for path in roots if _mask_folder(path) and not is_hidden(path)]
+    root, others = (full[0], full[1:]) if full else (None, [])
     if root is None or not (root / "JPEGImages").is_dir():
         return None
+    if others:
+        names = ", ".join(path.name for path in full)
+        raise DatasetError(
+            f"{folder} holds {len(full)} data sets of PASCAL VOC's layout ({names}); give one of "
+            "these folders, or put their files into one"
+        )
     reader = _Reader.of(root)
     lists = reader.lists()
     classes = _classes(root, options, [stem for stems in lists.values() for stem in stems])
@@ -105,8 +112,10 @@ class _Reader:
     def lists(self) -> dict[str, list[str]]:
         """Image names by split. A list that is not a split, such as trainval, counts only where no
         list is one."""
-        paths = sorted((self.root / "ImageSets" / "Segmentation").glob("*.txt"))
-        lists = {path.stem: self._stems(path) for path in paths if not is_hidden(path)}
+        folder = self.root / "ImageSets" / "Segmentation"
+        files = files_below(folder) if folder.is_dir() else ()
+        paths = [path for path in files if path.suffix.lower() == ".txt"]
+        lists = {path.stem: self._stems(path) for path in paths}
         splits: dict[str, list[str]] = {}
         for name, stems in lists.items():
             if split := split_name(name):

@@ -251,7 +251,7 @@ def test_a_split_that_is_none_of_the_three_is_said(tmp_path: Path) -> None:
     )
     (folder / "class_names.txt").write_text("ground\nthing\nother\n")
     texts = [issue.text for issue in read_dataset(folder).issues]
-    assert any("the split 'dev' of 1 images is none of train, val and test" in t for t in texts)
+    assert any("the split 'dev' of 1 image is none of train, val and test" in t for t in texts)
 
 
 def test_images_and_masks_behind_links_are_paired(tmp_path: Path) -> None:
@@ -280,3 +280,40 @@ def test_a_layout_option_of_values_is_read_from_the_list_too(tmp_path: Path) -> 
     dataset = read_dataset(folder, WHOLE, LayoutOptions(ignore=0, shift=-1))
     expected = np.array([255, 0, 1], np.uint8)[IDS]
     np.testing.assert_array_equal(dataset.split("train")[0].mask.read(), expected)
+
+
+def test_voc_s_names_are_for_the_years_of_voc_alone(tmp_path: Path) -> None:
+    for name, is_voc_s in (("2012_000001", True), ("2023_000001", False)):
+        folder = write(tmp_path / name, "voc", IDS, [name])
+        lists = folder / "ImageSets" / "Segmentation"
+        lists.mkdir(parents=True)
+        (lists / "Train.TXT").write_text(f"{name}\n")
+        dataset = scan_dataset(folder, WHOLE)
+        assert (len(dataset.class_list.classes) == len(VOC_CLASSES)) == is_voc_s
+        assert any("does not name its classes" in i.text for i in dataset.issues) != is_voc_s
+
+
+def test_two_data_sets_of_voc_in_one_folder_are_refused(tmp_path: Path) -> None:
+    for year in ("VOC2007", "VOC2012"):
+        write(tmp_path / "VOCdevkit" / year, "voc", IDS)
+    with pytest.raises(DatasetError, match=r"holds 2 data sets .* \(VOC2007, VOC2012\)"):
+        scan_dataset(tmp_path)
+
+
+def test_a_list_of_one_class_says_what_is_missing(tmp_path: Path) -> None:
+    folder = write(tmp_path, "voc", IDS)
+    (folder / "labels.txt").write_text("dent\n")
+    with pytest.raises(DatasetError, match="names 1 class; list every class in the order of the"):
+        scan_dataset(folder)
+
+
+def test_void_that_is_drawn_in_color_is_no_0_255_mask(tmp_path: Path) -> None:
+    folder = write(tmp_path, "folders", IDS)
+    for path in (folder / "masks").iterdir():
+        Image.fromarray(np.array([(0, 0, 0), (128, 0, 0), (0, 64, 0)], np.uint8)[IDS % 2]).save(
+            path
+        )
+    (folder / "labelmap.txt").write_text("void:0,0,0::\ndent:128,0,0::\nrust:0,64,0::\n")
+    kinds = [issue.kind for issue in examine(scan_dataset(folder, WHOLE)).issues]
+    assert "0/255 mask" not in kinds
+    assert "absent class" in kinds

@@ -438,3 +438,63 @@ def test_an_answer_of_the_service_keeps_its_model_s_ids(tmp_path: Path) -> None:
         ("road", "#000001"),
     ]
     assert np.bincount(masks_of(tmp_path)[0].ravel()).tolist() == [384, 16]
+
+
+@pytest.mark.parametrize("word", [0, 0.0, False, None, "0", "false"])
+def test_a_region_that_is_no_crowd_is_on_top_in_whatever_form_it_says_so(
+    word: Any, tmp_path: Path
+) -> None:
+    pictures(tmp_path, "a.png")
+    cup = {"segmentation": square(8, 8), "iscrowd": word}
+    table = {"segmentation": square(2, 2, 16), "category_id": 2}
+    write(tmp_path / "x.json", document(["a.png"], [cup, table]))
+    assert np.bincount(masks_of(tmp_path)[0].ravel()).tolist() == [144, 16, 240]
+    cup["iscrowd"] = "1"
+    write(tmp_path / "x.json", document(["a.png"], [cup, table]))
+    assert np.bincount(masks_of(tmp_path)[0].ravel()).tolist() == [144, 0, 256]
+    cup["iscrowd"] = "maybe"
+    write(tmp_path / "x.json", document(["a.png"], [cup, table]))
+    with pytest.raises(DatasetError, match="its iscrowd is 'maybe', and is to be 0 or 1"):
+        masks_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("other", "splits"),
+    [
+        ("annotations/dev.json", {"train": 1, "val": 1, "dev": 1}),
+        ("annotations/instances_minival2014.json", {"train": 1, "val": 1, "minival2014": 1}),
+        ("extra/_annotations.coco.json", {"train": 1, "val": 1, "extra": 1}),
+        ("annotations/instances_trainval.json", {"train": 2, "val": 1}),
+    ],
+)
+def test_a_file_of_another_split_is_not_learned_from_without_a_word(
+    other: str, splits: dict[str, int], tmp_path: Path
+) -> None:
+    files = ("annotations/instances_train2017.json", "annotations/val.json", other)
+    for number, path in enumerate(files):
+        pictures(tmp_path, f"{number}.png")
+        write(tmp_path / path, document([f"{number}.png"], [{"segmentation": square(4, 4)}]))
+    dataset = read_dataset(tmp_path)
+    assert {name: len(samples) for name, samples in dataset.splits.items()} == splits
+    kind = "no split of its own" if len(splits) == 2 else "another split"
+    assert kind in [issue.kind for issue in dataset.issues]
+
+
+@pytest.mark.parametrize("name", [None, True, " ", "\u200b", ["cup"]])
+def test_a_category_without_a_name_is_named(name: Any, tmp_path: Path) -> None:
+    pictures(tmp_path, "a.png")
+    categories = [{"id": 1, "name": name}, {"id": 2, "name": "table"}]
+    content = document(["a.png"], [{"segmentation": square(4, 4)}], categories)
+    write(tmp_path / "x.json", content)
+    assert any(
+        "categories[0] is not as COCO has it (its name" in i.text for i in examined(tmp_path).errors
+    )
+
+
+def test_two_versions_of_a_file_are_refused(tmp_path: Path) -> None:
+    pictures(tmp_path, "a.png")
+    for name, left in (("v1", 4), ("v2", 5)):
+        content = document(["a.png"], [{"segmentation": square(left, 4)}])
+        write(tmp_path / f"{name}.json", content)
+    with pytest.raises(DatasetError, match="as two versions of one mask do"):
+        masks_of(tmp_path)

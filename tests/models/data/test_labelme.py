@@ -253,3 +253,51 @@ def test_a_value_mapping_is_for_mask_files(tmp_path: Path) -> None:
     labelme(tmp_path / "a.json", [shape("dent")], "a.png")
     with pytest.raises(DatasetError, match="LabelMe draws its masks from regions"):
         scan_dataset(tmp_path, WHOLE, LayoutOptions(shift=-1))
+
+
+@pytest.mark.parametrize("label", [None, False, "", "\ufeff ", ["dent"]])
+def test_a_label_that_is_none_is_named(label: Any, tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    labelme(tmp_path / "a.json", [shape("dent"), shape(label)], "a.png")
+    texts = [issue.text for issue in scan_dataset(tmp_path, WHOLE).issues]
+    assert any("shapes[1] is not as LabelMe writes it (its name" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    "other", ["caf\u0065\u0301", "caf\u00e9\u200b", "\ufeffcaf\u00e9", "caf\u00e9\u00a0"]
+)
+def test_labels_are_one_class_where_nobody_sees_a_difference(other: str, tmp_path: Path) -> None:
+    for number, label in enumerate(("caf\u00e9", other)):
+        picture(tmp_path / f"{number}.png", number)
+        labelme(tmp_path / f"{number}.json", [shape(label)], f"{number}.png")
+    names = [c.name for c in read_dataset(tmp_path, WHOLE).class_list.classes]
+    assert names == ["background", "caf\u00e9"]
+
+
+@pytest.mark.parametrize("kind", ["rectangle", "oriented_rectangle", "rotation", "quadrilateral"])
+def test_four_corners_out_of_order_are_refused(kind: str, tmp_path: Path) -> None:
+    crossed = ((10, 10), (30, 10), (10, 20), (30, 20))
+    with pytest.raises(DatasetError, match="its corners are not in the order of its edge"):
+        drawn(tmp_path, shape("dent", kind, crossed))
+
+
+def test_a_folder_beside_train_and_val_is_a_split_of_its_own(tmp_path: Path) -> None:
+    for number, split in enumerate(("train", "valid", "dev")):
+        picture(tmp_path / split / f"{number}.png", number)
+        labelme(tmp_path / split / f"{number}.json", [shape("dent")], f"{number}.png")
+    dataset = read_dataset(tmp_path)
+    assert {name: len(samples) for name, samples in dataset.splits.items()} == {
+        "train": 1,
+        "val": 1,
+        "dev": 1,
+    }
+    assert "another split" in [issue.kind for issue in dataset.issues]
+
+
+def test_two_versions_of_one_file_are_refused(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    labelme(tmp_path / "a.json", [shape("dent")], "a.png")
+    moved = [(x + 3, y) for x, y in BOX]
+    labelme(tmp_path / "old" / "a.json", [shape("dent", points=moved)], "../a.png")
+    with pytest.raises(DatasetError, match="as two versions of one mask do"):
+        masks_of(tmp_path)

@@ -423,3 +423,50 @@ def test_a_folder_of_no_layout_says_what_it_holds(tmp_path: Path) -> None:
     picture(tmp_path / "holiday.jpg")
     with pytest.raises(DatasetError, match=r"no layout that segtrain reads .*holds holiday\.jpg"):
         read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("folders", "splits"),
+    [
+        (("train2017", "val2017"), ["train", "val"]),
+        (("train_images", "val_images", "test_images"), ["train", "val", "test"]),
+        (("Train", "VAL"), ["train", "val"]),
+        (("train", "dev"), ["train", "dev"]),
+        (("site_a", "test_site"), ["train"]),
+    ],
+)
+def test_folders_named_after_splits_are_those_splits(
+    folders: tuple[str, ...], splits: list[str], tmp_path: Path
+) -> None:
+    for shade, name in enumerate(folders):
+        picture(tmp_path / "images" / name / f"{name}.png", shade=shade)
+        save_ids(tmp_path / "masks" / name / f"{name}.png", IDS)
+    (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
+    assert list(read_dataset(tmp_path, WHOLE).splits) == splits
+
+
+def test_pictures_that_are_not_read_are_said(tmp_path: Path) -> None:
+    for name in ("a.jfif", "b.gif", "c.heic"):
+        picture(tmp_path / "images" / "a.jpg").rename(tmp_path / "images" / name)
+        save_ids(tmp_path / "masks" / f"{name[0]}.png", IDS)
+    (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
+    dataset = read_dataset(tmp_path, WHOLE)
+    assert [sample.image.name for sample in dataset.split("train")] == ["a.jfif"]
+    assert any("2 files in" in i.text and "b.gif, are of a kind" in i.text for i in dataset.issues)
+
+
+def test_what_a_table_may_mean_otherwise_is_said(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        picture(tmp_path / f"{name}.png", shade=ord(name))
+        save_ids(tmp_path / f"{name}_mask.png", IDS)
+    (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
+    table = tmp_path / "list.csv"
+    table.write_text(
+        "image,mask,split\na.png,a_mask.png,train\nb.png,a_mask.png,val\nc.png,c_mask.png,\n"
+    )
+    texts = [issue.text for issue in read_dataset(tmp_path, WHOLE).issues]
+    assert any("a_mask.png to 2 images, such as a.png and b.png" in text for text in texts)
+    assert any("1 image, such as" in t and "is in no split, where others" in t for t in texts)
+    table.write_text("image,mask,mask\na.png,a_mask.png,c_mask.png\n")
+    with pytest.raises(DatasetError, match="has the column mask twice"):
+        read_dataset(tmp_path)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from models.data.dataset import DatasetError
 from models.data.examination import examine
-from models.data.masks import LossyMaskError
+from models.data.mask_files import LossyMaskError
 from models.data.options import LayoutOptions, SplitOptions
 from models.data.reading import read_dataset, scan_dataset
 
@@ -367,3 +367,47 @@ def test_a_png_of_few_bits_is_refused(bits: int, tmp_path: Path) -> None:
     assert (
         f"has {bits} bits a pixel, so that its values may be ids or shades" in errors_of(folder)[0]
     )
+
+
+@pytest.mark.parametrize("form", ["JPEG", "WEBP", "JPEG2000"])
+def test_a_lossy_file_is_known_by_its_content_whatever_it_is_called(
+    form: str, tmp_path: Path
+) -> None:
+    folder = write(tmp_path / "a", [Image.fromarray(IDS).convert("RGB")], format=form)
+    with pytest.raises(LossyMaskError, match=f"is a {form} file by its content"):
+        masks_of(folder)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_a_color_mask_that_an_optimizer_made_gray_is_refused(mode: str, tmp_path: Path) -> None:
+    colors = (BLACK, WHITE, RED)
+    in_color = Image.fromarray(np.array(colors, np.uint8)[IDS])
+    gray = Image.fromarray(np.where(IDS == 1, 255, 0).astype(np.uint8)).convert(mode)
+    mixed = write(tmp_path / "mixed", [in_color, gray], colors=colors)
+    assert "the value 255 may be an id or the gray of class 'thing'" in errors_of(mixed)[0]
+    alone = write(tmp_path / "alone", [gray, gray], colors=colors)
+    assert "have one channel, and the value 255 may be an id" in errors_of(alone)[0]
+    beside_ids = write(tmp_path / "ids", [gray, Image.fromarray(IDS)], colors=colors)
+    assert errors_of(beside_ids) == []  # 255 is ignored
+
+
+def test_one_bit_whose_white_or_black_is_another_class_s_color_is_refused(tmp_path: Path) -> None:
+    one_bit = Image.fromarray(IDS == 1)
+    white_is_2 = write(tmp_path / "a", [one_bit], colors=(BLACK, RED, WHITE), ignore=None)
+    assert "its white may be class 1 or class 2, whose colour is white" in errors_of(white_is_2)[0]
+    turned = write(tmp_path / "b", [one_bit], colors=(WHITE, BLACK), ignore=None)
+    assert "its black may be class 0 or class 1, whose colour is black" in errors_of(turned)[0]
+
+
+def test_two_versions_of_one_mask_are_refused_and_parts_that_touch_merged(tmp_path: Path) -> None:
+    one = np.where(IDS == 1, IDS, 0).astype(np.uint8)
+    folder = write(tmp_path / "a", [Image.fromarray(one)])
+    (folder / "masks" / "0.png").rename(folder / "masks" / "0_mask.png")
+    part = folder / "masks" / "0_mask_1.png"
+    Image.fromarray(np.roll(one, 1, axis=1)).save(part)
+    assert "as two versions of one mask do" in errors_of(folder)[0]
+    touching = np.roll(one, 5, axis=1)
+    Image.fromarray(touching).save(part)
+    np.testing.assert_array_equal(masks_of(folder)[0], one | touching)
+    Image.fromarray(one).save(part)
+    np.testing.assert_array_equal(masks_of(folder)[0], one)
