@@ -40,7 +40,7 @@ from models.contract.preprocessing import (
     Scale,
     WindowIntensity,
 )
-from models.contract.versions import Versions, find_versions, versions
+from models.contract.versions import Versions, find_versions, looks_like_number, versions
 
 __all__ = [
     "CONTRACT_PATH",
@@ -76,6 +76,7 @@ __all__ = [
     "WindowIntensity",
     "file_digests",
     "find_versions",
+    "looks_like_number",
     "onnx_path",
     "openvino_path",
     "read_contract",

@@ -38,7 +38,7 @@ def find_versions(model: Path) -> Versions:
             continue
         if _is_version(path.name):
             by_number[int(path.name)].append(path)
-        elif _ALMOST.fullmatch(path.name):
+        elif looks_like_number(path.name):
             faults.append(
                 f"{model.name}/{path.name} is not a version: versions are whole numbers from 1 on, "
                 f"in digits 0 to 9, at most {MAX_VERSION_DIGITS} of them; rename the folder"
@@ -49,6 +49,11 @@ def find_versions(model: Path) -> Versions:
             names = " and ".join(f"{model.name}/{path.name}" for path in paths)
             faults.append(f"{names} are both version {number}; remove or rename all but one")
     return Versions(dict(sorted(folders.items())), tuple(sorted(faults)))
+
+
+def looks_like_number(name: str) -> bool:
+    """Whether a folder's name is a version's, or was meant as one, such as v1 or 1.0."""
+    return _ALMOST.fullmatch(name) is not None
 
 
 def versions(model: Path) -> list[int]:

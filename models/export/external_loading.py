@@ -1,5 +1,6 @@
 """Load a model of another trainer: a SavedModel folder, or a Keras file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -8,6 +9,7 @@ import tensorflow as tf
 from models.contract.globbing import without_pattern
 from models.export.adopt_options import AdoptionError, AdoptOptions
 from models.export.external import TensorFlowModel, first_line
+from models.export.keras_scaling import takes_pixel_values
 
 
 def load_external(path: Path, options: AdoptOptions) -> TensorFlowModel:
@@ -76,17 +78,26 @@ def _load_keras(path: Path, options: AdoptOptions) -> TensorFlowModel:
         raise AdoptionError(
             f"{path} takes {len(inputs)} inputs; segtrain adopts models of one image input"
         )
-    names = list(getattr(model, "output_names", [tensor.name for tensor in outputs]))
+    names = _output_names(model)
     index = names.index(_chosen(names, options))
 
     def run(images: tf.Tensor) -> tf.Tensor:
         return tf.nest.flatten(model(images, training=False))[index]
 
     dtype = tf.as_dtype(inputs[0].dtype)
-    rescales = any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers)
+    rescales = takes_pixel_values(model, options)
     variables = [weight.value for weight in model.weights]
     shape = _rank_four(list(inputs[0].shape))
     return TensorFlowModel(run, variables, shape, dtype, f"Keras model {model.name}", rescales)
+
+
+def _output_names(model: keras.Model) -> list[str]:
+    """The outputs' names in the order of the flattened outputs: the keys of a dict, else those of
+    the layers."""
+    structure = getattr(model, "output", None)
+    if isinstance(structure, Mapping):
+        return sorted(structure)
+    return list(getattr(model, "output_names", [tensor.name for tensor in model.outputs]))
 
 
 def _chosen(outputs: list[str], options: AdoptOptions) -> str:

@@ -12,7 +12,9 @@ from models.contract import (
     MODEL_CARD_PATH,
     Contract,
     ContractError,
+    Versions,
     find_versions,
+    looks_like_number,
     read_contract,
     verify_files,
 )
@@ -173,7 +175,9 @@ def _look_at(name: str, version: int, path: Path) -> Artefact:
 def _passed_over_in(folder: Path) -> Iterator[str]:
     """A sentence for each version of `folder` that nobody can ask for by its name."""
     if _NAME.fullmatch(folder.name):
-        yield from find_versions(folder).faults
+        versions = find_versions(folder)
+        yield from versions.faults
+        yield from _models_at_no_version(folder, versions)
         return
     for path in filter(_looks_like_version, _folders_in(folder)):
         yield (
@@ -181,6 +185,20 @@ def _passed_over_in(folder: Path) -> Iterator[str]:
             "_, . and - alone, and at most 64 of them; rename the folder, and export the model "
             "under that name"
         )
+
+
+def _models_at_no_version(folder: Path, versions: Versions) -> Iterator[str]:
+    """A sentence for each model that lies where a version is to be, or in none."""
+    if _looks_like_version(folder) and not looks_like_number(folder.name):
+        yield f"{folder.name} has a model's files and no version; move them into {folder.name}/1"
+    known = {path.resolve() for path in versions.folders.values()}  # what a link called latest is
+    for path in _folders_in(folder):
+        is_other = not looks_like_number(path.name) and path.resolve() not in known
+        if is_other and _looks_like_version(path):
+            yield (
+                f"{folder.name}/{path.name} holds a model and is not a version: versions are whole "
+                "numbers from 1 on; rename the folder"
+            )
 
 
 def _why_empty(store: Path) -> str:

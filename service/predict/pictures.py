@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -72,29 +73,42 @@ def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
 
 
 def target_names(names: Sequence[str], extension: str) -> list[str]:
-    """The relative path of the answer to each relative path. Raises PredictError where two would be
-    one.
+    """The relative path of the answer to each relative path, other ones on a disk too that knows no
+    capitals. Raises PredictError where two would be one.
     """
     short = [str(PurePosixPath(name).with_suffix(extension)) for name in names]
-    counts = Counter(short)
     # photo.jpg beside photo.png: the whole name keeps their answers apart
-    targets = [
-        _fitting(target if counts[target] == 1 else name + extension, extension)
-        for name, target in zip(names, short, strict=True)
+    whole = [
+        target if is_alone else name + extension
+        for name, target, is_alone in zip(names, short, _alone(short), strict=True)
     ]
-    clashes = [target for target, n in Counter(targets).items() if n > 1]
+    clashes = [target for target, n in Counter(whole).items() if n > 1]
     if clashes:
         raise PredictError(
             f"several images would be written to {clashes[0]}; give them in separate commands."
         )
-    return targets
+    return [
+        target if is_alone and _fits(target) else _told_apart(target, extension)
+        for target, is_alone in zip(whole, _alone(whole), strict=True)
+    ]
 
 
-def _fitting(target: str, extension: str) -> str:
-    """The path, its last part cut to what a file system takes and told apart by a digest."""
+def _alone(targets: Sequence[str]) -> list[bool]:
+    """Whether each path is the only one of its name, whatever its capitals and Unicode's form."""
+    keys = [unicodedata.normalize("NFC", target.casefold()) for target in targets]
+    counts = Counter(keys)
+    return [counts[key] == 1 for key in keys]
+
+
+def _fits(target: str) -> bool:
+    """Whether the last part of the path is as short as file systems take."""
+    return len(os.fsencode(PurePosixPath(target).name)) <= _MAX_NAME_BYTES
+
+
+def _told_apart(target: str, extension: str) -> str:
+    """The path, its last part told apart by a digest, and cut where it is too long."""
     name = os.fsencode(PurePosixPath(target).name)
-    if len(name) <= _MAX_NAME_BYTES:
-        return target
     tail = f"~{hashlib.blake2b(name, digest_size=4).hexdigest()}{extension}"
-    head = name[: _MAX_NAME_BYTES - len(tail)].decode(errors="ignore")
+    stem = name.removesuffix(os.fsencode(extension)) if _fits(target) else name
+    head = stem[: _MAX_NAME_BYTES - len(tail)].decode(errors="ignore")
     return str(PurePosixPath(target).with_name(head + tail))

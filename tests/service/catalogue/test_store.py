@@ -81,6 +81,18 @@ def test_a_model_under_a_name_that_nobody_can_ask_for_is_passed_over_with_a_sent
     assert "my model/1 is passed over: a model's name has letters" in found.passed_over[0]
 
 
+def test_a_model_at_the_place_of_no_version_is_told_of(tmp_path: Path) -> None:
+    save_stub(tmp_path)
+    shutil.copytree(tmp_path / "m" / "1", tmp_path / "m" / "latest")
+    (tmp_path / "m" / "newest").symlink_to(tmp_path / "m" / "1")
+    shutil.copytree(tmp_path / "m" / "1", tmp_path / "flat")
+    found = scan(tmp_path)
+    assert list(found.models) == ["m"]
+    flat, latest = found.passed_over
+    assert flat == "flat has a model's files and no version; move them into flat/1"
+    assert latest.startswith("m/latest holds a model and is not a version: versions are whole")
+
+
 def test_folders_that_are_no_models_are_passed_over_in_silence(tmp_path: Path) -> None:
     save_stub(tmp_path)
     (tmp_path / "README.md").write_text("models")

@@ -1,6 +1,7 @@
 """Which files are pictures, on trees as people have them, and what their answers are called."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,18 @@ def test_answers_are_called_as_their_pictures(names: list[str], expected: list[s
 def test_two_pictures_never_share_an_answer() -> None:
     with pytest.raises(PredictError, match=r"several images would be written to a\.jpg\.png"):
         target_names(["a.jpg", "a.png", "a.jpg.tif"], ".png")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["A.jpg", "a.tif"], ["A.jpg", "a.jpg"], ["s/B.JPG", "s/b.jpg"], ["\u00e9.jpg", "e\u0301.jpg"]],
+)
+def test_answers_are_apart_on_a_disk_that_knows_no_capitals(names: list[str]) -> None:
+    targets = target_names([*names, "c.jpg"], ".png")
+    seen = {unicodedata.normalize("NFC", target).casefold() for target in targets}
+    assert len(seen) == 3
+    assert targets[2] == "c.png"
+    assert all(target.endswith(".png") for target in targets)
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "写", "\udcff"])
