@@ -41,6 +41,8 @@ _LABELME_IGNORE = "__ignore__"  # LabelMe's lists begin with it; it has no id
 
 _COLOR_FIRST = re.compile(r"^(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\S.*)$")
 _NAME_FIRST = re.compile(r"^(\S.*?)\s*[,:\t]\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*(?::.*)?$")
+# CVAT's and Datumaro's lines without a colour, parts and actions: the name alone.
+_UNCOLORED = re.compile(r"^(\S.*?)\s*::[^:]*:[^:]*$")
 _NUMBERED = re.compile(r"^(\d+)\s*[\s:,.)]\s*(\S.*)$")
 
 Rgb = tuple[int, int, int]
@@ -246,7 +248,7 @@ def _entries(path: Path, lines: Sequence[str]) -> list[_Entry]:
         return colored
     if texts and texts[0] == _LABELME_IGNORE:
         del texts[0]
-    names = _numbered(path, texts)
+    names = _numbered(path, [_UNCOLORED.sub(r"\1", text) for text in texts])
     return [_Entry(name, voc_color(index)) for index, name in enumerate(names)]
 
 

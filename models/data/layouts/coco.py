@@ -2,63 +2,49 @@
 lengths."""
 
 import contextlib
-import json
 import math
-import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from pydantic import ValidationError
 
 from models.data.dataset import VOID, ClassList, DatasetError, Issue
-from models.data.files import files_below, find_file
+from models.data.files import find_file
 from models.data.layouts.class_files import Classes, read_class_list, unknown_classes
 from models.data.layouts.class_ids import ClassIds, distinct
 from models.data.layouts.coco_drawing import CocoMask, Region
+from models.data.layouts.coco_files import (
+    Document,
+    Key,
+    Places,
+    annotation_files,
+    fault_issue,
+    image_places,
+    key_of,
+    read_document,
+    shift_of_ids,
+    splits_of,
+)
 from models.data.layouts.layout import (
     ENTRY_FAULTS,
-    UNSPLIT,
     ParsedLayout,
     add_drawn,
-    fault_text,
     json_object,
     make_class_list,
     require_no_value_mapping,
-    split_name,
     warn_of_unlisted,
 )
-from models.data.names import counted, is_background, is_void, stated_name, tidy
+from models.data.names import counted, is_background, is_void
 from models.data.options import LayoutOptions
 
 BACKGROUND = "background"
-# COCO's own files of other tasks, which tell of the same images.
-_OTHER_TASKS = re.compile(r"^(captions|image_info|panoptic|person_keypoints)_[a-z-]+20\d\d\.json$")
-_ROBOFLOW = "_annotations.coco.json"
-_PARTS = ("images", "annotations", "categories")
 _CROWD_WORDS = {
     **dict.fromkeys(("none", "0", "0.0", "false", ""), False),
     **dict.fromkeys(("1", "1.0", "true"), True),
 }
-_FAULTY = "faulty annotations"
 _LEFT_OUT = "annotations left out"
-
-Key: TypeAlias = int | str
-
-
-@dataclass
-class _Document:
-    """An annotation file; `categories` are the names by id that could be read."""
-
-    path: Path
-    images: list[Any]
-    annotations: list[Any]
-    categories: dict[Key, str]
-    supercategories: set[str] = field(default_factory=set)  # of other categories than that name
-    # The class ids and colours that segserve's own answers have.
-    own_classes: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 
 def parse_coco(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
@@ -66,7 +52,9 @@ def parse_coco(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
     are too many categories or no images."""
     faults: list[Issue] = []
     documents = [
-        document for path in _files(folder) if (document := _document(path, faults)) is not None
+        document
+        for path in annotation_files(folder)
+        if (document := read_document(path, faults)) is not None
     ]
     if not documents and not faults:
         return None
@@ -83,7 +71,7 @@ def parse_coco(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
         found.warning("grouping category", text)
     ids = ClassIds(classes.class_list, names, options.unlabelled)
     reader = _Reader(found, folder, ids, groups)
-    for document, split in zip(documents, _splits(documents, folder), strict=True):
+    for document, split in zip(documents, splits_of(documents, folder), strict=True):
         reader.add(document, split)
     reader.finish()
     if not found.samples and not found.issues:
@@ -91,77 +79,7 @@ def parse_coco(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
     return found
 
 
-def _files(folder: Path) -> list[Path]:
-    """The JSON files at COCO's and Roboflow's places, and those elsewhere that look like COCO's."""
-    paths = [path for path in files_below(folder) if path.suffix.lower() == ".json"]
-    return [
-        path
-        for path in paths
-        if path.name != "classes.json" and not _OTHER_TASKS.match(path.name)
-        if _is_at_its_place(path, folder) or _mentions_parts(path)
-    ]
-
-
-def _is_at_its_place(path: Path, folder: Path) -> bool:
-    return path.parent in (folder, folder / "annotations") or path.name == _ROBOFLOW
-
-
-def _mentions_parts(path: Path) -> bool:
-    content = path.read_bytes()
-    return all(f'"{part}"'.encode() in content for part in _PARTS)
-
-
-def _document(path: Path, faults: list[Issue]) -> _Document | None:
-    """What an annotation file says, and an issue for each fault; None where it is not COCO's or no
-    JSON."""
-    try:
-        document = json.loads(path.read_bytes())
-    except ValueError as error:
-        faults.append(Issue("error", _FAULTY, f"{path} is not JSON: {error}"))
-        return None
-    if not isinstance(document, dict) or not document.keys() >= set(_PARTS):
-        return None
-    for part in _PARTS:
-        if not isinstance(document[part], list):
-            faults.append(Issue("error", _FAULTY, f"{path}: {part} is not a list; export it again"))
-            return None
-    categories: dict[Key, str] = {}
-    groups = set()
-    own: dict[str, tuple[int, str]] = {}
-    for index, entry in enumerate(document["categories"]):
-        try:
-            category = json_object(entry)
-            key, name = _key(category["id"]), stated_name(category["name"])
-            if categories.setdefault(key, name) != name:
-                raise ValueError(f"its id {key} is that of {categories[key]!r} too")
-            if (group := category.get("supercategory")) and tidy(str(group)) != name:
-                groups.add(tidy(str(group)))
-            if "class_id" in category:
-                own[name] = int(category["class_id"]), str(category.get("color"))
-        except ENTRY_FAULTS as error:
-            faults.append(_fault(path, f"categories[{index}]", error))
-    return _Document(path, document["images"], document["annotations"], categories, groups, own)
-
-
-def _key(value: Any) -> Key:
-    """An id in one form: tools write 7, "7" and 7.0. Raises TypeError where it is none of these and
-    no text."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise TypeError(f"its id {value!r} is neither a whole number nor a text")
-    if isinstance(value, int):
-        return value
-    number = re.fullmatch(r"([+-]?\d+)(?:\.0*)?", value.strip())
-    return int(number[1]) if number else value.strip()
-
-
-def _fault(path: Path, place: str, error: Exception) -> Issue:
-    text = f"{path}: {place} is not as COCO has it ({fault_text(error)}); export it again"
-    return Issue("error", _FAULTY, text)
-
-
-def _grouping_names(documents: Sequence[_Document]) -> set[str]:
+def _grouping_names(documents: Sequence[Document]) -> set[str]:
     """Categories that are others' supercategory and have no annotation, as Roboflow's first: no
     classes."""
     groups = {name for document in documents for name in document.supercategories}
@@ -169,13 +87,13 @@ def _grouping_names(documents: Sequence[_Document]) -> set[str]:
         for annotation in document.annotations:
             if isinstance(annotation, dict) and "category_id" in annotation:
                 try:
-                    groups.discard(document.categories.get(_key(annotation["category_id"]), ""))
+                    groups.discard(document.categories.get(key_of(annotation["category_id"]), ""))
                 except TypeError:
                     continue
     return groups & {name for document in documents for name in document.categories.values()}
 
 
-def _category_names(documents: Sequence[_Document], groups: Collection[str]) -> list[str]:
+def _category_names(documents: Sequence[Document], groups: Collection[str]) -> list[str]:
     """The categories' names by their ids, but for those that group others."""
     keys = {name: key for document in documents for key, name in document.categories.items()}
 
@@ -186,7 +104,7 @@ def _category_names(documents: Sequence[_Document], groups: Collection[str]) -> 
     return [name for name in sorted(keys, key=place) if name not in groups]
 
 
-def _classes(folder: Path, names: Sequence[str], documents: Sequence[_Document]) -> Classes:
+def _classes(folder: Path, names: Sequence[str], documents: Sequence[Document]) -> Classes:
     """classes.json if there is one, or the classes of segserve's own answers; else background and
     the categories by their ids."""
     if (folder / "classes.json").is_file():
@@ -212,7 +130,7 @@ def _classes(folder: Path, names: Sequence[str], documents: Sequence[_Document])
 
 
 def _own_classes(
-    folder: Path, names: Sequence[str], documents: Sequence[_Document]
+    folder: Path, names: Sequence[str], documents: Sequence[Document]
 ) -> ClassList | None:
     """The classes of segserve's own answers, with the ids of the model that gave them; None for
     other files."""
@@ -244,8 +162,8 @@ class _Reader:
         self._drawn: list[tuple[str, Path, CocoMask]] = []
         self._listed: list[Path] = []
 
-    def add(self, document: _Document, split: str) -> None:
-        places = _image_folders(self._folder, document.path, split)
+    def add(self, document: Document, split: str) -> None:
+        places = image_places(self._folder, document.path, split)
         regions = self._regions(document)
         if self._counts_otherwise(document, regions):
             return
@@ -255,11 +173,11 @@ class _Reader:
             try:
                 name = str(json_object(image)["file_name"])
                 file = self._file(name, places, document.path)
-                key, size = _key(image["id"]), _size(image)
+                key, size = key_of(image["id"]), _size(image)
                 if seen.setdefault(key, name) != name:
                     raise ValueError(f"its id {key} is that of {seen[key]} too")
             except ENTRY_FAULTS as error:
-                self._found.issues.append(_fault(document.path, f"images[{index}]", error))
+                self._found.issues.append(fault_issue(document.path, f"images[{index}]", error))
                 continue
             if file is None:
                 continue
@@ -299,7 +217,7 @@ class _Reader:
                 "background",
             )
 
-    def _file(self, name: str, places: "_Places", path: Path) -> Path | None:
+    def _file(self, name: str, places: "Places", path: Path) -> Path | None:
         """The image's file; None, and an error, where it is nowhere or at two places."""
         for folders in (places.of_split, places.of_all):
             files = [file for folder in folders if (file := find_file(name, [folder]))]
@@ -323,7 +241,7 @@ class _Reader:
         )
         return None
 
-    def _regions(self, document: _Document) -> dict[Key, list[Region | None]]:
+    def _regions(self, document: Document) -> dict[Key, list[Region | None]]:
         """The regions by image id; None for one that cannot be used, which an issue tells of.
 
         Annotations that have no area are left out with a warning.
@@ -333,10 +251,10 @@ class _Reader:
         for index, annotation in enumerate(document.annotations):
             place = f"annotations[{index}]"
             try:
-                image_key = _key(json_object(annotation)["image_id"])
+                image_key = key_of(json_object(annotation)["image_id"])
                 of_image = regions[image_key]
             except ENTRY_FAULTS as error:
-                self._found.issues.append(_fault(document.path, place, error))
+                self._found.issues.append(fault_issue(document.path, place, error))
                 continue
             name = f"annotation {annotation.get('id', index)}"
             try:
@@ -349,11 +267,11 @@ class _Reader:
                     )
                     self._found.warning("no region", text)
             except ENTRY_FAULTS as error:
-                self._found.issues.append(_fault(document.path, place, error))
+                self._found.issues.append(fault_issue(document.path, place, error))
                 of_image.append(None)
         return regions
 
-    def _class_ids(self, document: _Document) -> dict[Key, int | None]:
+    def _class_ids(self, document: Document) -> dict[Key, int | None]:
         """The class of each category; None, and an issue, where classes.json does not list it."""
         class_ids: dict[Key, int | None] = {}
         for key, name in document.categories.items():
@@ -374,14 +292,14 @@ class _Reader:
         return class_ids
 
     def _counts_otherwise(
-        self, document: _Document, regions: Mapping[Key, Sequence[Region | None]]
+        self, document: Document, regions: Mapping[Key, Sequence[Region | None]]
     ) -> bool:
         """Tell of annotations that are of no listed image; whether they are because the two count
         otherwise, so that none of the file's images can be trusted."""
         listed = set()
         for image in document.images:
             with contextlib.suppress(*ENTRY_FAULTS):  # told of where it is read
-                listed.add(_key(image["id"]))
+                listed.add(key_of(image["id"]))
         used = {key for key, of_image in regions.items() if of_image}
         lost = [key for key in used if key not in listed]
         if not lost:
@@ -391,7 +309,7 @@ class _Reader:
             f"{document.path}: {counted(count, 'annotation')} of {counted(len(lost), 'image')} "
             f"that it does not list, such as image_id {lost[0]!r}"
         )
-        shift = _shift(used, listed)
+        shift = shift_of_ids(used, listed)
         if shift is None and len(lost) < len(used):
             self._found.warning(_LEFT_OUT, f"{text}; left out")
             return False
@@ -403,18 +321,6 @@ class _Reader:
         )
         self._found.error(_LEFT_OUT, f"{text}, {why}; export it again")
         return True
-
-
-def _shift(used: Collection[Key], listed: Collection[Key]) -> int | None:
-    """1 or -1 where that, added to the ids that annotations use, makes each that of a listed image:
-    one side may count from 0 and the other from 1."""
-    numbers = [key for key in used if isinstance(key, int)]
-    fits = (
-        shift
-        for shift in (1, -1)
-        if len(numbers) == len(used) and all(key + shift in listed for key in numbers)
-    )
-    return next(fits, None)
 
 
 def _size(image: dict[str, Any]) -> tuple[int, int]:
@@ -468,7 +374,7 @@ def _region(
     class_ids: Mapping[Key, int | None],
 ) -> Region | None:
     """The region; None where its category is in no class. Raises ENTRY_FAULTS."""
-    category = _key(annotation["category_id"])
+    category = key_of(annotation["category_id"])
     if category not in class_ids:
         raise ValueError(
             f"its category_id is {category}; the categories have "
@@ -487,55 +393,3 @@ def _is_crowd(value: Any) -> bool:
     if text in _CROWD_WORDS:
         return _CROWD_WORDS[text]
     raise ValueError(f"its iscrowd is {value!r}, and is to be 0 or 1")
-
-
-def _splits(documents: Sequence[_Document], folder: Path) -> list[str]:
-    """The split of each annotation file. Where some speak of one, such as train and val, another
-    (dev) is a split of its own name, and nothing is learned from it by chance."""
-    splits = [_split_of(document.path, folder) for document in documents]
-    if set(splits) == {UNSPLIT}:
-        return splits
-    return [
-        split or _own_name(document.path, folder)
-        for split, document in zip(splits, documents, strict=True)
-    ]
-
-
-def _split_of(path: Path, folder: Path) -> str:
-    """The split a file's name speaks of (instances_train2017.json), or a folder's above it
-    (Roboflow's train/)."""
-    words = re.split(r"[^A-Za-z]+", path.stem)
-    words += [parent.name for parent in path.parents if parent.is_relative_to(folder)][:-1]
-    return next((split for word in words if (split := split_name(word))), UNSPLIT)
-
-
-def _own_name(path: Path, folder: Path) -> str:
-    """What an annotation file is called, or where all files are called so (Roboflow's) its
-    folder; nothing where it is of train and val."""
-    if "trainval" in path.stem.lower():
-        return UNSPLIT
-    named = path.parent if path.name == _ROBOFLOW and path.parent != folder else path
-    return named.stem.removeprefix("instances_")
-
-
-@dataclass(frozen=True)
-class _Places:
-    """Where the images of an annotation file may lie: the folders of its split, and those of
-    all."""
-
-    of_split: tuple[Path, ...]
-    of_all: tuple[Path, ...]
-
-
-def _image_folders(folder: Path, path: Path, split: str) -> _Places:
-    def of_split(parent: Path) -> Iterator[Path]:
-        for child in sorted(parent.glob("*/")):
-            if split != UNSPLIT and split_name(re.sub(r"[^A-Za-z]", "", child.name)) == split:
-                yield child
-
-    images = folder / "images"
-    beside = [path.parent, path.parent / "images", path.parent.parent / "images"]
-    below = [place for place in (*beside, images, folder) if place.is_relative_to(folder)]
-    return _Places(
-        tuple(dict.fromkeys([*of_split(folder), *of_split(images)])), tuple(dict.fromkeys(below))
-    )

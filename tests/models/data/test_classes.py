@@ -165,6 +165,14 @@ def test_a_line_without_a_color_in_a_palette_is_named(tmp_path: Path) -> None:
         read_dataset(folder, WHOLE)
 
 
+def test_a_palette_without_colors_is_a_list_of_names(tmp_path: Path) -> None:
+    """As Datumaro writes it for classes that it knows no colours of; the masks have VOC's."""
+    folder = write(tmp_path, "voc", IDS)
+    (folder / "labelmap.txt").write_text("# label:color_rgb:parts:actions\na b:::\nc:::\nd:::\n")
+    assert classes_of(folder) == ["a b", "c", "d"]
+    np.testing.assert_array_equal(mask_of(folder), IDS)
+
+
 def test_a_faulty_class_list_is_not_guessed_over(tmp_path: Path) -> None:
     folder = write(tmp_path, "folders", IDS)
     (folder / "classes.json").write_text('{"name": "x", "classes": [{"id": 1}]}')

@@ -498,3 +498,12 @@ def test_two_versions_of_a_file_are_refused(tmp_path: Path) -> None:
         write(tmp_path / f"{name}.json", content)
     with pytest.raises(DatasetError, match="as two versions of one mask do"):
         masks_of(tmp_path)
+
+
+@pytest.mark.parametrize("subset", ["default", "train", "my photos"])
+def test_images_lie_in_a_folder_of_their_file_s_name(subset: str, tmp_path: Path) -> None:
+    """As CVAT and Datumaro put them."""
+    pictures(tmp_path, f"images/{subset}/a.png")
+    content = document(["a.png"], [{"segmentation": square(4, 4)}])
+    write(tmp_path / "annotations" / f"instances_{subset}.json", content)
+    assert np.bincount(masks_of(tmp_path)[0].ravel()).tolist() == [384, 16]
