@@ -261,6 +261,7 @@ def _first_run(
         except ProbeError as error:
             fault = str(error)
             continue
+        _require_rows(run)
         if io_spec.size or _reduction(run, "NHWC") or _reduction(run, "NCHW"):
             return stride, run
         fault = f"a {run.size[0]}×{run.size[1]} image gave an output of shape {run.output.shape}"
@@ -272,6 +273,17 @@ def _first_run(
             else "say --size HEIGHT WIDTH if it takes one alone"
         )
     )
+
+
+def _require_rows(run: _Run) -> None:
+    """Raise AdoptionError where the output has all pixels in one row, as losses once wanted it."""
+    pixels = run.size[0] * run.size[1]
+    if run.output.ndim == 3 and pixels in run.output.shape[1:] and pixels > max(run.size):
+        raise AdoptionError(
+            f"a {run.size[0]}×{run.size[1]} image gave an output of shape {run.output.shape}, with "
+            "all pixels in one row; save the model without its last Reshape, or with one to "
+            "(height, width, classes)"
+        )
 
 
 def _tried_sizes(fixed: tuple[int, int] | None) -> Iterator[tuple[int, tuple[int, int]]]:
@@ -376,6 +388,11 @@ def _require_possible(
         raise AdoptionError(
             f"its outputs lie between {least:.3g} and {most:.3g}, so they are no {kind} yet; say "
             "--output logits"
+        )
+    if channels == 1 and kind != "class_map" and least == most:
+        raise AdoptionError(
+            f"its output is {least:g} for every pixel of every picture that was tried, as that of "
+            "a softmax of one channel is; save it with a sigmoid, or without an activation"
         )
     if kind == "probabilities" and channels != classes:
         raise AdoptionError(

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from models.export.adopt_options import AdoptionError, AdoptOptions
 
-
 Range: TypeAlias = Literal["0..255", "0..1", "-1..1"]
 
 # What is brought near these is what networks learn from; a smaller spread is none.

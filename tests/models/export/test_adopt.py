@@ -1,5 +1,6 @@
 """Models as strangers make them, wrapped, against what they say themselves."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -359,3 +360,38 @@ def test_a_model_that_takes_no_small_pictures_gets_them_mirrored_up_to_its_least
         class_map = answers(artefact, image)[0]
         wanted = np.asarray(expected).argmax(axis=-1)[:height, :width]
         np.testing.assert_array_equal(class_map, wanted)
+
+
+def test_an_output_of_all_pixels_in_a_row_or_of_one_value_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixed, any_size = keras.Input((32, 40, 3)), keras.Input((None, None, 3))
+    row = keras.layers.Reshape((32 * 40, 2))(keras.layers.Conv2D(2, 1)(fixed))
+    one = keras.layers.Softmax()(keras.layers.Conv2D(1, 1)(any_size))
+    keras.Model(fixed, row).save(tmp_path / "row.keras")
+    keras.Model(any_size, one).save(tmp_path / "one.keras")
+    for name, sentence in (
+        ("row", "gave an output of shape (1, 1280, 2), with all pixels in one row"),
+        ("one", "its output is 1 for every pixel of every picture"),
+    ):
+        command = ["adopt", str(tmp_path / f"{name}.keras"), "--name", "m", "--classes", "a,b"]
+        store = ["--scaling", "0..1", "--yes", "--store", str(tmp_path / "store")]
+        with warnings.catch_warnings(action="ignore"):  # Keras' own, of that softmax
+            assert main([*command, *store]) == 1
+        assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+
+
+def test_an_output_of_a_dict_is_chosen_by_its_key(tmp_path: Path) -> None:
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    heads = {"main": keras.layers.Conv2D(3, 1)(x), "aux": keras.layers.Conv2D(2, 1)(x)}
+    theirs = keras.Model(inputs, heads)
+    theirs.save(tmp_path / "theirs.keras")
+    command = ["adopt", str(tmp_path / "theirs.keras"), "--name", "m", "--classes", "a,b,c"]
+    store = ["--output-name", "main", "--yes", "--store", str(tmp_path / "store")]
+    assert main([*command, *store]) == 0
+    image = blobs(40, 48)
+    expected = np.asarray(theirs(image[np.newaxis].astype(np.float32))["main"])[0]
+    class_map, _ = answers(tmp_path / "store" / "m" / "1", image)
+    np.testing.assert_array_equal(class_map, expected.argmax(axis=-1))

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from models.export.adopt_options import AdoptionError, AdoptOptions
-
 from models.export.keras_scaling import Range, input_range, takes_pixel_values
 
 layers = keras.layers
