@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--classes",
         required=True,
-        help="a classes.json, or names in the order of the channels: a,b,c",
+        help='a classes.json, or names in the order of the channels: a,"b, c",d',
     )
     parser.add_argument(
         "--images", type=Path, nargs="+", default=[], help="files or folders to show it on"

@@ -1,5 +1,6 @@
 """From an external model to an artefact: its classes, a look at what it does, and its card."""
 
+import csv
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,8 +23,8 @@ _MOST_IMAGES = 24
 
 
 def parse_classes(text: str) -> ClassList:
-    """The classes of a classes.json, or of names with commas between; one name alone gets a
-    background before it.
+    """The classes of a classes.json, or of names with commas between, those that hold commas in
+    double quotes; one name alone gets a background before it.
 
     Raises AdoptionError.
     """
@@ -32,7 +33,8 @@ def parse_classes(text: str) -> ClassList:
             return read_classes(Path(text))
         except DatasetError as error:
             raise AdoptionError(str(error)) from error
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    cells = next(csv.reader([text], skipinitialspace=True), [])
+    names = [name.strip() for name in cells if name.strip()]
     if len(names) == 1:
         names.insert(0, "background")
     try:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from models.cli import main
 from models.contract import MODEL_CARD_PATH, read_contract, verify_files
+from models.export.adopt import parse_classes
 from tests.service.serving import TIMEOUT_SECONDS, ServerProcess, class_map_of, png_bytes
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -395,3 +396,8 @@ def test_an_output_of_a_dict_is_chosen_by_its_key(tmp_path: Path) -> None:
     expected = np.asarray(theirs(image[np.newaxis].astype(np.float32))["main"])[0]
     class_map, _ = answers(tmp_path / "store" / "m" / "1", image)
     np.testing.assert_array_equal(class_map, expected.argmax(axis=-1))
+
+
+def test_names_with_commas_are_given_in_quotes() -> None:
+    class_list = parse_classes('ground, "palm, palm tree", sea')
+    assert [c.name for c in class_list.classes] == ["ground", "palm, palm tree", "sea"]
