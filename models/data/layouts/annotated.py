@@ -16,6 +16,7 @@ from models.data.layouts.layout import (
     UNSPLIT,
     ParsedLayout,
     add_drawn,
+    own_split,
     require_no_value_mapping,
     split_name,
     warn_of_unlisted,
@@ -119,7 +120,10 @@ def as_layout(
             )
             masks.append((picture, mask))
             bare += [picture.image] * (not areas)
-    add_drawn(found, [(p.split, p.image, mask) for p, mask in masks], ids.rest)
+    has_splits = any(picture.split != UNSPLIT for picture, _ in masks)
+    splits = [p.split or (own_split(p.image, folder) if has_splits else UNSPLIT) for p, _ in masks]
+    drawn_by_split = zip(splits, masks, strict=True)
+    add_drawn(found, [(split, p.image, mask) for split, (p, mask) in drawn_by_split], ids.rest)
     if bare and len(bare) < len(masks):
         nothing = "ignored" if options.unlabelled == "ignore" else "background"
         found.warning(

@@ -25,6 +25,7 @@ from models.data.layouts.layout import (
     images_below,
     json_object,
     make_class_list,
+    own_split,
     require_no_value_mapping,
     split_name,
 )
@@ -135,14 +136,15 @@ def _classes(folder: Path, labels: Iterable[str]) -> Classes:
 def _splits(paths: Collection[Path], folder: Path) -> dict[Path, str]:
     """The split of each file by the folders above it. Where some are called train, val or test,
     another beside them (dev) is a split of its own name."""
-    words = {path: path.relative_to(folder).parts[:-1] for path in paths}
     splits = {
-        path: next((split for word in above if (split := split_name(word))), UNSPLIT)
-        for path, above in words.items()
+        path: next(
+            (s for word in path.relative_to(folder).parts[:-1] if (s := split_name(word))), UNSPLIT
+        )
+        for path in paths
     }
     if set(splits.values()) == {UNSPLIT}:
         return splits
-    return {path: split or next(iter(words[path]), UNSPLIT) for path, split in splits.items()}
+    return {path: split or own_split(path, folder) for path, split in splits.items()}
 
 
 class _ImageFinder:

@@ -33,6 +33,7 @@ _SPLIT_NAMES = {
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+_OF_ALL = ("images", "annotations", "labels", "json")  # folders of every split
 _YEAR = re.compile(r"[ _.-]*20\d\d$")
 
 
@@ -82,6 +83,13 @@ def split_in(name: str) -> str | None:
     speaks of none or of two."""
     found = {split for word in re.split(r"[^A-Za-z]+", name) if (split := split_name(word))}
     return found.pop() if len(found) == 1 else None
+
+
+def own_split(path: Path, folder: Path) -> str:
+    """The split of its own that a file is of, by the folder it lies in below a data set, where
+    others beside it are called train, val or test."""
+    words = path.relative_to(folder).parts[:-1] if path.is_relative_to(folder) else ()
+    return next((word for word in words if word.lower() not in _OF_ALL), UNSPLIT)
 
 
 def images_below(folder: Path) -> list[Path]:

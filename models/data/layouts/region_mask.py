@@ -12,6 +12,7 @@ from models.data.layouts.geometry import Geometry, Size, Stencil
 from models.data.layouts.regions import (
     beyond_the_picture,
     hidden_regions,
+    require_pixels,
     require_rest,
 )
 
@@ -55,6 +56,7 @@ class RegionMask:
         """As `read`, and warnings about areas that are cut off or not to be seen."""
         size, image = self.size or upright_size(self.image), self.image.name
         boxes = [box for area in self.areas if (box := area.geometry.box(size)) is not None]
+        require_pixels(boxes, size, self.path, image)
         areas = self._ordered(size)
         shown = np.zeros((size[1], size[0]), np.int32)  # the area on top, counted from 1; 0: none
         for number, area in enumerate(areas, start=1):

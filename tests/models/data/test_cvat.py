@@ -173,3 +173,18 @@ def test_what_no_region_covers_is_no_question_of_masks_in_files(tmp_path: Path) 
     write_dataset(tmp_path / "set", {"train": 1})
     with pytest.raises(DatasetError, match="masks in files"):
         read_dataset(tmp_path / "set", WHOLE, LayoutOptions(unlabelled="ignore"))
+
+
+def test_a_folder_beside_train_and_val_is_a_split_of_its_own(tmp_path: Path) -> None:
+    names = ("train/a.png", "val/b.png", "dev/c.png")
+    for seed, name in enumerate(names):
+        picture(tmp_path / "images" / name, seed)
+    dataset = read_dataset(annotated(tmp_path, *(image(ROAD, name) for name in names)))
+    assert list(dataset.splits) == ["train", "val", "dev"]
+    assert "another split" in [issue.kind for issue in dataset.issues]
+
+
+def test_coordinates_from_0_to_1_are_refused(tmp_path: Path) -> None:
+    shares = '<polygon label="car" points="0.1,0.1;0.5,0.1;0.5,0.9" z_order="0"/>'
+    with pytest.raises(DatasetError, match="lie between 0 and 1, as shares of the picture's size"):
+        drawn(tmp_path, shares)
