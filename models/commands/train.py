@@ -77,9 +77,11 @@ def run(parsed: argparse.Namespace) -> None:
     state = train(task.recipe, folder, task.notes, task.examination)
     if state == before:
         print(f"{folder} is finished; nothing was trained.")
+    minutes = round(state.seconds / 60)
+    time = counted(minutes, "minute") if minutes else "less than a minute"
     print(
-        f"{folder}: {counted(state.epochs_done, 'epoch')} in "
-        f"{counted(round(state.seconds / 60), 'minute')}; best val mIoU {state.best_mean_iou:.4f} "
+        f"{folder}: {counted(state.epochs_done, 'epoch')} in {time}; "
+        f"best val mIoU {state.best_mean_iou:.4f} "
         f"in epoch {state.best_epoch}.\nNext: segtrain evaluate {folder}, then segtrain export "
         f"{folder} --store {DEFAULT_STORE}"
     )

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from models.data.dataset import Issue
 from models.data.examination import Examination
+from models.data.names import counted
 from models.data.page import (
     Block,
     Cell,
@@ -80,9 +81,14 @@ def _facts(examination: Examination) -> Facts:
         [
             *counts,
             (str(len(dataset.class_list.classes)), "classes"),
-            (str(len(examination.sizes)), "sizes"),
-            (str(len(examination.errors)), "errors"),
-            (str(len(examination.warnings)), "warnings"),
+            *(
+                (str(count), counted(count, word).split()[1])
+                for count, word in (
+                    (len(examination.sizes), "size"),
+                    (len(examination.errors), "error"),
+                    (len(examination.warnings), "warning"),
+                )
+            ),
         ]
     )
 

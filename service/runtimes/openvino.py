@@ -257,7 +257,9 @@ def _choose(
         if "int8" in held and ("INT8" in capabilities or "fp32" not in held):
             return "int8", "int8 is the fastest that the artefact holds"
         if "fp32" in held:
-            return "fp32", "the artefact holds no int8 files that this CPU is faster with"
+            if "int8" not in held:
+                return "fp32", "the artefact holds no int8 files"
+            return "fp32", "this CPU has no instructions that make int8 faster"
     elif wanted == "bf16" and "BF16" not in capabilities:
         raise EngineUnavailableError(
             "this CPU does not compute in bf16; set SEGSERVE_PRECISION to auto, fp32 or int8"
