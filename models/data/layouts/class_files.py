@@ -43,6 +43,8 @@ _COLOR_FIRST = re.compile(r"^(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\S.*)$")
 _NAME_FIRST = re.compile(r"^(\S.*?)\s*[,:\t]\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*(?::.*)?$")
 # CVAT's and Datumaro's lines without a colour, parts and actions: the name alone.
 _UNCOLORED = re.compile(r"^(\S.*?)\s*::[^:]*:[^:]*$")
+_RGB_WORDS = frozenset({"r", "g", "b", "red", "green", "blue"})
+_HEADING_WORDS = _RGB_WORDS | {"rgb", "color", "colour"}
 _NUMBERED = re.compile(r"^(\d+)\s*[\s:,.)]\s*(\S.*)$")
 
 Rgb = tuple[int, int, int]
@@ -238,9 +240,10 @@ def _entries(path: Path, lines: Sequence[str]) -> list[_Entry]:
     texts = [text for text in texts if text and not text.startswith("#")]
     colored = [entry for text in texts if (entry := _colored(text, path)) is not None]
     if colored:
-        lost = [
-            text for text in texts[1:] if _colored(text, path) is None
-        ]  # the first may be a heading
+        _require_red_green_blue(path, texts[0])
+        words = set(re.findall("[a-z]+", texts[0].lower()))
+        is_heading = words & _HEADING_WORDS and not _UNCOLORED.match(texts[0])
+        lost = [text for text in texts[bool(is_heading) :] if _colored(text, path) is None]
         if lost:
             raise DatasetError(
                 f"{path}: {lost[0]!r} has no colour, as the other lines have; fix the line"
@@ -250,6 +253,16 @@ def _entries(path: Path, lines: Sequence[str]) -> list[_Entry]:
         del texts[0]
     names = _numbered(path, [_UNCOLORED.sub(r"\1", text) for text in texts])
     return [_Entry(name, voc_color(index)) for index, name in enumerate(names)]
+
+
+def _require_red_green_blue(path: Path, heading: str) -> None:
+    """Raise DatasetError where a heading says that the colours' numbers are in another order."""
+    columns = [word[:1] for word in re.split(r"[\s,:;]+", heading.lower()) if word in _RGB_WORDS]
+    if sorted(columns) == ["b", "g", "r"] and columns != ["r", "g", "b"]:
+        raise DatasetError(
+            f"{path} gives its colours as {', '.join(columns)}; they are read as red, green, blue: "
+            "put the columns into that order"
+        )
 
 
 def _numbered(path: Path, texts: Sequence[str]) -> list[str]:

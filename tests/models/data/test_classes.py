@@ -163,6 +163,9 @@ def test_a_line_without_a_color_in_a_palette_is_named(tmp_path: Path) -> None:
     (folder / "labelmap.txt").write_text("ground:0,0,0::\nthing:::\nother:0,128,0::\n")
     with pytest.raises(DatasetError, match="'thing:::' has no colour"):
         read_dataset(folder, WHOLE)
+    (folder / "labelmap.txt").write_text("ground:::\nthing:128,0,0::\nother:0,128,0::\n")
+    with pytest.raises(DatasetError, match="'ground:::' has no colour"):  # and is no heading
+        read_dataset(folder, WHOLE)
 
 
 def test_a_palette_without_colors_is_a_list_of_names(tmp_path: Path) -> None:
@@ -325,3 +328,14 @@ def test_void_that_is_drawn_in_color_is_no_0_255_mask(tmp_path: Path) -> None:
     kinds = [issue.kind for issue in examine(scan_dataset(folder, WHOLE)).issues]
     assert "0/255 mask" not in kinds
     assert "absent class" in kinds
+
+
+@pytest.mark.parametrize("heading", ["name,b,g,r", "class name,blue,green,red", "B G R name"])
+def test_colors_in_another_order_are_refused(heading: str, tmp_path: Path) -> None:
+    folder = write(tmp_path, "folders", IDS)
+    palette = folder / "class_dict.csv"
+    palette.write_text(f"{heading}\nground,0,0,0\nred,0,0,128\nblue,128,0,0\n")
+    with pytest.raises(DatasetError, match="gives its colours as b, g, r; they are read as red"):
+        read_dataset(folder, WHOLE)
+    palette.write_text("name,r,g,b\nground,0,0,0\nred,128,0,0\nblue,0,0,128\n")
+    assert classes_of(folder) == ["ground", "red", "blue"]
