@@ -1,11 +1,14 @@
-"""From logits at a low resolution to the class of every pixel at a high one: bilinear, exact, and for most pixels free.
+"""From logits at a low resolution to the class of every pixel at a high one: bilinear, exact, and
+for most pixels free.
 
-Bilinear weights are convex. A cell, which is what lies between four neighbouring low-resolution pixels, whose four corners
-have the same strongest class has that class everywhere inside. So the argmax is taken at the low resolution, copied into
-such cells, and logits are interpolated in the other cells alone: a twentieth of a street scene, whatever its size.
+Bilinear weights are convex. A cell, which is what lies between four neighbouring low-resolution
+pixels, whose four corners have the same strongest class has that class everywhere inside. So the
+argmax is taken at the low resolution, copied into such cells, and logits are interpolated in the
+other cells alone: a twentieth of a street scene, whatever its size.
 
-Coordinates are half-pixel centers, as `tf.image.resize` has them: the pixel (y, x) of the picture lies at
-((y + ½) / factor − ½, …) of the logits, clamped to their outermost centers. Of equal logits the first class wins.
+Coordinates are half-pixel centers, as `tf.image.resize` has them: the pixel (y, x) of the picture
+lies at ((y + ½) / factor − ½, …) of the logits, clamped to their outermost centers. Of equal logits
+the first class wins.
 """
 
 from collections.abc import Iterator
@@ -19,17 +22,19 @@ from numpy.typing import NDArray
 from service.domain.source import Window
 
 _CHUNK_VALUES = 2**19  # interpolated at once: 2 MiB of float32, which stays in the cache
+_PIXELS_TOGETHER = 2**12  # of the low resolution
 
 
 @dataclass(frozen=True)
 class _Axis:
     """One axis of the picture, cut into cells.
 
-    A cell lies between the low-resolution pixels `low` and `high`, which are the same one beyond the outermost centers.
-    `cells` and `next_cells` slice the edge-padded low resolution to the lower and the higher ones. `cell_of` (length,) is
-    the cell of each pixel; cell i has `counts[i]` pixels from `starts[i]` on, which may be negative. `weights` (cells, most pixels in a cell) are
-    those of the higher corner; where the factor is a whole number it is `uniform`, and all inner cells have the same
-    weights; else that is 0.
+    A cell lies between the low-resolution pixels `low` and `high`, which are the same one beyond
+    the outermost centers. `cells` and `next_cells` slice the edge-padded low resolution to the
+    lower and the higher ones. `cell_of` (length,) is the cell of each pixel; cell i has `counts[i]`
+    pixels from `starts[i]` on, which may be negative. `weights` (cells, most pixels in a cell) are
+    those of the higher corner; where the factor is a whole number it is `uniform`, and all inner
+    cells have the same weights; else that is 0.
     """
 
     cells: slice
@@ -45,7 +50,9 @@ class _Axis:
 
 @lru_cache(maxsize=64)
 def _axis(low_length: int, low_start: int, start: int, stop: int, factor: float) -> _Axis:
-    """Pixels `start` to `stop` of the picture over `low_length` pixels of the logits, the first of which is `low_start`."""
+    """Pixels `start` to `stop` of the picture over `low_length` pixels of the logits, the first of
+    which is `low_start`.
+    """
     place = (np.arange(start, stop) + 0.5) / factor - 0.5 - low_start
     padded = np.clip(np.floor(place).astype(np.intp) + 1, 0, low_length)
     first, last = int(padded[0]), int(padded[-1])
@@ -67,8 +74,9 @@ def _axis(low_length: int, low_start: int, start: int, stop: int, factor: float)
 class Grid:
     """Where low-resolution logits (…, h, w) lie in a picture.
 
-    Each of their pixels is `factors` (down, across) pixels of it; the first is number `origin` (row, column) of the grid that
-    begins at the picture's top left corner, as the logits of a tile do.
+    Each of their pixels is `factors` (down, across) pixels of it; the first is number `origin`
+    (row, column) of the grid that begins at the picture's top left corner, as the logits of a tile
+    do.
     """
 
     factors: tuple[float, float]
@@ -78,32 +86,55 @@ class Grid:
 def upsampled_class_map(
     logits: NDArray[np.float32], grid: Grid, window: Window, out: NDArray[np.uint8] | None = None
 ) -> NDArray[np.uint8]:
-    """The strongest class (height, width) uint8 of each pixel in `window`, of logits (classes, h, w) on `grid`.
+    """The strongest class (height, width) uint8 of each pixel in `window`, of logits
+    (classes, h, w) on `grid`.
 
     Written into `out` where that is given; it lies in one piece. Memory beside the result: a few
     megabytes, and one byte a low-resolution pixel.
     """
-    rows, columns = _axes(logits, grid, window)
-    labels = np.pad(
-        strongest(logits), 1, mode="edge"
-    )  # cell (i, j) lies between labels (i, j) and (i + 1, j + 1)
-    first = labels[rows.cells, columns.cells]
     result = np.empty((window.height, window.width), np.uint8) if out is None else out
-    first.take(columns.cell_of, axis=1).take(rows.cell_of, axis=0, out=result, mode="clip")
-    mixed = first != labels[rows.cells, columns.next_cells]
-    mixed |= first != labels[rows.next_cells, columns.cells]
-    mixed |= first != labels[rows.next_cells, columns.next_cells]
-    cells = np.nonzero(mixed)
-    flat = logits.reshape(len(logits), -1)
-    for chunk in _chunks(cells, len(logits), rows, columns):
-        _fill(result, flat, logits.shape[2], rows, columns, *chunk)
+    _write_class_maps(result[np.newaxis], logits[np.newaxis], grid, window)
     return result
+
+
+def upsampled_class_maps(
+    logits: NDArray[np.float32], grid: Grid, window: Window
+) -> NDArray[np.uint8]:
+    """As `upsampled_class_map`, of several pictures: (N, height, width) of (N, classes, h, w).
+
+    Small ones together: what they cost is not their pixels but the calls.
+    """
+    result = np.empty((len(logits), window.height, window.width), np.uint8)
+    at_once = max(1, _PIXELS_TOGETHER // (logits.shape[2] * logits.shape[3]))
+    for start in range(0, len(logits), at_once):
+        some = slice(start, start + at_once)
+        _write_class_maps(result[some], logits[some], grid, window)
+    return result
+
+
+def _write_class_maps(
+    result: NDArray[np.uint8], logits: NDArray[np.float32], grid: Grid, window: Window
+) -> None:
+    rows, columns = _axes(logits, grid, window)
+    by_class = np.ascontiguousarray(logits.swapaxes(0, 1))
+    # cell (i, j) lies between labels (i, j) and (i + 1, j + 1)
+    labels = _edge_padded(strongest(by_class))
+    first = labels[:, rows.cells, columns.cells]
+    first.take(columns.cell_of, axis=2).take(rows.cell_of, axis=1, out=result, mode="clip")
+    mixed = first != labels[:, rows.cells, columns.next_cells]
+    mixed |= first != labels[:, rows.next_cells, columns.cells]
+    mixed |= first != labels[:, rows.next_cells, columns.next_cells]
+    cells = np.nonzero(mixed)
+    for chunk in _chunks(cells, len(by_class), rows, columns):
+        _fill(result, by_class, rows, columns, *chunk)
 
 
 def upsampled_logits(
     logits: NDArray[np.float32], grid: Grid, window: Window
 ) -> NDArray[np.float32]:
-    """Logits (classes, height, width) at each pixel in `window`, interpolated from (classes, h, w) on `grid`."""
+    """Logits (classes, height, width) at each pixel in `window`, interpolated from (classes, h, w)
+    on `grid`.
+    """
     down, across = _axes(logits, grid, window)
     first, last = int(down.low[0]), int(down.high[-1])
     used = logits[:, first : last + 1]  # across first: a picture has many times their rows
@@ -124,8 +155,8 @@ def _axes(logits: NDArray[np.float32], grid: Grid, window: Window) -> tuple[_Axi
     rows = window.top, window.top + window.height
     columns = window.left, window.left + window.width
     return (
-        _axis(logits.shape[1], grid.origin[0], *rows, grid.factors[0]),
-        _axis(logits.shape[2], grid.origin[1], *columns, grid.factors[1]),
+        _axis(logits.shape[-2], grid.origin[0], *rows, grid.factors[0]),
+        _axis(logits.shape[-1], grid.origin[1], *columns, grid.factors[1]),
     )
 
 
@@ -150,30 +181,45 @@ def strongest(logits: NDArray[np.float32]) -> NDArray[np.uint8]:
     return ids
 
 
+def _edge_padded(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Labels (N, h, w) with one more of each edge's: (N, h + 2, w + 2)."""
+    count, height, width = labels.shape
+    padded = np.empty((count, height + 2, width + 2), np.uint8)
+    padded[:, 1:-1, 1:-1] = labels
+    padded[:, 1:-1, 0], padded[:, 1:-1, -1] = labels[:, :, 0], labels[:, :, -1]
+    padded[:, 0], padded[:, -1] = padded[:, 1], padded[:, -2]
+    return padded
+
+
 def _chunks(
     cells: tuple[NDArray[np.intp], ...], classes: int, rows: _Axis, columns: _Axis
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """The row and column numbers of a few cells at a time."""
+) -> Iterator[tuple[NDArray[np.intp], ...]]:
+    """The picture, row and column numbers of a few cells at a time."""
     pixels = rows.weights.shape[1] * columns.weights.shape[1]
     at_once = max(1, _CHUNK_VALUES // (classes * pixels))
     for start in range(0, len(cells[0]), at_once):
-        yield cells[0][start : start + at_once], cells[1][start : start + at_once]
+        yield tuple(numbers[start : start + at_once] for numbers in cells)
 
 
 def _fill(
     result: NDArray[np.uint8],
-    flat: NDArray[np.float32],
-    low_width: int,
+    logits: NDArray[np.float32],
     rows: _Axis,
     columns: _Axis,
+    n: NDArray[np.intp],
     i: NDArray[np.intp],
     j: NDArray[np.intp],
 ) -> None:
-    """Interpolate the logits, flat (classes, h·w), in the cells (i, j), and write the strongest classes into `result`."""
-    top, bottom = rows.low[i] * low_width, rows.high[i] * low_width
+    """Interpolate the logits (classes, N, h, w) in the cells (n, i, j), and write the strongest
+    classes into `result` (N, height, width).
+    """
+    _, _, low_height, low_width = logits.shape
+    _, height, width = result.shape
+    top = (n * low_height + rows.low[i]) * low_width
+    bottom = (n * low_height + rows.high[i]) * low_width
     left, right = columns.low[j], columns.high[j]
     corners = np.stack((top + left, top + right, bottom + left, bottom + right), axis=-1)
-    values = flat.take(corners, axis=1)  # (classes, cells, 4)
+    values = logits.reshape(len(logits), -1).take(corners, axis=1)  # (classes, cells, 4)
     if rows.uniform and columns.uniform:
         ids = strongest(values @ _cell_weights(rows.uniform, columns.uniform))
     else:
@@ -182,7 +228,7 @@ def _fill(
     down, across = np.arange(ids.shape[1]), np.arange(ids.shape[2])
     y = rows.starts[i][:, np.newaxis] + down
     x = columns.starts[j][:, np.newaxis] + across
-    places = y[:, :, np.newaxis] * result.shape[1] + x[:, np.newaxis]
+    places = ((n * height)[:, np.newaxis] + y)[:, :, np.newaxis] * width + x[:, np.newaxis]
     inside_y = (y >= 0) & (down < rows.counts[i][:, np.newaxis])
     inside_x = (x >= 0) & (across < columns.counts[j][:, np.newaxis])
     if inside_y.all() and inside_x.all():
@@ -195,7 +241,9 @@ def _fill(
 def _interpolated(
     values: NDArray[np.float32], down: NDArray[np.float32], across: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Values (classes, cells, 4) of the corners at every pixel of their cell: (classes, cells, rows, columns)."""
+    """Values (classes, cells, 4) of the corners at every pixel of their cell: (classes, cells,
+    rows, columns).
+    """
     corners = values.reshape(*values.shape[:2], 2, 2)
     left, right = corners[..., :1], corners[..., 1:]
     edges = left + (right - left) * across[:, np.newaxis]
@@ -206,7 +254,9 @@ def _interpolated(
 
 @lru_cache(maxsize=16)
 def _cell_weights(down: int, across: int) -> NDArray[np.float32]:
-    """Weights (4, down·across) of a cell's corners for each of its pixels, where factors are whole numbers."""
+    """Weights (4, down·across) of a cell's corners for each of its pixels, where factors are whole
+    numbers.
+    """
     y, x = _offsets(down)[:, np.newaxis], _offsets(across)
     corners: list[NDArray[Any]] = [(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x]
     return np.stack([corner.reshape(-1) for corner in corners]).astype(np.float32)

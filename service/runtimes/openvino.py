@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from models.contract import OPENVINO_OUTPUTS, Contract, StoredPrecision, openvino_path
 from service.domain.source import Window
-from service.domain.upsampling import Grid, upsampled_class_map
+from service.domain.upsampling import Grid, upsampled_class_maps
 from service.runtimes.engine import EngineOptions, EngineUnavailableError, Precision, logits_of
 from service.runtimes.gpu import why_openvino_on_cpu
 from service.runtimes.openvino_graph import cut_at_logits
@@ -64,7 +64,7 @@ class OpenVinoEngine:
     """Both outputs of one file, each as a model of its own that computes no more than it needs.
 
     Where the graph allows it, class maps come from a model that ends at its low-resolution logits,
-    the rest is done by `upsampled_class_map`: equal on every pixel, in 0.8 of the time and half of
+    the rest is done by `upsampled_class_maps`: equal on every pixel, in 0.8 of the time and half of
     the memory. Class maps have two such models where streams pay: a batch that nothing runs beside
     has all threads, another one those of a stream.
     """
@@ -125,16 +125,13 @@ class OpenVinoEngine:
             return self._run_logits(chosen, images, self._factor), self._factor
 
     def _run_class_map(self, compiled: "_Compiled", images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        result = np.empty(images.shape[:3], np.uint8)
         if self._factor is None:
+            result = np.empty(images.shape[:3], np.uint8)
             compiled.run(images, result)
             return result
         grid = Grid((self._factor, self._factor))
-        all_logits = self._run_logits(compiled, _padded(images, self._stride), self._factor)
-        window = Window(0, 0, *images.shape[1:3])
-        for class_map, logits in zip(result, all_logits, strict=True):
-            class_map[...] = upsampled_class_map(logits, grid, window)
-        return result
+        logits = self._run_logits(compiled, _padded(images, self._stride), self._factor)
+        return upsampled_class_maps(logits, grid, Window(0, 0, *images.shape[1:3]))
 
     def _run_logits(
         self, compiled: "_Compiled", images: NDArray[np.uint8], factor: int

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.domain.source import Window
-from service.domain.upsampling import Grid, strongest, upsampled_class_map, upsampled_logits
+from service.domain.upsampling import (
+    Grid,
+    strongest,
+    upsampled_class_map,
+    upsampled_class_maps,
+    upsampled_logits,
+)
 
 Logits = NDArray[np.float32]
 
@@ -49,7 +55,9 @@ def test_whole_factors_give_what_interpolating_everything_gives(
 def test_any_factor_gives_what_interpolating_everything_gives(
     shape: tuple[int, int], factors: tuple[float, float], classes: int, seed: int
 ) -> None:
-    """Small whole numbers tie everywhere, so the order of the classes counts too; quarters are exact in binary."""
+    """Small whole numbers tie everywhere, so the order of the classes counts too; quarters are
+    exact in binary.
+    """
     factors = round(factors[0] * 4) / 4, round(factors[1] * 4) / 4
     logits = np.random.default_rng(seed).integers(0, 3, (classes, *shape)).astype(np.float32)
     height, width = max(1, int(shape[0] * factors[0])), max(1, int(shape[1] * factors[1]))
@@ -86,6 +94,18 @@ def test_logits_of_a_tile_give_what_those_of_the_whole_give_there(factor: float)
     tile = Grid((factor, factor), origin=(10, 12))
     part = upsampled_class_map(np.ascontiguousarray(logits[:, 10:, 12:]), tile, window)
     np.testing.assert_array_equal(part, whole)
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (40, 70), (70, 64)])
+@pytest.mark.parametrize("factor", [2, 3.5])
+def test_pictures_together_are_as_each_alone(shape: tuple[int, int], factor: float) -> None:
+    """All of them at once, a few at a time, and one by one."""
+    logits = np.random.default_rng(1).integers(0, 3, (5, 4, *shape)).astype(np.float32)
+    grid = Grid((factor, factor))
+    window = Window(1, 2, int(shape[0] * factor) - 3, int(shape[1] * factor) - 2)
+    together = upsampled_class_maps(logits, grid, window)
+    each = [upsampled_class_map(one, grid, window) for one in logits]
+    np.testing.assert_array_equal(together, each)
 
 
 def test_of_equal_logits_the_first_class_wins() -> None:
