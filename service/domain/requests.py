@@ -10,8 +10,8 @@ from models.contract.intensity import IntensityWindow
 _MAX_FACTOR = 8.0
 _MAX_LONGEST = 65_536
 _SCALES = (
-    f"it can be auto, native, a factor above 0 and at most {_MAX_FACTOR:g} such as 0.5, or the longer side in pixels, "
-    f"at most {_MAX_LONGEST}, such as longest=1024"
+    f"it can be auto, native, a factor above 0 and at most {_MAX_FACTOR:g} such as 0.5, or the "
+    f"longer side in pixels, at most {_MAX_LONGEST}, such as longest=1024"
 )
 
 _WINDOW = re.compile(r"(\d{1,5}),(\d{1,5})", re.ASCII)
@@ -20,7 +20,9 @@ _HIGHEST = 65_535
 
 @dataclass(frozen=True)
 class ScaleRequest:
-    """What a caller asks for: the model's own working scale, pixels as they are, a factor, or a length of the longer side."""
+    """What a caller asks for: the model's own working scale, pixels as they are, a factor, or a
+    length of the longer side.
+    """
 
     kind: Literal["auto", "native", "factor", "longest"] = "auto"
     value: float = 0.0
@@ -42,7 +44,9 @@ class ScaleRequest:
 
 @dataclass(frozen=True)
 class IntensityRequest:
-    """How deep samples become 8 bits: by the model's rule, by all values of their type, or by a window of the caller's."""
+    """How deep samples become 8 bits: by the model's rule, by all values of their type, or by a
+    window of the caller's.
+    """
 
     kind: Literal["auto", "full", "window"] = "auto"
     window: IntensityWindow | None = None
@@ -57,8 +61,8 @@ class IntensityRequest:
         found = _WINDOW.fullmatch(text)
         if found is None or not int(found[1]) < int(found[2]) <= _HIGHEST:
             raise ValueError(
-                "it can be auto, full, or the two values that become black and white, the lower first and at most "
-                f"{_HIGHEST}, such as 200,3000"
+                "it can be auto, full, or the two values that become black and white, the lower "
+                f"first and at most {_HIGHEST}, such as 200,3000"
             )
         return cls("window", IntensityWindow(int(found[1]), int(found[2])))
 

@@ -20,8 +20,9 @@ class Segmentation:
     `class_map` (H, W) uint8 holds class ids, and the ignore id where the caller's `classes` left a
     pixel out. `confidence` (H, W) uint8 is the top class's probability × 255; `probabilities` (H,
     W, classes) float32. `image` (H, W, C) uint8 is there for outputs that show it. `blended` says
-    that tiles were blended, see `tiling/plan.py`. `source` is what the file knows of itself. The network saw the picture at `scale` of its
-    size, and `window` of its samples as 8 bits, None where they had 8.
+    that tiles were blended, see `tiling/plan.py`. `source` is what the file knows of itself. The
+    network saw the picture at `scale` of its size, and `window` of its samples as 8 bits, None
+    where they had 8.
     """
 
     model: Model

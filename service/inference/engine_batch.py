@@ -35,7 +35,9 @@ def run_batch(
     shape: tuple[int, int],
     images: Sequence[NDArray[np.uint8]],
 ) -> list[Result]:
-    """The result of each image (H, W, C), mirror-padded to `shape`. Raises what the engine raises, and ValueError."""
+    """The result of each image (H, W, C), mirror-padded to `shape`. Raises what the engine raises,
+    and ValueError.
+    """
     batch = _fit_together(images, *shape)
     results, run_shape = _run(engine, signature, batch)
     if run_shape != batch.shape[:3]:

@@ -113,7 +113,9 @@ class FileWork:
     def run_alone(
         self, source: Source, working: WorkingSize | None, watch: Stopwatch, run_image: RunImage
     ) -> tuple[Result, Encoded]:
-        """All of it, for a picture that is run whole. Raises UnreadableImageError, and as `run_image`."""
+        """All of it, for a picture that is run whole. Raises UnreadableImageError, and as
+        `run_image`.
+        """
         picture, result = watch.run_here("decode", self.prepare, source, working)
         (tile,) = picture.plan
         image, shape = picture.plan.cut(picture.image, tile), picture.plan.tile_shape

@@ -71,7 +71,7 @@ def _tile_bytes(work: Work, need: Need, classes: int) -> int:
 
 
 def _stitching_bytes(work: Work, classes: int) -> int:
-    """Blended tiles of another size than the picture's are put together before they are enlarged."""
+    """Blended tiles of another size than the picture are put together before they are enlarged."""
     together = 3 * work.plan.height * work.plan.width * classes * _FLOAT_BYTES
     return _blending_bytes(work.plan, classes) + (together if work.scaled else 0)
 

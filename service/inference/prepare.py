@@ -1,4 +1,6 @@
-"""From an opened file to what the network sees: decoded at the size that is needed, 8 bits, the model's channels."""
+"""From an opened file to what the network sees: decoded at the size that is needed, 8 bits, the
+model's channels.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -22,10 +24,11 @@ _BITS = 16
 
 @dataclass(frozen=True)
 class Prepared:
-    """A picture of `height` × `width` as the network sees it: `image` (h, w, C) uint8, at the `working` size or its own.
+    """A picture of `height` × `width` as the network sees it: `image` (h, w, C) uint8, at the
+    `working` size or its own.
 
-    `shown` (H, W, C) is the picture at its own size, where an output shows it. `window` is how deep samples became 8 bits,
-    None where they had 8.
+    `shown` (H, W, C) is the picture at its own size, where an output shows it. `window` is how deep
+    samples became 8 bits, None where they had 8.
     """
 
     height: int
@@ -39,7 +42,9 @@ class Prepared:
 def plan_size(
     source: Source, contract: Contract, request: ScaleRequest, *, show: bool
 ) -> WorkingSize | None:
-    """At which size the network sees the picture; None for its own. What is to be shown is decoded whole."""
+    """At which size the network sees the picture; None for its own. What is to be shown is decoded
+    whole.
+    """
     ratio, exact = _ratio(source.height, source.width, source.info, contract, request)
     scales = (1.0,) if show else source.scales
     working = working_size(source.height, source.width, ratio, scales, exact=exact)

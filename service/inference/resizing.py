@@ -16,10 +16,12 @@ def resized(
     extent: tuple[float, float],
     start: tuple[float, float] = (0.0, 0.0),
 ) -> NDArray[np.uint8]:
-    """Bring pixels (H, W, C) to (height, width, C), by area where it shrinks and bilinearly where it grows.
+    """Bring pixels (H, W, C) to (height, width, C), by area where it shrinks and bilinearly where
+    it grows.
 
-    `extent` is how many rows and columns of `pixels`, from `start` on, hold the picture: after a scaled decode the outermost
-    ones hold a part of a pixel. In bands, so that beside the result there are a few megabytes.
+    `extent` is how many rows and columns of `pixels`, from `start` on, hold the picture: after a
+    scaled decode the outermost ones hold a part of a pixel. In bands, so that beside the result
+    there are a few megabytes.
     """
     rows_a_row, columns_a_column = extent[0] / height, extent[1] / width
     shrinks = rows_a_row >= 1 and columns_a_column >= 1

@@ -22,7 +22,9 @@ AloneWork = Callable[[RunImage], T]
 
 
 class InferenceResult(NamedTuple):
-    """An image's own result (H, W), (H, W, classes), or logits (classes, h, w), and the batch that it was part of."""
+    """An image's own result (H, W), (H, W, classes), or logits (classes, h, w), and the batch that
+    it was part of.
+    """
 
     result: Result
     batch: int

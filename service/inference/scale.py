@@ -1,24 +1,28 @@
 """At which size the network looks at a picture, and which part of the file is decoded for it.
 
-A network knows its objects at the size that it was trained on. A phone's photograph shows them eight times as large, so it
-is shrunk to the size that the contract names, and the class map is brought to the picture's own size from the logits
-(`domain/upsampling.py`). A picture is never enlarged unless the caller asks.
+A network knows its objects at the size that it was trained on. A phone's photograph shows them
+eight times as large, so it is shrunk to the size that the contract names, and the class map is
+brought to the picture's own size from the logits (`domain/upsampling.py`). A picture is never
+enlarged unless the caller asks.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-# A picture within a quarter of the working size is run as it is: what a resize costs in sharpness, the network gains by it.
+# A picture within a quarter of the working size is run as it is: what a resize costs in sharpness,
+# the network gains by it.
 TOLERANCE = 1.25
 
 
 @dataclass(frozen=True)
 class WorkingSize:
-    """What the network sees of a picture: `height` × `width` pixels, each of them `factors` (down, across) of the picture's.
+    """What the network sees of a picture: `height` × `width` pixels, each of them `factors` (down,
+    across) of the picture's.
 
-    The file is decoded at `decode_scale` of its size; where that is not the working size already, `resize` is true. Else what
-    is decoded may begin some of the picture's pixels before it: `overhang` (down, across).
+    The file is decoded at `decode_scale` of its size; where that is not the working size already,
+    `resize` is true. Else what is decoded may begin some of the picture's pixels before it:
+    `overhang` (down, across).
     """
 
     height: int
@@ -42,10 +46,11 @@ class WorkingSize:
 def working_size(
     height: int, width: int, ratio: float, scales: Sequence[float], *, exact: bool
 ) -> WorkingSize | None:
-    """How to bring a picture of `height` × `width` to about `ratio` of its size; None where it stays as it is.
+    """How to bring a picture of `height` × `width` to about `ratio` of its size; None where it
+    stays as it is.
 
-    `scales` are the sizes at which the file decodes. Unless the ratio is `exact`, one of them that comes close enough is
-    taken as it is.
+    `scales` are the sizes at which the file decodes. Unless the ratio is `exact`, one of them that
+    comes close enough is taken as it is.
     """
     if ratio == 1 or (not exact and 1 / TOLERANCE <= ratio <= TOLERANCE):
         return None

@@ -33,7 +33,9 @@ class Encoded:
 
 
 def _checked_by(parse: Callable[[str], object]) -> Callable[[str], str]:
-    """Keeps the text as it is, for the document of the API has no other type for it. Raises ValueError as `parse` does."""
+    """Keeps the text as it is, for the document of the API has no other type for it. Raises
+    ValueError as `parse` does.
+    """
 
     def check(text: str) -> str:
         parse(text)
@@ -72,17 +74,18 @@ class OutputOptions(BaseModel):
     scale: Annotated[str, AfterValidator(_checked_by(ScaleRequest.parse))] = Field(
         default="auto",
         description=(
-            "At which size the network sees the picture: `auto` is what the model was trained on, and never enlarges; "
-            "`native` is the picture's own; a factor, or `longest=` and the longer side in pixels. The answer has the "
-            "picture's own size all the same."
+            "At which size the network sees the picture: `auto` is what the model was trained on, "
+            "and never enlarges; `native` is the picture's own; a factor, or `longest=` and the "
+            "longer side in pixels. The answer has the picture's own size all the same."
         ),
         examples=["native", "0.5", "longest=1024"],
     )
     intensity: Annotated[str, AfterValidator(_checked_by(IntensityRequest.parse))] = Field(
         default="auto",
         description=(
-            "How samples of more than 8 bits become 8: `auto` is the model's rule, `full` takes all values of their "
-            "type, and two values become black and white. 8-bit samples stay as they are."
+            "How samples of more than 8 bits become 8: `auto` is the model's rule, `full` takes "
+            "all values of their type, and two values become black and white. 8-bit samples stay "
+            "as they are."
         ),
         examples=["full", "200,3000"],
     )

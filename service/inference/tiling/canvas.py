@@ -17,7 +17,9 @@ Canvas = ClassMapCanvas | ProbabilityCanvas | UpsampledCanvas | BlendedCanvas
 def make_canvas(
     plan: TilePlan, maps: Maps, need: Need, classes: int, working: WorkingSize | None = None
 ) -> Canvas:
-    """What puts the results of the plan's tiles into `maps`: those of the picture, or of its `working` size."""
+    """What puts the results of the plan's tiles into `maps`: those of the picture, or of its
+    `working` size.
+    """
     if working is not None:
         if plan.blended:
             return BlendedCanvas(plan, maps, working, classes)

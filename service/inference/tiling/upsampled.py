@@ -1,4 +1,4 @@
-"""Put the logits of tiles together at the picture's own size, holding no more than a band of them."""
+"""Put the logits of tiles together at the picture's own size, never holding more than a band."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,8 +18,8 @@ _BAND_VALUES = 2**20
 
 
 class UpsampledCanvas:
-    """Takes logits (classes, h, w) of the tiles of a working picture, and puts what they say of the picture itself into
-    `maps`, which have its size.
+    """Takes logits (classes, h, w) of the tiles of a working picture, and puts what they say of the
+    picture itself into `maps`, which have its size.
     """
 
     signature: Literal["logits"] = "logits"
@@ -74,7 +74,9 @@ class UpsampledCanvas:
 
 
 class BlendedCanvas:
-    """As UpsampledCanvas, of tiles that are blended: all their probabilities are put together first."""
+    """As UpsampledCanvas, of tiles that are blended: all their probabilities are put together
+    first.
+    """
 
     signature: Literal["probabilities"] = "probabilities"
 

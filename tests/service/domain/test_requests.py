@@ -19,8 +19,12 @@ def test_a_caller_can_ask_for_a_scale_in_each_way(text: str, request_: ScaleRequ
 
 
 @pytest.mark.parametrize(
-    "text", ["", "half", "0", "-1", "nan", "inf", "9", "longest=0", "longest=1e3", "longest=", "longest=99999"]
-)  # fmt: skip
+    "text",
+    [
+        *["", "half", "0", "-1", "nan", "inf", "9"],
+        *["longest=0", "longest=1e3", "longest=", "longest=99999"],
+    ],
+)
 def test_what_is_no_scale_is_refused_with_the_limit(text: str) -> None:
     with pytest.raises(ValueError, match="it can be"):
         ScaleRequest.parse(text)

@@ -60,7 +60,8 @@ def test_the_cut_graph_and_our_interpolation_equal_the_whole(
 def test_the_model_itself_stays_whole() -> None:
     model = bundled("nuclei")
     cut_at_logits(model, CLASS_MAP)
-    assert run(openvino.Model([model.output(0)], model.get_parameters()), pictures(1, 50, 70)).shape == (1, 50, 70)  # fmt: skip
+    whole = openvino.Model([model.output(0)], model.get_parameters())
+    assert run(whole, pictures(1, 50, 70)).shape == (1, 50, 70)
 
 
 def test_a_graph_without_interpolation_is_left_whole(openvino_store: Path) -> None:
