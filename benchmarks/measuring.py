@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,10 +32,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Run:
-    """How long to measure, and where the result goes."""
+    """How long to measure, and where the result goes; `given` is the command line."""
 
     quick: bool = False
     results: Path = RESULTS
+    given: argparse.Namespace = field(default_factory=argparse.Namespace)
 
     def rounds(self, full: int) -> int:
         return 2 if self.quick else full
@@ -57,8 +58,14 @@ class Run:
         print(text)
 
 
-def begin(description: str | None, arguments: Sequence[str] | None = None) -> Run:
+def begin(
+    description: str | None,
+    arguments: Sequence[str] | None = None,
+    add_arguments: Callable[[argparse.ArgumentParser], object] = lambda _: None,
+) -> Run:
     """Read the command line every benchmark has, and pin this process and all it will start.
+
+    `add_arguments` adds what one benchmark has besides.
 
     From here on SIGTERM ends it as Ctrl+C does, so that no server is left behind.
     """
@@ -72,10 +79,11 @@ def begin(description: str | None, arguments: Sequence[str] | None = None) -> Ru
     parser.add_argument(
         "--cores", type=int, default=CORES, help=f"cores that all of it shares (default: {CORES})"
     )
+    add_arguments(parser)
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.cores])
-    return Run(given.quick, given.results)
+    return Run(given.quick, given.results, given)
 
 
 def alternate(

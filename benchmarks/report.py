@@ -429,6 +429,26 @@ def _hot_swap(result: Result) -> str:
     )
 
 
+_ALTERNATED = {
+    "rate": "images/s",
+    "cpu": "CPU a request, ms",
+    "event_loop_cpu": "of it the event loop's thread, ms",
+}
+
+
+def _alternate(result: Result) -> str:
+    rows = [
+        f"| `{commit[:7]}` | {size.replace('x', '×')} | {_ALTERNATED[figure]} "
+        f"| {one['here']['median']:.4g} | {one['there']['median']:.4g} "
+        f"| {_spread(one['here_over_there'])} |"
+        for commit, sizes in result["against"].items()
+        for size, figures in sizes.items()
+        for figure, one in figures.items()
+    ]
+    head = f"| commit | pictures | {result['callers']} callers | now | then | now over then |"
+    return _table(head, rows)
+
+
 def _batch_norm(result: Result) -> str:
     seconds = {name: value["median"] for name, value in result["seconds_a_step"].items()}
     return (
@@ -472,6 +492,7 @@ SECTIONS: dict[str, Callable[[Result], str]] = {
     "tune_peers": _tune_peers,
     "peer_throughput": _peer_throughput,
     "mixed_sizes": _mixed_sizes,
+    "alternate": _alternate,
     "overload": _overload,
     "stages": _stages,
     "start": _start,
