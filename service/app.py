@@ -28,8 +28,10 @@ from service.parts import engine_options, image_workers, inference_limits, regis
 from service.protocols.budgets import Budget, RequestLimits
 from service.protocols.context import AppContext
 from service.protocols.error_middleware import ERROR_ANSWERS, ErrorMiddleware
+from service.protocols.fetching import Fetcher, Origin, Site
 from service.protocols.hosts import ANY, AllowedHosts, HostsMiddleware, is_loopback
 from service.protocols.keys import KeyFile, KeyFileError
+from service.protocols.labelstudio import routes as labelstudio
 from service.protocols.limits import LimitsMiddleware
 from service.protocols.native import health, models, openapi, pages, segment
 from service.protocols.oip import routes as oip
@@ -109,6 +111,7 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
         max_batch_request_images=settings.max_batch_request_images,
         max_batch_images_at_once=max(1, settings.max_queue_images // BATCH_REQUESTS_BESIDE),
         stuck_after_seconds=settings.stuck_after_seconds,
+        fetcher=_make_fetcher(settings),
     )
     app = FastAPI(
         title=TITLE,
@@ -150,7 +153,7 @@ def _add_routes(app: FastAPI) -> None:
     # pages first: a model's page and its JSON share an address, and the page takes browsers alone
     for router in (pages.router, pages.html_router, segment.router, models.router, health.router):
         app.include_router(router)
-    for router in (oip.health, oip.router, tfserving.router):
+    for router in (oip.health, oip.router, tfserving.router, labelstudio.router):
         app.include_router(router)
     pages.mount_assets(app)
     app.openapi = cache(lambda: _describe(app))  # type: ignore[method-assign]
@@ -232,6 +235,26 @@ def make_request_limits(settings: Settings) -> RequestLimits:
         upload_timeout_seconds=settings.upload_timeout_seconds,
         request_timeout_seconds=settings.request_timeout_seconds,
     )
+
+
+def _make_fetcher(settings: Settings) -> Fetcher | None:
+    """What gets the pictures of Label Studio's tasks; None where its address is not set."""
+    if settings.label_studio_url is None:
+        return None
+    try:
+        origins = frozenset(map(Origin.of, settings.label_studio_image_hosts))
+    except ValueError as error:
+        raise setting_error(settings, "label_studio_image_hosts", f"{error}") from None
+    site = Site(settings.label_studio_url, settings.label_studio_token_file)
+    try:
+        site.origin  # noqa: B018 - it says what is wrong with the address
+        if site.token_file is not None:
+            site.token_file.read_text()
+    except ValueError as error:
+        raise setting_error(settings, "label_studio_url", f"{error}") from None
+    except OSError as error:
+        raise setting_error(settings, "label_studio_token_file", str(error.strerror)) from None
+    return Fetcher(site, origins, settings.max_upload_bytes)
 
 
 def _open_keys(settings: Settings) -> KeyFile | None:

@@ -269,6 +269,21 @@ class Settings(BaseSettings):
         description="Web origins whose pages may call this server, such as "
         "https://app.example.org, or *.",
     )
+    label_studio_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Address of a Label Studio that asks for predictions, such as "
+        "http://label-studio:8080: the pictures of its tasks are fetched from there.",
+    )
+    label_studio_token_file: Path | None = Field(
+        None,
+        description="File with an access token of that Label Studio, sent to it alone.",
+    )
+    label_studio_image_hosts: Strings = Field(
+        (),
+        description="Other servers that pictures of tasks may be fetched from, such as "
+        "https://images.example.org; none if not set.",
+    )
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="auto is text on a terminal, else JSON."
     )

@@ -49,7 +49,7 @@ class PolygonsOptions(OutputOptions):
 def encode(segmentation: Segmentation, options: PolygonsOptions) -> Iterator[bytes]:
     model, contract = segmentation.model, segmentation.model.contract
     height, width = segmentation.class_map.shape
-    _refuse_noise(segmentation.class_map)
+    refuse_noise(segmentation.class_map)
     kept = kept_ids(contract, options.classes)
     head = {
         "type": "FeatureCollection",
@@ -64,9 +64,9 @@ def encode(segmentation: Segmentation, options: PolygonsOptions) -> Iterator[byt
     # each Feature becomes text at once: as Python objects, many small ones would take ten times the
     # memory
     comma = b""
-    for class_id, area, rings in _regions(segmentation.class_map, kept, options.min_area):
+    for class_id, area, rings in regions_of(segmentation.class_map, kept, options.min_area):
         properties = describe(contract, class_id) | {"area": int(area)}
-        yield comma + _feature(properties, _simplify(rings, options.tolerance))
+        yield comma + _feature(properties, simplify(rings, options.tolerance))
         comma = b","
     yield b"]}"
 
@@ -77,7 +77,7 @@ def _feature(properties: dict[str, int | str], rings: list[Ring]) -> bytes:
     return orjson.dumps(feature, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _regions(
+def regions_of(
     class_map: NDArray[np.uint8], kept: frozenset[int], min_area: float
 ) -> Iterator[tuple[int, float, list[Ring]]]:
     """Yield the class id, area and wound rings of each region, its exterior first."""
@@ -93,7 +93,7 @@ def _regions(
             yield int(class_id), total, _wind([exterior, *holes])
 
 
-def _simplify(rings: list[Ring], tolerance: float) -> list[Ring]:
+def simplify(rings: list[Ring], tolerance: float) -> list[Ring]:
     """Corners that stay are corners that were, so all are whole numbers still."""
     if tolerance == 0:
         return rings
@@ -123,7 +123,7 @@ def _measure(rings: Iterable[Ring]) -> list[tuple[Ring, float]]:
     ]
 
 
-def _refuse_noise(class_map: NDArray[np.uint8]) -> None:
+def refuse_noise(class_map: NDArray[np.uint8]) -> None:
     """A caller can send noise: more polygons than anybody can use, at 5 kB of memory each."""
     height, width = class_map.shape
     edges = regions = 0

@@ -12,6 +12,7 @@ from service.catalogue.registry import Registry
 from service.inference.inference import Inference, Timings
 from service.inference.segmenter import Segmenter
 from service.protocols.budgets import Budget, RequestLimits, Share
+from service.protocols.fetching import Fetcher
 from service.protocols.keys import KeyFile
 from service.protocols.telemetry.metrics import Metrics
 from service.protocols.telemetry.request_id import begin_request
@@ -30,7 +31,7 @@ class AppContext:
     `uploads` counts the bodies in memory, `answers` what is encoded and not yet sent. A batch
     request has no more than `max_batch_images_at_once` of its images in the queue, so that others
     find room there. Whoever reads or writes numbers as a large JSON text holds `one_large_text`,
-    for lists of numbers need many times its memory.
+    for lists of numbers need many times its memory. `fetcher` None fetches no files by URLs.
     """
 
     registry: Registry[Segmenter]
@@ -44,6 +45,7 @@ class AppContext:
     max_batch_request_images: int
     max_batch_images_at_once: int
     stuck_after_seconds: float
+    fetcher: Fetcher | None = None
     one_large_text: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property

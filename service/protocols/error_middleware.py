@@ -22,6 +22,7 @@ from service.protocols.problems import (
     Problem,
     RequestError,
     RouteNotFoundError,
+    as_detail_json,
     as_error_json,
     as_problem_json,
     headers_of,
@@ -65,7 +66,9 @@ class ErrorAnswers:
 
 
 # A row for each protocol that says errors otherwise than in problem+json.
-ERROR_ANSWERS = ErrorAnswers({"v1": as_error_json, "v2": as_error_json})
+ERROR_ANSWERS = ErrorAnswers(
+    {"v1": as_error_json, "v2": as_error_json, "labelstudio": as_detail_json}
+)
 
 
 class ErrorMiddleware:

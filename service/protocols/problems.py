@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from service.catalogue.registry import UnknownModelError
 from service.domain import errors
+from service.protocols.fetching import FetchError
 from service.protocols.telemetry.request_id import current_request_id
 
 MEDIA_TYPE = "application/problem+json"
@@ -156,6 +157,7 @@ ROWS: Mapping[type[Exception], Row] = {
     errors.UnreadableImageError: Row(
         "unreadable-image", 422, "INVALID_ARGUMENT", "Image does not decode"
     ),
+    FetchError: Row("image-not-fetched", 424, "FAILED_PRECONDITION", "Image could not be fetched"),
     errors.QueueFullError: Row("queue-full", 429, "RESOURCE_EXHAUSTED", "Queue is full"),
     UploadsFullError: Row("uploads-full", 429, "RESOURCE_EXHAUSTED", "Too many uploads at once"),
     AnswersFullError: Row("answers-full", 429, "RESOURCE_EXHAUSTED", "Too many answers not read"),
@@ -245,6 +247,12 @@ Form = Callable[[Problem], Response]
 
 def as_problem_json(problem: Problem) -> Response:
     return Response(problem.model_dump_json(), problem.status, media_type=MEDIA_TYPE)
+
+
+def as_detail_json(problem: Problem) -> Response:
+    """As backends of Label Studio's say errors."""
+    body = orjson.dumps({"status": problem.status, "detail": problem.detail})
+    return Response(body, problem.status, media_type="application/json")
 
 
 def as_error_json(problem: Problem) -> Response:

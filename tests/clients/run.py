@@ -9,6 +9,7 @@ import argparse
 import io
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,7 @@ from tests.service.serving import ServerProcess
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE / ".venvs"
 PHOTOGRAPH = HERE.parents[1] / "docs" / "images" / "street.jpg"
-CLIENTS = ("curl", "tritonclient", "kserve", "mlserver", "tfserving")
+CLIENTS = ("curl", "tritonclient", "kserve", "mlserver", "tfserving", "labelstudio")
 
 
 def prepare(name: str) -> Path:
@@ -63,6 +64,13 @@ def write_case(url: str, folder: Path) -> None:
     (folder / "class_map.raw").write_bytes(class_map.tobytes())
 
 
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
 def grpc_address(log: Path) -> str:
     """Where the server says that it speaks gRPC."""
     found = re.search(r"gRPC is served at ([\w.:]+)", log.read_text())
@@ -84,7 +92,12 @@ def run(names: Sequence[str]) -> int:
     failed = 0
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
-        server = ServerProcess(["--models", "street", "--grpc-port", "0"], folder / "server.log")
+        label_studio_port = str(free_port())
+        (folder / "token").touch()  # filled by the client, once its Label Studio has made one
+        flags = ["--models", "street", "--grpc-port", "0"]
+        flags += ["--label-studio-url", f"http://127.0.0.1:{label_studio_port}"]
+        flags += ["--label-studio-token-file", str(folder / "token")]
+        server = ServerProcess(flags, folder / "server.log")
         try:
             url = server.wait_until_ready()
             write_case(url, folder)
@@ -93,7 +106,12 @@ def run(names: Sequence[str]) -> int:
             for name in names:
                 for command in commands(name, pythons.get(name)):
                     host = grpc if command[-1].name.startswith("grpc") else http
-                    environment = {**os.environ, "PYTHONPATH": ""}
+                    environment = {
+                        **os.environ,
+                        "PYTHONPATH": "",
+                        "LABEL_STUDIO_PORT": label_studio_port,
+                        "SEGSERVE_PYTHON": sys.executable,
+                    }
                     done = subprocess.run([*command, host, folder], env=environment, check=False)
                     failed += done.returncode != 0
         finally:

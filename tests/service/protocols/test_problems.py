@@ -98,6 +98,7 @@ def test_a_refusal_is_a_problem_that_says_what_to_do(server: ServerThread, slug:
 
 def test_every_row_of_the_table_is_provoked_in_this_file() -> None:
     elsewhere = {
+        "image-not-fetched",  # labelstudio/test_routes.py
         "not-supported",  # native routes do all that they say
         "unauthorized",
         "upload-timeout",
