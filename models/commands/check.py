@@ -39,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="background",
         help="what pixels are that no region of an annotation tool covers (default: background)",
     )
+    parser.add_argument(
+        "--images", metavar="GLOB", help="which files are images, such as 'photos/*.jpg'"
+    )
+    parser.add_argument(
+        "--masks", metavar="GLOB", help="which files are their masks, such as 'drawn/*.png'"
+    )
     defaults = SplitOptions()
     parser.add_argument(
         "--split",
@@ -79,6 +85,8 @@ def run(parsed: argparse.Namespace) -> None:
             ignore=parsed.ignore,
             shift=parsed.shift,
             unlabelled=parsed.unlabelled,
+            images=parsed.images,
+            masks=parsed.masks,
         )
     except ValidationError as error:
         raise DatasetError(

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from models.contract import SegmentationClass, UserError
 from models.contract.faults import first_fault
 from models.data import tiff
+from models.data.mask_size import fitted
 from models.data.names import is_background
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp"})
@@ -136,8 +137,10 @@ class Sample:
     group: str | None = None
 
     def read(self, channels: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """The image uint8 (H, W, channels) and the mask uint8 (H, W). Raises DatasetError."""
-        return read_image(self.image, channels), self.mask.read()
+        """The image uint8 (H, W, channels) and the mask uint8 (H, W), which is brought to the
+        image's size where it is the same picture scaled. Raises DatasetError."""
+        image = read_image(self.image, channels)
+        return image, fitted(self.mask.read(), *image.shape[:2])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-LayoutName = Literal["folders", "csv", "voc", "coco", "labelme", "labelstudio", "cvat"]
+LayoutName = Literal["folders", "csv", "voc", "coco", "labelme", "labelstudio", "cvat", "found"]
 Unlabelled = Literal["background", "ignore"]
 
 
@@ -116,3 +116,10 @@ class LayoutOptions(BaseModel):
         Unlabelled,
         Field(description="what pixels are that no region of an annotation tool covers"),
     ] = "background"
+    images: Annotated[
+        str | None,
+        Field(description="glob of the images below the folder, where their names do not tell"),
+    ] = None
+    masks: Annotated[
+        str | None, Field(description="glob of the masks, told together with that of the images")
+    ] = None

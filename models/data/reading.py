@@ -8,6 +8,7 @@ from models.data.files import is_hidden
 from models.data.layouts.coco import parse_coco
 from models.data.layouts.cvat import parse_cvat
 from models.data.layouts.folders import parse_folders
+from models.data.layouts.found import parse_found
 from models.data.layouts.labelme import parse_labelme
 from models.data.layouts.labelstudio import parse_labelstudio
 from models.data.layouts.layout import SPLITS, UNSPLIT, LayoutParser, ParsedLayout
@@ -26,6 +27,7 @@ LAYOUTS: dict[LayoutName, LayoutParser] = {
     "labelstudio": parse_labelstudio,
     "cvat": parse_cvat,
     "coco": parse_coco,
+    "found": parse_found,
 }
 # Those whose masks are drawn from regions.
 DRAWN_LAYOUTS = frozenset({"labelme", "labelstudio", "cvat", "coco"})
@@ -81,7 +83,9 @@ def scan_dataset(
 
 
 def _detected(folder: Path, options: LayoutOptions) -> tuple[LayoutName, ParsedLayout]:
-    names = [options.name] if options.name else list(LAYOUTS)
+    has_globs = options.images is not None or options.masks is not None
+    first: LayoutName | None = "found" if has_globs else options.name
+    names = [first] if first else list(LAYOUTS)
     for name in names:
         found = LAYOUTS[name](folder, options)
         if found is not None:

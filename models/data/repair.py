@@ -18,6 +18,7 @@ from models.data.dataset import VOID, ClassList, DatasetError, Sample, read_pict
 from models.data.examination import Examination
 from models.data.layouts.layout import make_class_list
 from models.data.mask_files import RawMask
+from models.data.mask_size import fitted
 from models.data.masks import WHITE, FileMask, Palette, class_palette, hex_color
 from models.data.objects import objects_as_one
 from models.data.parallel import read_ahead
@@ -209,6 +210,7 @@ class _Writer:
             )
         except DatasetError as error:
             return str(error)
+        ids = fitted(ids, *picture.pixels.shape[:2])
         if ids.shape != picture.pixels.shape[:2]:
             return f"{sample.mask.path} has another size than its image"
         stray = (

@@ -20,6 +20,7 @@ from models.data.dataset import (
     read_picture,
 )
 from models.data.mask_files import LossyMaskError, RawMask
+from models.data.mask_size import fitted, is_scaled
 from models.data.masks import WHITE, FileMask, StrayValueError, UnknownColorError
 from models.data.objects import object_numbers
 from models.data.tiles import Tile, draw_tile
@@ -92,6 +93,8 @@ class Examiner:
             issues += (
                 () if mask is None else _shape_faults(sample, picture, mask.shape, raw is None)
             )
+            if ids is not None and raw is not None:
+                ids = fitted(ids, *picture.pixels.shape[:2])
         return ExaminedSample(
             split,
             sample,
@@ -242,6 +245,15 @@ def _shape_faults(
         text = f"{image} is turned by its EXIF orientation; its {what} to be of the upright picture"
         yield Issue("warning", "turned by EXIF", text)
     if mask != (height, width):
+        factor = mask[1] / width
+        if not is_drawn and is_scaled(mask, (height, width)):
+            text = (
+                f"{source} is its picture {image.name} at {factor:.3g} times the size, "
+                f"{mask[1]}×{mask[0]} pixels of {width}×{height}; each pixel gets the class of the "
+                "nearest"
+            )
+            yield Issue("warning", "scaled mask", text)
+            return
         size, own = f"{mask[1]}×{mask[0]}", f"{width}×{height}"
         text = (
             f"{source} states {size} pixels and its image {image.name} has {own}; where it was "

@@ -1,6 +1,7 @@
 """Files that say what the classes are: classes.json, a palette, or a list of names as other tools
 write them."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from models.data.dataset import (
     Issue,
     read_classes,
 )
-from models.data.files import is_file
+from models.data.files import is_file, is_hidden
 from models.data.layouts.layout import make_class_list
 from models.data.masks import (
     VOC_VOID,
@@ -46,6 +47,9 @@ _UNCOLORED = re.compile(r"^(\S.*?)\s*::[^:]*:[^:]*$")
 _RGB_WORDS = frozenset({"r", "g", "b", "red", "green", "blue"})
 _HEADING_WORDS = _RGB_WORDS | {"rgb", "color", "colour"}
 _NUMBERED = re.compile(r"^(\d+)\s*[\s:,.)]\s*(\S.*)$")
+
+_NAME_HEX = re.compile(r"^(\S.*?)[\s,;:]+#([0-9a-fA-F]{6})[\s,;]*$")
+_LARGEST_TABLE = 2**16  # bytes
 
 Rgb = tuple[int, int, int]
 
@@ -139,7 +143,7 @@ def _listing(folder: Path) -> Path | None:
     classes."""
     palettes = [folder / name for name in PALETTE_FILES if is_file(folder / name)]
     lists = [folder / name for name in NAME_FILES if is_file(folder / name)]
-    found = palettes or lists
+    found = palettes or lists or _color_tables(folder)
     options = LayoutOptions()
     for other in found[1:]:
         first, second = (
@@ -154,8 +158,58 @@ def _listing(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
+def _color_tables(folder: Path) -> list[Path]:
+    """Text files of any name whose every line, but for a heading, is a class and its colour."""
+    tables = []
+    for path in sorted(folder.iterdir()):
+        is_text = path.suffix.lower() in (".csv", ".txt") and is_file(path) and not is_hidden(path)
+        if not is_text or path.stat().st_size > _LARGEST_TABLE:
+            continue
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            colored = [_colored(line.strip(), path) for line in lines if line.strip()]
+        except (UnicodeDecodeError, DatasetError):
+            continue
+        if len(colored) > 1 and None not in colored[1:] and sum(map(bool, colored)) > 1:
+            tables.append(path)
+    return tables
+
+
+def _titled(path: Path) -> list[_Entry]:
+    """The classes of a classes.json with titles and colours, as Supervisely writes it; none where
+    it is ours or faulty. Raises DatasetError where one of them has no such colour."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return []
+    classes = document.get("classes") if isinstance(document, dict) else None
+    if not isinstance(classes, list) or not all(
+        isinstance(entry, dict) and isinstance(entry.get("title"), str) for entry in classes
+    ):
+        return []
+    entries = []
+    for entry in classes:
+        match = _NAME_HEX.match(f"x {entry.get('color')}")
+        if match is None:
+            raise DatasetError(
+                f"{path}: the colour of {entry['title']!r} is not #rrggbb; write it so"
+            )
+        entries.append(_Entry(tidy(entry["title"]), _rgb(match[2])))
+    return entries
+
+
+def _rgb(digits: str) -> Rgb:
+    red, green, blue = bytes.fromhex(digits)
+    return red, green, blue
+
+
 def _of_class_list(path: Path, options: LayoutOptions) -> Classes:
     """classes.json, less what is void in it. Raises ClassListError and DatasetError."""
+    if titled := _titled(path):
+        try:
+            return _coded(titled, {"name": path.parent.name or "data", "ignore": VOID}, options)
+        except ValidationError as error:
+            raise ClassListError(f"{path}: {first_fault(error).message}") from error
     class_list = read_classes(path, VOID if options.ignore is not None else None)
     entries = [_Entry(c.name, c.rgb) for c in class_list.classes]
     try:
@@ -282,6 +336,8 @@ def _numbered(path: Path, texts: Sequence[str]) -> list[str]:
 
 def _colored(text: str, path: Path) -> _Entry | None:
     """The name and colour in a line; None for headings and lines without a colour."""
+    if match := _NAME_HEX.match(text):
+        return _Entry(tidy(match[1]), _rgb(match[2]))
     if match := _COLOR_FIRST.match(text):
         numbers, name = match.groups()[:3], match[4]
     elif match := _NAME_FIRST.match(text):
