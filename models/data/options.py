@@ -8,7 +8,22 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-LayoutName = Literal["folders", "csv", "voc", "coco", "labelme", "labelstudio", "cvat", "found"]
+LayoutName = Literal[
+    "csv",
+    "voc",
+    "cityscapes",
+    "ade20k",
+    "roboflow",
+    "cvat_masks",
+    "supervisely",
+    "ultralytics",
+    "folders",
+    "labelme",
+    "labelstudio",
+    "cvat",
+    "coco",
+    "found",
+]
 Unlabelled = Literal["background", "ignore"]
 
 

@@ -5,14 +5,20 @@ from pathlib import Path
 
 from models.data.dataset import UNREADABLE, Dataset, DatasetError, Issue, Sample, is_gray_file
 from models.data.files import is_hidden
+from models.data.layouts.ade20k import parse_ade20k
+from models.data.layouts.cityscapes import parse_cityscapes
 from models.data.layouts.coco import parse_coco
 from models.data.layouts.cvat import parse_cvat
+from models.data.layouts.cvat_masks import parse_cvat_masks
 from models.data.layouts.folders import parse_folders
 from models.data.layouts.found import parse_found
 from models.data.layouts.labelme import parse_labelme
 from models.data.layouts.labelstudio import parse_labelstudio
 from models.data.layouts.layout import SPLITS, UNSPLIT, LayoutParser, ParsedLayout
+from models.data.layouts.roboflow import parse_roboflow
+from models.data.layouts.supervisely import parse_supervisely
 from models.data.layouts.table import parse_table
+from models.data.layouts.ultralytics import parse_ultralytics
 from models.data.layouts.voc import parse_voc
 from models.data.names import counted
 from models.data.options import LayoutName, LayoutOptions, SplitOptions
@@ -22,6 +28,12 @@ from models.data.splits import groups_in_two_splits, series_in_two_splits, split
 LAYOUTS: dict[LayoutName, LayoutParser] = {
     "csv": parse_table,
     "voc": parse_voc,
+    "cityscapes": parse_cityscapes,
+    "ade20k": parse_ade20k,
+    "roboflow": parse_roboflow,
+    "cvat_masks": parse_cvat_masks,
+    "supervisely": parse_supervisely,
+    "ultralytics": parse_ultralytics,
     "folders": parse_folders,
     "labelme": parse_labelme,
     "labelstudio": parse_labelstudio,
@@ -30,7 +42,7 @@ LAYOUTS: dict[LayoutName, LayoutParser] = {
     "found": parse_found,
 }
 # Those whose masks are drawn from regions.
-DRAWN_LAYOUTS = frozenset({"labelme", "labelstudio", "cvat", "coco"})
+DRAWN_LAYOUTS = frozenset({"supervisely", "labelme", "labelstudio", "cvat", "coco"})
 
 _MADE = "images/ and masks/ with classes.json"
 _SPLIT = SplitOptions()

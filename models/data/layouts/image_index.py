@@ -47,11 +47,10 @@ class ImageIndex:
                         return Match(_best(path, images))
         return Match(())
 
-    def of_stem(self, stem: str, folder: Path) -> Match:
-        """The images of a name without its ending; those in `folder` where some are."""
-        images = self._by_stem.get(same_name(stem), [])
-        beside = [image for image in images if image.parent == folder]
-        return Match(tuple(beside or images))
+    def of_path(self, path: str) -> Match:
+        """The images of a path without its ending; of several those whose folders fit best."""
+        images = self._by_stem.get(same_name(path.rsplit("/", 1)[-1]), [])
+        return Match(_best(path, images) if images else ())
 
 
 def _paths(name: str) -> list[str]:
