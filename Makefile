@@ -8,8 +8,8 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --no-emit-find-links --no-strip-extras --no-header --no-annotate pyproject.toml
 
 # The more important first; tune_peers, peer_throughput, mixed_sizes and overload build on each other.
-BENCHMARKS = tune_peers peer_throughput http_overhead mixed_sizes overload limit xla stages start growth hot_swap soak batch_norm input_pipeline alternate
-PEERS      = fastapi_plain litserve bentoml mlserver ray_serve
+BENCHMARKS = tune_peers peer_throughput protocols http_overhead mixed_sizes overload limit xla stages start growth hot_swap soak batch_norm input_pipeline alternate
+PEERS      = fastapi_plain litserve bentoml mlserver ray_serve triton
 
 .DEFAULT_GOAL := help
 .PHONY: help serve trainer ray test test-ray test-clients coverage lint format lock bench bench-lock openapi clean
@@ -64,7 +64,7 @@ bench: $(VENV)/.dev  ## run the benchmarks and write docs/performance.md (QUICK=
 
 bench-lock: $(VENV)/.dev  ## compile the other servers' requirements in benchmarks/peers/
 	@for name in $(PEERS); do cd $(CURDIR)/benchmarks/peers/$$name && \
-	  $(CURDIR)/$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform linux --generate-hashes \
+	  $(CURDIR)/$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_35 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate --upgrade requirements.in -o requirements.txt || exit 1; done
 
 clean:  ## remove the virtual environment and caches

@@ -10,7 +10,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any, TypeVar
@@ -28,7 +28,12 @@ BOUNDARY = "one-image-and-nothing-else"
 T = TypeVar("T")
 
 
-def request_of(image: bytes, path: str, field_name: str | None = None) -> bytes:
+def request_of(
+    image: bytes,
+    path: str,
+    field_name: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> bytes:
     """A whole HTTP request with the image as its body, or as the multipart part `field_name`."""
     content_type, body = "application/octet-stream", image
     if field_name is not None:
@@ -38,11 +43,14 @@ def request_of(image: bytes, path: str, field_name: str | None = None) -> bytes:
             'filename="photo.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
         )
         body = head.encode() + image + f"\r\n--{BOUNDARY}--\r\n".encode()
-    header = (
-        f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {content_type}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    return header.encode() + body
+    lines = [
+        f"POST {path} HTTP/1.1",
+        f"Host: {HOST}",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {len(body)}",
+        *(f"{name}: {value}" for name, value in (headers or {}).items()),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def get_request(path: str) -> bytes:

@@ -86,6 +86,16 @@ def begin(
     return Run(given.quick, given.results, given)
 
 
+def choice_of(names: Sequence[str]) -> Callable[[argparse.ArgumentParser], object]:
+    """Lets the command line choose some of `names`, as `given.names`; none of them are all."""
+
+    def add(parser: argparse.ArgumentParser) -> None:
+        help_text = f"{', '.join(names)} (all if left out)"
+        parser.add_argument("names", nargs="*", metavar="NAME", choices=[*names, []], help=help_text)
+
+    return add
+
+
 def alternate(
     candidates: Mapping[str, Callable[[], T]], rounds: int, what: str = ""
 ) -> dict[str, list[T]]:

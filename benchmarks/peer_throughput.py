@@ -1,10 +1,12 @@
-"""Question: does any other server give more masks a second from the same SavedModel?
+"""Question: does any other server give more masks a second from the same files?
 
-    .venv/bin/python -m benchmarks.peer_throughput        (10 minutes, after tune_peers)
+    .venv/bin/python -m benchmarks.peer_throughput             (18 minutes, after tune_peers)
+    .venv/bin/python -m benchmarks.peer_throughput int8        (5 minutes)
 
-All peers with their best settings and segserve with each engine, all running and all but the one
-measured paused. 480×360 JPEG to PNG: first every answer is compared with ours, then 8 callers in
-turn for images a second, then all at the same rate for p99.
+Twice: all from the SavedModel, and all from the OpenVINO int8 file beside it. The peers with their
+best settings and segserve with each engine, all running and all but the one measured paused.
+480×360 JPEG to PNG: first every answer is compared with ours, then 8 callers in turn for images a
+second, then all at the same rate for p99.
 """
 
 import contextlib
@@ -20,9 +22,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.load import Load, closed_loop, open_loop
-from benchmarks.measuring import Run, alternate, begin, ratio, summary
+from benchmarks.measuring import Run, alternate, begin, choice_of, ratio, summary
 from benchmarks.pictures import photographs, source
-from benchmarks.servers import Candidate, Running, engines, peer, running, segserve
+from benchmarks.servers import INT8, Candidate, Running, engines, peer, running, segserve
 
 CALLERS = 8
 IMAGES = 16
@@ -34,23 +36,42 @@ EQUAL_LOAD_SECONDS = 15.0
 SHARE_OF_BEST_PEER = 0.7
 LEAST_EQUAL_PIXELS = 0.9999
 TENSORFLOW = "tensorflow"
+DEFAULT = "default"
+SAVEDMODEL = "savedmodel"
 
 T = TypeVar("T")
 
 
 def main() -> None:
     """Measure, print, and keep the result."""
-    run = begin(__doc__)
+    groups = (SAVEDMODEL, INT8.strip())
+    run = begin(__doc__, add_arguments=choice_of(groups))
+    settings = best_settings(run.results)
+    for name in run.given.names or groups:
+        int8 = name != SAVEDMODEL
+        those = {peer: own for peer, own in settings.items() if peer.endswith(INT8) == int8}
+        flags = {DEFAULT: ()} if int8 else engines()
+        result = _compare(run, flags, those, DEFAULT if int8 else TENSORFLOW)
+        run.write("peer_int8" if int8 else "peer_throughput", result)
+
+
+def _compare(
+    run: Run,
+    flags: Mapping[str, tuple[str, ...]],
+    settings: Mapping[str, dict[str, str]],
+    reference: str,
+) -> dict[str, Any]:
+    """Ours with each of `flags` and the peers with their `settings`. All give the class map of
+    `reference`."""
     photos = photographs(IMAGES)
     # the peers have one model too
-    ours = [segserve(name, "--models", "street", *flags) for name, flags in engines().items()]
-    settings = best_settings(run.results)
+    ours = [segserve(name, "--models", "street", *own) for name, own in flags.items()]
     peers = [peer(name, own) for name, own in settings.items()]
     with all_running([*ours, *peers], photos[0]) as servers:
         engine_of = {
             one.name: measured(servers[one.name], servers[one.name].engine) for one in ours
         }
-        equal = _equal_pixels(servers, [one.name for one in peers], photos)
+        equal = _equal_pixels(servers, [one.name for one in peers], photos, reference)
         loads = alternate(
             {name: partial(_closed, run, servers[name], photos) for name in servers},
             run.rounds(ROUNDS),
@@ -80,7 +101,7 @@ def main() -> None:
             for name, server in servers.items()
         }
     result = {"images": source(), "callers": CALLERS, "best_peer": best, "equal_load_rate": rate}
-    run.write("peer_throughput", {**result, "ours": [one.name for one in ours], "servers": facts})
+    return {**result, "ours": [one.name for one in ours], "servers": facts}
 
 
 def best_settings(results: Path) -> dict[str, dict[str, str]]:
@@ -140,12 +161,12 @@ def _open(run: Run, server: Running, photos: list[bytes], rate: float) -> Load:
 
 
 def _equal_pixels(
-    servers: Mapping[str, Running], peers: Sequence[str], photos: list[bytes]
+    servers: Mapping[str, Running], peers: Sequence[str], photos: list[bytes], reference: str
 ) -> dict[str, float]:
-    """Share of pixels whose class is that of our TensorFlow engine. Raises SystemExit where a
-    peer's differ."""
-    maps = {name: _class_maps(servers[name], photos) for name in (TENSORFLOW, *peers)}
-    equal = {name: float(np.mean(maps[name] == maps[TENSORFLOW])) for name in peers}
+    """Share of pixels whose class is that of our `reference`. Raises SystemExit where a peer's
+    differ."""
+    maps = {name: _class_maps(servers[name], photos) for name in (reference, *peers)}
+    equal = {name: float(np.mean(maps[name] == maps[reference])) for name in peers}
     for name, share in equal.items():
         if share < LEAST_EQUAL_PIXELS:
             raise SystemExit(f"{name} gives another class at {1 - share:.3%} of the pixels")
@@ -153,8 +174,9 @@ def _equal_pixels(
 
 
 def _class_maps(server: Running, photos: list[bytes]) -> Any:
-    answers = measured(server, lambda: [server.fetch(photo).body for photo in photos])
-    return np.stack([np.asarray(Image.open(io.BytesIO(answer))) for answer in answers])
+    answers = measured(server, lambda: [server.fetch(photo) for photo in photos])
+    pictures = map(server.candidate.picture, answers)
+    return np.stack([np.asarray(Image.open(io.BytesIO(picture))) for picture in pictures])
 
 
 def _median_latency(loads: Sequence[Load], share: float) -> float:

@@ -4,6 +4,7 @@ stopped. Not a benchmark itself."""
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +25,8 @@ ROOT = Path(__file__).parents[1]
 PEERS = Path(__file__).parent / "peers"
 ENVIRONMENTS = Path(__file__).parent / ".venvs"
 STREET = ROOT / "models" / "zoo" / "street" / "1"
+TENSOR_HEADER = "Inference-Header-Content-Length"
+ELEMENT_LENGTH_BYTES = 4
 READY_SECONDS = 180.0
 STOP_SECONDS = 20.0
 
@@ -32,7 +35,8 @@ STOP_SECONDS = 20.0
 class Candidate:
     """What is started, and how it wants an image. `command` is completed by the environment's PORT.
 
-    `health` is a path that answers 200 once all models are loaded, where there is one.
+    `health` is a path that answers 200 once all models are loaded, where there is one. `tensor`
+    says that the picture comes back as the one element of a tensor, behind its JSON.
     """
 
     name: str
@@ -41,9 +45,17 @@ class Candidate:
     part: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     health: str | None = None
+    tensor: bool = False
 
     def request(self, image: bytes) -> bytes:
-        return request_of(image, self.path, self.part)
+        headers = {TENSOR_HEADER: "0"} if self.tensor else None
+        return request_of(image, self.path, self.part, headers)
+
+    def picture(self, reply: Reply) -> bytes:
+        """The PNG in an answer."""
+        if not self.tensor:
+            return reply.body
+        return reply.body[int(reply.headers[TENSOR_HEADER.lower()]) + ELEMENT_LENGTH_BYTES :]
 
 
 @dataclass
@@ -166,26 +178,31 @@ def engines() -> dict[str, tuple[str, ...]]:
 def peer(name: str, settings: Mapping[str, str], model: Path = STREET) -> Candidate:
     """Another server with some setting of its variables, in its own environment, made here where it
     is missing."""
-    _install(name)
-    python = ENVIRONMENTS / name / "bin" / "python"
-    script, path, part = _PEERS[name]
-    command: tuple[str, ...] = (str(python), str(PEERS / name / script))
+    folder = name.removesuffix(INT8)
+    _install(folder)
+    python = ENVIRONMENTS / folder / "bin" / "python"
+    script, path, part = _PEERS[folder]
+    command: tuple[str, ...] = (str(python), str(PEERS / folder / script))
     if script == "service.py":
-        command = (
-            str(python.with_name("bentoml")),
-            *("serve", "service:Street", "--working-dir", str(PEERS / name), "--host", "127.0.0.1"),
-        )
+        here = ("--working-dir", str(PEERS / folder), "--host", "127.0.0.1")
+        command = (str(python.with_name("bentoml")), "serve", "service:Street", *here)
     variables = {"MODEL": str(model), "PYTHONPATH": str(PEERS / "shared"), **settings}
-    return Candidate(name, command, path, part, variables)
+    if name.endswith(INT8):
+        variables["ENGINE"] = "openvino"
+    return Candidate(name, command, path, part, variables, tensor=folder == "triton")
 
 
-# name → script, path, multipart part
+# A peer of this ending runs the OpenVINO int8 file of the artefact, the others its SavedModel.
+INT8 = " int8"
+
+# folder → script, path, multipart part
 _PEERS: dict[str, tuple[str, str, str | None]] = {
     "fastapi_plain": ("server.py", "/segment", None),
     "litserve": ("server.py", "/predict", "image"),
     "bentoml": ("service.py", "/segment", "image"),
     "mlserver": ("server.py", "/segment", None),
     "ray_serve": ("server.py", "/segment", None),
+    "triton": ("server.py", "/v2/models/street/infer", None),
 }
 
 
@@ -199,7 +216,9 @@ def _install(name: str) -> None:
         return
     uv = [sys.executable, "-m", "uv", "--quiet"]
     python = str(folder / "bin" / "python")
-    subprocess.run([*uv, "venv", "--clear", "--python", sys.executable, str(folder)], check=True)
+    # Triton's Python backend is built for the system's Python, which others do well with too
+    base = shutil.which("python3.11", path="/usr/bin") or sys.executable
+    subprocess.run([*uv, "venv", "--clear", "--python", base, str(folder)], check=True)
     subprocess.run(
         [*uv, "pip", "sync", "--require-hashes", "--python", python, str(requirements)], check=True
     )

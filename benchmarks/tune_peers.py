@@ -1,20 +1,22 @@
 """Question: with which of their settings are the other servers fastest here?
 
-    .venv/bin/python -m benchmarks.tune_peers      (8 minutes, and 5 more at first: environments)
+    .venv/bin/python -m benchmarks.tune_peers      (14 minutes, and 5 more at first: environments)
+    .venv/bin/python -m benchmarks.tune_peers triton "triton int8"    (these alone; others stay)
 
 Each peer with each of the settings its documentation names for such work, 8 callers, 480×360, the
 median of three rounds on new connections: how callers are spread over several processes is chance.
 The best of each goes into the comparisons. `THREADS` is the cores an inference uses; what else a
-setting means is in the peer's own file.
+setting means is in the peer's own file. Those named `int8` run the artefact's OpenVINO file.
 """
 
+import json
 import statistics
 from typing import Any
 
 from tqdm import tqdm
 
 from benchmarks.load import closed_loop
-from benchmarks.measuring import Run, begin
+from benchmarks.measuring import CORES, Run, begin, choice_of
 from benchmarks.pictures import photographs
 from benchmarks.servers import peer, running
 from models.contract.cores import available_cores
@@ -37,31 +39,59 @@ def tried(cores: int) -> dict[str, list[Settings]]:
     whole, each = {"THREADS": str(cores)}, {"THREADS": "1"}
     high_throughput = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
     in_threads, in_processes = {**each, "POOL": str(cores)}, {**each, "WORKERS": str(cores)}
+    instances, more_instances = {"INSTANCES": str(cores)}, {"INSTANCES": str(2 * cores)}
+    batched, pytriton = {"BATCH": "4", "WAIT_MS": "1"}, {"VIA": "pytriton"}
+    fastapi = [
+        whole,
+        {**whole, "INFERENCES": "2"},
+        {**each, "INFERENCES": str(cores)},
+        {**each, "INFERENCES": str(2 * cores)},
+    ]
+    litserve = [
+        whole,
+        in_processes,
+        {**in_processes, "FAST_QUEUE": "1"},
+        {**whole, "BATCH": "4", "WAIT_MS": "5"},
+        {**in_processes, "BATCH": "4", "WAIT_MS": "5"},
+    ]
+    triton = [
+        {**whole, **instances},
+        {**each, **instances},
+        {**each, **more_instances},
+        {**each, **instances, **batched},
+        {**each, **instances, **pytriton},
+        {**each, **more_instances, **pytriton},
+    ]
+    streams = {"STREAMS": str(cores)}
     return {
-        "fastapi_plain": [
-            whole,
-            {**whole, "INFERENCES": "2"},
-            {**each, "INFERENCES": str(cores)},
-            {**each, "INFERENCES": str(2 * cores)},
-        ],
-        "litserve": [
-            whole,
-            in_processes,
-            {**in_processes, "FAST_QUEUE": "1"},
-            {**whole, "BATCH": "4", "WAIT_MS": "5"},
-            {**in_processes, "BATCH": "4", "WAIT_MS": "5"},
-        ],
+        "fastapi_plain": fastapi,
+        "litserve": litserve,
         "bentoml": [whole, in_threads, in_processes],
         "mlserver": [whole, in_threads],
         "ray_serve": [whole, in_threads, in_processes, {**in_threads, **high_throughput}],
+        "triton": triton,
+        # one process runs as many inferences at once as it has streams
+        "fastapi_plain int8": [
+            {**one, "STREAMS": one.get("INFERENCES", "1")} if one["THREADS"] == "1" else one
+            for one in fastapi
+        ],
+        "litserve int8": litserve,
+        "triton int8": [{**one, **streams} if "VIA" in one else one for one in triton],
     }
 
 
 def main() -> None:
     """Measure, print, and keep the result."""
-    run = begin(__doc__)
+    run = begin(__doc__, add_arguments=choice_of(tuple(tried(CORES))))
+    names = run.given.names
+    file = run.results / "tune_peers.json"
+    kept = json.loads(file.read_text())["peers"] if names and file.exists() else {}
     outcomes: dict[str, Any] = {}
     for name, settings in tqdm(tried(available_cores()).items(), unit="peer"):
+        if names and name not in names:
+            if name in kept:
+                outcomes[name] = kept[name]
+            continue
         rated = [
             {"settings": one, **_rate(run, name, one)}
             for one in settings[: 2 if run.quick else None]
