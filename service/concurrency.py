@@ -17,6 +17,7 @@ async def as_completed(
     """
     waiting = iter(work)
     running: set[asyncio.Task[Result]] = set()
+    done: set[asyncio.Task[Result]] = set()
     try:
         while True:
             running |= {
@@ -28,7 +29,7 @@ async def as_completed(
             for task in done:
                 yield task.result()
     finally:
-        await cancel_all(running)
+        await cancel_all(running | done)  # several may have failed, of which one was told
 
 
 async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:

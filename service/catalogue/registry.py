@@ -32,7 +32,7 @@ class UnknownModelError(ServiceError):
     @classmethod
     def among(cls, asked: str, served: str) -> "UnknownModelError":
         """Of what was asked for, and a list of what there is."""
-        return cls(f"There is no model {asked!r}; this server has {served}.")
+        return cls(f"There is no model {asked[:80]!r}; this server has {served}.")
 
 
 @dataclass(frozen=True)

@@ -93,4 +93,4 @@ def _unknown(text: str, pieces: Sequence[_Piece], names: Sequence[str]) -> str:
     shown = unknown.quoted if unknown.quoted is not None else text[unknown.start : unknown.end]
     hint = " A name that holds a comma goes in double quotes." if "," in "".join(names) else ""
     there_are = ", ".join(map(_written, names))
-    return f"no class {shown.strip()!r}. `classes` takes names out of: {there_are}.{hint}"
+    return f"no class {shown.strip()[:80]!r}. `classes` takes names out of: {there_are}.{hint}"

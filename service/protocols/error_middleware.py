@@ -118,7 +118,7 @@ def _tell(scope: Scope, error: BaseException) -> tuple[Problem, Mapping[str, str
 
 
 def _in_our_words(scope: Scope, error: HTTPException) -> Exception | None:
-    path = scope["path"]
+    path = scope["path"][:200]
     if error.status_code == HTTPStatus.NOT_FOUND:
         return RouteNotFoundError(f"There is no {path} here; /docs lists the routes.")
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:

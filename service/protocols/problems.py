@@ -119,6 +119,8 @@ class Row:
 
 
 INTERNAL = Row("internal-error", 500, "INTERNAL", "Internal error")
+# A sentence may repeat what a stranger sent, and gRPC sends it in the space of headers.
+_MAX_DETAIL = 2000
 INTERNAL_DETAIL = (
     "The server failed on this request. Its log has the cause under this request_id; "
     "please report it."
@@ -211,7 +213,7 @@ def make_problem(row: Row, detail: str, request_id: str | None = None) -> Proble
         type=TYPE_PREFIX + row.slug,
         title=row.title,
         status=row.status,
-        detail=detail,
+        detail=detail if len(detail) <= _MAX_DETAIL else detail[:_MAX_DETAIL] + "…",
         request_id=current_request_id() if request_id is None else request_id,
     )
 

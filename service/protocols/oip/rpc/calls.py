@@ -21,6 +21,7 @@ from service.protocols.oip.rpc.messages import RPC
 from service.protocols.pictures import Inferred
 from service.protocols.problems import (
     ClientDisconnectedError,
+    MalformedRequestError,
     UploadsFullError,
     problem_of,
     row_of,
@@ -90,6 +91,22 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Unreadable:
+    """Stands for bytes that are not the message `type` that the call takes."""
+
+    type: str
+
+
+def raise_unreadable(message: Any) -> None:
+    """Raises MalformedRequestError."""
+    if isinstance(message, Unreadable):
+        raise MalformedRequestError(
+            f"The bytes are not a message {message.type}: they are cut short, are another message, "
+            "or hold text that is not UTF-8. Send what the protocol's description makes."
+        )
+
+
+@dataclass(frozen=True)
 class Calls:
     """Begins and ends the calls of one server.
 
@@ -104,6 +121,7 @@ class Calls:
 
         async def behave(message: Any, context: Context) -> Any:
             async with self._begun(method, context, needs_key=needs_key) as call:
+                raise_unreadable(message)
                 return await handler(call, message)
 
         return behave
@@ -113,6 +131,7 @@ class Calls:
 
         async def behave(message: Any, context: Context) -> AsyncGenerator[Any]:
             async with self._begun(method, context, needs_key=False) as call:
+                raise_unreadable(message)
                 async for answer in handler(call, message):
                     yield answer
 

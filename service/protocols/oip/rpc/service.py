@@ -5,13 +5,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Final
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from service.concurrency import cancel_all
 from service.protocols.model_names import find, names_of, states_of
 from service.protocols.oip import metadata
 from service.protocols.oip.answer import output_tensors, read_asked
 from service.protocols.oip.images import pictures_of
-from service.protocols.oip.rpc.calls import Call, Calls, sentence_of
+from service.protocols.oip.rpc.calls import Call, Calls, Unreadable, raise_unreadable, sentence_of
 from service.protocols.oip.rpc.messages import HEALTH, INFERENCE, Messages
 from service.protocols.oip.rpc.requests import read_request, write_response
 from service.protocols.pictures import infer
@@ -128,13 +129,19 @@ async def model_stream_infer(call: Call, messages: AsyncIterator[Any]) -> AsyncG
 
 async def _answer_in_stream(call: Call, message: Any) -> Any:
     try:
+        raise_unreadable(message)
         response = await model_infer(call.next_request(), message)
     except Exception as error:  # noqa: BLE001 - it fails this request of the stream alone
-        failed = INFERENCE["ModelInferResponse"](id=message.id, model_name=message.model_name)
+        known = {} if isinstance(message, Unreadable) else _names_of(message)
+        failed = INFERENCE["ModelInferResponse"](**known)
         return INFERENCE["ModelStreamInferResponse"](
             error_message=sentence_of(error), infer_response=failed
         )
     return INFERENCE["ModelStreamInferResponse"](infer_response=response)
+
+
+def _names_of(message: Any) -> dict[str, str]:
+    return {"id": message.id, "model_name": message.model_name}
 
 
 def _drained(queue: "asyncio.Queue[asyncio.Task[Any] | None]") -> list[asyncio.Task[Any] | None]:
@@ -214,7 +221,16 @@ async def watch_health(call: Call, message: Any) -> AsyncGenerator[Any]:
 
 
 def _codec(messages: Messages, request: str, response: str) -> dict[str, Callable[..., Any]]:
+    read = messages[request].FromString
+
+    def read_or_tell(data: bytes) -> Any:
+        """gRPC has no place for a refusal before the call begins, so it comes as a message."""
+        try:
+            return read(data)
+        except DecodeError:
+            return Unreadable(request)
+
     return {
-        "request_deserializer": messages[request].FromString,
+        "request_deserializer": read_or_tell,
         "response_serializer": messages[response].SerializeToString,
     }
