@@ -31,6 +31,10 @@ READY_SECONDS = 180.0
 STOP_SECONDS = 20.0
 
 
+class NotStartedError(SystemExit):
+    """A server ended, or never answered."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """What is started, and how it wants an image. `command` is completed by the environment's PORT.
@@ -249,7 +253,7 @@ def _wait_until_it_answers(server: Running, image: bytes) -> None:
     while not _is_ready(server) or server.fetch(image, patience=5.0).status != 200:
         if server.process.poll() is not None or time.perf_counter() > give_up:
             tail = server.log.read_text(errors="replace")[-3000:]
-            raise SystemExit(f"{server.candidate.name} did not start:\n{tail}")
+            raise NotStartedError(f"{server.candidate.name} did not start:\n{tail}")
         time.sleep(0.05)
 
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from benchmarks.load import closed_loop
 from benchmarks.measuring import CORES, Run, begin, choice_of
 from benchmarks.pictures import photographs
-from benchmarks.servers import peer, running
+from benchmarks.servers import NotStartedError, peer, running
 from models.contract.cores import available_cores
 
 CALLERS = 8
@@ -55,7 +55,6 @@ def tried(cores: int) -> dict[str, list[Settings]]:
         {**in_processes, "BATCH": "4", "WAIT_MS": "5"},
     ]
     triton = [
-        {**whole, **instances},
         {**each, **instances},
         {**each, **more_instances},
         {**each, **instances, **batched},
@@ -120,7 +119,7 @@ def _rate(run: Run, name: str, settings: Settings) -> dict[str, Any]:
                 "rounds": rates,
                 "ready_seconds": server.ready_seconds,
             }
-    except SystemExit as fault:
+    except NotStartedError as fault:
         return {"images_a_second": 0.0, "fault": str(fault)[-500:]}
 
 

@@ -84,7 +84,11 @@ def load_openvino(folder: Path, threads: int) -> ClassMaps:
     model = openvino.Core().read_model(folder / "assets.extra" / "openvino" / "int8.xml")
     model = openvino.Model([model.output("class_map")], model.get_parameters())
     streams = number("STREAMS", 1)
-    options = {"INFERENCE_NUM_THREADS": threads * streams, "NUM_STREAMS": streams}
+    options = {
+        "INFERENCE_NUM_THREADS": threads * streams,
+        "NUM_STREAMS": streams,
+        "ENABLE_CPU_PINNING": False,  # several processes would pin their threads to the same core
+    }
     compiled = openvino.compile_model(model, "CPU", options)
     local = threading.local()
 

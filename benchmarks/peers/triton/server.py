@@ -1,4 +1,4 @@
-"""Triton Inference Server, as PyTriton's wheel carries it: files in a BYTES tensor, PNGs in another.
+"""Triton Inference Server, as PyTriton carries it: files in a BYTES tensor, PNGs in another.
 
 VIA=repository is Triton's own way: a model repository whose model is Python's (model.py), INSTANCES
 processes of it with THREADS cores each. VIA=pytriton is PyTriton's: INSTANCES functions in one
