@@ -154,7 +154,7 @@ class Segmenter:
         last_tile = await self._infer(pictures, deadline, watch)
         await watch.run("encode", last_tile.put)
         timings = watch.timings()
-        self._report(timings)
+        self._report(timings, len(images))
         return TensorAnswer(
             self.model.id,
             outputs,
@@ -216,11 +216,13 @@ class Segmenter:
         """Tiles of one request that run or wait to."""
         return 2 * self.runner.capacity(plan.tile_shape)
 
-    def _report(self, timings: Timings) -> None:
-        self._observer.stage(self.model.id, "decode", timings.decode_seconds)
-        self._observer.stage(self.model.id, "queue", timings.queue_seconds)
-        self._observer.stage(self.model.id, "infer", timings.infer_seconds)
-        self._observer.stage(self.model.id, "encode", timings.encode_seconds)
+    def _report(self, timings: Timings, images: int = 1) -> None:
+        """Each of several images is counted, with its part of their time."""
+        for _ in range(images):
+            self._observer.stage(self.model.id, "decode", timings.decode_seconds / images)
+            self._observer.stage(self.model.id, "queue", timings.queue_seconds / images)
+            self._observer.stage(self.model.id, "infer", timings.infer_seconds / images)
+            self._observer.stage(self.model.id, "encode", timings.encode_seconds / images)
 
     def _work(self, shape: Sequence[int], working: WorkingSize | None) -> Work:
         height, width = shape[:2]

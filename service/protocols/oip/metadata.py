@@ -109,7 +109,7 @@ def model_statistics(name: str, state: ModelState, totals: ModelTotals) -> dict[
     return {
         "name": name,
         "version": str(state.version),
-        "last_inference": 0,
+        "last_inference": round(totals.last_image * 1000),
         "inference_count": images,
         "execution_count": totals.batches or images,
         "inference_stats": {

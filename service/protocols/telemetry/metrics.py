@@ -1,6 +1,7 @@
 """What Prometheus reads at /metrics, one registry an app."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, get_args
@@ -38,13 +39,14 @@ class StatesSource(Protocol):
 @dataclass(frozen=True)
 class ModelTotals:
     """Of one version since the start: images answered and dropped, batches run, seconds in each
-    stage.
+    stage, and when the last image was answered, in seconds of time.time(); 0 before the first.
     """
 
     images: int
     batches: int
     dropped: int
     seconds: Mapping[str, float]
+    last_image: float
 
 
 class Metrics:
@@ -60,6 +62,7 @@ class Metrics:
         collectors = CollectorRegistry()
         self._collectors = collectors
         self._gather = gather
+        self._last_images: dict[str, float] = {}
         self.requests = Counter(
             "segserve_requests",
             "Requests answered.",
@@ -124,6 +127,8 @@ class Metrics:
 
     def stage(self, model_id: str, stage: Stage, seconds: float) -> None:
         self.stage_seconds.labels(model_id, stage).observe(seconds)
+        if stage == "encode":
+            self._last_images[model_id] = time.time()
 
     def batch(self, model_id: str, images: int) -> None:
         self.batch_images.labels(model_id).observe(images)
@@ -153,7 +158,7 @@ class Metrics:
         for sample in _samples(self.dropped_images, model_id):
             if sample.name.endswith("_total"):
                 dropped += round(sample.value)
-        return ModelTotals(images, batches, dropped, seconds)
+        return ModelTotals(images, batches, dropped, seconds, self._last_images.get(model_id, 0.0))
 
     def families(self) -> list[Metric]:
         """This process's metrics as they are now."""

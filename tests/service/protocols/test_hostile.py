@@ -45,7 +45,9 @@ def check(answer: httpx.Response) -> None:
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:20])
 def test_values_of_another_kind_are_answered_or_refused(server: ServerThread, value: Any) -> None:
-    requests = [{"inputs": [{**IMAGE, member: value}]} for member in (*IMAGE, "parameters")]
+    requests: list[dict[str, Any]] = [
+        {"inputs": [{**IMAGE, member: value}]} for member in (*IMAGE, "parameters")
+    ]
     requests += [{"inputs": [IMAGE], member: value} for member in ("id", "parameters", "outputs")]
     for name in ("timeout", "scale", "classes", "page", "classification", "binary_data_output"):
         requests.append({"inputs": [IMAGE], "parameters": {name: value}})

@@ -12,7 +12,7 @@ import pytest
 
 from models.contract import MODEL_CARD_PATH
 from tests.service.catalogue.stubs import save_stub
-from tests.service.protocols.oip.rpc.test_service import Client
+from tests.service.protocols.oip.rpc.asking import Client
 from tests.service.serving import ServerProcess, picture, serving, wait_until
 
 

@@ -4,6 +4,7 @@ import base64
 import gzip
 import io
 import struct
+import time
 import zlib
 from typing import Any
 
@@ -434,8 +435,12 @@ def test_statistics_count_each_image_and_only_grow(server: ServerThread) -> None
 
     before = read()
     server.client.post(INFER, json=ask_files(*[png_bytes(picture(8, 8))] * 3))
+    body, headers = ask(np.stack([picture(8, 8)] * 2))
+    server.client.post(INFER, content=body, headers=headers)
     after = read()
-    assert after["inference_count"] == before["inference_count"] + 3
+    assert after["inference_count"] == before["inference_count"] + 5
+    assert after["last_inference"] > before["last_inference"]
+    assert abs(after["last_inference"] / 1000 - time.time()) < 3600
     assert after["execution_count"] > before["execution_count"]
     for name, duration in after["inference_stats"].items():
         assert duration["count"] >= before["inference_stats"][name]["count"]
