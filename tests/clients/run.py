@@ -26,6 +26,12 @@ from tests.service.serving import ServerProcess
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE / ".venvs"
 PHOTOGRAPH = HERE.parents[1] / "docs" / "images" / "street.jpg"
+EXAMPLES = HERE.parents[1] / "docs" / "examples" / "clients"
+EXAMPLE_OF = {
+    "tritonclient": "triton.py",
+    "kserve": "kserve_v2.py",
+    "tfserving": "tensorflow_serving.py",
+}
 CLIENTS = ("curl", "tritonclient", "kserve", "mlserver", "tfserving", "labelstudio")
 
 
@@ -86,6 +92,19 @@ def commands(name: str, python: Path | None) -> list[list[Path]]:
     return [[python, program] for program in sorted((HERE / name).glob("*client.py"))]
 
 
+def run_example(name: str, python: Path, server: str, folder: Path) -> bool:
+    """Whether the documents' script for that client gives the mask that the server's own route
+    does."""
+    script, mask = EXAMPLES / EXAMPLE_OF[name], folder / f"{name}.png"
+    command = [str(one) for one in (python, script, server, "street", folder / "image.png", mask)]
+    environment = {**os.environ, "PYTHONPATH": ""}
+    if subprocess.run(command, env=environment, check=False).returncode:
+        return False
+    same = np.array_equal(np.array(Image.open(mask)), np.load(folder / "class_map.npy"))
+    print(f"{name}: {script.name} {'agrees' if same else 'DOES NOT AGREE'} with the native answer")
+    return same
+
+
 def run(names: Sequence[str]) -> int:
     """Run the clients one after another, and give how many failed."""
     pythons = {name: prepare(name) for name in names if name != "curl"}
@@ -114,6 +133,8 @@ def run(names: Sequence[str]) -> int:
                     }
                     done = subprocess.run([*command, host, folder], env=environment, check=False)
                     failed += done.returncode != 0
+                if name in EXAMPLE_OF:
+                    failed += not run_example(name, pythons[name], http, folder)
         finally:
             server.terminate()
             server.wait()
