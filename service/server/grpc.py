@@ -10,8 +10,9 @@ import grpc
 
 from service.concurrency import cancel_all
 from service.protocols.context import AppContext
-from service.protocols.oip.rpc.calls import Calls
-from service.protocols.oip.rpc.service import handlers
+from service.protocols.oip.rpc import service as oip
+from service.protocols.rpc.calls import Calls
+from service.protocols.tfserving.rpc import service as tfserving
 from service.server.sockets import ListenError
 
 # What a call that is cancelled at the end of the grace has for saying so.
@@ -33,7 +34,7 @@ class GrpcOptions:
 
 
 class GrpcListener:
-    """Serves the Open Inference Protocol and the health service."""
+    """Serves the Open Inference Protocol, TensorFlow Serving's API and the health service."""
 
     def __init__(self, parts: AppContext, options: GrpcOptions) -> None:
         self._calls = Calls(parts, options.timeout_seconds)
@@ -53,7 +54,8 @@ class GrpcListener:
             ],
             maximum_concurrent_rpcs=options.max_calls,
         )
-        server.add_generic_rpc_handlers(handlers(self._calls))
+        for protocol in (oip, tfserving):
+            server.add_generic_rpc_handlers(protocol.handlers(self._calls))
         self.port = self._bind(server)
         await server.start()
         self._server = server

@@ -32,7 +32,15 @@ EXAMPLE_OF = {
     "kserve": "kserve_v2.py",
     "tfserving": "tensorflow_serving.py",
 }
-CLIENTS = ("curl", "tritonclient", "kserve", "mlserver", "tfserving", "labelstudio")
+CLIENTS = (
+    "curl",
+    "tritonclient",
+    "kserve",
+    "mlserver",
+    "tfserving",
+    "tfserving_grpc",
+    "labelstudio",
+)
 
 
 def prepare(name: str) -> Path:

@@ -1,22 +1,29 @@
 """The Open Inference Protocol over gRPC: inference.GRPCInferenceService, and grpc.health.v1."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Final
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from service.concurrency import cancel_all
 from service.protocols.model_names import find, names_of, states_of
 from service.protocols.oip import metadata
 from service.protocols.oip.answer import output_tensors, read_asked
 from service.protocols.oip.images import pictures_of
-from service.protocols.oip.rpc.calls import Call, Calls, Unreadable, raise_unreadable, sentence_of
-from service.protocols.oip.rpc.messages import HEALTH, INFERENCE, Messages
+from service.protocols.oip.rpc.messages import INFERENCE
 from service.protocols.oip.rpc.requests import read_request, write_response
 from service.protocols.pictures import infer
 from service.protocols.problems import NotSupportedError
+from service.protocols.rpc.calls import (
+    Call,
+    Calls,
+    Unreadable,
+    codec_of,
+    raise_unreadable,
+    sentence_of,
+)
+from service.protocols.rpc.messages import HEALTH
 
 SERVICE: Final = "inference.GRPCInferenceService"
 HEALTH_SERVICE: Final = "grpc.health.v1.Health"
@@ -186,15 +193,15 @@ def handlers(calls: Calls) -> list[Any]:
     of_inference = {
         name: grpc.unary_unary_rpc_method_handler(
             calls.unary(f"/{SERVICE}/{name}", handler, needs_key=name in _KEYED),
-            **_codec(INFERENCE, f"{name}Request", f"{name}Response"),
+            **codec_of(INFERENCE, f"{name}Request", f"{name}Response"),
         )
         for name, handler in {**_OPEN, **_KEYED}.items()
     }
     of_inference["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
         calls.stream(f"/{SERVICE}/ModelStreamInfer", model_stream_infer),
-        **_codec(INFERENCE, "ModelInferRequest", "ModelStreamInferResponse"),
+        **codec_of(INFERENCE, "ModelInferRequest", "ModelStreamInferResponse"),
     )
-    codec = _codec(HEALTH, "HealthCheckRequest", "HealthCheckResponse")
+    codec = codec_of(HEALTH, "HealthCheckRequest", "HealthCheckResponse")
     of_health = {
         "Check": grpc.unary_unary_rpc_method_handler(
             calls.unary(f"/{HEALTH_SERVICE}/Check", health_check, needs_key=False), **codec
@@ -218,19 +225,3 @@ async def watch_health(call: Call, message: Any) -> AsyncGenerator[Any]:
             yield HEALTH["HealthCheckResponse"](status=status)
             told = status
         await asyncio.sleep(_WATCH_SECONDS)
-
-
-def _codec(messages: Messages, request: str, response: str) -> dict[str, Callable[..., Any]]:
-    read = messages[request].FromString
-
-    def read_or_tell(data: bytes) -> Any:
-        """gRPC has no place for a refusal before the call begins, so it comes as a message."""
-        try:
-            return read(data)
-        except DecodeError:
-            return Unreadable(request)
-
-    return {
-        "request_deserializer": read_or_tell,
-        "response_serializer": messages[response].SerializeToString,
-    }

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.protocols.oip.rpc.messages import HEALTH, INFERENCE
+from service.protocols.oip.rpc.messages import INFERENCE
 from service.protocols.oip.rpc.service import HEALTH_SERVICE, SERVICE
+from service.protocols.rpc.messages import HEALTH
 from service.server.grpc import GrpcListener
 from tests.service.serving import ServerThread
 

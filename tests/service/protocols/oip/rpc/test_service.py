@@ -21,8 +21,9 @@ from cryptography.x509.oid import NameOID
 
 from service.app import create_app
 from service.protocols.keys import format_line
-from service.protocols.oip.rpc.messages import HEALTH, INFERENCE, RPC
+from service.protocols.oip.rpc.messages import INFERENCE
 from service.protocols.oip.rpc.service import HEALTH_SERVICE, SERVICE
+from service.protocols.rpc.messages import HEALTH, RPC
 from service.server.build import build_server
 from service.server.sockets import listen
 from service.settings import SettingError, Settings

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from service.domain.errors import TryLaterError
 from service.protocols.auth import name_of_caller
 from service.protocols.budgets import Share
 from service.protocols.context import AppContext
 from service.protocols.limits import take_upload
-from service.protocols.oip.rpc.messages import RPC
 from service.protocols.pictures import Inferred
 from service.protocols.problems import (
     ClientDisconnectedError,
@@ -26,6 +26,7 @@ from service.protocols.problems import (
     problem_of,
     row_of,
 )
+from service.protocols.rpc.messages import RPC, Messages
 from service.protocols.telemetry import request_id
 from service.protocols.telemetry.tracing import server_timing
 
@@ -104,6 +105,23 @@ def raise_unreadable(message: Any) -> None:
             f"The bytes are not a message {message.type}: they are cut short, are another message, "
             "or hold text that is not UTF-8. Send what the protocol's description makes."
         )
+
+
+def codec_of(messages: Messages, request: str, response: str) -> dict[str, Callable[..., Any]]:
+    """How the messages of a call are read and written, as grpc wants it."""
+    read = messages[request].FromString
+
+    def read_or_tell(data: bytes) -> Any:
+        """gRPC has no place for a refusal before the call begins, so it comes as a message."""
+        try:
+            return read(data)
+        except DecodeError:
+            return Unreadable(request)
+
+    return {
+        "request_deserializer": read_or_tell,
+        "response_serializer": messages[response].SerializeToString,
+    }
 
 
 @dataclass(frozen=True)
