@@ -91,7 +91,9 @@ def choice_of(names: Sequence[str]) -> Callable[[argparse.ArgumentParser], objec
 
     def add(parser: argparse.ArgumentParser) -> None:
         help_text = f"{', '.join(names)} (all if left out)"
-        parser.add_argument("names", nargs="*", metavar="NAME", choices=[*names, []], help=help_text)
+        parser.add_argument(
+            "names", nargs="*", metavar="NAME", choices=[*names, []], help=help_text
+        )
 
     return add
 

@@ -47,7 +47,7 @@ class Selector:
         name, slash, version = text.partition("/")
         if not _NAME.fullmatch(name) or (slash and not _VERSION.fullmatch(version)):
             raise ValueError(
-                f"{text!r} names no model; write a name such as street, or a version of it: "
+                f"{text[:80]!r} names no model; write a name such as street, or a version of it: "
                 "street/2"
             )
         return cls(name, int(version) if slash else None)

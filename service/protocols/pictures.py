@@ -76,6 +76,14 @@ class Inferred:
         return written[0] if len(set(written)) == 1 else ", ".join(written)
 
 
+def check_count(images: int, most: int) -> None:
+    """To be called before each image of a request is looked at. Raises MalformedRequestError."""
+    if images > most:
+        raise MalformedRequestError(
+            f"The request has {images} images; the limit is {most}. Send them in several requests."
+        )
+
+
 async def infer(
     parts: AppContext,
     model: str | None,
@@ -87,11 +95,7 @@ async def infer(
 
     The model is as `Inference` has it.
     """
-    if len(pictures) > parts.max_batch_request_images:
-        raise MalformedRequestError(
-            f"The request has {len(pictures)} images; the limit is "
-            f"{parts.max_batch_request_images}. Send them in several requests."
-        )
+    check_count(len(pictures), parts.max_batch_request_images)
     at_once = min(2 * parts.registry.best_batch(model), parts.max_batch_images_at_once)
     if isinstance(pictures, Files):
         return await _infer_files(parts, model, pictures.files, asked, deadline, at_once)

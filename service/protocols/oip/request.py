@@ -14,6 +14,7 @@ from service.protocols.base64_text import decode_base64, undo_second_encoding
 from service.protocols.json_values import load_json, read_texts, read_uint8
 from service.protocols.oip.datatypes import DATATYPES
 from service.protocols.oip.elements import read_elements
+from service.protocols.pictures import check_count
 from service.protocols.problems import MalformedRequestError
 
 HEADER_LENGTH: Final = "Inference-Header-Content-Length"
@@ -78,18 +79,18 @@ class _JsonRequest(_Json):
     outputs: list[_JsonOutput] | None = None
 
 
-def parse_request(body: memoryview, header_length: str | None) -> InferRequest:
+def parse_request(body: memoryview, header_length: str | None, max_images: int) -> InferRequest:
     """The request in `body`, whose JSON has `header_length` bytes; None says that all of it is
-    JSON.
+    JSON. It has up to `max_images` files.
 
     Raises MalformedRequestError and BodyTooLargeError.
     """
     if header_length is None:
-        return _parse(body, body[len(body) :])
+        return _parse(body, body[len(body) :], max_images)
     length = _read_length(header_length, len(body))
     if length == 0:
         return _raw_request(body)
-    return _parse(body[:length], body[length:])
+    return _parse(body[:length], body[length:], max_images)
 
 
 def _read_length(text: str, body_length: int) -> int:
@@ -109,7 +110,7 @@ def _raw_request(body: memoryview) -> InferRequest:
     return InferRequest("", {}, image, None, binary=True)
 
 
-def _parse(text: memoryview, tensors: memoryview) -> InferRequest:
+def _parse(text: memoryview, tensors: memoryview, max_images: int) -> InferRequest:
     document = _read_json(text)
     if len(document.inputs) != 1:
         names = ", ".join(one.name[:40] for one in document.inputs[:8]) or "none"
@@ -121,7 +122,7 @@ def _parse(text: memoryview, tensors: memoryview) -> InferRequest:
     return InferRequest(
         id=document.id or "",
         parameters=parameters,
-        input=_read_input(document.inputs[0], tensors),
+        input=_read_input(document.inputs[0], tensors, max_images),
         outputs=None if outputs is None else tuple(_read_output(output) for output in outputs),
         binary=read_flag(parameters, "binary_data_output") or False,
     )
@@ -152,7 +153,7 @@ def read_flag(parameters: Mapping[str, Any], name: str) -> bool | None:
     return value
 
 
-def _read_input(given: _JsonInput, tensors: memoryview) -> Tensor:
+def _read_input(given: _JsonInput, tensors: memoryview, max_images: int) -> Tensor:
     parameters = given.parameters or {}
     if "shared_memory_region" in parameters:
         raise MalformedRequestError(
@@ -161,6 +162,7 @@ def _read_input(given: _JsonInput, tensors: memoryview) -> Tensor:
         )
     check_input(given.name, given.datatype)
     shape = _read_shape(given)
+    check_files(given.datatype, shape, max_images)
     size = _read_binary_size(given, parameters, len(tensors))
     if size is not None:
         return tensor_of_bytes(given.name, given.datatype, shape, tensors)
@@ -187,6 +189,14 @@ def check_input(name: str, datatype: str) -> None:
             f"Input {name} is {datatype[:40]}{what}; it takes UINT8 with pixels from 0 to 255, or "
             "BYTES with encoded files. Scaling and normalization are part of the model."
         )
+
+
+def check_files(datatype: str, shape: tuple[int, ...], max_images: int) -> None:
+    """Refuse more files than a request may have before any is looked for: an empty one takes four
+    bytes. Raises MalformedRequestError.
+    """
+    if datatype == "BYTES":
+        check_count(prod(shape), max_images)
 
 
 def tensor_of_bytes(name: str, datatype: str, shape: tuple[int, ...], data: memoryview) -> Tensor:

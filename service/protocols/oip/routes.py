@@ -1,5 +1,6 @@
 """The Open Inference Protocol over HTTP: /v2."""
 
+from functools import partial
 from typing import Any
 
 import orjson
@@ -175,4 +176,6 @@ async def _read_request(request: Request) -> InferRequest:
     body = memoryview(await read_body(request))
     length = request.headers.get(HEADER_LENGTH)
     in_json = int(length) if length is not None and length.isdecimal() else len(body)
-    return await aside(request, min(in_json, len(body)), lambda: parse_request(body, length))
+    most = context_of(request).max_batch_request_images
+    parse = partial(parse_request, body, length, most)
+    return await aside(request, min(in_json, len(body)), parse)

@@ -12,6 +12,7 @@ from service.protocols.oip.request import (
     InferRequest,
     RequestedOutput,
     Tensor,
+    check_files,
     check_input,
     checked_shape,
     tensor_of_bytes,
@@ -21,8 +22,8 @@ from service.protocols.oip.rpc.messages import INFERENCE
 from service.protocols.problems import MalformedRequestError
 
 
-def read_request(message: Any) -> InferRequest:
-    """Raises MalformedRequestError."""
+def read_request(message: Any, max_images: int) -> InferRequest:
+    """The request, which has up to `max_images` files. Raises MalformedRequestError."""
     if len(message.inputs) != 1:
         raise MalformedRequestError(
             f"The request has {len(message.inputs)} inputs; it takes one, {INPUT_NAME}."
@@ -34,7 +35,7 @@ def read_request(message: Any) -> InferRequest:
     return InferRequest(
         id=message.id,
         parameters=_parameters(message.parameters),
-        input=_read_input(message.inputs[0], message.raw_input_contents),
+        input=_read_input(message.inputs[0], message.raw_input_contents, max_images),
         outputs=outputs or None,
         binary=True,
     )
@@ -49,7 +50,7 @@ def _parameters(given: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _read_input(tensor: Any, raw: Sequence[bytes]) -> Tensor:
+def _read_input(tensor: Any, raw: Sequence[bytes], max_images: int) -> Tensor:
     name = tensor.name
     if "shared_memory_region" in tensor.parameters:
         raise MalformedRequestError(
@@ -58,6 +59,7 @@ def _read_input(tensor: Any, raw: Sequence[bytes]) -> Tensor:
         )
     check_input(name, tensor.datatype)
     shape = checked_shape(name, list(tensor.shape))
+    check_files(tensor.datatype, shape, max_images)
     filled = [field.name for field, _ in tensor.contents.ListFields()]
     if raw:
         if len(raw) != 1 or filled:

@@ -101,7 +101,7 @@ async def model_infer(call: Call, message: Any) -> Any:
 async def _infer(call: Call, message: Any) -> Any:
     name = message.model_name
     served = find(call.parts, name, message.model_version or None)
-    wish = read_request(message)
+    wish = read_request(message, call.parts.max_batch_request_images)
     asked = read_asked(wish)
     pictures = pictures_of(wish.input, served)
     deadline = call.deadline

@@ -37,7 +37,8 @@ async def predict(call: Call, message: Any) -> Any:
                 f"There is no output {min(stray)[:40]!r}; {signature} has {output}. Other outputs "
                 "are signatures of their own."
             )
-        pictures = read_pictures(next(iter(message.inputs.values())), served)
+        most = call.parts.max_batch_request_images
+        pictures = read_pictures(next(iter(message.inputs.values())), served, most)
         inferred = await infer(call.parts, served.selector, pictures, [asked], call.deadline)
         call.answered(inferred)
         single = isinstance(pictures, Pixels) and pictures.single

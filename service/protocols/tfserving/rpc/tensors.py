@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from service.protocols.base64_text import undo_second_encoding
 from service.protocols.model_names import Served
-from service.protocols.pictures import Files, Inferred, Pictures, Pixels
+from service.protocols.pictures import Files, Inferred, Pictures, Pixels, check_count
 from service.protocols.problems import MalformedRequestError
 from service.protocols.results import Result
 from service.protocols.tfserving.rpc.messages import DTYPES, SERVING
@@ -19,8 +19,11 @@ _FLOAT_VAL, _INT_VAL = bytes([5 << 3 | 2]), bytes([7 << 3 | 2])
 _KINDS = {"UINT8": "DT_UINT8", "FP32": "DT_FLOAT", "BYTES": "DT_STRING"}
 
 
-def read_pictures(tensor: Any, served: Served) -> Pictures:
-    """Pixels (N, H, W, C) or (H, W, C), or files (N). Raises MalformedRequestError."""
+def read_pictures(tensor: Any, served: Served, max_images: int) -> Pictures:
+    """Pixels (N, H, W, C) or (H, W, C), or up to `max_images` files (N).
+
+    Raises MalformedRequestError.
+    """
     shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
     channels = served.contract.channels
     is_files = tensor.dtype == _STRING and len(shape) <= 1
@@ -34,6 +37,7 @@ def read_pictures(tensor: Any, served: Served) -> Pictures:
             f"{served.name} takes {takes}."
         )
     if is_files:
+        check_count(prod(shape), max_images)
         if len(tensor.string_val) != prod(shape):
             raise _wrong_count(len(tensor.string_val), prod(shape))
         return Files([undo_second_encoding(memoryview(text)) for text in tensor.string_val])

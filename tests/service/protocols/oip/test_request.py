@@ -15,6 +15,7 @@ from service.protocols.oip.request import InferRequest, parse_request
 from service.protocols.problems import RequestError
 
 PIXELS = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+MAX_IMAGES = 64
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(60)) + b"\0\0"
 
 
@@ -26,7 +27,16 @@ def image(**changes: Any) -> dict[str, Any]:
 def parse(document: Any, behind: bytes | None = None) -> InferRequest:
     text = orjson.dumps(document)
     length = None if behind is None else str(len(text))
-    return parse_request(memoryview(text + (behind or b"")), length)
+    return parse_request(memoryview(text + (behind or b"")), length, MAX_IMAGES)
+
+
+def test_more_files_than_a_request_may_have_are_refused_unread() -> None:
+    """Millions of empty ones fit into a body, and each would be looked at."""
+    many = [image(datatype="BYTES", shape=[1000, 1000], parameters={"binary_data_size": 8})]
+    with pytest.raises(RequestError, match="1000000 images; the limit is 64"):
+        parse({"inputs": many}, bytes(8))
+    with pytest.raises(RequestError, match="65 images; the limit is 64"):
+        parse({"inputs": [image(datatype="BYTES", shape=[65], data=["!"] * 65)]})
 
 
 def test_nested_and_flat_json_are_the_same_pixels() -> None:
@@ -54,7 +64,7 @@ def test_a_header_as_long_as_the_body_says_that_all_is_json() -> None:
 
 
 def test_a_header_of_zero_says_that_the_body_is_a_file() -> None:
-    request = parse_request(memoryview(JPEG), "0")
+    request = parse_request(memoryview(JPEG), "0", MAX_IMAGES)
     assert request.input.datatype == "BYTES"
     assert request.input.shape == (1,)
     assert [bytes(file) for file in request.input.data] == [JPEG]
@@ -207,7 +217,7 @@ def test_binary_data_must_be_what_the_json_says(
 @pytest.mark.parametrize("header", ["-1", "+1", "1.0", "", "١", "1000", "9" * 30, "0x1"])
 def test_a_header_that_is_no_length_within_the_body_is_refused(header: str) -> None:
     with pytest.raises(RequestError, match="takes the bytes of the JSON"):
-        parse_request(memoryview(b"{}"), header)
+        parse_request(memoryview(b"{}"), header, MAX_IMAGES)
 
 
 def test_deep_long_and_broken_json_is_refused() -> None:
@@ -220,14 +230,14 @@ def test_deep_long_and_broken_json_is_refused() -> None:
         (b"[" + b"[],[]," * (2 * 10**6) + b"[]]", "lists"),
     ):
         with pytest.raises(RequestError, match=expected):
-            parse_request(memoryview(text), None)
+            parse_request(memoryview(text), None, MAX_IMAGES)
 
 
 @given(st.binary(max_size=300), st.integers(0, 300))
 def test_no_body_raises_anything_but_a_request_error(body: bytes, length: int) -> None:
     for header in (None, str(length)):
         try:
-            parse_request(memoryview(body), header)
+            parse_request(memoryview(body), header, MAX_IMAGES)
         except RequestError as error:
             assert str(error)  # noqa: PT017 - most bodies are refused, a few are requests
 
