@@ -28,7 +28,7 @@ from benchmarks.servers import STREET, engines, running, segserve
 from models.contract import read_contract
 from service.domain.model import Model
 from service.domain.segmentation import Segmentation
-from service.inference.limits import InferenceLimits
+from service.inference.runner import TileSides
 from service.inference.tiling.fit import fit
 from service.inputs import decode
 from service.outputs import OUTPUTS
@@ -38,7 +38,7 @@ BATCHES = (1, 2, 4, 8, 16)
 LEAST_SECONDS = 1.0
 REQUESTS = 10
 REQUESTS_OF_MANY_TILES = 3
-TILE_SIDE = InferenceLimits().tile_size
+TILE_SIDE = TileSides.of(None, light_class_maps=True).class_map
 
 
 def main() -> None:

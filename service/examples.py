@@ -24,7 +24,7 @@ from service.domain.model import Model
 from service.inference.inference import Inference
 from service.inference.jobs import inference_error
 from service.inference.limits import InferenceLimits
-from service.inference.runner import Runner
+from service.inference.runner import DEFAULT_TILE_SIDES, Runner
 from service.inference.segmenter import Segmenter
 from service.outputs import OUTPUTS, OutputOptions
 from service.outputs.png import RGB, write_png
@@ -217,6 +217,7 @@ class _IdleRunner:
     """It is not asked to run anything: every image is refused before that."""
 
     alone = None
+    tile_sides = DEFAULT_TILE_SIDES
 
     def capacity(self, _shape: tuple[int, int]) -> int:
         return 1

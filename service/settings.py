@@ -198,11 +198,12 @@ class Settings(BaseSettings):
     max_probability_bytes: int = Field(
         2**29, ge=1, description="Largest array of probabilities that one npz answer may hold."
     )
-    tile_side_pixels: int = Field(
-        1536,
+    tile_side_pixels: int | None = Field(
+        None,
         ge=64,
         le=16384,
-        description="An image with more pixels than a square of this side is run in tiles.",
+        description="An image with more pixels than a square of this side is run in tiles. If not "
+        "set, 1536, or 2176 where class maps take the engine half of the memory.",
     )
 
     request_timeout_seconds: float = Field(

@@ -50,7 +50,7 @@ from service.domain.model import Model
 from service.inference.batching import Batcher
 from service.inference.limits import InferenceLimits
 from service.inference.observer import Observer
-from service.inference.runner import BatchLimits, InferenceResult, Signature
+from service.inference.runner import BatchLimits, InferenceResult, Signature, TileSides
 from service.inference.scheduler import DeviceScheduler
 from service.inference.segmenter import Segmenter
 from service.parts import engine_options, inference_limits, registry_options
@@ -91,6 +91,7 @@ class Prepared:
     facts: RuntimeFacts
     seconds: float
     batches: BatchLimits
+    tile_sides: TileSides
 
 
 class _Hosted:
@@ -205,7 +206,8 @@ class EngineReplica:
         except BaseException:
             await batcher.close()
             raise
-        return _Hosted(batcher, Prepared(batcher.facts, seconds, batcher.batch_limits))
+        prepared = Prepared(batcher.facts, seconds, batcher.batch_limits, batcher.tile_sides)
+        return _Hosted(batcher, prepared)
 
     def load_engine(self, artefact: Path, contract: Contract) -> Engine:
         """What runs the model. Blocks while it loads."""
@@ -232,6 +234,10 @@ class RemoteRunner:
     @property
     def facts(self) -> RuntimeFacts:
         return self._prepared.facts
+
+    @property
+    def tile_sides(self) -> TileSides:
+        return self._prepared.tile_sides
 
     def capacity(self, shape: tuple[int, int]) -> int:
         return self._prepared.batches.capacity(shape)

@@ -36,7 +36,14 @@ from service.inference.jobs import (
 )
 from service.inference.limits import InferenceLimits
 from service.inference.observer import SILENT, Observer
-from service.inference.runner import AloneWork, BatchLimits, InferenceResult, Signature
+from service.inference.runner import (
+    DEFAULT_TILE_SIDES,
+    AloneWork,
+    BatchLimits,
+    InferenceResult,
+    Signature,
+    TileSides,
+)
 from service.inference.scheduler import DeviceScheduler
 from service.inference.warm_up import warm_up, warm_up_sides
 from service.runtimes.engine import Engine
@@ -58,7 +65,7 @@ class Batcher:
     A batch has at most `max_images` images and no more pixels than `useful_batch_pixels`, but
     always one image. Batches run beside each other where all their pixels are `max_pixels` at most,
     so memory is bounded by that. `scheduler` is shared by all models of the machine.
-    `stream_threads` are those of one stream, where they are known.
+    `tile_sides` are those of whoever cuts pictures into tiles. `stream_threads` are those of one stream, where they are known.
     """
 
     model_id: str
@@ -69,6 +76,7 @@ class Batcher:
     useful_batch_pixels: int
     max_batch_seconds: float = InferenceLimits.max_batch_seconds
     observer: Observer = SILENT
+    tile_sides: TileSides = DEFAULT_TILE_SIDES
     stream_threads: int | None = None
     _buckets: dict[Bucket, deque[Job]] = field(default_factory=dict)
     _arrivals: Iterator[int] = field(default_factory=count)
@@ -92,7 +100,8 @@ class Batcher:
 
         `threads` are those that the engine computes with, where they are known.
         """
-        most_pixels = limits.tile_size**2
+        tile_sides = TileSides.of(limits.tile_size, light_class_maps=engine.light_class_maps)
+        most_pixels = tile_sides.probabilities**2
         return cls(
             model_id=model_id,
             engine=engine,
@@ -104,6 +113,7 @@ class Batcher:
             else engine.best_batch_pixels,
             max_batch_seconds=limits.max_batch_seconds,
             observer=observer,
+            tile_sides=tile_sides,
             stream_threads=None if threads is None else max(1, threads // engine.streams),
         )
 

@@ -14,11 +14,11 @@ from service.domain.segmentation import Segmentation
 from service.domain.source import Source, SourceInfo
 from service.inference.answer import Answer, Timings
 from service.inference.prepare import prepare
-from service.inference.runner import RunImage
+from service.inference.runner import RunImage, TileSides
 from service.inference.scale import WorkingSize
 from service.inference.stopwatch import Stopwatch
 from service.inference.tiling.canvas import Canvas, make_canvas
-from service.inference.tiling.plan import TilePlan, plan_tiles
+from service.inference.tiling.plan import TilePlan
 from service.inference.tiling.stitch import Maps
 from service.outputs.output import Encoded, Output, OutputOptions
 
@@ -54,13 +54,13 @@ class FileWork:
     def __init__(
         self,
         model: Model,
-        tile_size: int,
+        tile_sides: TileSides,
         output: Output,
         options: OutputOptions,
         file_name: str | None,
     ) -> None:
         self._model = model
-        self._tile_size = tile_size
+        self._tile_sides = tile_sides
         self._output, self._options = output, options
         self._file_name = file_name
         self._kept = kept_ids(model.contract, options.classes)
@@ -77,8 +77,8 @@ class FileWork:
         )
         working = prepared.working
         height, width = prepared.image.shape[:2]
-        stride, radius = contract.stride, contract.receptive_field_radius
-        plan = plan_tiles(height, width, stride, radius, self._tile_size)
+        scaled = working is not None
+        plan = self._tile_sides.plan(contract, height, width, need, scaled=scaled)
         classes = len(contract.classes)
         maps = Maps.empty((prepared.height, prepared.width), need, classes)
         canvas = make_canvas(plan, maps, need, classes, working)

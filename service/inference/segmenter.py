@@ -28,7 +28,7 @@ from service.inference.scale import WorkingSize
 from service.inference.stopwatch import Stopwatch
 from service.inference.tensors import NAMES
 from service.inference.tiling.canvas import Canvas, make_canvas
-from service.inference.tiling.plan import Tile, TilePlan, plan_tiles
+from service.inference.tiling.plan import Tile, TilePlan
 from service.inference.tiling.stitch import Maps
 from service.inputs import open_source, opens_at_once
 from service.outputs.output import Encoded, Output, OutputOptions
@@ -98,7 +98,7 @@ class Segmenter:
         file_name: str | None = None,
     ) -> Answer:
         """Segment one image file in the `place` that it was given, and encode the result."""
-        steps = FileWork(self.model, self.limits.tile_size, output, options, file_name)
+        steps = FileWork(self.model, self.runner.tile_sides, output, options, file_name)
         watch = Stopwatch(self._workers)
         max_pixels = self.limits.max_image_pixels
         if opens_at_once(upload):
@@ -108,7 +108,7 @@ class Segmenter:
         working = plan_size(
             source, self.model.contract, options.scale_request, show=output.needs_image
         )
-        work = self._work((source.height, source.width), working)
+        work = self._work((source.height, source.width), working, options.need)
         await place.hold_in_turn(len(upload) + self._size_of([work], options.need))
         alone, shape = self.runner.alone, work.plan.tile_shape
         if alone is not None and _fits_alone(work) and alone.runs_alone(shape):
@@ -142,7 +142,9 @@ class Segmenter:
         classes = len(self.model.contract.classes)
         watch = Stopwatch(self._workers)
         sizes = [plan_array_size(image, self.model.contract, scale) for image in images]
-        works = [self._work(image.shape, size) for image, size in zip(images, sizes, strict=True)]
+        works = [
+            self._work(image.shape, size, need) for image, size in zip(images, sizes, strict=True)
+        ]
         await place.hold_in_turn(self._size_of(works, need))
         maps, outputs = _maps_and_outputs(images, need, classes, wanted)
         if any(sizes):
@@ -172,11 +174,9 @@ class Segmenter:
         """Give the engine back. Images that still wait are refused."""
         await self.runner.close()
 
-    def _plan(self, height: int, width: int) -> TilePlan:
-        contract = self.model.contract
-        return plan_tiles(
-            height, width, contract.stride, contract.receptive_field_radius, self.limits.tile_size
-        )
+    def _plan(self, height: int, width: int, need: Need, *, scaled: bool) -> TilePlan:
+        sides = self.runner.tile_sides
+        return sides.plan(self.model.contract, height, width, need, scaled=scaled)
 
     async def _infer(
         self, pictures: Sequence[Picture], deadline: float | None, watch: Stopwatch
@@ -224,14 +224,15 @@ class Segmenter:
             self._observer.stage(self.model.id, "infer", timings.infer_seconds / images)
             self._observer.stage(self.model.id, "encode", timings.encode_seconds / images)
 
-    def _work(self, shape: Sequence[int], working: WorkingSize | None) -> Work:
+    def _work(self, shape: Sequence[int], working: WorkingSize | None, need: Need) -> Work:
         height, width = shape[:2]
         pixels = height * width
         if working is None:
-            return Work(self._plan(height, width), pixels, pixels, scaled=False)
+            plan = self._plan(height, width, need, scaled=False)
+            return Work(plan, pixels, pixels, scaled=False)
         decoded = round(pixels * working.decode_scale**2) if working.resize else 0
         seen = working.height * working.width
-        plan = self._plan(working.height, working.width)
+        plan = self._plan(working.height, working.width, need, scaled=True)
         return Work(plan, pixels, decoded + seen, scaled=True)
 
     def _size_of(self, works: Sequence[Work], need: Need) -> int:

@@ -34,7 +34,8 @@ class Engine(Protocol):
     `reason` says why this engine and precision. `device` is the field's word for where it runs
     ("CPU", "GPU:0"), `device_reason` says why there, and `precision` is the arithmetic ("fp32",
     "int8"). Beyond `best_batch` images, or `best_batch_pixels` in all of them, a larger batch gains
-    nothing on that device.
+    nothing on that device. `light_class_maps` says that class maps and logits take half of the
+    memory that probabilities take.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Engine(Protocol):
     best_batch: int
     best_batch_pixels: int
     streams: int
+    light_class_maps: bool
 
     def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Map images (N, H, W, C) to class ids (N, H, W)."""

@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 _CACHED_KERNELS = 192
 _SMALL_SIDE = 64  # pixels, of the smaller pictures that are timed at load
 _BATCH_OVERHEAD_SHARE = 0.1  # a batch is large enough when what each call costs is this part of it
-_MOST_KEPT_PIXELS = 1024 * 1024  # 180 MB in int8
+_MOST_KEPT_PIXELS = 1024 * 1024  # 180 MB in int8, or half of that cut at the logits
 _MOST_IMAGES, _MOST_PIXELS = 16, 1024 * 1024
 
 CLASS_MAP, PROBABILITIES = map(OPENVINO_OUTPUTS.index, ("class_map", "probabilities"))
@@ -87,6 +87,7 @@ class OpenVinoEngine:
         self._choosing = threading.Lock()
         cut = cut_at_logits(model, CLASS_MAP)
         self._factor = cut.factor if cut is not None else None
+        self.light_class_maps = cut is not None
         class_map = cut.model if cut is not None else _one_output(model, CLASS_MAP)
         compile_for = partial(_Compiled, core, precision=precision, threads=options.threads)
         self._class_map = compile_for(class_map)
