@@ -73,7 +73,7 @@ class SleepingEngine:
     precision = "fp32"
     best_batch = 1
     best_batch_pixels = 2**40
-    light_class_maps = False
+    light_class_maps = probabilities_on_demand = False
     streams = 1
 
     def __init__(self, classes: int) -> None:

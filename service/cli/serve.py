@@ -1,6 +1,7 @@
 """`segserve serve`: answer POST /segment and the rest of the HTTP API."""
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -62,6 +63,7 @@ def run(given: argparse.Namespace) -> int:
         serve_on_cluster(settings, layout, given.ray or None, lambda line: print(line, flush=True))
         return 0
     app = create_app(settings)
+    gc.freeze()  # modules and routes stay for good: later collections need not look at them
     with listen(settings.host, settings.port) as bound:
         url = _url(settings.host, bound.getsockname()[1])
         registry = app.state.parts.registry

@@ -3,6 +3,7 @@
 import time
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.contract import Contract, ContractError
 from service.inference.tiling.fit import round_up
@@ -17,12 +18,14 @@ def warm_up_sides(contract: Contract) -> tuple[int, int]:
 
 
 def warm_up(engine: Engine, model_id: str, contract: Contract, side: int) -> float:
-    """Run both signatures on one image of `side`², and give the seconds of its class map.
+    """Run one image of `side`², and give the seconds of its class map. Probabilities are left out
+    where the engine sets up what computes them when they are first asked for.
 
     Raises ContractError where a result does not have the contract's form.
     """
     images = np.full((1, side, side, contract.channels), 127, np.uint8)
-    probabilities = engine.probabilities(images)
+    if not engine.probabilities_on_demand:
+        _check_probabilities(engine, images, model_id, contract)
     started = time.monotonic()
     class_map = engine.class_map(images)
     seconds = time.monotonic() - started
@@ -32,9 +35,16 @@ def warm_up(engine: Engine, model_id: str, contract: Contract, side: int) -> flo
             f"{class_map.max()} for an image of {side} × {side}; its contract has "
             f"{len(contract.classes)} classes."
         )
+    return seconds
+
+
+def _check_probabilities(
+    engine: Engine, images: NDArray[np.uint8], model_id: str, contract: Contract
+) -> None:
+    side = images.shape[1]
+    probabilities = engine.probabilities(images)
     if probabilities.shape != (1, side, side, len(contract.classes)):
         raise ContractError(
             f"{model_id} gave probabilities of shape {probabilities.shape} for an image "
             f"of {side} × {side}; its contract has {len(contract.classes)} classes."
         )
-    return seconds

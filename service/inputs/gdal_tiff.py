@@ -1,18 +1,15 @@
 """The TIFFs that Pillow does not read right, by GDAL's GTiff driver and none of its others."""
 
-import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.io import MemoryFile
-from rasterio.windows import Window as GdalWindow
 
 from service.domain.classes import bands
 from service.domain.errors import UnreadableImageError
 from service.domain.source import Samples, SourceInfo, Window
+from service.inputs.gdal import DamagedForGdalError, opened, rows_of
 from service.inputs.pixels import turn_upright
 from service.inputs.tiff_directory import (
     BLACK_IS_ZERO,
@@ -24,18 +21,11 @@ from service.inputs.tiff_directory import (
     Directory,
 )
 
+if TYPE_CHECKING:
+    import rasterio
+
 # The samples of a pixel that are its color; those behind them are alpha, or bands of other kinds.
 COLOR_SAMPLES = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, PALETTE: 1, RGB: 3, YCBCR: 3, CMYK: 4}
-
-# An upload is alone: nothing lies beside it. GDAL would keep blocks in a share of the machine's
-# memory.
-ALONE = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_PAM_ENABLED": "NO",
-    "GDAL_CACHEMAX": 64,
-}
-
-warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 
 class GdalTiffSource:
@@ -57,13 +47,9 @@ class GdalTiffSource:
         if window is not None and not is_turned:
             part = window
         try:
-            with (
-                rasterio.Env(**ALONE),
-                MemoryFile(self._data) as file,
-                file.open(driver="GTiff") as dataset,
-            ):
+            with opened(self._data, "GTiff") as dataset:
                 samples = self._read(dataset, part)
-        except (RasterioError, ValueError, IndexError) as error:
+        except DamagedForGdalError as error:
             raise UnreadableImageError(
                 "The TIFF is truncated or corrupt: its header is whole, its pixels do not decode. "
                 "Send the whole file, or open and save it with an image editor."
@@ -80,7 +66,7 @@ class GdalTiffSource:
         assert scale in self.scales
         return 0, 0
 
-    def _read(self, dataset: rasterio.DatasetReader, part: Window) -> Samples:
+    def _read(self, dataset: "rasterio.DatasetReader", part: Window) -> Samples:
         """Read in bands of rows, so that planes and whole pixels are not held beside each other."""
         directory = self._directory
         photometric = str(directory.photometric)
@@ -91,10 +77,8 @@ class GdalTiffSource:
             (part.height, part.width, self.bands), np.uint8 if is_small else np.uint16
         )
         for rows in bands(part.height, part.width):
-            window = GdalWindow(
-                part.left, part.top + rows.start, part.width, rows.stop - rows.start
-            )
-            band = np.moveaxis(dataset.read(list(range(1, count + 1)), window=window), 0, -1)
+            read = dataset.read(list(range(1, count + 1)), window=rows_of(part, rows))
+            band = np.moveaxis(read, 0, -1)
             samples[rows] = _color(band, directory) if colors is None else colors[band[..., 0]]
         return samples
 
@@ -119,7 +103,7 @@ def _color(samples: Samples, directory: Directory) -> Samples:
     return scaled
 
 
-def _colors(dataset: rasterio.DatasetReader) -> NDArray[np.uint8]:
+def _colors(dataset: "rasterio.DatasetReader") -> NDArray[np.uint8]:
     """The RGB (n, 3) of each index."""
     table = dataset.colormap(1)
     colors = np.zeros((max(table) + 1, 3), np.uint8)

@@ -1,20 +1,15 @@
 """PNG: by Pillow, and by GDAL where samples have 16 bits: of color Pillow gives the upper 8."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
-import rasterio
 from PIL import ExifTags, Image
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.io import MemoryFile
-from rasterio.windows import Window as GdalWindow
 
 from models.contract.stated_bits import png_bits, png_chunks, png_header
 from service.domain.classes import bands
 from service.domain.errors import UnreadableImageError, UnsupportedImageTypeError
 from service.domain.source import Samples, Source, SourceInfo, Window
-from service.inputs.gdal_tiff import ALONE
+from service.inputs.gdal import DamagedForGdalError, opened, rows_of
 from service.inputs.input import Input, place_of_page, refuse_empty_side, refuse_large, starts_with
 from service.inputs.pillow_source import animated_source, open_with_pillow, reader_of
 from service.inputs.pixels import as_stored
@@ -24,8 +19,6 @@ NAME = "PNG"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _DEEP_BITS = 16
 _open = reader_of("PNG")
-
-warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 
 class DeepPngSource:
@@ -46,17 +39,14 @@ class DeepPngSource:
         assert scale in self.scales
         upright = np.empty((self.height, self.width, self.bands), np.uint16)
         stored = as_stored(upright, self._orientation)
+        whole = Window(0, 0, self._stored_height, self._stored_width)
         try:
-            with (
-                rasterio.Env(**ALONE),
-                MemoryFile(self._data) as file,
-                file.open(driver="PNG") as dataset,
-            ):
+            with opened(self._data, "PNG") as dataset:
                 for rows in bands(self._stored_height, self._stored_width):
-                    part = GdalWindow(0, rows.start, self._stored_width, rows.stop - rows.start)
+                    part = rows_of(whole, rows)
                     samples = dataset.read(list(range(1, self.bands + 1)), window=part)
                     stored[rows] = np.moveaxis(samples, 0, -1)
-        except (RasterioError, ValueError, IndexError) as error:
+        except DamagedForGdalError as error:
             raise UnreadableImageError(
                 "The PNG is truncated or corrupt: its header is whole, its pixels do not decode. "
                 "Send the whole file, or open and save it with an image editor."

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import orjson
-import rasterio.features
-import shapely
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -81,6 +79,8 @@ def regions_of(
     class_map: NDArray[np.uint8], kept: frozenset[int], min_area: float
 ) -> Iterator[tuple[int, float, list[Ring]]]:
     """Yield the class id, area and wound rings of each region, its exterior first."""
+    import rasterio.features  # a fifth of what a start would import, and few ask for polygons
+
     mask = is_one_of(class_map, kept)
     # connectivity 4: regions that touch at a corner alone would make rings that touch themselves
     for geometry, class_id in rasterio.features.shapes(class_map, mask=mask, connectivity=4):
@@ -97,6 +97,8 @@ def simplify(rings: list[Ring], tolerance: float) -> list[Ring]:
     """Corners that stay are corners that were, so all are whole numbers still."""
     if tolerance == 0:
         return rings
+    import shapely
+
     simple = shapely.Polygon(rings[0], rings[1:]).simplify(tolerance, preserve_topology=True)
     if not isinstance(simple, shapely.Polygon) or not simple.is_valid:
         return rings

@@ -35,7 +35,8 @@ class Engine(Protocol):
     ("CPU", "GPU:0"), `device_reason` says why there, and `precision` is the arithmetic ("fp32",
     "int8"). Beyond `best_batch` images, or `best_batch_pixels` in all of them, a larger batch gains
     nothing on that device. `light_class_maps` says that class maps and logits take half of the
-    memory that probabilities take.
+    memory that probabilities take; `probabilities_on_demand` that what computes them is set up when
+    they are first asked for.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Engine(Protocol):
     best_batch_pixels: int
     streams: int
     light_class_maps: bool
+    probabilities_on_demand: bool
 
     def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Map images (N, H, W, C) to class ids (N, H, W)."""

@@ -17,6 +17,7 @@ import logging
 import math
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -27,7 +28,13 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from models.contract import OPENVINO_OUTPUTS, Contract, StoredPrecision, openvino_path
+from models.contract import (
+    OPENVINO_OUTPUTS,
+    Contract,
+    ContractError,
+    StoredPrecision,
+    openvino_path,
+)
 from service.domain.source import Window
 from service.domain.upsampling import Grid, upsampled_class_maps
 from service.runtimes.engine import EngineOptions, EngineUnavailableError, Precision, logits_of
@@ -66,12 +73,14 @@ class OpenVinoEngine:
     Where the graph allows it, class maps come from a model that ends at its low-resolution logits,
     the rest is done by `upsampled_class_maps`: equal on every pixel, in 0.8 of the time and half of
     the memory. Class maps have two such models where streams pay: a batch that nothing runs beside
-    has all threads, another one those of a stream.
+    has all threads, another one those of a stream. That of probabilities is compiled when they are
+    first asked for: most callers never do, and it takes a third of the load's time and memory.
     """
 
     name = "openvino"
     device = _DEVICE
     streams = 1
+    probabilities_on_demand = True
 
     def __init__(
         self, artefact: Path, contract: Contract, options: EngineOptions, *, reason: str
@@ -84,21 +93,25 @@ class OpenVinoEngine:
         self.device_reason = why_openvino_on_cpu()
         model = core.read_model(artefact / openvino_path(_stored(precision)))
         self._classes, self._stride = len(contract.classes), contract.stride
-        self._choosing = threading.Lock()
+        self._choosing, self._compiling = threading.Lock(), threading.Lock()
         cut = cut_at_logits(model, CLASS_MAP)
         self._factor = cut.factor if cut is not None else None
         self.light_class_maps = cut is not None
         class_map = cut.model if cut is not None else _one_output(model, CLASS_MAP)
+        probabilities = _one_output(model, PROBABILITIES)
+        _check_classes(probabilities, self._classes)
         compile_for = partial(_Compiled, core, precision=precision, threads=options.threads)
-        self._class_map = compile_for(class_map)
-        self._probabilities = compile_for(_one_output(model, PROBABILITIES))
-        self._compiled = [self._class_map, self._probabilities]
+        self._compile_probabilities = partial(compile_for, probabilities)
+        self._probabilities: _Compiled | None = None
+        streams = options.streams or max_streams(options.threads)
+        with ThreadPoolExecutor() as pool:  # each compiles on one core
+            others = [pool.submit(compile_for, class_map, streams=streams)] if streams > 1 else []
+            self._class_map = compile_for(class_map)
+        self._compiled = [self._class_map]
         run = partial(self._run_class_map, self._class_map)
         self.best_batch, self.best_batch_pixels = _measure_batch(run, contract.channels)
         self._streamed = self._class_map
-        streams = options.streams or max_streams(options.threads)
-        if streams > 1:
-            streamed = compile_for(class_map, streams=streams)
+        for streamed in (other.result() for other in others):
             run_streamed = partial(self._run_class_map, streamed)
             if options.streams or streams_pay_off(run_streamed, run, streams, contract.channels):
                 self._streamed, self.streams = streamed, streams
@@ -112,8 +125,9 @@ class OpenVinoEngine:
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         result = np.empty((*images.shape[:3], self._classes), np.float32)
+        compiled = self._compiled_probabilities()
         with self._choosing:
-            chosen = self._begin(self._probabilities, images)
+            chosen = self._begin(compiled, images)
         with self._counted(chosen):
             chosen.run(images, result)
         return result
@@ -142,8 +156,17 @@ class OpenVinoEngine:
         compiled.run(images, logits)
         return logits
 
+    def _compiled_probabilities(self) -> "_Compiled":
+        with self._compiling:
+            if self._probabilities is None:
+                self._probabilities = self._compile_probabilities()
+                with self._choosing:
+                    self._compiled.append(self._probabilities)
+            return self._probabilities
+
     def close(self) -> None:
         del self._class_map, self._probabilities, self._streamed, self._compiled
+        del self._compile_probabilities
 
     def _begin_class_map(self, images: NDArray[np.uint8]) -> "_Compiled":
         with self._choosing:
@@ -179,6 +202,16 @@ def _measure_batch(run: Run, channels: int) -> tuple[int, int]:
     call_seconds = max(small - pixel_seconds * _SMALL_SIDE**2, 0.0)
     pixels = call_seconds / (_BATCH_OVERHEAD_SHARE * pixel_seconds)
     return _MOST_IMAGES, int(min(max(pixels, _SMALL_SIDE**2), _MOST_PIXELS))
+
+
+def _check_classes(probabilities: openvino.Model, classes: int) -> None:
+    """Raises ContractError, as a warm-up would that runs them."""
+    last = probabilities.output(0).get_partial_shape()[-1]
+    if last.is_static and last.get_length() != classes:
+        raise ContractError(
+            f"Its OpenVINO files give probabilities of {last.get_length()} classes; its contract "
+            f"has {classes}."
+        )
 
 
 def _one_output(model: openvino.Model, output: int) -> openvino.Model:

@@ -15,7 +15,7 @@ TYPICAL_SIDE = 256  # pixels, of the pictures that are timed
 _THREADS_A_STREAM = 2  # with four threads and more
 _TIMED_RUNS = 3
 _NEARLY = 1.1
-_MOST_IN_A_ROW, _SECONDS_IN_A_ROW = 8, 0.05
+_MOST_IN_A_ROW, _SECONDS_IN_A_ROW = 8, 0.03
 _TIMED_SECONDS = 0.3  # a large network is run once, and not again
 
 Run = Callable[[NDArray[np.uint8]], object]

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.cli import COMMANDS
+from service.cli.commands import COMMANDS
 from service.cluster.options import BulkLayout, ServeLayout, add_ray_flags
 from service.settings import read_settings
 from tests.deploy.kustomize import KUBERNETES, Manifest, render

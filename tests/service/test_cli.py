@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from service.cli import COMMANDS, main
+from service.cli import main
+from service.cli.commands import COMMANDS
 from service.protocols.keys import KeyFile
 
 

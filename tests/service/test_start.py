@@ -27,4 +27,5 @@ def test_a_server_maps_the_library_of_the_engine_that_runs_and_no_other(
         mapped = Path(f"/proc/{process.process.pid}/maps").read_text()
     finally:
         process.close()
+    assert "libgdal" not in mapped  # nothing asked for it
     assert {name for name in ("tensorflow", "openvino") if f"lib{name}" in mapped} == {maps}

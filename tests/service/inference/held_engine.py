@@ -28,7 +28,7 @@ class HeldEngine:
     best_batch = 4
     best_batch_pixels = 2**40
     streams = 1
-    light_class_maps = False
+    light_class_maps = probabilities_on_demand = False
 
     def __init__(self) -> None:
         self.batches: list[tuple[int, ...]] = []

@@ -257,6 +257,14 @@ async def test_warming_runs_both_signatures_at_two_sizes(
     assert held_segmenter.stuck_seconds == 0
 
 
+async def test_warming_sets_nothing_up_that_is_made_on_demand(
+    held: HeldEngine, held_segmenter: Segmenter
+) -> None:
+    held.probabilities_on_demand = True
+    await held_segmenter.warm_up()
+    assert held.batches == [(1, 8, 8, 3), (1, 512, 512, 3)]
+
+
 async def test_what_the_file_knows_of_itself_reaches_the_output(segmenter: Segmenter) -> None:
     seen: list[Segmentation] = []
 

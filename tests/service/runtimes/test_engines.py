@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.contract import read_contract
+from models.contract import ContractError, read_contract
 from service.domain.source import Window
 from service.domain.upsampling import Grid, upsampled_class_map
 from service.runtimes.engine import Engine, EngineOptions
@@ -95,6 +95,16 @@ def test_logits_give_the_class_map(engine: Engine) -> None:
         np.testing.assert_array_equal(
             upsampled_class_map(values, Grid((factor, factor)), Window(0, 0, 16, 24)), class_map
         )
+
+
+def test_openvino_files_of_other_classes_are_refused_before_anything_is_run(
+    openvino_store: Path,
+) -> None:
+    artefact = openvino_store / "solvable" / "1"
+    contract = read_contract(artefact)
+    fewer = contract.model_copy(update={"classes": contract.classes[:2]})
+    with pytest.raises(ContractError, match="3 classes; its contract has 2"):
+        load_engine(artefact, fewer, EngineOptions("openvino", threads=2))
 
 
 def test_it_says_where_and_how_it_runs(engine: Engine) -> None:

@@ -209,7 +209,7 @@ class _Constant:
 
     name, device, device_reason, precision = "constant", "CPU", "it needs nothing", "fp32"
     best_batch, best_batch_pixels, streams = 1, 1, 1
-    light_class_maps = False
+    light_class_maps = probabilities_on_demand = False
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
