@@ -65,7 +65,8 @@ class Batcher:
     A batch has at most `max_images` images and no more pixels than `useful_batch_pixels`, but
     always one image. Batches run beside each other where all their pixels are `max_pixels` at most,
     so memory is bounded by that. `scheduler` is shared by all models of the machine.
-    `tile_sides` are those of whoever cuts pictures into tiles. `stream_threads` are those of one stream, where they are known.
+    `tile_sides` are those of whoever cuts pictures into tiles. `stream_threads` are those of one
+    stream, where they are known.
     """
 
     model_id: str
