@@ -1,7 +1,8 @@
 // The page at /: brings the parts together. Start reading at `show`.
 
 import { segment } from "./api.js";
-import { paint, readClassMap, shares } from "./class-map.js";
+import { close, keepMap, openPicture, paintMap, readMap } from "./bitmaps.js";
+import { shares } from "./class-map.js";
 import { byId } from "./dom.js";
 import { Legend } from "./legend.js";
 import { ModelChoice } from "./model-choice.js";
@@ -71,23 +72,23 @@ async function show(picture) {
   if (picture.state !== "done") legend.clear();
   showState(picture);
   result.set({ picture, shown: [] });
-  const bitmap = await createImageBitmap(picture.file).catch(() => null);
-  if (turn !== visit) return;
-  viewer.open(bitmap?.width ?? 1, bitmap?.height ?? 1);
-  if (bitmap !== null) await viewer.setPicture(bitmap);
-  if (turn !== visit) return;
+  const levels = await openPicture(picture.file).catch(() => null);
+  if (turn !== visit) return close(levels);
+  viewer.open(levels?.whole.width ?? 1, levels?.whole.height ?? 1);
+  if (levels !== null) viewer.setPicture(levels);
   opened = picture;
   if (picture.state === "done") await showClasses(picture);
 }
 
 async function showClasses(picture) {
   const turn = visit;
-  const read = await readClassMap(picture.answer.blob);
+  const read = await readMap(picture.answer.blob);
   const contract = await choice.contractOf(picture.answer.model);
   if (turn !== visit) return;
   if (viewer.size?.width !== read.width || viewer.size?.height !== read.height)
     await showServersCopy(picture, read);
   if (turn !== visit) return;
+  keepMap(read);
   map = { ...read, names: contract.classes.map(({ name }) => name) };
   const percents = shares(map);
   const present = percents.map(([id, percent]) => ({ ...classOf(id), percent }));
@@ -101,8 +102,10 @@ async function showClasses(picture) {
   byId("viewer").ariaBusy = "true"; // until the classes are drawn
   byId("status").textContent =
     `${picture.name}: ${present.map(({ name, percent }) => `${name} ${percent.toFixed(1)} %`).join(", ")}`;
-  await viewer.setClasses(await paint(map, null));
-  if (turn === visit) byId("viewer").ariaBusy = "false";
+  const levels = await paintMap(map, null);
+  if (turn !== visit) return close(levels);
+  viewer.setClasses(levels);
+  byId("viewer").ariaBusy = "false";
 }
 
 /** What the browser cannot decode, such as TIFF or HEIC, the server can: its overlay without any colour over it. */
@@ -113,15 +116,20 @@ async function showServersCopy(picture, { width, height }) {
   const copy = await segment(picture.file, picture.name, query).catch(() => null);
   if (copy === null) return;
   pictures.makeThumbnail(picture, copy.blob);
-  if (turn === visit) await viewer.setPicture(await createImageBitmap(copy.blob));
+  const levels = await openPicture(copy.blob);
+  if (turn !== visit) return close(levels);
+  viewer.setPicture(levels);
 }
 
 async function showOnly(ids) {
   if (map === null) return;
   const turn = visit;
   result.set({ shown: ids === null ? [] : [...ids].map((id) => classOf(id).name) });
-  const bitmap = await paint(map, ids);
-  if (turn === visit && ids === legend.shown) await viewer.setClasses(bitmap);
+  byId("viewer").ariaBusy = "true";
+  const levels = await paintMap(map, ids);
+  if (turn !== visit || ids !== legend.shown) return close(levels);
+  viewer.setClasses(levels);
+  byId("viewer").ariaBusy = "false";
 }
 
 function classOf(id) {

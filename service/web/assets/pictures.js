@@ -1,6 +1,7 @@
 // The pictures of this visit: each goes to the server once a model, two at a time, the one looked at first.
 
 import { Problem, segment } from "./api.js";
+import { makeThumbnail } from "./bitmaps.js";
 
 const AT_ONCE = 2;
 const PATIENCE_TRIES = 20;
@@ -66,8 +67,7 @@ export class Pictures {
   }
 
   async makeThumbnail(picture, source) {
-    const options = { resizeHeight: THUMBNAIL_HEIGHT, resizeQuality: "medium" };
-    picture.thumbnail = await createImageBitmap(source, options).catch(() => null);
+    picture.thumbnail = await makeThumbnail(source, THUMBNAIL_HEIGHT).catch(() => null);
     picture.isBlank = picture.thumbnail === null;
     this.changed(picture);
   }

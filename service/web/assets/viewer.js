@@ -3,9 +3,9 @@
 // Opacity and swipe are styles of the upper canvas, so they cost no drawing. Zooming and panning draw two bitmaps, once
 // a frame at most; each has a copy of screen size for when the whole is seen.
 
+import { close } from "./bitmaps.js";
 import { swatch } from "./dom.js";
 
-const OVERVIEW_SIDE = 2048;
 const MAX_SCALE = 32; // screen pixels a picture pixel,
 const MAX_BEYOND_FIT = 8; // or so many times as large as the window, where that is more
 const ARROW_STEP = 12;
@@ -18,7 +18,6 @@ export class Viewer {
     this.size = null;
     this.picture = null;
     this.classes = null;
-    this.awaited = {};
     this.scale = 1;
     this.x = 0;
     this.y = 0;
@@ -42,12 +41,13 @@ export class Viewer {
     this.fit();
   }
 
-  setPicture(bitmap) {
-    return this.#load("picture", bitmap);
+  /** Show bitmaps, `{ whole, overview }`, which are the viewer's from here on. */
+  setPicture(levels) {
+    this.#replace("picture", levels);
   }
 
-  setClasses(bitmap) {
-    return this.#load("classes", bitmap);
+  setClasses(levels) {
+    this.#replace("classes", levels);
   }
 
   setOpacity(percent) {
@@ -88,17 +88,9 @@ export class Viewer {
     this.#hideProbe();
   }
 
-  async #load(layer, bitmap) {
-    this.awaited[layer] = bitmap;
-    const levels = await withOverview(bitmap);
-    if (this.awaited[layer] === bitmap) this.#replace(layer, levels);
-  }
-
   /** Give a layer new bitmaps, and the memory of the old ones back at once. */
   #replace(layer, levels) {
-    this.awaited[layer] = null;
-    this[layer]?.whole.close();
-    this[layer]?.overview.close();
+    close(this[layer]);
     this[layer] = levels;
     this.#draw();
   }
@@ -346,12 +338,4 @@ export class Viewer {
     this.probe.hidden = true;
     this.hovers(null);
   }
-}
-
-/** A bitmap, and a copy of it for when the whole is seen; a small one is its own copy. */
-async function withOverview(whole) {
-  const ratio = OVERVIEW_SIDE / Math.max(whole.width, whole.height);
-  if (ratio >= 1) return { whole, overview: whole };
-  const resizeWidth = Math.round(whole.width * ratio);
-  return { whole, overview: await createImageBitmap(whole, { resizeWidth, resizeQuality: "medium" }) };
 }

@@ -124,6 +124,7 @@ class Visit:
         """What a person sees (height, width, 3) in the middle of each pixel of a picture of that
         size, fitted.
         """
+        expect(self.page.locator("#viewer")).to_have_attribute("aria-busy", "false")
         self.wait_for_drawing()
         shot = Image.open(io.BytesIO(self.page.locator("#viewer").screenshot()))
         pixels = np.asarray(shot.convert("RGB"))
