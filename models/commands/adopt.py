@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from models.commands.command import DEFAULT_STORE, import_tensorflow
+from models.commands.command import DEFAULT_STORE, for_shell, import_tensorflow
 from models.export.adopt_options import (
     AdoptionError,
     AdoptOptions,
@@ -112,7 +112,7 @@ def run(parsed: argparse.Namespace) -> None:
         )
     card = adopted_card(parsed.name, parsed.model.name, class_list, io_spec, network.parameters)
     artefact = export_network(network, facts, card, parsed.store, parsed.version)
-    print(f"{artefact}\nNext: segserve serve --model-store {parsed.store}")
+    print(f"{artefact}\nNext: segserve serve --model-store {for_shell(parsed.store)}")
 
 
 def _options(parsed: argparse.Namespace) -> AdoptOptions:

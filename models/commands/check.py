@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
+from models.commands.command import for_shell
 from models.data.names import counted
 from models.data.options import LayoutName, LayoutOptions, SplitOptions, Unlabelled
 
@@ -113,7 +114,10 @@ def run(parsed: argparse.Namespace) -> None:
         written, left_out = write_repaired(examination, repair, parsed.fix_to)
         print(f"wrote {written} images and masks to {parsed.fix_to}; left out {len(left_out)}")
         print("".join(f"  {reason}\n" for reason in left_out), end="")
-        print(f"Next: look at {parsed.fix_to}/classes.json, then segtrain check {parsed.fix_to}")
+        print(
+            f"Next: look at {parsed.fix_to}/classes.json, then segtrain check "
+            f"{for_shell(parsed.fix_to)}"
+        )
     elif examination.errors:
         raise DatasetError(
             f"{counted(len(examination.errors), 'error')} and "

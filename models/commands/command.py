@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -23,6 +24,11 @@ class Command(Protocol):
 
     def run(self, parsed: argparse.Namespace) -> None:
         """Do it. Raises UserError and OSError."""
+
+
+def for_shell(path: Path) -> str:
+    """A path as a line to copy has it: in quotes where it holds blanks or brackets."""
+    return shlex.quote(str(path))
 
 
 def import_tensorflow() -> None:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from models.commands.command import DEFAULT_STORE, import_tensorflow
+from models.commands.command import DEFAULT_STORE, for_shell, import_tensorflow
 
 HELP = "write a run's best model as an artefact to serve"
 
@@ -43,6 +43,6 @@ def run(parsed: argparse.Namespace) -> None:
         with_openvino=parsed.openvino,
     )
     print(
-        f"{artefact}\nNext: segserve serve --model-store {parsed.store}, "
-        f"or segtrain quantize {artefact} first: a CPU is faster in int8"
+        f"{artefact}\nNext: segserve serve --model-store {for_shell(parsed.store)}, "
+        f"or segtrain quantize {for_shell(artefact)} first: a CPU is faster in int8"
     )

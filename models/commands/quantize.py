@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from models.commands.command import import_tensorflow
+from models.commands.command import for_shell, import_tensorflow
 from models.commands.evaluate import data_of_artefact
 from models.commands.fields import add_recipe_flags, given_fields
 
@@ -64,7 +64,7 @@ def run(parsed: argparse.Namespace) -> None:
     print(
         f"{done.artefact}: val mIoU {done.float_scores.mean_iou:.4f} in fp32, "
         f"{done.int8_scores.mean_iou:.4f} in int8\n"
-        f"Next: segserve serve --model-store {done.artefact.parents[1]}"
+        f"Next: segserve serve --model-store {for_shell(done.artefact.parents[1])}"
     )
 
 

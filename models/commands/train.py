@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.commands.command import BUNDLED_STORE, DEFAULT_STORE, import_tensorflow
+from models.commands.command import BUNDLED_STORE, DEFAULT_STORE, for_shell, import_tensorflow
 from models.commands.fields import add_recipe_flags, given_fields, shown
 from models.contract import ContractError, find_versions, read_contract
 from models.data.names import counted
@@ -82,8 +82,8 @@ def run(parsed: argparse.Namespace) -> None:
     print(
         f"{folder}: {counted(state.epochs_done, 'epoch')} in {time}; "
         f"best val mIoU {state.best_mean_iou:.4f} "
-        f"in epoch {state.best_epoch}.\nNext: segtrain evaluate {folder}, then segtrain export "
-        f"{folder} --store {DEFAULT_STORE}"
+        f"in epoch {state.best_epoch}.\nNext: segtrain evaluate {for_shell(folder)}, then segtrain "
+        f"export {for_shell(folder)} --store {DEFAULT_STORE}"
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -678,3 +679,12 @@ def test_series_that_drawn_splits_share_are_said_with_the_pattern_that_keeps_the
     assert pattern is not None
     assert main(["check", str(cells), "--split", "0.4", "--group", pattern[1]]) == 0
     assert "images are of" not in capsys.readouterr().out
+
+
+def test_the_next_command_can_be_copied_whatever_folders_are_called(
+    cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = cells.parent / "my cells [2]"
+    main(["check", str(cells), "--fix-to", str(target)])
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert shlex.split(line)[-3:] == ["segtrain", "check", str(target)]
