@@ -1,14 +1,24 @@
 """What a command of `segserve` is, and what several of them need."""
 
 import argparse
+import logging
+import os
+import sys
 from pathlib import Path
 from typing import Protocol
 
 from service.settings import SettingError, Settings, read_settings, variable
+from service.threads import unfinished_threads
 
 SOMETHING_FAILED = 1
 USAGE_ERROR = 2
 KILLED_BY = 128  # and the number of the signal, as shells have it
+
+
+# What threads that have nothing to do any more may take to end.
+END_SECONDS = 0.5
+
+log = logging.getLogger(__name__)
 
 
 class Command(Protocol):
@@ -43,3 +53,17 @@ def settings_for(store: Path | None) -> Settings:
             f"there is no folder {settings.model_store}; name one with --model-store."
         )
     return settings
+
+
+def end(code: int) -> int:
+    """The exit code. It does not come back where a batch or a load is still on its thread: Python
+    would take the libraries down beneath it.
+    """
+    left = unfinished_threads(END_SECONDS)
+    if left:
+        log.info("the process ends without waiting for %s", ", ".join(left))
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.cli.command import KILLED_BY, SOMETHING_FAILED, add_store, settings_for
+from service.cli.command import KILLED_BY, SOMETHING_FAILED, add_store, end, settings_for
 from service.cluster.errors import ClusterError
 from service.cluster.options import BulkLayout, add_ray_flags, layout_of
 from service.outputs import OUTPUTS, OutputOptions
@@ -108,5 +108,5 @@ def _report(summary: Summary) -> int:
             file=sys.stderr,
         )
     if summary.signal is not None:
-        return KILLED_BY + summary.signal
+        return end(KILLED_BY + summary.signal)
     return SOMETHING_FAILED if summary.failures or summary.stopped is not None else 0

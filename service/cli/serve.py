@@ -4,10 +4,9 @@ import argparse
 import gc
 import logging
 import os
-import sys
 
 from service.app import create_app
-from service.cli.command import SOMETHING_FAILED
+from service.cli.command import SOMETHING_FAILED, end
 from service.cluster.options import ServeLayout, add_ray_flags, layout_of
 from service.protocols.hosts import is_loopback
 from service.protocols.telemetry.logging import configure_logging
@@ -20,10 +19,6 @@ from service.settings import (
     unknown_variables,
     variable,
 )
-from service.threads import unfinished_threads
-
-# What threads that have nothing to do any more may take to end.
-END_SECONDS = 0.5
 
 HELP = "answer POST /segment and the rest of the HTTP API"
 DESCRIPTION = (
@@ -74,24 +69,10 @@ def run(given: argparse.Namespace) -> int:
             print(" ".join(registry.not_ready_reasons()) or greeting, flush=True)
 
         build_server(app, settings, bound, tell).run()
-    return _end(is_stuck=registry.stuck_seconds() > 0)
-
-
-def _end(*, is_stuck: bool) -> int:
-    """The exit code. It does not come back where a batch or a load is still on its thread: Python
-    would take the libraries down beneath it.
-    """
-    code = SOMETHING_FAILED if is_stuck else 0
-    left = unfinished_threads(END_SECONDS)
+    is_stuck = registry.stuck_seconds() > 0
     if is_stuck:
         log.error("an engine does not end its batch; the process ends without it")
-    if left:
-        log.info("the process ends without waiting for %s", ", ".join(left))
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+    return end(SOMETHING_FAILED if is_stuck else 0)
 
 
 def _url(host: str, port: int) -> str:

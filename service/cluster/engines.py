@@ -17,8 +17,9 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import numpy as np
@@ -31,6 +32,8 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from models.contract import Contract, ContractError
 from service.catalogue.instance import CannotLoadError, RuntimeFacts
+from service.catalogue.overdue import Overdue, OverdueError
+from service.catalogue.slot import FAILED_RETRY_SECONDS
 from service.catalogue.store import (
     Artefact,
     Selector,
@@ -59,17 +62,22 @@ from service.protocols.telemetry.metrics import Metrics
 from service.runtimes.engine import Engine, EngineUnavailableError
 from service.runtimes.loading import load_engine
 from service.settings import Settings
+from service.threads import on_own_thread
 
 # Runs of one image or tile. Each next one goes to another replica, for Ray has struck off the one
 # that was lost.
 ATTEMPTS = 3
 LOST_RETRY_SECONDS = 1.0
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
 
 class StuckError(Exception):
-    """An engine has been at one batch for too long; Ray restarts the replica that says so."""
+    """An engine has been at one batch for too long, or a load goes on far beyond its time; Ray
+    restarts the replica that says so.
+    """
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,7 @@ class EngineReplica:
         self._scheduler = DeviceScheduler()
         self._metrics = Metrics()
         self._batchers: WeakSet[Batcher] = WeakSet()
+        self._overdue = Overdue()
         # two replicas must not give their batches one number
         self._first_batch = secrets.randbits(40) << 20
 
@@ -133,7 +142,11 @@ class EngineReplica:
         # Ray keeps the last models loaded, and tells its routers where they are.
         multiplexed = serve.multiplexed(max_num_models_per_replica=models)
         self._host: Callable[[str], Awaitable[_Hosted]] = multiplexed(load)
-        wanted = await asyncio.to_thread(self._wanted)
+        try:
+            wanted = await self._in_time(on_own_thread(self._wanted, "scan"), "the store")
+        except ModelUnavailableError as error:
+            log.error("%s", error)
+            wanted = []
         if not settings.lazy_loading and has_room_for_all(len(wanted), models):
             await self._load_before_the_first_image(wanted)
 
@@ -164,6 +177,9 @@ class EngineReplica:
         longest = max((batcher.stuck_seconds for batcher in self._batchers), default=0.0)
         if longest > self._settings.stuck_after_seconds:
             raise StuckError(f"an engine has been busy with one batch for {longest:.0f} s")
+        beyond = self._overdue.stuck_seconds
+        if beyond > self._settings.stuck_after_seconds:
+            raise StuckError(f"a load goes on {beyond:.0f} s beyond its time")
 
     def _wanted(self) -> list[Artefact]:
         """The versions that the HTTP replicas will ask for, as far as the store tells now."""
@@ -179,7 +195,8 @@ class EngineReplica:
     async def _load_before_the_first_image(self, wanted: list[Artefact]) -> None:
         for artefact in wanted:
             try:
-                contract, _ = await asyncio.to_thread(read_artefact, artefact)
+                reading = on_own_thread(partial(read_artefact, artefact), f"read-{artefact.id}")
+                contract, _ = await self._in_time(reading, artefact.id)
                 await self._at_hand(ModelKey(artefact.name, artefact.version, contract.digest))
             except Exception:  # whoever asks for it is told why
                 log.exception("%s cannot be loaded", artefact.id)
@@ -188,9 +205,23 @@ class EngineReplica:
         return await self._host(str(key))
 
     async def _load(self, key: str) -> _Hosted:
+        """Raises ModelUnavailableError, too, where it takes longer than a load may."""
+        return await self._in_time(self._bring_up(key), key.partition("@")[0])
+
+    async def _in_time(self, work: Coroutine[Any, Any, T], what: str) -> T:
+        seconds = self._settings.load_timeout_seconds
+        try:
+            return await self._overdue.within(seconds, work, f"it was not loaded in {seconds:g} s")
+        except OverdueError as error:
+            raise ModelUnavailableError(
+                f"{what} cannot be loaded: {error}.", FAILED_RETRY_SECONDS
+            ) from None
+
+    async def _bring_up(self, key: str) -> _Hosted:
         model_id, _, digest = key.partition("@")
         name, _, version = model_id.partition("/")
-        contract = await asyncio.to_thread(self._read, name, int(version))
+        read = partial(self._read, name, int(version))
+        contract = await on_own_thread(read, f"read-{model_id}")
         if not contract.digest.startswith(digest):
             raise ModelUnavailableError(
                 f"{model_id} is another model on another node. "
@@ -198,7 +229,8 @@ class EngineReplica:
                 LOST_RETRY_SECONDS,
             )
         path = self._settings.model_store / model_id
-        engine = await asyncio.to_thread(self.load_engine, path, contract)
+        load = partial(self.load_engine, path, contract)
+        engine = await on_own_thread(load, f"load-{model_id}")
         batcher = Batcher.within(self._limits, model_id, engine, self._scheduler, self._metrics)
         self._batchers.add(batcher)  # a warm-up that hangs is seen too
         try:

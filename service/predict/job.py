@@ -5,6 +5,7 @@ Start reading here: `predict`, then `_Run._do`.
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import threading
@@ -27,6 +28,11 @@ from service.predict.progress import Progress
 
 # Faults of a disk that the next picture would meet too.
 _DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+# What a job that was told to end may take to: the batch at work has to be done.
+END_SECONDS = 15.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -175,7 +181,10 @@ class _Run:
 
 @contextmanager
 def _stopping_on_signals(run: _Run, work: "asyncio.Task[None]") -> Iterator[None]:
-    """The first SIGINT or SIGTERM cancels `work`; a second one ends the process as it would any."""
+    """The first SIGINT or SIGTERM cancels `work`; a second one ends the process as it would any.
+
+    Where something hangs, the process ends by itself `END_SECONDS` after the first.
+    """
     loop = asyncio.get_running_loop()
     is_main = threading.current_thread() is threading.main_thread()  # others get no signals
     signals = [signal.SIGINT, signal.SIGTERM] if is_main else []
@@ -183,6 +192,9 @@ def _stopping_on_signals(run: _Run, work: "asyncio.Task[None]") -> Iterator[None
     def stop(number: int) -> None:
         run.signal, run.stopped = number, signal.Signals(number).name
         work.cancel()
+        giving_up = threading.Timer(END_SECONDS, _end_process, (number,))
+        giving_up.daemon = True
+        giving_up.start()
         for each in signals:
             loop.remove_signal_handler(each)
 
@@ -193,3 +205,15 @@ def _stopping_on_signals(run: _Run, work: "asyncio.Task[None]") -> Iterator[None
     finally:
         for each in signals:
             loop.remove_signal_handler(each)
+
+
+def _end_process(number: int) -> None:
+    """What is written is whole and noted, so nothing is lost by it."""
+    log.error(
+        "segserve predict: it did not end within %g s of %s, for a load, a read or a batch hangs; "
+        "it is ended all the same. Run the same command again to resume.",
+        END_SECONDS,
+        signal.Signals(number).name,
+    )
+    logging.shutdown()
+    os._exit(128 + number)  # as shells have it
