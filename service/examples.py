@@ -222,6 +222,9 @@ class _IdleRunner:
     def capacity(self, _shape: tuple[int, int]) -> int:
         return 1
 
+    def batch(self, _shape: tuple[int, int]) -> int:
+        return 1
+
 
 class _OneModel:
     """A registry that has one model loaded, whatever is asked for."""

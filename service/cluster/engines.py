@@ -274,6 +274,9 @@ class RemoteRunner:
     def capacity(self, shape: tuple[int, int]) -> int:
         return self._prepared.batches.capacity(shape)
 
+    def batch(self, shape: tuple[int, int]) -> int:
+        return self._prepared.batches.batch(shape)
+
     async def warm(self, contract: Contract) -> float:  # noqa: ARG002 - the replica has its own
         return self._prepared.seconds
 

@@ -58,14 +58,15 @@ class Source(Protocol):
     Which one was said when it was opened: pages differ in size and depth. `type` is the name of its
     row in the table of inputs. `height` and `width` are those of the picture turned upright, unless
     its orientation lies behind its pixels. `bands` is what `read` gives: 1 is gray, 3 is RGB.
-    `scales` are the sizes at which the file decodes for less than the whole takes, as parts of its
-    own, 1.0 among them.
+    `sample_bytes` is 1 or 2. `scales` are the sizes at which the file decodes for less than the
+    whole takes, as parts of its own, 1.0 among them.
     """
 
     type: str
     height: int
     width: int
     bands: int
+    sample_bytes: int
     scales: Sequence[float]
     info: SourceInfo
 
@@ -75,6 +76,12 @@ class Source(Protocol):
         `window` is the part that is wanted, the whole where it is None; a type that is decoded as a
         whole decodes it and cuts. `scale` is one of `scales`, and the sides are rounded up. Raises
         UnreadableImageError.
+        """
+        ...
+
+    def decoding_bytes(self, scale: float) -> int:
+        """What `read` of the whole at `scale` holds at most beside what it gives, some of it for as
+        long as the source is kept.
         """
         ...
 

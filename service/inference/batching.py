@@ -147,6 +147,10 @@ class Batcher:
         """As `Runner.capacity` says."""
         return self.batch_limits.capacity(shape)
 
+    def batch(self, shape: tuple[int, int]) -> int:
+        """As `Runner.batch` says."""
+        return self.batch_limits.batch(shape)
+
     @property
     def alone(self) -> "Batcher":
         return self

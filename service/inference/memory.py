@@ -1,10 +1,13 @@
 """How many bytes a request needs while it is worked on: what admission counts."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.contract import Contract
 from service.domain.segmentation import Need
+from service.domain.source import Source
+from service.inference.scale import WorkingSize
 from service.inference.tiling.plan import TilePlan
 from service.inference.tiling.stitch import needs_probabilities
 
@@ -33,30 +36,62 @@ class Footprint:
 class Work:
     """One picture of `pixels`, cut by `plan` at the size at which the network sees it.
 
-    `held_pixels` are those of all forms in which it is held meanwhile. `scaled` says that the
-    network sees it at another size than its own, so that its tiles give logits.
+    `held_bytes` are those of all forms in which it is held meanwhile, and of decoding it. `scaled`
+    says that the network sees it at another size than its own, so that its tiles give logits.
     """
 
     plan: TilePlan
     pixels: int
-    held_pixels: int
+    held_bytes: int
     scaled: bool
 
 
 def footprint(
-    works: Sequence[Work], need: Need, contract: Contract, tiles_at_once: int
+    works: Sequence[Work], need: Need, contract: Contract, tiles_at_once: int, *, shared: bool
 ) -> Footprint:
-    """Of pictures of which no more than `tiles_at_once` tiles are in work."""
+    """Of pictures of which no more than `tiles_at_once` tiles are in work.
+
+    Where batches are `shared`, the results of one are held twice while they are copied apart.
+    """
     classes = len(contract.classes)
     pixels = sum(work.pixels for work in works)
     of_tile = max(_tile_bytes(work, need, classes) for work in works)
     tiles = sum(len(work.plan) for work in works)
     return Footprint(
-        images=sum(work.held_pixels for work in works) * contract.channels,
+        images=sum(work.held_bytes for work in works),
         maps=pixels * (1 if need == "class_map" else 2) + probability_bytes(pixels, need, classes),
-        results=of_tile * min(tiles_at_once, tiles)
+        results=of_tile * min(tiles_at_once, tiles) * (2 if shared else 1)
         + sum(_stitching_bytes(work, classes) for work in works if work.plan.blended),
     )
+
+
+def file_bytes(source: Source, working: WorkingSize | None, channels: int) -> int:
+    """Of all forms of a file's picture: as it is decoded, in 8 bits, in the model's channels, and
+    at the size at which the network sees it; with what decoding takes.
+    """
+    scale = 1.0 if working is None else working.decode_scale
+    pixels = math.ceil(source.height * scale) * math.ceil(source.width * scale)
+    decoded = pixels * source.bands * source.sample_bytes
+    eight_bits = pixels * source.bands if source.sample_bytes > 1 else 0
+    in_channels = pixels * channels if source.bands != channels else 0
+    return (
+        decoded
+        + eight_bits
+        + in_channels
+        + source.decoding_bytes(scale)
+        + _resized(working, channels)
+    )
+
+
+def array_bytes(pixels: int, working: WorkingSize | None, channels: int) -> int:
+    """Of both forms of a picture that came as an array of `pixels`."""
+    return pixels * channels + _resized(working, channels)
+
+
+def _resized(working: WorkingSize | None, channels: int) -> int:
+    if working is None or not working.resize:
+        return 0
+    return working.height * working.width * channels
 
 
 def probability_bytes(pixels: int, need: Need, classes: int) -> int:

@@ -139,6 +139,10 @@ class Runner(Protocol):
         """The most images of this padded shape that run at once."""
         ...
 
+    def batch(self, shape: tuple[int, int]) -> int:
+        """The most images of this padded shape in one batch."""
+        ...
+
     async def warm(self, contract: Contract) -> float:
         """Run what is set up once, and give the seconds that one image takes.
 

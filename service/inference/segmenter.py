@@ -20,7 +20,7 @@ from service.inference.admission import Admission, Place
 from service.inference.answer import Answer, TensorAnswer, Timings
 from service.inference.file_work import FileWork, Picture
 from service.inference.limits import InferenceLimits
-from service.inference.memory import Work, footprint, probability_bytes
+from service.inference.memory import Work, array_bytes, file_bytes, footprint, probability_bytes
 from service.inference.observer import SILENT, Observer
 from service.inference.prepare import plan_array_size, plan_size, seen_at
 from service.inference.runner import InferenceResult, Result, Runner
@@ -108,7 +108,8 @@ class Segmenter:
         working = plan_size(
             source, self.model.contract, options.scale_request, show=output.needs_image
         )
-        work = self._work((source.height, source.width), working, options.need)
+        held = file_bytes(source, working, self.model.contract.channels)
+        work = self._work((source.height, source.width), working, options.need, held)
         await place.hold_in_turn(len(upload) + self._size_of([work], options.need))
         alone, shape = self.runner.alone, work.plan.tile_shape
         if alone is not None and _fits_alone(work) and alone.runs_alone(shape):
@@ -142,8 +143,15 @@ class Segmenter:
         classes = len(self.model.contract.classes)
         watch = Stopwatch(self._workers)
         sizes = [plan_array_size(image, self.model.contract, scale) for image in images]
+        channels = self.model.contract.channels
         works = [
-            self._work(image.shape, size, need) for image, size in zip(images, sizes, strict=True)
+            self._work(
+                image.shape,
+                size,
+                need,
+                array_bytes(image.shape[0] * image.shape[1], size, channels),
+            )
+            for image, size in zip(images, sizes, strict=True)
         ]
         await place.hold_in_turn(self._size_of(works, need))
         maps, outputs = _maps_and_outputs(images, need, classes, wanted)
@@ -224,22 +232,22 @@ class Segmenter:
             self._observer.stage(self.model.id, "infer", timings.infer_seconds / images)
             self._observer.stage(self.model.id, "encode", timings.encode_seconds / images)
 
-    def _work(self, shape: Sequence[int], working: WorkingSize | None, need: Need) -> Work:
+    def _work(
+        self, shape: Sequence[int], working: WorkingSize | None, need: Need, held_bytes: int
+    ) -> Work:
         height, width = shape[:2]
-        pixels = height * width
-        if working is None:
-            plan = self._plan(height, width, need, scaled=False)
-            return Work(plan, pixels, pixels, scaled=False)
-        decoded = round(pixels * working.decode_scale**2) if working.resize else 0
-        seen = working.height * working.width
-        plan = self._plan(working.height, working.width, need, scaled=True)
-        return Work(plan, pixels, decoded + seen, scaled=True)
+        seen, scaled = (height, width), working is not None
+        if working is not None:
+            seen = working.height, working.width
+        plan = self._plan(*seen, need, scaled=scaled)
+        return Work(plan, height * width, held_bytes, scaled)
 
     def _size_of(self, works: Sequence[Work], need: Need) -> int:
         """Bytes that pictures need until they are answered. Raises AnswerTooLargeError."""
         self._check_probabilities(sum(work.pixels for work in works), need)
         tiles_at_once = max(self._tiles_at_once(work.plan) for work in works)
-        return footprint(works, need, self.model.contract, tiles_at_once).total
+        shared = any(self.runner.batch(work.plan.tile_shape) > 1 for work in works)
+        return footprint(works, need, self.model.contract, tiles_at_once, shared=shared).total
 
     def _check_probabilities(self, pixels: int, need: Need) -> None:
         contract = self.model.contract

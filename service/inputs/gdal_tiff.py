@@ -38,6 +38,7 @@ class GdalTiffSource:
         self.info = info
         self.bands = 1 if directory.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) else 3
         self.height, self.width = directory.upright_size
+        self.sample_bytes = 1 if _is_small(directory) else 2
         self._data, self._directory = data, directory
 
     def read(self, window: Window | None = None, scale: float = 1.0) -> Samples:
@@ -62,6 +63,11 @@ class GdalTiffSource:
         rows = slice(window.top, window.top + window.height)
         return samples[rows, window.left : window.left + window.width]
 
+    def decoding_bytes(self, scale: float) -> int:
+        assert scale in self.scales
+        is_turned = self._directory.orientation in range(2, 9)
+        return self.height * self.width * self.bands * self.sample_bytes if is_turned else 0
+
     def overhang(self, scale: float) -> tuple[int, int]:
         assert scale in self.scales
         return 0, 0
@@ -72,15 +78,18 @@ class GdalTiffSource:
         photometric = str(directory.photometric)
         count = COLOR_SAMPLES[photometric] + directory.is_premultiplied
         colors = _colors(dataset) if photometric == PALETTE else None
-        is_small = directory.bits[0] <= 8 or colors is not None
-        samples = np.empty(
-            (part.height, part.width, self.bands), np.uint8 if is_small else np.uint16
-        )
+        dtype = np.uint8 if _is_small(directory) else np.uint16
+        samples = np.empty((part.height, part.width, self.bands), dtype)
         for rows in bands(part.height, part.width):
             read = dataset.read(list(range(1, count + 1)), window=rows_of(part, rows))
             band = np.moveaxis(read, 0, -1)
             samples[rows] = _color(band, directory) if colors is None else colors[band[..., 0]]
         return samples
+
+
+def _is_small(directory: Directory) -> bool:
+    """Whether 8 bits hold its samples; the colors of a palette have no more."""
+    return directory.bits[0] <= 8 or directory.photometric == PALETTE
 
 
 def _color(samples: Samples, directory: Directory) -> Samples:

@@ -68,6 +68,17 @@ class JpegSource(PillowSource):
             )
         return super().read(window, scale)
 
+    def decoding_bytes(self, scale: float) -> int:
+        """Of a progressive file it is all coefficients, of its own size whatever the scale."""
+        image = self._image
+        count = _BANDS.get(image.mode)
+        if count is None:
+            return super().decoding_bytes(scale)
+        coefficients = 2 * count * self.height * self.width if "progressive" in image.info else 0
+        pixels = math.ceil(self.height * scale) * math.ceil(self.width * scale)
+        turned = pixels * count if exif_orientation(image) != 1 else 0
+        return coefficients + turned
+
     def _decode(self, scale: float) -> NDArray[np.uint8] | None:
         """The pixels as stored, or None where Pillow is to decode them."""
         count = _BANDS.get(self._image.mode)

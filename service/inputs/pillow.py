@@ -18,12 +18,15 @@ from service.inputs.pillow_source import animated_source, open_with_pillow, read
 _MAX_GIF_BLOCKS = 2**20  # of at most 255 bytes: several times what an upload may hold
 _EXTENSION, _FRAME = 0x21, 0x2C
 
+# What the decoders hold of a pixel, as measured: libwebp two canvases, libavif its planes.
+_WEBP_DECODER_BYTES, _AVIF_DECODER_BYTES = 9, 3
+
 _webp, _bmp, _gif, _avif = map(reader_of, ("WEBP", "BMP", "GIF", "AVIF"))
 
 
 def _open_webp(data: bytes, page: int | None, max_pixels: int) -> Source:
     image = open_with_pillow("WebP", data, _webp)
-    return animated_source("WebP", image, page, _frames(image), max_pixels)
+    return animated_source("WebP", image, page, _frames(image), max_pixels, _WEBP_DECODER_BYTES)
 
 
 def _open_bmp(data: bytes, page: int | None, max_pixels: int) -> Source:
@@ -44,7 +47,7 @@ def _open_gif(data: bytes, page: int | None, max_pixels: int) -> Source:
 
 def _open_avif(data: bytes, page: int | None, max_pixels: int) -> Source:
     image = open_with_pillow("AVIF", data, _avif)
-    return animated_source("AVIF", image, page, _frames(image), max_pixels)
+    return animated_source("AVIF", image, page, _frames(image), max_pixels, _AVIF_DECODER_BYTES)
 
 
 def _frames(image: Image.Image) -> int:

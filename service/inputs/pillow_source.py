@@ -21,23 +21,32 @@ _BAND_PIXELS = 2**20
 _GRAY_MODES = frozenset({"1", "L", "LA", "La"})
 _COLOR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"})
 _SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
+_BYTES_IN_PILLOW = {"1": 1, "L": 1, "P": 1}  # of a pixel; of all others of 8 bits it is 4
+_FRAMES_HELD = 3  # the one before, the one that is painted, and what it is put back to
 # Pillow converts these by way of their plain forms only.
 _PLAIN_FORMS = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA"}
 
 
 class PillowSource:
-    """A Source of an image that Pillow has opened. Memory of `read` beside what it gives: Pillow's
-    4 bytes a pixel.
+    """A Source of an image that Pillow has opened.
 
     `frame` is the one to seek for before decoding, where that paints one frame over another.
+    `decoder_bytes` is what the type's own decoder holds of a pixel, beside what Pillow does.
     """
 
     scales: Sequence[float] = (1.0,)
 
     def __init__(
-        self, type: str, image: Image.Image, info: SourceInfo, frame: int | None = None
+        self,
+        type: str,
+        image: Image.Image,
+        info: SourceInfo,
+        frame: int | None = None,
+        decoder_bytes: int = 0,
     ) -> None:
         self.type, self.info = type, info
+        self.sample_bytes = 2 if image.mode in _SIXTEEN_BIT_MODES else 1
+        self._decoder_bytes = decoder_bytes
         self._image, self._frame, self._stored_size = image, frame, image.size
         self.bands = 1 if image.mode in _GRAY_MODES | _SIXTEEN_BIT_MODES else 3
         self.width, self.height = image.size
@@ -57,6 +66,13 @@ class PillowSource:
             return upright
         rows = slice(window.top, window.top + window.height)
         return upright[rows, window.left : window.left + window.width]
+
+    def decoding_bytes(self, scale: float) -> int:
+        mode = self._image.mode
+        of_pixel = 2 if self.sample_bytes == 2 else _BYTES_IN_PILLOW.get(mode, 4)
+        frames = 1 if self._frame is None else _FRAMES_HELD
+        pixels = math.ceil(self.height * scale) * math.ceil(self.width * scale)
+        return pixels * (of_pixel * frames + self._decoder_bytes)
 
     def overhang(self, scale: float) -> tuple[int, int]:
         width, height = self._stored_size
@@ -100,7 +116,12 @@ def reader_of(*formats: str) -> Callable[[BytesIO], Image.Image]:
 
 
 def animated_source(
-    name: str, image: Image.Image, page: int | None, pages: int, max_pixels: int
+    name: str,
+    image: Image.Image,
+    page: int | None,
+    pages: int,
+    max_pixels: int,
+    decoder_bytes: int = 0,
 ) -> PillowSource:
     """A frame of an animation whose frames have one size, each painted over those before it."""
     refuse_large(*image.size, max_pixels)
@@ -113,7 +134,8 @@ def animated_source(
             "as a picture of its own."
         )
     info = SourceInfo(page=place + 1, pages=pages)
-    return PillowSource(name, image, info, place if page is not None else None)
+    frame = place if page is not None else None
+    return PillowSource(name, image, info, frame, decoder_bytes)
 
 
 def exif_orientation(image: Image.Image) -> int:

@@ -25,6 +25,7 @@ class DeepPngSource:
     """A Source of gray or color samples of 16 bits; what is behind them, alpha, is dropped."""
 
     type = NAME
+    sample_bytes = 2
     scales: Sequence[float] = (1.0,)
 
     def __init__(self, data: bytes, size: tuple[int, int], color_samples: int) -> None:
@@ -55,6 +56,10 @@ class DeepPngSource:
             return upright
         rows = slice(window.top, window.top + window.height)
         return upright[rows, window.left : window.left + window.width]
+
+    def decoding_bytes(self, scale: float) -> int:
+        assert scale in self.scales
+        return 0
 
     def overhang(self, scale: float) -> tuple[int, int]:
         assert scale in self.scales

@@ -30,6 +30,7 @@ class RawSource:
 
     type = "Raw"
     bands = 3
+    sample_bytes = 1
     scales: Sequence[float] = (1.0,)
 
     def __init__(self, data: bytes) -> None:
@@ -42,6 +43,10 @@ class RawSource:
         assert scale == 1.0
         pixels = np.frombuffer(self._data, np.uint8, offset=len(MAGIC) + 8)
         return pixels.reshape(self.height, self.width, 3)
+
+    def decoding_bytes(self, scale: float) -> int:
+        assert scale == 1.0
+        return 0
 
     def overhang(self, scale: float) -> tuple[int, int]:
         assert scale == 1.0
