@@ -29,7 +29,8 @@ class PlainRoute(BaseRoute):
             and scope["method"] == self.method
             and get_route_path(scope) == self.path
         )
-        return (Match.FULL, {"endpoint": self.endpoint}) if ours else (Match.NONE, {})
+        found = {"endpoint": self.endpoint, "route": self}
+        return (Match.FULL, found) if ours else (Match.NONE, {})
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
