@@ -13,7 +13,7 @@ from string import Template
 from typing import Any
 
 from benchmarks import charts
-from benchmarks.measuring import RESULTS
+from benchmarks.measuring import RESULTS, ratio
 from models.contract import read_contract
 
 ROOT = Path(__file__).parents[1]
@@ -161,6 +161,48 @@ def _equal_load(result: Result) -> tuple[str, bool]:
     return text, max(p99("default"), p99("tensorflow")) <= p99(result["best_peer"])
 
 
+def _best_peer(result: Result) -> tuple[str, bool]:
+    value = result["servers"]["default"]["over_best_peer"]
+    return f"{_spread(value)} of {result['best_peer']}", value["median"] >= 1.1
+
+
+NO_TRITON = "Triton was not in that run"
+
+
+def _over_triton(least: float) -> Callable[[Result], tuple[str, bool]]:
+    def judge(result: Result) -> tuple[str, bool]:
+        name = _triton(result)
+        if name is None:
+            return NO_TRITON, False
+        ours, theirs = (
+            result["servers"][one]["images_a_second"]["rounds"] for one in ("default", name)
+        )
+        value = ratio(ours, theirs)
+        return f"{_spread(value)} of {name}", value["median"] >= least
+
+    return judge
+
+
+def _p99_beside_triton(result: Result) -> tuple[str, bool]:
+    name = _triton(result)
+    if name is None:
+        return NO_TRITON, False
+    ours, theirs = (
+        result["servers"][one]["equal_load"]["p99_seconds"]["median"] for one in ("default", name)
+    )
+    return f"default {1000 * ours:.0f} ms, {name} {1000 * theirs:.0f} ms", ours < theirs
+
+
+def _triton(result: Result) -> str | None:
+    return next((name for name in result["servers"] if name.startswith("triton")), None)
+
+
+def _other_protocols(result: Result) -> tuple[str, bool]:
+    ratios = {name: result["over_native"][name] for name in ("v2, pixels binary", "gRPC, pixels")}
+    text = "; ".join(f"{name} {_spread(value)}" for name, value in ratios.items())
+    return text, min(value["median"] for value in ratios.values()) >= 0.97
+
+
 def _goodput(result: Result) -> tuple[str, bool]:
     shares = {name: result["servers"][name]["goodput_over_capacity"] for name in OURS}
     text = "; ".join(f"{name} {_spread(value)}" for name, value in shares.items())
@@ -186,6 +228,11 @@ TARGETS: tuple[tuple[str, str, str, Callable[[Result], tuple[str, bool]]], ...] 
     ("TensorFlow on both sides, over the best peer", "≥ 1.0", "peer_throughput", _same_engine),
     ("Default engine over the best peer", "≥ 2", "peer_throughput", _default_engine),
     ("p99 at equal load", "not above the best peer's", "peer_throughput", _equal_load),
+    ("Default engine over Triton with TensorFlow", "≥ 2.5", "peer_throughput", _over_triton(2.5)),
+    ("The same int8 file in both, over Triton", "≥ 1.15", "peer_int8", _over_triton(1.15)),
+    ("The same int8 file in all, over the best peer", "≥ 1.1", "peer_int8", _best_peer),
+    ("p99 at equal load, the same int8 file", "below Triton's", "peer_int8", _p99_beside_triton),
+    ("Other protocols over /segment", "≥ 0.97", "protocols", _other_protocols),
     (
         "Five sizes shuffled, default engine over the best peer",
         "≥ 2",
@@ -272,6 +319,16 @@ def _peer_throughput(result: Result) -> str:
         f"{_table(head, rows)}\n\n{equal} The load generator took {share:.1%} of a core at "
         f"most.{unanswered}"
     )
+
+
+def _protocols(result: Result) -> str:
+    rows = [
+        f"| {name} | {_spread(rate, 1)} | {_spread(result['over_native'][name])} "
+        f"| {1000 * result['p99_seconds'][name]['median']:.0f} ms |"
+        for name, rate in result["images_a_second"].items()
+    ]
+    head = f"| what is sent | images/s, {result['concurrency']} callers | over /segment | p99 |"
+    return _table(head, rows)
 
 
 def _mixed_sizes(result: Result) -> str:
@@ -491,6 +548,8 @@ SECTIONS: dict[str, Callable[[Result], str]] = {
     "http_overhead": _http_overhead,
     "tune_peers": _tune_peers,
     "peer_throughput": _peer_throughput,
+    "peer_int8": _peer_throughput,
+    "protocols": _protocols,
     "mixed_sizes": _mixed_sizes,
     "alternate": _alternate,
     "overload": _overload,
