@@ -87,6 +87,7 @@ def load_openvino(folder: Path, threads: int) -> ClassMaps:
     options = {
         "INFERENCE_NUM_THREADS": threads * streams,
         "NUM_STREAMS": streams,
+        "INFERENCE_PRECISION_HINT": "f32",  # as ours: bf16 gives some other classes
         "ENABLE_CPU_PINNING": False,  # several processes would pin their threads to the same core
     }
     compiled = openvino.compile_model(model, "CPU", options)
