@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from benchmarks import charts
+from benchmarks import cameras_report, charts
 from benchmarks.measuring import RESULTS, ratio
 from models.contract import read_contract
 
@@ -70,16 +70,21 @@ def _int8_scores() -> str:
     return f"Val mIoU of int8 against fp32: {', '.join(scores)}."
 
 
+def machine_words(results: Path = RESULTS) -> str:
+    return _machine(_read_all(results))
+
+
 def _machine(found: Mapping[str, Result]) -> str:
-    """The machine in a sentence, and a warning where rounds were short."""
+    """Which machines, the one of most results first, and a warning where rounds were short."""
     if not found:
         return NOT_YET
-    machine = max(found.values(), key=lambda result: str(result["date"]))["machine"]
-    libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items())
-    text = (
-        f"{machine['cores']} of {machine['cores_of_machine']} cores of {machine['cpu']}, "
-        f"{machine['memory_gigabytes']:.0f} GB, Python {machine['python']}, {libraries}."
-    )
+    names: dict[str, list[str]] = {}
+    for name, result in sorted(found.items(), key=lambda item: str(item[1]["date"])):
+        names.setdefault(_words_of(result["machine"]), []).append(name)
+    most, *others = sorted(names, key=lambda words: -len(names[words]))
+    text = f"{most}."
+    for words in others:
+        text += f" Of {', '.join(f'`{name}`' for name in sorted(names[words]))}: {words}."
     quick = sorted(name for name, result in found.items() if result["quick"])
     if quick:
         text += (
@@ -87,6 +92,14 @@ def _machine(found: Mapping[str, Result]) -> str:
             f"{', '.join(quick)}."
         )
     return text
+
+
+def _words_of(machine: Mapping[str, Any]) -> str:
+    libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items())
+    return (
+        f"{machine['cores']} of {machine['cores_of_machine']} cores of {machine['cpu']}, "
+        f"{machine['memory_gigabytes']:.0f} GB, Python {machine['python']}, {libraries}"
+    )
 
 
 def _targets(found: Mapping[str, Result]) -> str:
@@ -560,6 +573,7 @@ SECTIONS: dict[str, Callable[[Result], str]] = {
     "xla": _xla,
     "soak": _memory,
     "hot_swap": _hot_swap,
+    "cameras": cameras_report.section,
     "batch_norm": _batch_norm,
     "input_pipeline": _input_pipeline,
 }

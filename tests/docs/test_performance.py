@@ -1,5 +1,6 @@
 """docs/performance.md is what the results say."""
 
+import json
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -8,7 +9,7 @@ import pytest
 
 from benchmarks.charts import bars, lines, stacked
 from benchmarks.measuring import Run, summary
-from benchmarks.report import NOT_YET, PAGE, PLOTS, SECTIONS, page, plots
+from benchmarks.report import NOT_YET, PAGE, PLOTS, SECTIONS, machine_words, page, plots
 
 
 def test_the_page_and_its_plots_show_the_results_as_they_are_kept() -> None:
@@ -43,6 +44,19 @@ def test_whether_a_target_is_met_comes_from_the_numbers(tmp_path: Path) -> None:
     missed = page(tmp_path)
     assert "default 0.53 (0.52–0.54); tensorflow 0.53 (0.52–0.54) | **missed** |" in missed
     assert missed.count("**missed**") == 2  # goodput, and 503 is no 429
+
+
+@pytest.mark.usefixtures("capsys")
+def test_results_of_another_machine_say_which(tmp_path: Path) -> None:
+    for name in ("overload", "start", "soak"):
+        Run(results=tmp_path).write(name, _overload(0.9, {"200": 1}) | {"engines": {}})
+    file = tmp_path / "soak.json"
+    record = json.loads(file.read_text())
+    record["machine"]["cpu"] = "Abacus"
+    file.write_text(json.dumps(record))
+    first, other = machine_words(tmp_path).split(" Of `soak`: ")
+    assert "Abacus" not in first
+    assert " cores of Abacus, " in other
 
 
 def test_what_is_not_measured_is_said_to_be(tmp_path: Path) -> None:
