@@ -77,8 +77,10 @@ def _interpolate(method: str) -> Upsample:
         name: str,
         indices: keras.KerasTensor | None = None,  # noqa: ARG001
     ) -> keras.KerasTensor:
-        x = Resize(factor, method, name=f"{name}_{method}")(x)
-        return _projected(x, channels, name)
+        # Weights of an interpolation add up to one, so it and a 1×1 convolution with its bias may
+        # change places: the same function, with fewer pixels to project and channels to enlarge.
+        x = _projected(x, channels, name)
+        return Resize(factor, method, name=f"{name}_{method}")(x)
 
     return upsample
 
