@@ -56,7 +56,7 @@ def main() -> None:
         image = photographs(1)[0]
         servers = {HERE: stack.enter_context(running(_candidate(HERE, ROOT), image))}
         for commit in commits:
-            folder = stack.enter_context(_checked_out(commit))
+            folder = stack.enter_context(checked_out(commit))
             servers[commit] = stack.enter_context(running(_candidate(commit, folder), image))
         for server in servers.values():
             server.pause()
@@ -125,7 +125,7 @@ def _git(*arguments: str) -> bytes:
 
 
 @contextlib.contextmanager
-def _checked_out(commit: str) -> Iterator[Path]:
+def checked_out(commit: str) -> Iterator[Path]:
     """The files of a commit, bundled models and all, in a folder of their own."""
     with tempfile.TemporaryDirectory(prefix="segserve-") as folder:
         archive = _git("archive", commit)

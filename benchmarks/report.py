@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from benchmarks import cameras_report, charts
+from benchmarks import cameras_report, charts, second_round
 from benchmarks.measuring import RESULTS, ratio
 from models.contract import read_contract
 
@@ -37,7 +37,11 @@ def page(results: Path = RESULTS) -> str:
         fields[f"{name}_plot"] = link if source in found else ""
     template = Template(TEMPLATE.read_text())
     return template.substitute(
-        fields, targets=_targets(found), machine=_machine(found), int8=_int8_scores()
+        fields,
+        targets=_targets(found),
+        second_round=second_round.table(found),
+        machine=_machine(found),
+        int8=_int8_scores(),
     )
 
 
@@ -499,6 +503,7 @@ def _hot_swap(result: Result) -> str:
     )
 
 
+_LEAST_SHOWN_MS = 0.1
 _ALTERNATED = {
     "rate": "images/s",
     "cpu": "CPU a request, ms",
@@ -516,6 +521,18 @@ def _alternate(result: Result) -> str:
         for figure, one in figures.items()
     ]
     head = f"| commit | pictures | {result['callers']} callers | now | then | now over then |"
+    return _table(head, rows)
+
+
+def _engine(result: Result) -> str:
+    (commit, before), *_ = result["against"].items()
+    kinds = list(dict.fromkeys([*before["profile"], *result["profile"]]))
+    rows = [
+        f"| {kind} | {before['profile'].get(kind, 0):.1f} | {result['profile'].get(kind, 0):.1f} |"
+        for kind in kinds
+        if max(before["profile"].get(kind, 0), result["profile"].get(kind, 0)) >= _LEAST_SHOWN_MS
+    ]
+    head = f"| kind of node | `{commit[:7]}`, ms | now, ms |"
     return _table(head, rows)
 
 
@@ -565,6 +582,7 @@ SECTIONS: dict[str, Callable[[Result], str]] = {
     "protocols": _protocols,
     "mixed_sizes": _mixed_sizes,
     "alternate": _alternate,
+    "engine": _engine,
     "overload": _overload,
     "stages": _stages,
     "start": _start,
