@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from models.contract.command_line import CommandParser, sentence_of
 from models.contract.errors import UserError
-from service.cli import keys, models, openapi, predict, serve
+from service.cli import cvat, keys, models, openapi, predict, serve
 from service.cli.command import KILLED_BY, SOMETHING_FAILED, USAGE_ERROR, Command
 
 COMMANDS: Mapping[str, Command] = {
@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, Command] = {
     "models": models,
     "keys": keys,
     "openapi": openapi,
+    "cvat": cvat,
 }
 
 
