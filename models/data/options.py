@@ -21,6 +21,7 @@ LayoutName = Literal[
     "labelme",
     "labelstudio",
     "cvat",
+    "qupath",
     "coco",
     "found",
 ]

@@ -15,6 +15,7 @@ from models.data.layouts.found import parse_found
 from models.data.layouts.labelme import parse_labelme
 from models.data.layouts.labelstudio import parse_labelstudio
 from models.data.layouts.layout import SPLITS, UNSPLIT, LayoutParser, ParsedLayout
+from models.data.layouts.qupath import parse_qupath
 from models.data.layouts.roboflow import parse_roboflow
 from models.data.layouts.supervisely import parse_supervisely
 from models.data.layouts.table import parse_table
@@ -38,11 +39,12 @@ LAYOUTS: dict[LayoutName, LayoutParser] = {
     "labelme": parse_labelme,
     "labelstudio": parse_labelstudio,
     "cvat": parse_cvat,
+    "qupath": parse_qupath,
     "coco": parse_coco,
     "found": parse_found,
 }
 # Those whose masks are drawn from regions.
-DRAWN_LAYOUTS = frozenset({"supervisely", "labelme", "labelstudio", "cvat", "coco"})
+DRAWN_LAYOUTS = frozenset({"supervisely", "labelme", "labelstudio", "cvat", "qupath", "coco"})
 
 _MADE = "images/ and masks/ with classes.json"
 _SPLIT = SplitOptions()

@@ -40,6 +40,7 @@ CLIENTS = (
     "tfserving",
     "tfserving_grpc",
     "labelstudio",
+    "cvat",
 )
 
 

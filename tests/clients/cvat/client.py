@@ -61,7 +61,9 @@ def main():
     class_map = np.full((HEIGHT, WIDTH), 255, np.uint8)
     for shape in shapes(function):
         assert shape.type.value == "mask"
-        class_map[decode_mask(shape.points, image_width=WIDTH, image_height=HEIGHT)] = shape.label_id - 100
+        class_map[decode_mask(shape.points, image_width=WIDTH, image_height=HEIGHT)] = (
+            shape.label_id - 100
+        )
     np.testing.assert_array_equal(class_map, EXPECTED)
     canvas = Image.new("L", (WIDTH, HEIGHT), 255)
     for shape in sorted(shapes(function, conv_mask_to_poly=True), key=lambda one: -len(one.points)):
