@@ -1,6 +1,7 @@
 """`polygons`: GeoJSON, one Feature a connected region, its rings along the pixel edges."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -42,6 +43,14 @@ class PolygonsOptions(OutputOptions):
         description="Leave out regions and fill holes of fewer pixels than this.",
         examples=[64],
     )
+    properties: Literal["segserve", "qupath"] = Field(
+        default="segserve",
+        description=(
+            "What a region's properties say: `segserve` is id, name, color and area; `qupath` a "
+            "classification, so that QuPath imports the regions as annotations."
+        ),
+        examples=["qupath"],
+    )
 
 
 def encode(segmentation: Segmentation, options: PolygonsOptions) -> Iterator[bytes]:
@@ -63,13 +72,24 @@ def encode(segmentation: Segmentation, options: PolygonsOptions) -> Iterator[byt
     # memory
     comma = b""
     for class_id, area, rings in regions_of(segmentation.class_map, kept, options.min_area):
-        properties = describe(contract, class_id) | {"area": int(area)}
+        properties: dict[str, Any] = describe(contract, class_id) | {"area": int(area)}
+        if options.properties == "qupath":
+            properties = _for_qupath(properties)
         yield comma + _feature(properties, simplify(rings, options.tolerance))
         comma = b","
     yield b"]}"
 
 
-def _feature(properties: dict[str, int | str], rings: list[Ring]) -> bytes:
+def _for_qupath(properties: dict[str, Any]) -> dict[str, Any]:
+    """A region's properties as QuPath 0.3 and later read them."""
+    color = list(bytes.fromhex(str(properties["color"])[1:]))
+    return {
+        "objectType": "annotation",
+        "classification": {"name": properties["name"], "color": color},
+    }
+
+
+def _feature(properties: dict[str, Any], rings: list[Ring]) -> bytes:
     geometry = {"type": "Polygon", "coordinates": rings}
     feature = {"type": "Feature", "properties": properties, "geometry": geometry}
     return orjson.dumps(feature, option=orjson.OPT_SERIALIZE_NUMPY)
