@@ -4,7 +4,7 @@ import argparse
 import re
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from models.commands.command import DEFAULT_STORE, for_shell, import_tensorflow
 from models.export.adopt_options import (
@@ -16,14 +16,21 @@ from models.export.adopt_options import (
     Scaling,
 )
 
-HELP = "wrap an external SavedModel or .keras file to serve it"
+if TYPE_CHECKING:
+    from models.export.adopt import Wrapper
+
+HELP = "wrap a model of another trainer (ONNX, OpenVINO IR, SavedModel, Keras) to serve it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     # argparse takes what begins with - for a flag, but for numbers; "-1..1" is one in its way,
     # and only this attribute says so.
     parser._negative_number_matcher = re.compile(r"^-\d")  # noqa: SLF001
-    parser.add_argument("model", type=Path, help="a SavedModel folder, or a .keras or .h5 file")
+    parser.add_argument(
+        "model",
+        type=Path,
+        help="an .onnx file, OpenVINO's .xml, a SavedModel folder, or a .keras or .h5 file",
+    )
     parser.add_argument("--name", required=True, help="the model's name in URLs")
     parser.add_argument(
         "--classes",
@@ -37,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--preview", type=Path, help="the HTML page of that (default: <name>-preview.html here)"
     )
     parser.add_argument("--yes", action="store_true", help="write without asking")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="write it although its own runtime gives other classes than what will be served",
+    )
     parser.add_argument(
         "--store",
         type=Path,
@@ -71,36 +83,23 @@ def run(parsed: argparse.Namespace) -> None:
     """Wrap the model, show what it makes of the images, and write it where that is confirmed."""
     options = _options(parsed)
 
-    import_tensorflow()
     from models.export.adopt import (
         adopted_card,
         adopted_facts,
         list_images,
         parse_classes,
-        read_images,
         write_preview,
     )
-    from models.export.external import ExternalNetwork
-    from models.export.external_io import infer_io_spec, input_axes
-    from models.export.external_loading import load_external
-    from models.export.saved_model import export_network
 
     class_list = parse_classes(parsed.classes)
     facts = adopted_facts(parsed.name, class_list, parsed.architecture)
     files = list_images(parsed.images)
-    model = load_external(parsed.model, options)
-    _, channels = input_axes(model, options)
-    images = read_images(files, channels)
-    other_sizes = "images are resized to it and class scores back, both bilinearly"
-    io_spec = infer_io_spec(
-        model, len(class_list.classes), options, images, other_sizes=other_sizes
-    )
-    network = ExternalNetwork(model, io_spec, options, len(class_list.classes))
-    print("\n".join(io_spec.notes))
+    wrap = _wrapper(parsed.model)
+    wrapped = wrap(parsed.model, options, facts, files, force=parsed.force)
+    print("\n".join(wrapped.notes))
     if files:
         preview = parsed.preview or Path(f"{parsed.name}-preview.html")
-        shown = list(zip(files, images, strict=True))
-        shares = write_preview(preview, network.class_map, io_spec, class_list.classes, shown)
+        shares = write_preview(preview, wrapped, class_list.classes, files)
         for segmentation_class, share in zip(class_list.classes, shares, strict=True):
             print(f"  {segmentation_class.name:20} {share:.2%} of the pixels")
         print(f"preview: {preview}")
@@ -110,9 +109,23 @@ def run(parsed: argparse.Namespace) -> None:
         raise AdoptionError(
             "nothing was written; say --yes, or answer y, where the predictions look right"
         )
-    card = adopted_card(parsed.name, parsed.model.name, class_list, io_spec, network.parameters)
-    artefact = export_network(network, facts, card, parsed.store, parsed.version)
+    card = adopted_card(parsed.name, parsed.model.name, class_list, wrapped)
+    artefact = wrapped.write(card, parsed.store, parsed.version)
     print(f"{artefact}\nNext: segserve serve --model-store {for_shell(parsed.store)}")
+
+
+def _wrapper(path: Path) -> "Wrapper":
+    """What wraps the model of a file; TensorFlow is imported for its own alone."""
+    from models.export.portable.reading import is_portable
+
+    if is_portable(path):
+        from models.export.portable.adoption import wrap_portable
+
+        return wrap_portable
+    import_tensorflow()
+    from models.export.tensorflow_adoption import wrap_by_tensorflow
+
+    return wrap_by_tensorflow
 
 
 def _options(parsed: argparse.Namespace) -> AdoptOptions:

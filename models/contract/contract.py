@@ -167,6 +167,11 @@ class Contract(Facts):
         return {runtime: precisions for runtime, precisions in held.items() if precisions}
 
     @property
+    def only_size(self) -> tuple[int, int] | None:
+        """The one height and width that the network takes, where it takes no other."""
+        return None if self.io is None else self.io.size
+
+    @property
     def openvino_precisions(self) -> tuple[StoredPrecision, ...]:
         """The precisions that the artefact holds OpenVINO files of."""
         return self.runtimes.get("openvino", ())

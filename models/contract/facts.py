@@ -78,7 +78,8 @@ class ModelIO(Facts):
 
     Pixel values 0–255 are brought linearly to `range`, then `mean` is subtracted and `std` divided
     by, one value or one a channel. `size` is the one height and width it takes; else H and W are
-    padded to multiples of `multiple`.
+    mirrored up to multiples of `multiple`, and to `least_side`. A sigmoid whose channels leave the
+    first class out gives that class where all are below `threshold`.
     """
 
     layout: Literal["NHWC", "NCHW"]
@@ -89,7 +90,9 @@ class ModelIO(Facts):
     std: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
     size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
     multiple: Annotated[int, Field(ge=1)] = 1
+    least_side: Annotated[int, Field(ge=1)] = 1
     batch_size: Annotated[int, Field(ge=1)] | None = None
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     output: Literal["logits", "probabilities", "sigmoid", "class_map"]
     output_layout: Literal["NHWC", "NCHW"] | None = None
     input_name: str | None = None

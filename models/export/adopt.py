@@ -3,7 +3,9 @@
 import csv
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +17,39 @@ from models.data.dataset import ClassList, DatasetError, read_classes, read_imag
 from models.data.layouts.layout import images_below, make_class_list
 from models.data.page import Figure, Gallery, Legend, Section, Table, Text, write_page
 from models.data.tiles import draw_tile
-from models.export.adopt_options import AdoptionError
+from models.export.adopt_options import AdoptionError, AdoptOptions
 from models.export.artefact import ModelFacts
-from models.export.external_io import IOSpec
 
 _MOST_IMAGES = 24
+
+
+@dataclass(frozen=True)
+class Wrapped:
+    """An external model in our form. `notes` say what was found out of it, each as "what: how";
+    `images` (H, W, C) are those to show it on, of which `class_map` gives class ids (H, W);
+    `write(card, store, version)` writes the artefact and gives its path."""
+
+    notes: tuple[str, ...]
+    images: Sequence[NDArray[np.uint8]]
+    class_map: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+    parameters: int
+    write: Callable[[str, Path, int | None], Path]
+
+
+class Wrapper(Protocol):
+    """Wraps the model of a file, and reads the images `files` to show it on. Raises AdoptionError;
+    `force` takes a model although what will be served differs from what its own runtime gives."""
+
+    def __call__(
+        self,
+        path: Path,
+        options: AdoptOptions,
+        facts: ModelFacts,
+        files: Sequence[Path],
+        /,
+        *,
+        force: bool,
+    ) -> Wrapped: ...
 
 
 def parse_classes(text: str) -> ClassList:
@@ -62,21 +92,20 @@ def read_images(paths: Sequence[Path], channels: int) -> list[NDArray[np.uint8]]
 
 def write_preview(
     path: Path,
-    class_map_of: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
-    io_spec: IOSpec,
+    wrapped: Wrapped,
     classes: Sequence[SegmentationClass],
-    images: Sequence[tuple[Path, NDArray[np.uint8]]],
+    files: Sequence[Path],
 ) -> list[float]:
-    """Write an HTML page of what the wrapped model makes of images (H, W, C), class maps (H, W);
-    gives each class's share of all their pixels."""
+    """Write an HTML page of what the wrapped model makes of its images, which are of `files`; gives
+    each class's share of all their pixels."""
     figures, counts = [], np.zeros(256, np.int64)
-    for file, image in images:
-        class_map = class_map_of(image)
+    for file, image in zip(files, wrapped.images, strict=True):
+        class_map = wrapped.class_map(image)
         counts += np.bincount(class_map.ravel(), minlength=256)
         figures.append(Figure(draw_tile(file.name, image, class_map, classes).uri, file.name))
     shares: list[float] = (counts[: len(classes)] / counts.sum()).tolist()
     rows = [(c.name, c.id, f"{share:.2%}") for c, share in zip(classes, shares, strict=True)]
-    notes = [note.split(": ", 1) for note in io_spec.notes]
+    notes = [note.split(": ", 1) for note in wrapped.notes]
     sections = [
         Section("What it takes and gives", [Table(("", ""), notes)]),
         Section(
@@ -117,23 +146,22 @@ def adopted_facts(name: str, class_list: ClassList, architecture: str) -> ModelF
     )
 
 
-def adopted_card(
-    name: str, file: str, class_list: ClassList, io_spec: IOSpec, parameters: int
-) -> str:
+def adopted_card(name: str, file: str, class_list: ClassList, wrapped: Wrapped) -> str:
     """The model card of an adopted model, as Markdown."""
-    notes = "\n".join(f"- {note}" for note in io_spec.notes)
+    notes = "\n".join(f"- {note}" for note in wrapped.notes)
     classes = "\n".join(f"| {c.id} | {c.name} | {c.color} |" for c in class_list.classes)
     return f"""# {name}
 
-Adopted from {json.dumps(file)}, {parameters:,} parameters. It was trained elsewhere: its data, \
-their licence and its scores are not
-known here. `segtrain evaluate STORE/{name}/VERSION --data FOLDER` scores it on a data set.
+Adopted from {json.dumps(file)}, {wrapped.parameters:,} parameters. It was trained elsewhere: \
+its data, their licence and its scores are not known here.
+
+`segtrain evaluate STORE/{name}/VERSION --data FOLDER` scores it on a data set.
 
 ## How it is wrapped
 
 {notes}
 
-All of this is part of the graph: the artefact takes pixel values 0–255 of any size.
+All of this is part of the graph, which takes pixel values 0–255.
 
 ## Classes
 

@@ -352,6 +352,11 @@ def _output_axes(run: _Run, classes: int, likely: AxisOrder) -> tuple[AxisOrder,
         channels, reduction = by_axes[axes], _reduction(run, axes)
         if channels in wanted and channels and reduction is not None:
             return axes, channels, reduction
+    if is_class_map and classes in by_axes.values():
+        raise AdoptionError(
+            f"its output has {classes} channels of {run.output.dtype}, as that of a quantized "
+            "model; save it with float32 inputs and outputs"
+        )
     raise AdoptionError(
         f"a {run.size[0]}×{run.size[1]} image gave an output of shape {shape}, which is not "
         f"{classes} classes over the image or over a whole fraction of it; does --classes name "

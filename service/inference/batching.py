@@ -45,7 +45,7 @@ from service.inference.runner import (
     TileSides,
 )
 from service.inference.scheduler import DeviceScheduler
-from service.inference.warm_up import warm_up, warm_up_sides
+from service.inference.warm_up import warm_up, warm_up_sizes
 from service.runtimes.engine import Engine
 
 # A warm-up keeps others waiting no longer than this, however long it takes.
@@ -205,10 +205,10 @@ class Batcher:
         warm-up is slow or hangs.
         """
         seconds = 0.0
-        for side in warm_up_sides(contract):
-            share = self._share_of((side, side))
+        for size in warm_up_sizes(contract):
+            share = self._share_of(size)
             async with self.scheduler.held(share, WARM_UP_TURN_SECONDS):
-                run = partial(warm_up, self.engine, self.model_id, contract, side)
+                run = partial(warm_up, self.engine, self.model_id, contract, size)
                 seconds = await asyncio.shield(self._threads.call(run))
         return seconds
 

@@ -61,7 +61,7 @@ class TileSides(NamedTuple):
         radius = contract.receptive_field_radius
         of_class_map = radius is not None and (scaled or need == "class_map")
         side = self.class_map if of_class_map else self.probabilities
-        return plan_tiles(height, width, contract.stride, radius, side)
+        return plan_tiles(height, width, contract.stride, radius, side, contract.only_size)
 
 
 DEFAULT_TILE_SIDES = TileSides(_TILE, _TILE)

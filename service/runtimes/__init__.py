@@ -11,7 +11,7 @@ from models.contract import Contract
 from models.contract.amx import avoid_amx
 from models.contract.usage_reports import report_nothing
 from service.runtimes import gpu
-from service.runtimes.engine import Engine, EngineOptions
+from service.runtimes.engine import Engine, EngineOptions, EngineUnavailableError
 from service.runtimes.runtime import Runtime
 
 __all__ = ["RUNTIMES", "Runtime"]
@@ -39,11 +39,20 @@ def _openvino_lacks(contract: Contract, options: EngineOptions) -> str | None:
 def _load_tensorflow(
     artefact: Path, contract: Contract, options: EngineOptions, reason: str
 ) -> Engine:
+    lacking = _tensorflow_lacks(contract, options)
+    if lacking is not None:
+        raise EngineUnavailableError(f"{lacking}; set SEGSERVE_ENGINE to auto")
     # Read when the library is imported. Its notes about instruction sets are no lines of our log.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from service.runtimes.tensorflow import TensorFlowEngine
 
     return TensorFlowEngine(artefact, contract, options, reason=reason)
+
+
+def _tensorflow_lacks(contract: Contract, _options: EngineOptions) -> str | None:
+    if "tensorflow" in contract.runtimes:
+        return None
+    return "the artefact holds no SavedModel, which TensorFlow runs"
 
 
 OPENVINO = Runtime(
@@ -66,9 +75,9 @@ TENSORFLOW = Runtime(
         "TensorFlow computes in fp32 alone and SEGSERVE_PRECISION is {precision}; "
         "set SEGSERVE_ENGINE to openvino or auto"
     ),
-    lacks=lambda _contract, _options: None,  # every artefact is a SavedModel
+    lacks=_tensorflow_lacks,
     has_gpu=gpu.tensorflow_may_have_gpu,
-    advantage="it runs every artefact",
+    advantage="it runs every SavedModel",
     load=_load_tensorflow,
 )
 RUNTIMES: dict[str, Runtime] = {row.name: row for row in (OPENVINO, TENSORFLOW)}

@@ -35,7 +35,7 @@ def _on_gpu(
 ) -> Engine | None:
     """The first that computes on a GPU, or that shows one and has nobody beside it to do better."""
     for row in able:
-        if not row.has_gpu():
+        if row.lacks(contract, options) is not None or not row.has_gpu():
             continue
         engine = row.run(artefact, contract, options, "it has a GPU to compute on")
         others = [other for other in able if other is not row]

@@ -41,7 +41,7 @@ from service.runtimes.engine import EngineOptions, EngineUnavailableError, Preci
 from service.runtimes.gpu import why_openvino_on_cpu
 from service.runtimes.openvino_graph import cut_at_logits
 from service.runtimes.streams import (
-    TYPICAL_SIDE,
+    TYPICAL_SIZE,
     Run,
     described,
     least_seconds,
@@ -52,7 +52,7 @@ from service.runtimes.streams import (
 logger = logging.getLogger(__name__)
 
 _CACHED_KERNELS = 192
-_SMALL_SIDE = 64  # pixels, of the smaller pictures that are timed at load
+_SMALL_SIZE = 64, 64  # pixels, of the smaller pictures that are timed at load
 _BATCH_OVERHEAD_SHARE = 0.1  # a batch is large enough when what each call costs is this part of it
 _MOST_KEPT_PIXELS = 1024 * 1024  # 180 MB in int8, or half of that cut at the logits
 _MOST_IMAGES, _MOST_PIXELS = 16, 1024 * 1024
@@ -100,7 +100,14 @@ class OpenVinoEngine:
         class_map = cut.model if cut is not None else _one_output(model, CLASS_MAP)
         probabilities = _one_output(model, PROBABILITIES)
         _check_classes(probabilities, self._classes)
-        compile_for = partial(_Compiled, core, precision=precision, threads=options.threads)
+        io = contract.io
+        compile_for = partial(
+            _Compiled,
+            core,
+            precision=precision,
+            threads=options.threads,
+            one_by_one=io is not None and io.batch_size == 1,
+        )
         self._compile_probabilities = partial(compile_for, probabilities)
         self._probabilities: _Compiled | None = None
         streams = options.streams or max_streams(options.threads)
@@ -109,11 +116,15 @@ class OpenVinoEngine:
             self._class_map = compile_for(class_map)
         self._compiled = [self._class_map]
         run = partial(self._run_class_map, self._class_map)
-        self.best_batch, self.best_batch_pixels = _measure_batch(run, contract.channels)
+        only_size = contract.only_size
+        best = _measure_batch(run, contract.channels, only_size)
+        self.best_batch, self.best_batch_pixels = best
         self._streamed = self._class_map
         for streamed in (other.result() for other in others):
             run_streamed = partial(self._run_class_map, streamed)
-            if options.streams or streams_pay_off(run_streamed, run, streams, contract.channels):
+            if options.streams or streams_pay_off(
+                run_streamed, run, streams, contract.channels, only_size or TYPICAL_SIZE
+            ):
                 self._streamed, self.streams = streamed, streams
                 self._compiled.append(streamed)
         _log_once(options.threads, self.streams, precision)
@@ -194,14 +205,18 @@ class OpenVinoEngine:
                 compiled.running -= 1
 
 
-def _measure_batch(run: Run, channels: int) -> tuple[int, int]:
-    """The most images and pixels worth one batch, from what a call costs and what a pixel costs."""
-    small = least_seconds(run, 1, _SMALL_SIDE, channels)
-    typical = least_seconds(run, 1, TYPICAL_SIDE, channels)
-    pixel_seconds = max((typical - small) / (TYPICAL_SIDE**2 - _SMALL_SIDE**2), 1e-12)
-    call_seconds = max(small - pixel_seconds * _SMALL_SIDE**2, 0.0)
-    pixels = call_seconds / (_BATCH_OVERHEAD_SHARE * pixel_seconds)
-    return _MOST_IMAGES, int(min(max(pixels, _SMALL_SIDE**2), _MOST_PIXELS))
+def _measure_batch(run: Run, channels: int, only_size: tuple[int, int] | None) -> tuple[int, int]:
+    """The most images and pixels worth one batch, from what a call costs and what a pixel costs; an
+    image at a time where the model takes `only_size`."""
+    if only_size is not None:
+        return _MOST_IMAGES, math.prod(only_size)
+    pixels, small_pixels = math.prod(TYPICAL_SIZE), math.prod(_SMALL_SIZE)
+    small = least_seconds(run, 1, _SMALL_SIZE, channels)
+    typical = least_seconds(run, 1, TYPICAL_SIZE, channels)
+    pixel_seconds = max((typical - small) / (pixels - small_pixels), 1e-12)
+    call_seconds = max(small - pixel_seconds * small_pixels, 0.0)
+    worth = call_seconds / (_BATCH_OVERHEAD_SHARE * pixel_seconds)
+    return _MOST_IMAGES, int(min(max(worth, small_pixels), _MOST_PIXELS))
 
 
 def _check_classes(probabilities: openvino.Model, classes: int) -> None:
@@ -231,7 +246,8 @@ def _padded(images: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
 
 class _Compiled:
     """A model of one output. It runs `streams` batches beside each other, each on
-    `threads` / `streams` threads; who comes when all run waits.
+    `threads` / `streams` threads; who comes when all run waits. Images of a batch run `one_by_one`
+    where it takes one alone.
 
     `running` batches and the largest of them, in pixels, are counted by the engine.
     """
@@ -244,7 +260,9 @@ class _Compiled:
         precision: Precision,
         threads: int,
         streams: int = 1,
+        one_by_one: bool = False,
     ) -> None:
+        self._one_by_one = one_by_one
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
             "INFERENCE_NUM_THREADS": threads,
@@ -264,6 +282,10 @@ class _Compiled:
     def run(self, images: NDArray[np.uint8], result: NDArray[Any]) -> None:
         """Run images (N, H, W, C) into `result`, without a copy of either."""
         images = np.ascontiguousarray(images)  # its memory must outlast the request
+        if self._one_by_one and len(images) > 1:
+            for index in range(len(images)):
+                self.run(images[index : index + 1], result[index : index + 1])
+            return
         request = self._idle.get()
         try:
             # what came from another process is read-only, and OpenVINO shares no such memory

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-TYPICAL_SIDE = 256  # pixels, of the pictures that are timed
+TYPICAL_SIZE = 256, 256  # pixels (H, W), of the pictures that are timed
 
 _THREADS_A_STREAM = 2  # with four threads and more
 _TIMED_RUNS = 3
@@ -28,14 +28,20 @@ def max_streams(threads: int) -> int:
     return max(min(threads, 2), threads // _THREADS_A_STREAM)
 
 
-def streams_pay_off(beside: Run, alone: Run, streams: int, channels: int) -> bool:
+def streams_pay_off(
+    beside: Run,
+    alone: Run,
+    streams: int,
+    channels: int,
+    size: tuple[int, int] = TYPICAL_SIZE,
+) -> bool:
     """Whether `beside`, called from `streams` threads at once, does more images a second than
     `alone`, or nearly as many: a machine that is busy as a model is loaded errs by so much, and
     under load streams lose less.
 
     Each does several images in a row, since threads that have just woken say little of load.
     """
-    image = np.full((1, TYPICAL_SIDE, TYPICAL_SIDE, channels), 127, np.uint8)
+    image = np.full((1, *size, channels), 127, np.uint8)
     in_a_row = max(1, min(_MOST_IN_A_ROW, int(_SECONDS_IN_A_ROW / _seconds(alone, image, 1))))
     one = many = math.inf
     with ThreadPoolExecutor(streams) as pool:
@@ -60,9 +66,9 @@ def _seconds(run: Run, images: NDArray[np.uint8], times: int) -> float:
     return time.perf_counter() - started
 
 
-def least_seconds(run: Run, images: int, side: int, channels: int) -> float:
+def least_seconds(run: Run, images: int, size: tuple[int, int], channels: int) -> float:
     """Least seconds of a few runs over gray images, after one that is not counted."""
-    batch = np.full((images, side, side, channels), 127, np.uint8)
+    batch = np.full((images, *size, channels), 127, np.uint8)
     run(batch)
     least, begun = math.inf, time.perf_counter()
     for _ in range(_TIMED_RUNS):

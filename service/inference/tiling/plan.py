@@ -77,14 +77,24 @@ class TilePlan:
 
 
 def plan_tiles(
-    height: int, width: int, stride: int, radius: int | None, tile_size: int
+    height: int,
+    width: int,
+    stride: int,
+    radius: int | None,
+    tile_size: int,
+    only_size: tuple[int, int] | None = None,
 ) -> TilePlan:
     """Plan for a picture (H, W) and a network with this receptive-field radius, None where it is
     not finite.
 
     No tile has more than `tile_size`² pixels, unless the radius is so large that less than half of
-    its side would be kept; a picture of no more pixels is one tile.
+    its side would be kept; a picture of no more pixels is one tile. Tiles of a network that takes
+    `only_size` have that, are blended, and are mirrored beyond a picture that is smaller.
     """
+    if only_size is not None:
+        rows, columns = _fixed_spans(height, only_size[0]), _fixed_spans(width, only_size[1])
+        blended = len(rows) * len(columns) > 1
+        return TilePlan(height, width, only_size, rows, columns, blended)
     padded_height, padded_width = padded_shape(height, width, stride)
     if padded_height * padded_width <= tile_size**2:
         whole = (Span(0, 0, height),), (Span(0, 0, width),)
@@ -105,6 +115,15 @@ def plan_tiles(
     return TilePlan(height, width, (tile_height, tile_width), rows, columns, blended)
 
 
+def _fixed_spans(length: int, side: int) -> tuple[Span, ...]:
+    if length <= side:
+        return (Span(0, 0, length),)
+    margin = int(side * _BLENDED_MARGIN)
+    count = math.ceil((length - 2 * margin) / (side - 2 * margin))
+    starts = [i * (length - side) // (count - 1) for i in range(count)]
+    return _spans(starts, side, length, min(_RAMP, 2 * margin))
+
+
 def _plan_axis(
     length: int, stride: int, margin: int, longest: int, ramp: int
 ) -> tuple[int, tuple[Span, ...]]:
@@ -119,9 +138,15 @@ def _plan_axis(
     steps = (padded - side) // stride
     count = 1 + math.ceil(steps * stride / (side - 2 * margin))
     starts = [i * steps // (count - 1) * stride for i in range(count)]
+    return side, _spans(starts, side, length, ramp)
+
+
+def _spans(starts: list[int], side: int, length: int, ramp: int) -> tuple[Span, ...]:
+    """Tiles of one side that begin there; seams lie amid what two of them share."""
+    count = len(starts)
     ramp = min(ramp, *(b - a for a, b in pairwise(starts)))
     seams = [(start + before + side) // 2 for before, start in pairwise(starts)]
-    spans = tuple(
+    return tuple(
         Span(
             start,
             keep_start=0 if i == 0 else seams[i - 1] - ramp // 2,
@@ -131,4 +156,3 @@ def _plan_axis(
         )
         for i, start in enumerate(starts)
     )
-    return side, spans

@@ -60,13 +60,13 @@ def test_a_slow_network_is_run_once_in_a_row(clock: Clock) -> None:
 
 
 def test_the_first_call_does_not_count_and_the_least_of_the_rest_does(clock: Clock) -> None:
-    seconds = least_seconds(clock.run_in(9.0, 0.03, 0.01, 0.02), 4, 32, channels=1)
+    seconds = least_seconds(clock.run_in(9.0, 0.03, 0.01, 0.02), 4, (32, 32), channels=1)
     assert seconds == pytest.approx(0.01)
     assert clock.shapes == [(4, 32, 32, 1)] * 4
 
 
 def test_a_slow_network_is_timed_once(clock: Clock) -> None:
-    assert least_seconds(clock.run_in(2.0), 1, 256, channels=3) == pytest.approx(2.0)
+    assert least_seconds(clock.run_in(2.0), 1, (256, 256), channels=3) == pytest.approx(2.0)
     assert len(clock.shapes) == 2
 
 

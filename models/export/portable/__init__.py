@@ -1,0 +1,1 @@
+"""Networks as other frameworks write them down, made into artefacts without TensorFlow."""

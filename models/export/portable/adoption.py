@@ -1,0 +1,54 @@
+"""Wrap a network in a file of another framework, and judge what will be served of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.export.adopt import Wrapped, read_images
+from models.export.adopt_options import AdoptionError, AdoptOptions
+from models.export.artefact import ModelFacts
+from models.export.external_io import infer_io_spec, input_axes
+from models.export.portable.judging import judge, own_answers, require_agreement
+from models.export.portable.network import require_pixel_values
+from models.export.portable.reading import read_portable
+from models.export.portable.serving import class_map_of, served_answers
+from models.export.portable.wrapping import wrapped
+from models.export.portable.writing import write_portable
+
+_OTHER_SIZES = (
+    "a larger picture is shrunk to about its long side (scale=native leaves it as it is), what is "
+    "larger still is cut into overlapping tiles that are blended, and what is smaller mirrored"
+)
+
+
+def wrap_portable(
+    path: Path, options: AdoptOptions, facts: ModelFacts, files: Sequence[Path], *, force: bool
+) -> Wrapped:
+    """Raises AdoptionError, for too little agreement with its own runtime unless `force`."""
+    if options.receptive_field_radius is not None:
+        raise AdoptionError(
+            "--receptive-field-radius is of SavedModels and Keras files alone; large pictures are "
+            "blended where tiles of this model meet: leave it out"
+        )
+    network = read_portable(path, options)
+    require_pixel_values(network.input_dtype, options)
+    _, channels = input_axes(network, options)
+    images = read_images(files, channels)
+    classes = len(facts.classes)
+    io_spec = infer_io_spec(network, classes, options, images, other_sizes=_OTHER_SIZES)
+    served = wrapped(network, io_spec, options, classes)
+    answers = served_answers(served)
+    own = own_answers(network, io_spec, options, classes)
+    agreement = judge(answers, own, io_spec, images, network.runtime)
+    require_agreement(agreement, force=force)
+    notes = (*io_spec.notes, f"agreement: {agreement}")
+
+    def write(card: str, store: Path, version: int | None) -> Path:
+        return write_portable(network, served, io_spec, options, facts, card, store, version)
+
+    def class_map(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return class_map_of(answers, io_spec.size, image)
+
+    return Wrapped(notes, images, class_map, network.parameters, write)

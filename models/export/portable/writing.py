@@ -1,0 +1,86 @@
+"""The artefact of an external network: OpenVINO's files, the ONNX file, a contract with `io`."""
+
+from pathlib import Path
+from typing import Any
+
+from models.contract import (
+    MODEL_CARD_PATH,
+    Contract,
+    FrameScale,
+    ModelIO,
+    atomic,
+    file_digests,
+    onnx_path,
+    openvino_path,
+    write_contract,
+)
+from models.export.adopt_options import AdoptOptions
+from models.export.artefact import ModelFacts, version_folder
+from models.export.external_io import IOSpec, value_range
+from models.export.portable.network import PortableNetwork
+
+
+def write_portable(
+    network: PortableNetwork,
+    served: Any,
+    io_spec: IOSpec,
+    options: AdoptOptions,
+    facts: ModelFacts,
+    card: str,
+    store: Path,
+    version: int | None,
+) -> Path:
+    """Write `<store>/<name>/<version>` with `served`, the wrapped openvino.Model, and give its
+    path. Raises ExportError."""
+    import openvino
+
+    target = version_folder(store, facts.name, version)
+    with atomic.new_folder(target) as folder:
+        path = folder / openvino_path("fp32")
+        path.parent.mkdir(parents=True)
+        openvino.save_model(served, path, compress_to_fp16=False)
+        if network.onnx is not None:
+            (folder / onnx_path("fp32")).parent.mkdir(parents=True)
+            (folder / onnx_path("fp32")).write_bytes(network.onnx)
+        (folder / MODEL_CARD_PATH).write_text(card)
+        contract = Contract(
+            name=facts.name,
+            classes=facts.classes,
+            background=facts.background,
+            ignore=facts.ignore,
+            channels=1 if io_spec.channels == 1 else 3,
+            stride=io_spec.stride,
+            receptive_field_radius=None,  # not known: tiles are blended
+            architecture=facts.architecture,
+            upsampling=facts.upsampling,
+            parameters=network.parameters,
+            scale=FrameScale(long_side=max(16, *io_spec.size)) if io_spec.size else None,
+            io=model_io(network, io_spec, options),
+            training=facts.training,
+            files=file_digests(folder),
+        )
+        write_contract(folder, contract)
+    return target
+
+
+def model_io(network: PortableNetwork, io_spec: IOSpec, options: AdoptOptions) -> ModelIO:
+    """What the network's own graph takes and gives."""
+    return ModelIO.model_validate(
+        {
+            "layout": io_spec.axes,
+            "channel_order": options.channel_order,
+            "dtype": network.input_dtype,
+            "range": value_range(options),
+            "mean": options.mean,
+            "std": options.std,
+            "size": io_spec.size,
+            "multiple": io_spec.stride,
+            "least_side": io_spec.least,
+            "batch_size": io_spec.batch_size,
+            "output": io_spec.output,
+            "output_layout": io_spec.output_axes,
+            "threshold": options.threshold,
+            "input_name": network.input_name,
+            "output_name": network.output_name,
+        }
+    )

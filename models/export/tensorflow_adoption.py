@@ -1,0 +1,31 @@
+"""Wrap what TensorFlow loads: a SavedModel, or a Keras file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.export.adopt import Wrapped, read_images
+from models.export.adopt_options import AdoptOptions
+from models.export.artefact import ModelFacts
+from models.export.external import ExternalNetwork
+from models.export.external_io import infer_io_spec, input_axes
+from models.export.external_loading import load_external
+from models.export.saved_model import export_network
+
+
+def wrap_by_tensorflow(
+    path: Path, options: AdoptOptions, facts: ModelFacts, files: Sequence[Path], *, force: bool
+) -> Wrapped:
+    """Raises AdoptionError. What is written is verified as a network of ours is, `force` or not."""
+    del force
+    model = load_external(path, options)
+    _, channels = input_axes(model, options)
+    images = read_images(files, channels)
+    classes = len(facts.classes)
+    other_sizes = "images are resized to it and class scores back, both bilinearly"
+    io_spec = infer_io_spec(model, classes, options, images, other_sizes=other_sizes)
+    network = ExternalNetwork(model, io_spec, options, classes)
+
+    def write(card: str, store: Path, version: int | None) -> Path:
+        return export_network(network, facts, card, store, version)
+
+    return Wrapped(io_spec.notes, images, network.class_map, network.parameters, write)
