@@ -2,7 +2,6 @@
 model's channels.
 """
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,15 +9,13 @@ from numpy.typing import NDArray
 
 from models.contract import Contract
 from models.contract.intensity import IntensityWindow, full_window, lookup_table, model_window
-from models.contract.preprocessing import FrameScale, PhysicalScale
+from models.contract.working_size import ScaleRequest, WorkingSize, wanted_ratio, working_size
 from service.domain.classes import bands
-from service.domain.requests import IntensityRequest, ScaleRequest
+from service.domain.requests import IntensityRequest
 from service.domain.source import Samples, Source, SourceInfo
 from service.inference.resizing import resized
-from service.inference.scale import WorkingSize, working_size
 from service.inputs.pixels import to_channels
 
-_METERS = {"m": 1.0, "mm": 1e-3, "µm": 1e-6}
 _BITS = 16
 
 
@@ -45,7 +42,10 @@ def plan_size(
     """At which size the network sees the picture; None for its own. What is to be shown is decoded
     whole.
     """
-    ratio, exact = _ratio(source.height, source.width, source.info, contract, request)
+    size, unit = source.info.pixel_size, source.info.unit
+    known = None if size is None or unit is None else (size, unit)
+    long_side = max(source.height, source.width)
+    ratio, exact = wanted_ratio(long_side, contract.scale, request, known)
     scales = (1.0,) if show else source.scales
     working = working_size(source.height, source.width, ratio, scales, exact=exact)
     if working is None or working.resize:
@@ -58,7 +58,7 @@ def plan_array_size(
 ) -> WorkingSize | None:
     """As `plan_size`, for pixels (H, W, C) that are decoded and do not know how large one is."""
     height, width = image.shape[:2]
-    ratio, exact = _ratio(height, width, SourceInfo(), contract, request)
+    ratio, exact = wanted_ratio(max(height, width), contract.scale, request)
     return working_size(height, width, ratio, (1.0,), exact=exact)
 
 
@@ -125,26 +125,3 @@ def _to_8_bits(samples: Samples, window: IntensityWindow | None) -> NDArray[np.u
     for rows in bands(*samples.shape[:2]):
         table.take(samples[rows], out=pixels[rows])
     return pixels
-
-
-def _ratio(
-    height: int, width: int, info: SourceInfo, contract: Contract, request: ScaleRequest
-) -> tuple[float, bool]:
-    """How much of its size the network sees, and whether that is to be exact."""
-    long_side = max(height, width)
-    match request.kind:
-        case "native":
-            return 1.0, True
-        case "factor":
-            return request.value, True
-        case "longest":
-            return request.value / long_side, True
-    match contract.scale:
-        case FrameScale(long_side=wanted):
-            return min(1.0, wanted / long_side), False
-        case PhysicalScale(pixel_size=wanted, unit=unit):
-            size = info.pixel_size
-            if size is not None and info.unit is not None:
-                ratio = size * _METERS[info.unit] / (wanted * _METERS[unit])
-                return (min(1.0, ratio) if math.isfinite(ratio) else 1.0), False
-    return 1.0, False

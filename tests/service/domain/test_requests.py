@@ -1,33 +1,7 @@
 import pytest
 
 from models.contract.intensity import IntensityWindow
-from service.domain.requests import IntensityRequest, ScaleRequest
-
-
-@pytest.mark.parametrize(
-    ("text", "request_"),
-    [
-        ("auto", ScaleRequest("auto")),
-        ("native", ScaleRequest("native")),
-        ("0.5", ScaleRequest("factor", 0.5)),
-        ("2", ScaleRequest("factor", 2.0)),
-        ("longest=1024", ScaleRequest("longest", 1024)),
-    ],
-)
-def test_a_caller_can_ask_for_a_scale_in_each_way(text: str, request_: ScaleRequest) -> None:
-    assert ScaleRequest.parse(text) == request_
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *["", "half", "0", "-1", "nan", "inf", "9"],
-        *["longest=0", "longest=1e3", "longest=", "longest=99999"],
-    ],
-)
-def test_what_is_no_scale_is_refused_with_the_limit(text: str) -> None:
-    with pytest.raises(ValueError, match="it can be"):
-        ScaleRequest.parse(text)
+from service.domain.requests import IntensityRequest
 
 
 @pytest.mark.parametrize(

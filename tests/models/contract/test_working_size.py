@@ -1,6 +1,7 @@
 import pytest
 
-from service.inference.scale import WorkingSize, working_size
+from models.contract.preprocessing import FrameScale, PhysicalScale
+from models.contract.working_size import ScaleRequest, WorkingSize, wanted_ratio, working_size
 
 JPEG = (1.0, 0.5, 0.25, 0.125)
 WHOLE = (1.0,)
@@ -44,3 +45,41 @@ def test_a_sliver_keeps_a_pixel() -> None:
     size = working_size(3, 9000, 0.05, WHOLE, exact=False)
     assert size is not None
     assert (size.height, size.width) == (1, 450)
+
+
+@pytest.mark.parametrize(
+    ("text", "request_"),
+    [
+        ("auto", ScaleRequest("auto")),
+        ("native", ScaleRequest("native")),
+        ("0.5", ScaleRequest("factor", 0.5)),
+        ("2", ScaleRequest("factor", 2.0)),
+        ("longest=1024", ScaleRequest("longest", 1024)),
+    ],
+)
+def test_a_caller_can_ask_for_a_scale_in_each_way(text: str, request_: ScaleRequest) -> None:
+    assert ScaleRequest.parse(text) == request_
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "half", "0", "-1", "nan", "9", *map("longest={}".format, ("", "0", "1e3", "99999"))],
+)
+def test_what_is_no_scale_is_refused_with_the_limit(text: str) -> None:
+    with pytest.raises(ValueError, match="it can be"):
+        ScaleRequest.parse(text)
+
+
+def test_a_frame_is_shrunk_to_the_models_and_never_enlarged() -> None:
+    scale, auto = FrameScale(long_side=480), ScaleRequest()
+    assert wanted_ratio(3840, scale, auto) == (0.125, False)
+    assert wanted_ratio(240, scale, auto) == (1.0, False)
+    assert wanted_ratio(240, scale, ScaleRequest("factor", 2.0)) == (2.0, True)
+    assert wanted_ratio(3840, None, auto) == (1.0, False)
+
+
+def test_the_size_of_a_pixel_rules_where_both_know_it() -> None:
+    scale, auto = PhysicalScale(pixel_size=0.5, unit="µm"), ScaleRequest()
+    assert wanted_ratio(9000, scale, auto, (0.00025, "mm")) == (0.5, False)
+    assert wanted_ratio(9000, scale, auto, (2.0, "µm")) == (1.0, False)
+    assert wanted_ratio(9000, scale, auto) == (1.0, False)
