@@ -1,5 +1,6 @@
 """Training and serving see the same pixels of a file, or both refuse it."""
 
+import zlib
 from itertools import product
 from pathlib import Path
 
@@ -7,10 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from rasterio.io import MemoryFile
 
-from models.data.dataset import DatasetError, read_image
+from models.contract import Contract, PercentileIntensity
+from models.contract.preprocessing import Intensity, WindowIntensity
+from models.data.dataset import DatasetError, is_gray_file, read_image, read_picture
 from service.domain.errors import ServiceError
-from service.inputs import decode
+from service.domain.requests import IntensityRequest
+from service.inference.prepare import prepare
+from service.inputs import open_source
 from tests.pictures import (
     BLACK_IS_ZERO,
     CIELAB,
@@ -24,23 +30,45 @@ from tests.pictures import (
     TiffPage,
     tiff,
 )
+from tests.service.inputs.files import png
+from tests.solvable import RGB_CLASSES
 
 YCBCR = 6
 PHOTOMETRICS = (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, CIELAB)
 DRAW = np.random.default_rng(11)
+FOUND = PercentileIntensity(gray=(3, 102), color=(20, 213))
+RULES = (None, PercentileIntensity(), FOUND, WindowIntensity(low=100, high=3000))
 
 
-def seen(path: Path, channels: int) -> tuple[object, object]:
+def seen(path: Path, channels: int, rule: Intensity | None = FOUND) -> tuple[object, object]:
     """What training and serving make of a file: pixels, or None where they refuse it."""
     try:
-        learned: object = read_image(path, channels).tolist()
+        learned: object = read_image(path, channels, rule).tolist()
     except DatasetError:
         learned = None
     try:
-        served: object = decode(path.read_bytes(), channels, 10**6).tolist()
+        source = open_source(path.read_bytes(), 10**6)
+        model = contract(channels, rule)
+        prepared = prepare(source, model, None, IntensityRequest(), show=False)
+        served: object = prepared.image.tolist()
     except ServiceError:
         served = None
     return learned, served
+
+
+def contract(channels: int, rule: Intensity | None) -> Contract:
+    return Contract(
+        name="m",
+        classes=RGB_CLASSES,
+        channels=channels,
+        stride=8,
+        receptive_field_radius=5,
+        architecture="none",
+        upsampling="none",
+        parameters=0,
+        intensity=rule,
+        files={},
+    )
 
 
 def samples_of(bits: int, count: int, format: int) -> NDArray[np.generic]:
@@ -120,3 +148,97 @@ def test_every_type_is_learned_as_it_is_served(tmp_path: Path, file_format: str,
     for channels in (1, 3):
         learned, served = seen(path, channels)
         assert learned == served
+
+
+def camera(bits: int, count: int) -> NDArray[np.uint16]:
+    """What a camera of `bits` gives: most samples in a part of the range, few beyond."""
+    values = DRAW.normal(2**bits * 0.2, 2**bits * 0.05, (31, 37, count))
+    return np.clip(values, 0, 2**bits - 1).astype(np.uint16)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=["none", "percentiles", "found", "window"])
+@pytest.mark.parametrize("bits", [10, 12, 16])
+@pytest.mark.parametrize("count", [1, 3], ids=["gray", "color"])
+def test_deep_pictures_are_learned_as_they_are_served(
+    tmp_path: Path, count: int, bits: int, rule: Intensity | None
+) -> None:
+    samples = camera(bits, count)
+    kind = {1: (0, BLACK_IS_ZERO), 3: (2, RGB)}[count]
+    ome = f'<OME><Image><Pixels Type="uint16" SignificantBits="{bits}"/></Image></OME>'
+    files = {
+        "plain.png": deep_png(samples, kind[0]),
+        "sbit.png": deep_png(samples, kind[0], (b"sBIT", bytes([bits] * count))),
+        "spread.png": deep_png(
+            (samples << 16 - bits).astype(np.uint16), kind[0], (b"sBIT", bytes([bits] * count))
+        ),
+        "plain.tif": tiff(TiffPage(samples, 16, kind[1])),
+        "most.tif": tiff(TiffPage(samples, 16, kind[1], tags={281: [2**bits - 1] * count})),
+        "wrong.tif": tiff(TiffPage(samples, 16, kind[1], tags={281: [300] * count})),
+        "own.tif": tiff(TiffPage(samples, bits, kind[1])),
+        "ome.tif": with_description(samples, ome),
+    }
+    for name, content in files.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        for channels in (1, 3) if rule is FOUND else (count,):
+            learned, served = seen(path, channels, rule)
+            assert learned is not None, name
+            assert learned == served, (name, channels)
+    assert {is_gray_file(tmp_path / name) for name in files} == {count == 1}
+
+
+@pytest.mark.parametrize("kind", [(4, 2), (6, 4)], ids=["gray", "color"])
+def test_deep_pngs_are_read_without_their_alpha_and_upright(
+    tmp_path: Path, kind: tuple[int, int]
+) -> None:
+    path = tmp_path / "deep.png"
+    orientation = Image.Exif()
+    orientation[274] = 6
+    block = orientation.tobytes().removeprefix(b"Exif\0\0")
+    path.write_bytes(deep_png(camera(16, kind[1]), kind[0], (b"eXIf", block)))
+    for channels in (1, 3):
+        learned, served = seen(path, channels)
+        assert learned is not None
+        assert learned == served
+    picture = read_picture(path, 3)
+    assert picture.rotated_by_exif
+    assert picture.is_transparent
+    assert is_gray_file(path) == (kind[1] == 2)
+
+
+def test_color_of_16_bits_keeps_its_depth_until_the_rule_was_applied(tmp_path: Path) -> None:
+    small = DRAW.integers(0, 256, (20, 20, 3)).astype(np.uint16)  # the upper 8 bits are all 0
+    for name, content in (
+        ("a.png", deep_png(small, 2)),
+        ("a.tif", tiff(TiffPage(small, 16, RGB))),
+    ):
+        path = tmp_path / name
+        path.write_bytes(content)
+        picture = read_picture(path, 3)
+        assert len(np.unique(picture.pixels)) > 200
+        assert picture.depth is not None
+        assert picture.depth.by == "percentiles"
+
+
+def test_an_animation_of_16_bits_is_refused_by_both(tmp_path: Path) -> None:
+    path = tmp_path / "deep.png"
+    control = b"\0\0\0\2\0\0\0\0"
+    path.write_bytes(deep_png(camera(16, 1), 0, (b"acTL", control)))
+    assert seen(path, 1) == (None, None)
+
+
+def deep_png(samples: NDArray[np.uint16], color_type: int, *before: tuple[bytes, bytes]) -> bytes:
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    header = (samples.shape[1], samples.shape[0], 16, color_type)
+    return png(header, *before, (b"IDAT", zlib.compress(rows)))
+
+
+def with_description(samples: NDArray[np.uint16], description: str) -> bytes:
+    height, width, count = samples.shape
+    profile = {"driver": "GTiff", "dtype": "uint16", "photometric": "RGB" if count > 1 else None}
+    with MemoryFile() as file:
+        with file.open(height=height, width=width, count=count, **profile) as dataset:
+            dataset.write(np.moveaxis(samples, -1, 0))
+            dataset.update_tags(TIFFTAG_IMAGEDESCRIPTION=description)
+        content: bytes = file.read()
+    return content

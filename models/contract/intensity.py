@@ -44,16 +44,21 @@ def percentile_window(
     It is the one in which the rule's percentiles become the rule's values. A flat picture has all
     values of `bits`.
     """
-    total = sum(counts)
-    sums = list(accumulate(counts))
-    low = _first_at_least(sums, total * rule.low / 100)
-    high = _first_at_least(sums, total * rule.high / 100)
+    low, high = percentiles(counts, rule)
     if low >= high:
         return full_window(bits)
     dark, bright = rule.gray if bands == 1 else rule.color
     step = (high - low) / (bright - dark)
     black = low - dark * step
     return IntensityWindow(round(black), max(round(black) + 1, round(black + 255 * step)))
+
+
+def percentiles(counts: Sequence[int], rule: PercentileIntensity) -> tuple[int, int]:
+    """The values at which the rule's two shares of all samples are reached."""
+    total = sum(counts)
+    sums = list(accumulate(counts))
+    low = _first_at_least(sums, total * rule.low / 100)
+    return low, _first_at_least(sums, total * rule.high / 100)
 
 
 def model_window(

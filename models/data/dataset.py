@@ -8,7 +8,7 @@ Nothing here reads a pixel before it is asked for. `models.data.reading` opens a
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, Self, TypeAlias
 
@@ -19,7 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from models.contract import SegmentationClass, UserError
 from models.contract.faults import first_fault
+from models.contract.preprocessing import Intensity
 from models.data import tiff
+from models.data.depth import BY_PERCENTILES, Depth, is_deep_gray_png, read_deep_png, to_8_bits
 from models.data.mask_size import fitted
 from models.data.names import is_background
 
@@ -130,16 +132,17 @@ class MaskSource(Protocol):
 @dataclass(frozen=True)
 class Sample:
     """One image and where its mask comes from. Samples of one `group` never fall into two
-    splits."""
+    splits. `intensity` is how an image deeper than 8 bits is read."""
 
     image: Path
     mask: MaskSource
     group: str | None = None
+    intensity: Intensity | None = BY_PERCENTILES
 
     def read(self, channels: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """The image uint8 (H, W, channels) and the mask uint8 (H, W), which is brought to the
         image's size where it is the same picture scaled. Raises DatasetError."""
-        image = read_image(self.image, channels)
+        image = read_image(self.image, channels, self.intensity)
         return image, fitted(self.mask.read(), *image.shape[:2])
 
 
@@ -154,6 +157,14 @@ class Dataset:
     channels: int
     layout: str
     issues: tuple[Issue, ...] = ()
+
+    def with_intensity(self, intensity: Intensity | None) -> "Dataset":
+        """The same data, whose deep images are read by another rule."""
+        splits = {
+            name: tuple(replace(sample, intensity=intensity) for sample in samples)
+            for name, samples in self.splits.items()
+        }
+        return replace(self, splits=splits)
 
     def split(self, name: str) -> tuple[Sample, ...]:
         """The samples of one split. Raises DatasetError where there is none of that name."""
@@ -176,28 +187,36 @@ def relative_name(path: Path, folder: Path) -> str:
 @dataclass(frozen=True)
 class Picture:
     """A decoded image: pixels uint8 (H, W, C), upright; the file's own mode, whether EXIF turned
-    it, the file's pages (the first is decoded), and whether some of it is transparent (the colours
-    beneath are decoded)."""
+    it, the file's pages (the first is decoded), whether some of it is transparent (the colours
+    beneath are decoded), and of one deeper than 8 bits how it became that."""
 
     pixels: NDArray[np.uint8]
     mode: str
     rotated_by_exif: bool
     pages: int
     is_transparent: bool
+    depth: Depth | None = None
 
 
-def read_picture(path: Path, channels: int) -> Picture:
-    """Decode an image file, upright by its EXIF orientation; of several pages the first. Raises
-    DatasetError."""
+def read_picture(
+    path: Path, channels: int, intensity: Intensity | None = BY_PERCENTILES
+) -> Picture:
+    """Decode an image file, upright by its EXIF orientation; of several pages the first, and
+    samples deeper than 8 bits by the rule of `intensity`. Raises DatasetError."""
     try:
         page = tiff.read_page(path)
-        if page is None or not (page.fault or page.is_for_gdal):
-            return _read_by_pillow(path, channels, page)
-        if page.fault:
+        if page is not None and page.fault:
             raise ValueError(
                 f"{page.fault}; save it with 8 or 16 bits a channel, unsigned, as gray or RGB"
             )
-        return _read_by_gdal(path, channels, page)
+        if page is not None and page.is_for_gdal:
+            return _read_tiff_by_gdal(path, channels, page, intensity)
+        png = None if page else read_deep_png(path)
+        if png is not None:
+            pixels, depth = to_8_bits(png.samples, 16, png.significant_bits, intensity)
+            pixels, is_turned = _upright(pixels, png.orientation, channels)
+            return Picture(pixels, _mode(png.samples, 16), is_turned, 1, png.is_transparent, depth)
+        return _read_by_pillow(path, channels, page)
     except UNREADABLE as error:
         raise unreadable(path, error) from error
 
@@ -211,28 +230,53 @@ def _read_by_pillow(path: Path, channels: int, page: tiff.Page | None) -> Pictur
             image.seek(page.place)
         rotated_by_exif = exif_transpose(image) is not None
         image.load()  # here Pillow itself turns a TIFF
+        if image.mode in ("I", "F") or image.mode.startswith("I;"):
+            raise ValueError(
+                f"its pixels are in a form that is not read ({image.mode}); save them as PNG or "
+                "TIFF with 8 or 16 bits"
+            )
         turn = exif_transpose(image)
         upright = image if turn is None else image.transpose(turn)
-        pixels = np.asarray(_to_8_bit(upright).convert("L" if channels == 1 else "RGB"))
+        pixels = np.asarray(upright.convert("L" if channels == 1 else "RGB"))
         pixels = pixels.reshape(*pixels.shape[:2], channels)
         return Picture(pixels, image.mode, rotated_by_exif, pages, _is_transparent(image))
 
 
-def _read_by_gdal(path: Path, channels: int, page: tiff.Page) -> Picture:
-    stored = tiff.read_pixels(path, page)
-    image = Image.fromarray(stored[..., 0] if page.is_gray else stored)
-    turn = _EXIF_TRANSPOSES.get(page.orientation)
+def _read_tiff_by_gdal(
+    path: Path, channels: int, page: tiff.Page, intensity: Intensity | None
+) -> Picture:
+    stored, bits = tiff.read_samples(path, page), page.bits[0]
+    if stored.dtype == np.uint16:
+        deep = stored.astype(np.uint16, copy=False)
+        samples, depth = to_8_bits(deep, bits, page.significant_bits, intensity)
+    else:
+        samples, depth = stored.astype(np.uint8, copy=False), None
+    pixels, is_turned = _upright(samples, page.orientation, channels)
+    mode = _mode(stored, bits)
+    return Picture(pixels, mode, is_turned, page.pages, is_transparent=False, depth=depth)
+
+
+def _upright(
+    stored: NDArray[np.uint8], orientation: int, channels: int
+) -> tuple[NDArray[np.uint8], bool]:
+    """Gray or RGB (H, W, 1 or 3) turned as EXIF says, in `channels`, and whether it was turned."""
+    image = Image.fromarray(stored[..., 0] if stored.shape[2] == 1 else stored)
+    turn = _EXIF_TRANSPOSES.get(orientation)
     upright = image if turn is None else image.transpose(turn)
     pixels = np.asarray(upright.convert("L" if channels == 1 else "RGB"))
-    pixels = pixels.reshape(*pixels.shape[:2], channels)
-    mode = f"{'gray' if page.is_gray else 'RGB'} of {page.bits[0]} bits"
-    return Picture(pixels, mode, turn is not None, page.pages, is_transparent=False)
+    return pixels.reshape(*pixels.shape[:2], channels), turn is not None
 
 
-def read_image(path: Path, channels: int) -> NDArray[np.uint8]:
+def _mode(samples: NDArray[np.generic], bits: int) -> str:
+    return f"{'gray' if samples.shape[2] == 1 else 'RGB'} of {bits} bits"
+
+
+def read_image(
+    path: Path, channels: int, intensity: Intensity | None = BY_PERCENTILES
+) -> NDArray[np.uint8]:
     """Read an image as uint8 (H, W, channels), upright by its EXIF orientation. Raises
     DatasetError."""
-    return read_picture(path, channels).pixels
+    return read_picture(path, channels, intensity).pixels
 
 
 def is_gray(mode: str) -> bool:
@@ -252,6 +296,9 @@ def is_gray_file(path: Path) -> bool:
     page = tiff.read_page(path)
     if page is not None:
         return page.is_gray
+    with path.open("rb") as file:
+        if is_deep_gray_png(file.read(33)):
+            return True
     with Image.open(path) as image:
         return is_gray(image.mode)
 
@@ -298,15 +345,3 @@ def _is_transparent(image: Image.Image) -> bool:
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return image.mode in ("RGBA", "LA") and bool(np.asarray(image.getchannel("A")).min() < 255)
-
-
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Keep the upper 8 bits of 16-bit gray, as the service does; Pillow's own conversion clips it.
-
-    Raises ValueError for what the service refuses too: 32-bit and floating-point pixels.
-    """
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError("its pixels are of 32 bits; save them with 8 or 16")
-    return image

@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 from PIL import TiffImagePlugin
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+from models.contract.stated_bits import tiff_bits
+from models.data.depth import ALONE
+
 _SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _PLANES = 254, 258, 262, 274, 277, 284
 _SUB_DIRECTORIES, _INK_SET, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 332, 338, 339
-_COMPRESSION, _COLOR_MAP = 259, 320
+_COMPRESSION, _COLOR_MAP, _DESCRIPTION, _MAX_SAMPLE_VALUE = 259, 320, 270, 281
 _NO_PAGE = 1 | 4  # bits of _SUBFILE: a smaller copy of another page, a mask
 _UNSIGNED = (1, 4)
 _FORMATS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
@@ -59,6 +62,13 @@ class Page:
     is_premultiplied: bool
     orientation: int
     color_map: tuple[int, ...]
+    stated_bits: int | None
+
+    @property
+    def significant_bits(self) -> int | None:
+        """How many bits of a deep sample the file says are used, in a tag or by having no more."""
+        own = self.bits[0] if self.bits[0] not in (8, 16) else None
+        return self.stated_bits or own
 
     @property
     def is_gray(self) -> bool:
@@ -133,19 +143,21 @@ def read_page(path: Path) -> Page | None:
     own = [n for n, tags in enumerate(directories) if not tags.get(_SUBFILE, 0) & _NO_PAGE]
     place = own[0] if own else 0
     is_raw = not own and any(_SUB_DIRECTORIES in tags for tags in directories)
-    return _page(directories[place], place, 0 if is_raw else max(1, len(own)))
+    texts = (str(tags[_DESCRIPTION]) for tags in directories if _DESCRIPTION in tags)
+    pages = 0 if is_raw else max(1, len(own))
+    return _page(directories[place], place, pages, next(texts, ""))
 
 
-def read_pixels(path: Path, page: Page) -> NDArray[np.uint8]:
-    """The pixels of a page without a fault, by GDAL: uint8 (H, W, 1 or 3) as stored, the upper 8
-    bits of deeper samples.
+def read_samples(path: Path, page: Page) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The samples of a page without a fault, by GDAL: (H, W, 1 or 3) as stored, uint16 where they
+    have more than 8 bits.
 
     Raises ValueError where they do not decode.
     """
     count = _COLOR_SAMPLES[page.photometric] + page.is_premultiplied
     try:
         with (
-            rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"),
+            rasterio.Env(**ALONE),
             rasterio.open(f"GTIFF_DIR:{page.place + 1}:{path}", driver="GTiff") as dataset,
         ):
             samples = np.moveaxis(dataset.read(list(range(1, count + 1))), 0, -1)
@@ -154,7 +166,10 @@ def read_pixels(path: Path, page: Page) -> NDArray[np.uint8]:
                 return colors
     except (RasterioError, IndexError) as error:
         raise ValueError(f"its pixels do not decode: {error}") from error
-    return _eight_bits(_color(samples, page), page.bits[0])
+    bits, color = page.bits[0], _color(samples, page)
+    if bits > 8:
+        return color.astype(np.uint16)
+    return (color if bits == 8 else color * 255 // (2**bits - 1)).astype(np.uint8)
 
 
 def _color(samples: NDArray[Any], page: Page) -> NDArray[Any]:
@@ -170,12 +185,6 @@ def _color(samples: NDArray[Any], page: Page) -> NDArray[Any]:
         light = white - wide
         wide = (light[..., :3] * light[..., 3:] + white // 2) // white
     return wide
-
-
-def _eight_bits(samples: NDArray[Any], bits: int) -> NDArray[np.uint8]:
-    scaled = samples >> (bits - 8) if bits >= 8 else samples * 255 // (2**bits - 1)
-    eight: NDArray[np.uint8] = scaled.astype(np.uint8)
-    return eight
 
 
 def _colors(dataset: rasterio.DatasetReader) -> NDArray[np.uint8]:
@@ -205,10 +214,14 @@ def _directories(path: Path) -> Iterator[TiffImagePlugin.ImageFileDirectory_v2]:
             at = tags.next
 
 
-def _page(tags: TiffImagePlugin.ImageFileDirectory_v2, place: int, pages: int) -> Page:
+def _page(
+    tags: TiffImagePlugin.ImageFileDirectory_v2, place: int, pages: int, description: str
+) -> Page:
+    """OME-XML, the file's first `description`, speaks of all its pages."""
     samples = max(1, tags.get(_SAMPLES, 1))
     bits = _numbers(tags.get(_BITS, 1))
     formats = set(_numbers(tags.get(_SAMPLE_FORMAT, 1)))
+    most = next((n for n in _numbers(tags.get(_MAX_SAMPLE_VALUE, 0)) if isinstance(n, int)), 0)
     return Page(
         place=place,
         pages=pages,
@@ -222,6 +235,7 @@ def _page(tags: TiffImagePlugin.ImageFileDirectory_v2, place: int, pages: int) -
         is_premultiplied=(*_numbers(tags.get(_EXTRA_SAMPLES, ())), 0)[0] == 1,
         orientation=tags.get(_ORIENTATION, 1),
         color_map=_numbers(tags.get(_COLOR_MAP, ())),
+        stated_bits=tiff_bits(most, description.encode(errors="replace"), bits[0]),
     )
 
 

@@ -281,7 +281,8 @@ def test_one_color_picture_among_gray_ones_makes_all_of_them_color(
 def test_gray_of_many_bits_is_scaled_by_its_depth(tmp_path: Path) -> None:
     path = tmp_path / "deep.tif"
     Image.fromarray(np.array([[0xFFF0, 0x0100]], np.uint16)).save(path)
-    assert read_image(path, 1)[..., 0].tolist() == [[0xFF, 0x01]]
+    assert read_image(path, 1, intensity=None)[..., 0].tolist() == [[0xFF, 0x01]]
+    assert read_image(path, 1)[..., 0].tolist() == [[0xFF, 0x00]]
     path.write_bytes(twelve_bit_tiff())
     assert read_image(path, 1)[..., 0].tolist() == [[0xFF, 0x01]]
 

@@ -140,7 +140,7 @@ def test_a_palette_mask_is_read_by_index(tmp_path: Path) -> None:
     np.testing.assert_array_equal(FileMask(tmp_path / "mask.png").read(), ids)
 
 
-def test_sixteen_bit_gray_is_scaled_by_its_depth(tmp_path: Path) -> None:
+def test_sixteen_bit_gray_is_brought_to_8_bits_by_its_values(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 257, 65535]], np.uint16)).save(tmp_path / "deep.png")
     assert read_image(tmp_path / "deep.png", 1)[..., 0].tolist() == [[0, 1, 255]]
 
