@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from models.commands.command import DEFAULT_STORE, for_shell, import_tensorflow
+from models.commands.command import DEFAULT_STORE, for_shell, import_tensorflow, scale_text
 from models.export.adopt_options import (
     AdoptionError,
     AdoptOptions,
@@ -59,6 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--architecture", default="not known", help="its architecture, for the contract"
     )
+    parser.add_argument(
+        "--scale",
+        type=scale_text,
+        default="native",
+        help="the size at which it knows its objects: native (default), longest=480 where a larger "
+        "picture shows the same scene with more pixels, or the side of a pixel, such as 0.5µm",
+    )
     model = parser.add_argument_group("the model", "what is not said is found out, or asked for")
     flags = {
         "scaling": {"choices": get_args(Scaling)},
@@ -92,7 +99,7 @@ def run(parsed: argparse.Namespace) -> None:
     )
 
     class_list = parse_classes(parsed.classes)
-    facts = adopted_facts(parsed.name, class_list, parsed.architecture)
+    facts = adopted_facts(parsed.name, class_list, parsed.architecture, parsed.scale)
     files = list_images(parsed.images)
     wrap = _wrapper(parsed.model)
     wrapped = wrap(parsed.model, options, facts, files, force=parsed.force)

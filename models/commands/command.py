@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Protocol
 
+from models.contract.preprocessing import read_scale
+
 BUNDLED_STORE = Path(__file__).parents[1] / "zoo"
 DEFAULT_STORE = Path("my_models")  # where the command is given: the bundled store is the checkout's
 
@@ -29,6 +31,15 @@ class Command(Protocol):
 def for_shell(path: Path) -> str:
     """A path as a line to copy has it: in quotes where it holds blanks or brackets."""
     return shlex.quote(str(path))
+
+
+def scale_text(text: str) -> str:
+    """A scale as a recipe has it. Raises argparse.ArgumentTypeError."""
+    try:
+        read_scale(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
+    return text
 
 
 def import_tensorflow() -> None:

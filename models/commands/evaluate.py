@@ -12,10 +12,12 @@ from models.commands.fields import add_recipe_flags, data_options, given_fields
 from models.contract import (
     RECIPE_PATH,
     ContractError,
+    Scale,
     StoredPrecision,
     openvino_path,
     read_contract,
 )
+from models.contract.working_size import ScaleRequest
 from models.training.recipe import RecipeError, read_recipe
 
 if TYPE_CHECKING:
@@ -52,6 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--window", type=_window, metavar="H,W", help="slide a window of this size over each image"
     )
+    parser.add_argument(
+        "--scale",
+        type=_scale,
+        default="auto",
+        help="the size at which the model sees images: auto, as it is served (default), native, a "
+        "factor such as 0.5, or longest=1024",
+    )
     parser.add_argument("--report", type=Path, help="write a page to look at, and its numbers")
     add_recipe_flags(
         parser.add_argument_group("data", "where the folder alone does not say it"),
@@ -69,22 +78,36 @@ def _window(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
+def _scale(text: str) -> ScaleRequest:
+    try:
+        return ScaleRequest.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
+
+
 def run(parsed: argparse.Namespace) -> None:
     """Score, print, and keep the scores where they are the run's own."""
     import_tensorflow()
     from models.training.assessment import SINGLE_PASS, assess
     from models.training.report import write_report
     from models.training.run import Run, is_run
+    from models.training.scaled import scale_in_words
 
     run = Run.open(parsed.model) if is_run(parsed.model) else None
     dataset = _dataset(parsed, run)
     are_own = _examine(parsed, run, dataset)
-    predictor, mode = _predictor(parsed, run)
+    model_scale = _model_scale(parsed, run)
+    predictor, mode = _predictor(parsed, run, model_scale)
     assessment = assess(
-        predictor, dataset, parsed.split, batch_size=BATCH_SIZE, inference_mode=mode
+        predictor,
+        dataset,
+        parsed.split,
+        batch_size=BATCH_SIZE,
+        inference_mode=mode,
+        scale=scale_in_words(model_scale, parsed.scale),
     )
     # Scores on other data, or in another mode, are not this model's card's.
-    if run and are_own and mode == SINGLE_PASS:
+    if run and are_own and mode == SINGLE_PASS and parsed.scale.kind == "auto":
         ious = {name: values["iou"] for name, values in assessment.by_class().items()}
         run.save_scores(parsed.split, assessment.summary(), ious)
     if parsed.report:
@@ -93,6 +116,7 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.json:
         print(json.dumps(assessment.document()))
         return
+    print(f"{'scale':24} {assessment.scale}")
     for name, value in assessment.summary().items():
         print(f"{name.replace('_', ' '):24} {value:.4f}")
     print(f"{'images per second':24} {assessment.images_per_second:.1f}")
@@ -138,7 +162,7 @@ def _data_of_run(run: "Run", folder: Path | None, changes: dict[str, Any]) -> "D
     dataset = read_dataset(folder or run.recipe.data, *data_options(changes, run.recipe))
     record = run.record
     _require_same_task(run.class_names(), record.channels if record else None, dataset)
-    return dataset
+    return dataset.with_intensity(record.intensity if record else None)
 
 
 def _examine(parsed: argparse.Namespace, run: "Run | None", dataset: "Dataset") -> bool:
@@ -189,18 +213,31 @@ def data_of_artefact(artefact: Path, folder: Path, changes: dict[str, Any]) -> "
 
     path = artefact / RECIPE_PATH
     recipe = read_recipe(path) if path.is_file() else None  # adopted models have none
-    dataset = read_dataset(folder, *data_options(changes, recipe))
     contract = read_contract(artefact)
+    dataset = read_dataset(folder, *data_options(changes, recipe)).with_intensity(
+        contract.intensity
+    )
     _require_same_task([c.name for c in contract.classes], contract.channels, dataset)
     return dataset
 
 
-def _predictor(parsed: argparse.Namespace, run: "Run | None") -> "tuple[Predictor, str]":
+def _model_scale(parsed: argparse.Namespace, run: "Run | None") -> Scale | None:
+    """At which size the model knows its objects; None is native."""
+    if run is None:
+        return read_contract(parsed.model).scale
+    found = run.record.preprocessing if run.record else None
+    return found.scale if found else None
+
+
+def _predictor(
+    parsed: argparse.Namespace, run: "Run | None", scale: Scale | None
+) -> "tuple[Predictor, str]":
     """What predicts, and its inference mode."""
     from models.training.assessment import SINGLE_PASS
     from models.training.checkpoint import load_network
     from models.training.evaluation import network_predictor, with_flip, with_sliding_window
     from models.training.run import BEST
+    from models.training.scaled import with_scale
 
     predictor = (
         network_predictor(load_network(run.folder / BEST))
@@ -211,6 +248,7 @@ def _predictor(parsed: argparse.Namespace, run: "Run | None") -> "tuple[Predicto
     if parsed.window:
         predictor = with_sliding_window(predictor, parsed.window)
         modes.append("sliding_window_{}x{}".format(*parsed.window))
+    predictor = with_scale(predictor, scale, parsed.scale)
     if parsed.flip:
         predictor = with_flip(predictor)
         modes.append("flip")

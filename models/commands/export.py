@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from models.commands.command import DEFAULT_STORE, for_shell, import_tensorflow
+from models.commands.command import DEFAULT_STORE, for_shell, import_tensorflow, scale_text
 
 HELP = "write a run's best model as an artefact to serve"
 
@@ -23,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--version", type=int, help="default: one more than the newest")
     parser.add_argument(
+        "--scale",
+        type=scale_text,
+        help="in place of the one that the training found: native, longest=480, or 0.5µm",
+    )
+    parser.add_argument(
         "--openvino",
         action=argparse.BooleanOptionalAction,
         help="OpenVINO's fp32 files too (default: where openvino is installed and can convert the "
@@ -41,6 +46,7 @@ def run(parsed: argparse.Namespace) -> None:
         parsed.version,
         data=parsed.data,
         with_openvino=parsed.openvino,
+        scale=parsed.scale,
     )
     print(
         f"{artefact}\nNext: segserve serve --model-store {for_shell(parsed.store)}, "

@@ -1,6 +1,7 @@
 """What has to be done to a picture before a network sees it, beyond what its graph does: training
 and serving do the same."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -22,6 +23,10 @@ class FrameScale(Facts):
     kind: Literal["frame"] = "frame"
     long_side: Annotated[int, Field(ge=16, le=65_536)]
 
+    @property
+    def text(self) -> str:
+        return f"longest={self.long_side}"
+
 
 class PhysicalScale(Facts):
     """Objects have a size in the world: where a file knows the side of its pixels, the ratio to
@@ -31,14 +36,45 @@ class PhysicalScale(Facts):
     pixel_size: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     unit: Annotated[Unit, BeforeValidator(_with_the_micro_sign)]
 
+    @property
+    def text(self) -> str:
+        return f"{self.pixel_size:g} {self.unit}"
+
 
 class NativeScale(Facts):
     """Pixels as they are."""
 
     kind: Literal["native"] = "native"
 
+    @property
+    def text(self) -> str:
+        return "native"
+
 
 Scale = Annotated[FrameScale | PhysicalScale | NativeScale, Field(discriminator="kind")]
+
+
+_LONGEST = re.compile(r"longest=(\d{1,6})", re.ASCII)
+_PHYSICAL = re.compile(r"([\d.eE+-]{1,20}) ?([mµ\N{GREEK SMALL LETTER MU}u]{0,1}m)")
+
+
+def read_scale(text: str) -> Scale | None:
+    """Read "native", "longest=480" or "0.5 µm" (or mm, m); None is "auto". Raises ValueError."""
+    if text in ("auto", "native"):
+        return None if text == "auto" else NativeScale()
+    try:
+        if longest := _LONGEST.fullmatch(text):
+            return FrameScale(long_side=int(longest[1]))
+        if physical := _PHYSICAL.fullmatch(text):
+            return PhysicalScale.model_validate(
+                {"pixel_size": float(physical[1]), "unit": physical[2]}
+            )
+    except ValueError:
+        pass
+    raise ValueError(
+        "it can be auto, native, the longer side in pixels to which pictures are shrunk, 16 to "
+        "65536, such as longest=480, or the side of a pixel in m, mm or µm, such as 0.5µm"
+    )
 
 
 Values = tuple[Annotated[int, Field(ge=0, le=254)], Annotated[int, Field(ge=1, le=255)]]

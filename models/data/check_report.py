@@ -23,9 +23,11 @@ from models.data.page import (
     write_page,
 )
 from models.data.repair import Repair
+from models.data.tones import depth_lines
 
 _SHOWN_OF_A_KIND = 5
 _SHOWN_SIZES = 12
+_SHOWN_DEPTHS = 1_000
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -42,6 +44,7 @@ def text_report(examination: Examination, repair: Repair | None) -> str:
             f"{'gray' if dataset.channels == 1 else 'RGB'}"
         ),
         f"masks   {_counted(examination.mask_modes)}",
+        *(f"depth   {line}" for line in depth_lines(examination.tones)),
         "",
         *_aligned([_class_header(examination), *_class_rows(examination)]),
         "",
@@ -140,7 +143,29 @@ def _size_blocks(examination: Examination) -> list[Block]:
         blocks.append(Text(f"… and {len(sizes) - _SHOWN_SIZES} more sizes."))
     modes = [("images", mode, n) for mode, n in examination.modes.most_common()]
     modes += [("masks", mode, n) for mode, n in examination.mask_modes.most_common()]
-    return [*blocks, Table(("files", "mode", "number"), modes)]
+    return [*blocks, Table(("files", "mode", "number"), modes), *_depth_blocks(examination)]
+
+
+def _depth_blocks(examination: Examination) -> list[Block]:
+    """Each depth, and each picture of more than 8 bits with its values and what became of them."""
+    blocks: list[Block] = [Text(f"{line}.") for line in depth_lines(examination.tones)]
+    deep = [(one, one.depth) for one in examination.tones if one.depth is not None]
+    rows: list[tuple[Cell, ...]] = [
+        (
+            f"{one.split}: {one.name}",
+            depth.bits,
+            f"{depth.low:,}…{depth.high:,}",
+            f"{depth.window.low:,}…{depth.window.high:,}",
+            depth.by,
+        )
+        for one, depth in deep[:_SHOWN_DEPTHS]
+    ]
+    if rows:
+        header = ("image", "bits", "0.1 to 99.9 % of the values", "black to white", "by")
+        blocks.append(Table(header, rows))
+    if len(deep) > len(rows):
+        blocks.append(Text(f"… and {len(deep) - len(rows)} more of more than 8 bits."))
+    return blocks
 
 
 def _contact_sheet(examination: Examination, repair: Repair | None) -> list[Block]:

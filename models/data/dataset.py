@@ -142,8 +142,12 @@ class Sample:
     def read(self, channels: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """The image uint8 (H, W, channels) and the mask uint8 (H, W), which is brought to the
         image's size where it is the same picture scaled. Raises DatasetError."""
-        image = read_image(self.image, channels, self.intensity)
+        image = self.read_image(channels)
         return image, fitted(self.mask.read(), *image.shape[:2])
+
+    def read_image(self, channels: int) -> NDArray[np.uint8]:
+        """The image uint8 (H, W, channels). Raises DatasetError."""
+        return read_image(self.image, channels, self.intensity)
 
 
 @dataclass(frozen=True)

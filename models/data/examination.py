@@ -28,6 +28,7 @@ from models.data.names import counted
 from models.data.parallel import read_ahead
 from models.data.sample_examination import DRAWN, ExaminedSample, Examiner, SampleDigest
 from models.data.tiles import Tile
+from models.data.tones import Tones, mixed_depths
 
 _TILES_OF_FAULTS = 24
 # Fewer numbers than these in every mask may as well be classes: where two classes are known, and
@@ -54,6 +55,7 @@ class Examination:
     image_pixels_by_id: dict[str, NDArray[np.int64]] = field(
         default_factory=dict
     )  # (256,) a split: those with a class in the files that hold the value
+    tones: list[Tones] = field(default_factory=list)
     tiles: list[Tile] = field(default_factory=list)
     # in their split; of a picture that another split keeps
     copies: set[tuple[str, Sample]] = field(default_factory=set)
@@ -141,6 +143,8 @@ class Examination:
             self.sizes[examined.size] += 1
         if examined.mode is not None:
             self.modes[examined.mode] += 1
+        if examined.tones is not None:
+            self.tones.append(examined.tones)
         if examined.mask_mode is not None:
             self.mask_modes[examined.mask_mode] += 1
         color = (examined.mask_mode or "").startswith("RGB")
@@ -260,6 +264,7 @@ class Examination:
         self.contradictions += self._grays_of_classes()
         self.issues += [Issue("error", "contradiction", text) for text in self.contradictions]
         self.issues += _missing_splits(self.dataset)
+        self.issues += mixed_depths(self.tones)
         if self.numbers_objects:
             text = (
                 f"the masks in {self.dataset.folder} look as if each number were one object (up to "

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from models.contract.preprocessing import PercentileIntensity
 from models.data.dataset import ClassList, Dataset, relative_name
 from models.data.examination import Examination
 from models.data.masks import FileMask, MaskEncoding
+from models.data.preprocessing import Preprocessing, preprocessing_of
 from models.data.sample_examination import SampleDigest
 
 
@@ -36,7 +38,7 @@ class DatasetRecord(BaseModel):
 
     `files` changes when a file, the class list or the division does, at the price of a stat a file;
     the digests of the splits change only when what is in the files does. `learned` has the digest
-    of each picture of train.
+    of each picture of train; `preprocessing` is None in runs of before there was any.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -46,10 +48,16 @@ class DatasetRecord(BaseModel):
     files: str
     splits: dict[str, SplitRecord]
     learned: tuple[str, ...]
+    preprocessing: Preprocessing | None = None
 
     def has_read(self, splits: Iterable[str]) -> bool:
         """Whether the masks of these splits were read too."""
         return all(name in self.splits and self.splits[name].masks for name in splits)
+
+    @property
+    def intensity(self) -> PercentileIntensity | None:
+        """How the run reads pictures deeper than 8 bits."""
+        return self.preprocessing.intensity if self.preprocessing else None
 
     def is_of(self, dataset: Dataset) -> bool:
         """Whether no file of the data set has changed since, so that it need not be read again."""
@@ -70,8 +78,9 @@ class DatasetRecord(BaseModel):
         return None
 
 
-def record_of(examination: Examination) -> DatasetRecord:
-    """The record of a data set that was examined and found without errors."""
+def record_of(examination: Examination, scale: str = "auto") -> DatasetRecord:
+    """The record of a data set that was examined and found without errors; `scale` is the
+    recipe's. Raises DatasetError."""
     dataset = examination.dataset
     return DatasetRecord(
         class_list=dataset.class_list,
@@ -79,6 +88,7 @@ def record_of(examination: Examination) -> DatasetRecord:
         files=files_digest(dataset),
         splits={name: split_record(examination, name) for name in dataset.splits},
         learned=tuple(sorted(picture_digests(examination.digests.get("train", ())))),
+        preprocessing=preprocessing_of(examination, scale),
     )
 
 

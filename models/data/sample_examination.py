@@ -18,12 +18,14 @@ from models.data.dataset import (
     Picture,
     Sample,
     read_picture,
+    relative_name,
 )
 from models.data.mask_files import LossyMaskError, RawMask
 from models.data.mask_size import fitted, is_scaled
 from models.data.masks import WHITE, FileMask, StrayValueError, UnknownColorError
 from models.data.objects import object_numbers
 from models.data.tiles import Tile, draw_tile
+from models.data.tones import Tones, tones_of
 
 _COLORS_KEPT = 256
 _STRAY_VALUES_SAID = 5
@@ -61,6 +63,7 @@ class ExaminedSample:
     other_grays: frozenset[int] = frozenset()  # see models.data.masks
     pixels_by_id: NDArray[np.int64] | None = None  # (256,)
     mask_values: frozenset[int] = frozenset()  # what the file holds: ids, or colours 0xrrggbb
+    tones: Tones | None = None
     tile: Tile | None = None
 
 
@@ -109,8 +112,13 @@ class Examiner:
             object_numbers=self._object_numbers(raw),
             pixels_by_id=None if ids is None else np.bincount(ids.ravel(), minlength=256),
             mask_values=frozenset() if self._classes_are_known else _held(sample, raw),
+            tones=self._tones(split, sample, picture),
             tile=self._tile(split, sample, picture, ids, issues, chosen),
         )
+
+    def _tones(self, split: str, sample: Sample, picture: Picture | None) -> Tones | None:
+        name = relative_name(sample.image, self._dataset.folder)
+        return tones_of(name, split, picture) if picture else None
 
     def _index_colors(self, mask: MaskSource, raw: RawMask | None) -> Mapping[int, int]:
         return mask.index_colors(raw) if raw is not None and isinstance(mask, FileMask) else {}

@@ -13,7 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from models.contract import Name, SegmentationClass
 from models.contract.faults import first_fault
+from models.contract.preprocessing import read_scale
 from models.data.dataset import ClassList, DatasetError, read_classes, read_image
+from models.data.depth import BY_PERCENTILES
 from models.data.layouts.layout import images_below, make_class_list
 from models.data.page import Figure, Gallery, Legend, Section, Table, Text, write_page
 from models.data.tiles import draw_tile
@@ -125,9 +127,12 @@ def write_preview(
     return shares
 
 
-def adopted_facts(name: str, class_list: ClassList, architecture: str) -> ModelFacts:
-    """What the contract says of an adopted model. Raises AdoptionError where the name cannot stand
-    in a URL."""
+def adopted_facts(
+    name: str, class_list: ClassList, architecture: str, scale: str = "auto"
+) -> ModelFacts:
+    """What the contract says of an adopted model, `scale` as a recipe has it. What values its
+    pictures had is not known, so that percentiles of deeper ones become black and white. Raises
+    AdoptionError where the name cannot stand in a URL."""
     try:
         TypeAdapter(Name).validate_python(name)
     except ValidationError as error:
@@ -143,6 +148,8 @@ def adopted_facts(name: str, class_list: ClassList, architecture: str) -> ModelF
         architecture=architecture,
         upsampling="not known",
         training=None,
+        scale=read_scale(scale),
+        intensity=BY_PERCENTILES,
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.contract import SegmentationClass, Training, UserError, find_versions
+from models.contract import Intensity, Scale, SegmentationClass, Training, UserError, find_versions
 
 
 class ExportError(UserError):
@@ -22,6 +22,8 @@ class ModelFacts:
     architecture: str
     upsampling: str
     training: Training | None
+    scale: Scale | None = None
+    intensity: Intensity | None = None
 
 
 def version_folder(store: Path, name: str, version: int | None) -> Path:

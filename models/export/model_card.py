@@ -3,6 +3,7 @@ Reporting")."""
 
 import math
 import re
+from collections.abc import Sequence
 
 from models.contract import Quantization, SegmentationClass, Training
 
@@ -16,10 +17,11 @@ def model_card(
     recipe_text: str,
     start: str,
     how: str,
+    seen: Sequence[str] = (),
 ) -> str:
     """Write the card as Markdown. `class_iou` maps split to class name to IoU, None where a class
     does not occur; `start` says in a sentence what weights the training began with, `how` what it
-    did with them."""
+    did with them; `seen` has sentences on the pictures that it is to see."""
     splits = ", ".join(f"{size} {split}" for split, size in training.split_sizes.items())
     return f"""# {name}
 
@@ -43,7 +45,7 @@ IoU a class:
 
 Each image was shown to the model once, as it is. Void pixels are left out. The means leave out \
 classes that occur neither in the masks nor in the class maps.
-
+{_seen(seen)}
 ## Training
 
 {training.epochs} epochs in {training.minutes:.0f} minutes, seed {training.seed}, finished \
@@ -65,6 +67,11 @@ Expect the scores only on
 pictures like those it was trained on; look at the IoU of a class before relying on it. Not for \
 decisions about safety.
 """
+
+
+def _seen(lines: Sequence[str]) -> str:
+    items = "".join(f"- {line[:1].upper()}{line[1:]}.\n" for line in lines)
+    return f"\n## What it sees\n\n{items}" if lines else ""
 
 
 def with_int8_section(card: str, quantization: Quantization) -> str:

@@ -27,7 +27,7 @@ from models.contract import (
 )
 from models.contract.amx import avoid_amx
 from models.contract.usage_reports import report_nothing
-from models.data.dataset import Dataset, Sample, read_image
+from models.data.dataset import Dataset, Sample
 from models.export.artefact import ExportError
 from models.export.model_card import with_int8_section
 from models.export.openvino import convert_to_openvino, layer_names, write_openvino
@@ -137,7 +137,7 @@ def _calibrate(
     import nncf
 
     logging.getLogger("nncf").setLevel(logging.WARNING)
-    images = nncf.Dataset(samples, lambda sample: read_image(sample.image, channels)[np.newaxis])
+    images = nncf.Dataset(samples, lambda sample: sample.read_image(channels)[np.newaxis])
     return nncf.quantize(
         model,
         images,

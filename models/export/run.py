@@ -6,7 +6,8 @@ from pathlib import Path
 import tomli_w
 
 from models.architectures.networks import with_facts
-from models.contract import ContractError, Training, read_contract
+from models.contract import ContractError, Intensity, Scale, Training, read_contract
+from models.contract.preprocessing import read_scale
 from models.data.dataset import ClassList
 from models.data.reading import read_dataset
 from models.data.record import class_difference
@@ -25,9 +26,11 @@ def export_run(
     *,
     data: Path | None = None,
     with_openvino: bool | None = False,
+    scale: str | None = None,
 ) -> Path:
     """Export a run's best model; the card shows the splits that `segtrain evaluate` has scored.
 
+    `scale` takes the place of what the run found in its data, as a recipe's does.
     `data` is where the data of a run of release 0.1 are, which keeps no class list. Raises
     ExportError, DatasetError, RecipeError and DamagedFileError.
     """
@@ -52,6 +55,7 @@ def export_run(
         finished=datetime.fromtimestamp((folder / LAST).stat().st_mtime, UTC).date(),
         scores={split: entry.summary for split, entry in scored.items()},
     )
+    seen_at, intensity, lines = _seen(run, scale)
     network = with_facts(load_network(folder / BEST), recipe.network)
     facts = ModelFacts(
         name=recipe.name,
@@ -61,6 +65,8 @@ def export_run(
         architecture=_architecture(recipe),
         upsampling=recipe.network.upsampling,
         training=training,
+        scale=seen_at,
+        intensity=intensity,
     )
     card = model_card(
         recipe.name,
@@ -71,6 +77,7 @@ def export_run(
         _recipe_text(recipe),
         _start(recipe),
         _how(recipe),
+        lines,
     )
     return export_network(
         network,
@@ -81,6 +88,19 @@ def export_run(
         recipe=_recipe_text(recipe),
         with_openvino=with_openvino,
     )
+
+
+def _seen(run: Run, asked: str | None) -> tuple[Scale | None, Intensity | None, list[str]]:
+    """The scale and the intensity that the run found in its data, and both in words; another scale
+    where one is asked for. A run of before there were any has none."""
+    kept = run.record.preprocessing if run.record else None
+    scale = read_scale(asked) if asked is not None else None
+    if kept is None:
+        return scale, None, [] if scale is None else [f"scale: {scale.text}"]
+    if scale is not None:
+        reason = "segtrain export was told so"
+        kept = kept.model_copy(update={"scale": scale, "scale_reason": reason})
+    return kept.scale, kept.intensity, kept.lines
 
 
 def _data_of(run: Run, folder: Path | None) -> tuple[ClassList, dict[str, int]]:

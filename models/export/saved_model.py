@@ -150,6 +150,8 @@ def _contract(network: Exportable, facts: ModelFacts, folder: Path) -> Contract:
         architecture=facts.architecture,
         upsampling=facts.upsampling,
         parameters=network.parameters,
+        scale=facts.scale,
+        intensity=facts.intensity,
         training=facts.training,
         files=file_digests(folder),
     )

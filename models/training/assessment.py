@@ -38,6 +38,7 @@ class Assessment:
     images: tuple[ImageScore, ...]
     images_per_second: float
     inference_mode: str
+    scale: str = "native"  # at which size the images were seen
 
     @property
     def scores(self) -> Scores:
@@ -78,6 +79,7 @@ class Assessment:
                 "data": self.dataset.class_list.name,
                 "split": self.split,
                 "inference_mode": self.inference_mode,
+                "scale": self.scale,
                 **self.summary(),
                 "pixel_error": 1 - self.scores.pixel_accuracy,
                 "images_per_second": self.images_per_second,
@@ -106,9 +108,10 @@ def assess(
     *,
     batch_size: int,
     inference_mode: str = SINGLE_PASS,
+    scale: str = "native",
 ) -> Assessment:
-    """Predict the split once and score it; `inference_mode` says how the predictor runs the model.
-    Raises DatasetError."""
+    """Predict the split once and score it; `inference_mode` says how the predictor runs the model,
+    and `scale` at which size it sees the images. Raises DatasetError."""
     classes = len(dataset.class_list.classes)
     confusion, calibration = ConfusionMatrix(classes), Calibration()
     boundary, images = BoundaryF1(classes), []
@@ -134,6 +137,7 @@ def assess(
         tuple(images),
         _rate(timed),
         inference_mode,
+        scale,
     )
 
 

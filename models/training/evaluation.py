@@ -21,6 +21,8 @@ from models.data.dataset import Dataset, Sample
 from models.data.parallel import read_ahead
 from models.training.metrics import ConfusionMatrix
 
+MOST_PIXELS = 2**22  # of a batch of large images: their probabilities are held together
+
 Images = NDArray[np.uint8]
 ClassMaps = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
@@ -74,7 +76,8 @@ def eval_batches(dataset: Dataset, split: str, batch_size: int) -> Iterator[Eval
     with tqdm(desc=split, total=len(samples), unit="image", leave=False, disable=None) as progress:
         waiting: list[tuple[Sample, Images, NDArray[np.uint8]]] = []
         for item in read_ahead(partial(_read, channels=dataset.channels), samples):
-            if waiting and (len(waiting) == batch_size or waiting[0][1].shape != item[1].shape):
+            most = max(1, min(batch_size, MOST_PIXELS // item[2].size))
+            if waiting and (len(waiting) >= most or waiting[0][1].shape != item[1].shape):
                 yield _stack(waiting)
                 progress.update(len(waiting))
                 waiting = []

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from models.architectures.options import NetworkOptions
 from models.contract import Name, UserError
 from models.contract.faults import first_fault
+from models.contract.preprocessing import read_scale
 from models.data.options import AugmentationOptions, LayoutOptions, SplitOptions
 from models.training.options import ClassWeighting, LossOptions, OptimizerOptions, Precision
 from models.training.renamed import with_new_names
@@ -17,6 +18,11 @@ from models.training.renamed import with_new_names
 
 class RecipeError(UserError):
     """The recipe cannot be read, or a field is wrong. The text names the field and the limit."""
+
+
+def _checked_scale(text: str) -> str:
+    read_scale(text)
+    return text
 
 
 class Recipe(BaseModel):
@@ -62,6 +68,14 @@ class Recipe(BaseModel):
     deterministic: Annotated[
         bool, Field(description="the same run again gives the same weights")
     ] = True
+    scale: Annotated[
+        str,
+        AfterValidator(_checked_scale),
+        Field(
+            description="the size at which serving shows pictures: native, longest=480, a pixel's "
+            "side such as 0.5µm, or auto, by the data"
+        ),
+    ] = "auto"
     split: SplitOptions = SplitOptions()
     layout: LayoutOptions = LayoutOptions()
     network: NetworkOptions = NetworkOptions()

@@ -38,7 +38,8 @@ def write_report(
     data = assessment.dataset.class_list.name
     count = len(assessment.images)
     images = "1 image" if count == 1 else f"{count} images"
-    lead = f"{images} of {data}. Inference mode: {assessment.inference_mode}."
+    how = f"{assessment.inference_mode}, scale {assessment.scale}"
+    lead = f"{images} of {data}. Inference mode: {how}."
     sections = [
         Section("Scores", [Facts(_facts(assessment)), Text(_SCORES)]),
         *([Section("Training", _curves(run))] if run and run.metrics() else []),

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from models.contract import UserError
+from models.contract.working_size import ScaleRequest
 from models.data.augmentation import Augmentation
 from models.data.dataset import Dataset, Sample
 from models.data.examination import Examination, examine
@@ -28,6 +29,7 @@ from models.training.losses import BY_PIXEL_WEIGHTS, class_weights
 from models.training.recipe import Recipe, RecipeError
 from models.training.report import write_report
 from models.training.run import BEST, LAST, Run, RunState
+from models.training.scaled import scale_in_words, with_scale
 from models.training.tensorboard import ScalarWriter
 from models.training.trainer import Trainer, devices, new_trainer, restore_trainer, set_seeds
 
@@ -56,7 +58,8 @@ def train(
     dataset = read_dataset(recipe.data, recipe.split, recipe.layout)
     if run is not None:
         _require_same_classes(run, dataset)
-    record = _examined(dataset, run, examination)
+    record = _examined(dataset, run, examination, recipe.scale)
+    dataset = dataset.with_intensity(record.intensity)
     report = folder / "report.html"
     if run is not None:
         _require_same_samples(run, dataset, record)
@@ -79,17 +82,29 @@ def train(
     if run is None:
         trainer = new_trainer(recipe, dataset.channels, weights, steps)
         run = Run.begin(folder, recipe, record, notes)
+        if record.preprocessing is not None:
+            hint = record.preprocessing.hint
+            tqdm.write("\n".join([*record.preprocessing.lines, *([hint] if hint else [])]))
     else:
         trainer = restore_trainer(run.folder / LAST, recipe, weights, steps)
     with _stop_on_signals() as stop:
         TrainingLoop(run, dataset, trainer, order, stop).run()
-    predictor = network_predictor(load_network(run.folder / BEST))
-    assessment = assess(predictor, dataset, "val", batch_size=recipe.batch_size)
+    scale, auto = record.preprocessing.scale if record.preprocessing else None, ScaleRequest()
+    predictor = with_scale(network_predictor(load_network(run.folder / BEST)), scale, auto)
+    assessment = assess(
+        predictor,
+        dataset,
+        "val",
+        batch_size=recipe.batch_size,
+        scale=scale_in_words(scale, auto),
+    )
     write_report(report, assessment, predictor, recipe.name, run)
     return run.state
 
 
-def _examined(dataset: Dataset, run: Run | None, examination: Examination | None) -> DatasetRecord:
+def _examined(
+    dataset: Dataset, run: Run | None, examination: Examination | None, scale: str
+) -> DatasetRecord:
     """What is in train and val: as the run has it where no file has changed since, else as reading
     them shows.
 
@@ -100,7 +115,10 @@ def _examined(dataset: Dataset, run: Run | None, examination: Examination | None
         return kept
     examination = examination or examine(dataset, TRAINING_SPLITS)
     examination.raise_on_error()
-    return record_of(examination)
+    record = record_of(examination, scale)
+    if run is None:
+        return record
+    return record.model_copy(update={"preprocessing": kept.preprocessing if kept else None})
 
 
 def _require_same_classes(run: Run, dataset: Dataset) -> None:

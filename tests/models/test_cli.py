@@ -18,7 +18,13 @@ from PIL import Image
 from models.architectures.network import Network
 from models.cli import main
 from models.commands.command import BUNDLED_STORE
-from models.contract import MODEL_CARD_PATH, read_contract, verify_files
+from models.contract import (
+    MODEL_CARD_PATH,
+    FrameScale,
+    PercentileIntensity,
+    read_contract,
+    verify_files,
+)
 from models.data.examination import Examination, examine
 from models.data.input import TrainingOrder
 from models.data.reading import read_dataset
@@ -489,10 +495,37 @@ def test_the_artefact_keeps_its_contract(artefact: Path) -> None:
     assert contract.training is not None
     assert contract.training.split_sizes == {"test": 2, "train": 8, "val": 3}
     assert set(contract.training.scores) == {"val", "test"}
+    assert contract.scale == FrameScale(long_side=56)  # of all of them
+    assert isinstance(contract.intensity, PercentileIntensity)
+    darkest, brightest = contract.intensity.color
+    assert darkest < 40
+    assert brightest > 200
     card = (artefact / MODEL_CARD_PATH).read_text()
+    assert "Scale: longest=56, since the 8 training pictures are one kind of frame" in card
     assert "CC0" in card
     assert "| 1 | red | #e53935 |" in card
     assert str(artefact.parent) not in card
+
+
+def test_a_scale_can_be_said_of_a_run_and_of_its_scores(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], dataset_folder: Path
+) -> None:
+    command = ["export", str(run_folder), "--store", str(tmp_path), "--no-openvino"]
+    assert main([*command, "--scale", "longest=28"]) == 0
+    artefact = tmp_path / "rectangles" / "1"
+    assert read_contract(artefact).scale == FrameScale(long_side=28)
+    capsys.readouterr()
+    scores = {}
+    for scale in ("auto", "native", "0.5"):
+        data = ["--data", str(dataset_folder), "--scale", scale]
+        assert main(["evaluate", str(artefact), "--json", *data]) == 0
+        scores[scale] = json.loads(capsys.readouterr().out)
+    assert scores["auto"]["scale"] == "auto (longest=28)"
+    assert scores["auto"]["confusion"] == scores["0.5"]["confusion"]
+    assert scores["auto"]["confusion"] != scores["native"]["confusion"]
+    with pytest.raises(SystemExit):
+        main(["evaluate", str(artefact), "--scale", "half"])
+    assert "it can be auto, native, a factor" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("size", [(1, 1), (17, 40), (40, 56)])

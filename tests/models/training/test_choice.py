@@ -8,15 +8,10 @@ import tensorflow as tf
 from PIL import Image
 
 from models.data.examination import examine
+from models.data.fingerprint import Fingerprint, fingerprint
 from models.data.reading import read_dataset
 from models.training import choice
-from models.training.choice import (
-    Fingerprint,
-    choose_by_data,
-    choose_recipe,
-    fingerprint,
-    run_name,
-)
+from models.training.choice import choose_by_data, choose_recipe, run_name
 from models.training.recipe import Recipe, RecipeError
 from tests.models.conftest import write_dataset
 

@@ -1,0 +1,95 @@
+"""What has to be done to a picture before a network that is trained on a data set sees it: found
+in the data, kept with the run, and written into the artefact's contract."""
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from models.contract.preprocessing import (
+    FrameScale,
+    NativeScale,
+    PercentileIntensity,
+    Scale,
+    read_scale,
+)
+from models.data.examination import Examination
+from models.data.fingerprint import ORIENTATION_THRESHOLD, THIN_PIXELS, Fingerprint, fingerprint
+from models.data.tones import intensity_of
+
+_ALIKE = 1.25  # long sides within a quarter are of one kind of frame
+_MOST = 0.9  # of the pictures have to be
+_BY_RECIPE = "the recipe says so"
+
+
+class Preprocessing(BaseModel):
+    """The contract's `scale` and `intensity`, each with the reason in words."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    scale: Scale
+    scale_reason: str
+    intensity: PercentileIntensity
+    intensity_reason: str
+
+    @property
+    def hint(self) -> str | None:
+        """What to say where the data did not show it."""
+        if isinstance(self.scale, FrameScale) or self.scale_reason == _BY_RECIPE:
+            return None
+        return (
+            "where a larger picture of yours shows the same scene with more pixels, say --scale "
+            "longest=PIXELS, here or to segtrain export"
+        )
+
+    @property
+    def lines(self) -> list[str]:
+        """Both in a sentence each."""
+        return [
+            f"scale: {self.scale.text}, since {self.scale_reason}",
+            f"intensity: {self.intensity_reason}",
+        ]
+
+
+def preprocessing_of(examination: Examination, scale: str = "auto") -> Preprocessing:
+    """Of the training split of data that were examined; `scale` as a recipe has it."""
+    asked = read_scale(scale)
+    if asked is not None:
+        found, reason = asked, _BY_RECIPE
+    else:
+        found, reason = scale_of(
+            fingerprint(examination.dataset, examination), _long_sides(examination)
+        )
+    learned = [one for one in examination.tones if one.split == "train"]
+    intensity, why = intensity_of(learned)
+    return Preprocessing(
+        scale=found, scale_reason=reason, intensity=intensity, intensity_reason=why
+    )
+
+
+def scale_of(found: Fingerprint, long_sides: NDArray[np.int64]) -> tuple[Scale, str]:
+    """At which size the network knows its objects, by the long sides (n,) of the training pictures,
+    and why."""
+    middle = int(np.median(long_sides))
+    alike = (long_sides <= middle * _ALIKE) & (long_sides * _ALIKE >= middle)
+    if alike.mean() < _MOST:
+        low, high = int(long_sides.min()), int(long_sides.max())
+        return NativeScale(), (
+            f"the pictures have many sizes (long sides of {low} to {high} pixels)"
+        )
+    if found.up_down <= ORIENTATION_THRESHOLD:
+        return NativeScale(), (
+            "the classes tell no up from down in these pictures, as in cut-outs of something larger"
+        )
+    if found.thinnest < THIN_PIXELS:
+        return NativeScale(), (
+            f"a common class is {found.thinnest:.1f} pixels wide, and would be lost"
+        )
+    return FrameScale(long_side=max(16, middle)), (
+        f"the {found.images} training pictures are one kind of frame: long sides of about {middle} "
+        f"pixels, and classes whose upper and lower halves differ by {found.up_down:.0%}; larger "
+        "pictures are shrunk to that"
+    )
+
+
+def _long_sides(examination: Examination) -> NDArray[np.int64]:
+    return np.array([max(size) for size, n in examination.sizes.items() for _ in range(n)])
