@@ -13,11 +13,12 @@ from models.contract.preprocessing import (
     read_scale,
 )
 from models.data.examination import Examination
-from models.data.fingerprint import ORIENTATION_THRESHOLD, THIN_PIXELS, Fingerprint, fingerprint
+from models.data.fingerprint import THIN_PIXELS, Fingerprint, fingerprint
 from models.data.tones import intensity_of
 
 _ALIKE = 1.25  # long sides within a quarter are of one kind of frame
 _MOST = 0.9  # of the pictures have to be
+_SCENE = 0.2  # classes whose upper and lower halves differ by less may do so by chance
 _BY_RECIPE = "the recipe says so"
 
 
@@ -76,7 +77,7 @@ def scale_of(found: Fingerprint, long_sides: NDArray[np.int64]) -> tuple[Scale, 
         return NativeScale(), (
             f"the pictures have many sizes (long sides of {low} to {high} pixels)"
         )
-    if found.up_down <= ORIENTATION_THRESHOLD:
+    if found.up_down <= _SCENE:
         return NativeScale(), (
             "the classes tell no up from down in these pictures, as in cut-outs of something larger"
         )

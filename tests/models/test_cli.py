@@ -21,6 +21,7 @@ from models.commands.command import BUNDLED_STORE
 from models.contract import (
     MODEL_CARD_PATH,
     FrameScale,
+    NativeScale,
     PercentileIntensity,
     read_contract,
     verify_files,
@@ -495,13 +496,13 @@ def test_the_artefact_keeps_its_contract(artefact: Path) -> None:
     assert contract.training is not None
     assert contract.training.split_sizes == {"test": 2, "train": 8, "val": 3}
     assert set(contract.training.scores) == {"val", "test"}
-    assert contract.scale == FrameScale(long_side=56)  # of all of them
+    assert contract.scale == NativeScale()  # the rectangles lie anywhere
     assert isinstance(contract.intensity, PercentileIntensity)
     darkest, brightest = contract.intensity.color
     assert darkest < 40
     assert brightest > 200
     card = (artefact / MODEL_CARD_PATH).read_text()
-    assert "Scale: longest=56, since the 8 training pictures are one kind of frame" in card
+    assert "Scale: native, since the classes tell no up from down" in card
     assert "CC0" in card
     assert "| 1 | red | #e53935 |" in card
     assert str(artefact.parent) not in card

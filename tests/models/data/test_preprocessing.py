@@ -43,7 +43,7 @@ ALIKE = np.full(300, 480)
         (STREETS, ALIKE, FrameScale(long_side=480), "one kind of frame"),
         (STREETS, np.append(ALIKE, [1000] * 5), FrameScale(long_side=480), "one kind of frame"),
         (STREETS, np.repeat([256, 480, 1000], 100), NativeScale(), "256 to 1000 pixels"),
-        (replace(STREETS, up_down=0.03), ALIKE, NativeScale(), "no up from down"),
+        (replace(STREETS, up_down=0.1), ALIKE, NativeScale(), "no up from down"),
         (replace(STREETS, thinnest=3.9), ALIKE, NativeScale(), "3.9 pixels wide"),
     ],
     ids=["streets", "few others", "many sizes", "tiles", "thin"],
