@@ -173,11 +173,8 @@ def _views(found: Fingerprint, given: Mapping[str, Any]) -> list[Choice]:
             f"pixels; at most {limit} {'on a GPU' if _gpus() else 'on a CPU'}",
         )
     ]
-    if found.object_side > min(crop) / 2:
-        scale, reason = [0.5, 1.25], "regions fill the crop: show more around them"
-    else:
-        scale, reason = [0.7, 1.4], "regions fit into the crop"
-    choices.append(Choice("augmentation.scale", scale, reason))
+    reason = "objects are to be known at half and at twice their size too"
+    choices.append(Choice("augmentation.scale", [0.5, 2.0], reason))
     flip = found.left_right <= ORIENTATION_THRESHOLD
     choices.append(
         Choice("augmentation.flip", flip, f"left and right halves differ by {found.left_right:.0%}")

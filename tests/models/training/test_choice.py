@@ -61,6 +61,13 @@ def test_pictures_without_up_and_down_are_turned_and_few_are_bent() -> None:
     assert not chosen(replace(CELLS, left_right=0.3))["augmentation.flip"]
 
 
+@pytest.mark.parametrize("object_side", [10.0, 400.0])
+def test_views_cover_a_factor_of_two_in_both_directions(object_side: float) -> None:
+    low, high = chosen(replace(CELLS, object_side=object_side))["augmentation.scale"]
+    assert low <= 0.5
+    assert high >= 2
+
+
 def test_whoever_says_that_there_is_an_up_gets_no_turns() -> None:
     given = {"augmentation.vertical_flip": False}
     options = {choice.field: choice.value for choice in choose_by_data(CELLS, given)}
