@@ -14,14 +14,34 @@ READERS: Mapping[str, Callable[[Path, AdoptOptions], PortableNetwork]] = {
     ".tflite": read_litert,
 }
 
+# Weights without their network, or code that would run as it is read: none of it is opened.
+PYTORCH = (
+    ".pt",
+    ".pth",
+    ".pt2",
+    ".ckpt",
+    ".bin",
+    ".pkl",
+    ".pickle",
+    ".safetensors",
+    ".torchscript",
+)
+
 
 def is_portable(path: Path) -> bool:
     """Whether `read_portable` is who reads it, or says why nobody does."""
-    return path.suffix.lower() in READERS
+    return path.suffix.lower() in (*READERS, *PYTORCH)
 
 
 def read_portable(path: Path, options: AdoptOptions) -> PortableNetwork:
     """Read a network from its file. Raises AdoptionError."""
     if not path.is_file():
         raise AdoptionError(f"{path} is not {'a file' if path.exists() else 'there'}")
-    return READERS[path.suffix.lower()](path, options)
+    suffix = path.suffix.lower()
+    if suffix in PYTORCH:
+        raise AdoptionError(
+            f"{path.name} is PyTorch's: it holds weights alone, or code that would run as it is "
+            "read, and is not opened. Export the network where its code is, with "
+            "torch.onnx.export(network, (image,), 'network.onnx', …), and adopt that: docs/adopt.md"
+        )
+    return READERS[suffix](path, options)

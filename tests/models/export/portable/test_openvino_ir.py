@@ -1,5 +1,6 @@
 """OpenVINO IR files, adopted and served without TensorFlow."""
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -187,3 +188,27 @@ def test_whole_numbers_of_a_quantized_model_are_not_taken_for_a_class_map(
     assert main([*command, "--classes", "a,b,c", "--yes"]) == 1
     assert "channels of int8, as that of a quantized model" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".pt2"])
+def test_pytorch_files_are_not_opened_and_the_way_to_export_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    opened = tmp_path / "opened"
+    (tmp_path / f"theirs{suffix}").write_bytes(pickle.dumps(_Opened(opened)))
+    command = ["adopt", str(tmp_path / f"theirs{suffix}"), "--name", "x", *ADOPT]
+    assert main([*command, "--store", str(tmp_path / "store")]) == 1
+    said = capsys.readouterr().err
+    assert "torch.onnx.export" in said
+    assert said.count("\n") == 1
+    assert not opened.exists()
+
+
+class _Opened:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self._path,)
