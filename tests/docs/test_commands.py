@@ -24,6 +24,7 @@ CHECK_CONTAINERS = "deploy/check-containers"
 # its words for it.
 RUN_BY_A_SCRIPT = {
     "make test": (".ci/run", "make test"),
+    "python docs/examples/clients/": ("tests/clients/run.py", '"docs" / "examples" / "clients"'),
     "docker compose up": (CHECK_CONTAINERS, "compose up --detach segserve"),
     "docker compose up gpu": (CHECK_CONTAINERS, 'build gpu" build gpu gpu'),
     "docker compose --profile monitoring up": (

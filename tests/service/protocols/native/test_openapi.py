@@ -61,6 +61,7 @@ def test_every_refusal_of_every_route_has_an_example(document: dict[str, Any]) -
         "client-left",
         "not-supported",
         "invalid-tensor",
+        "image-not-fetched",
         "malformed-http",
         "headers-timeout",
         "headers-too-large",
