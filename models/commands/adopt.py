@@ -62,9 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scale",
         type=scale_text,
-        default="native",
-        help="the size at which it knows its objects: native (default), longest=480 where a larger "
-        "picture shows the same scene with more pixels, or the side of a pixel, such as 0.5µm",
+        default="auto",
+        help="the size at which it knows its objects: native, longest=480 where a larger picture "
+        "shows the same scene with more pixels, or the side of a pixel, such as 0.5µm (default: "
+        "native; of an ONNX, IR or LiteRT file that takes one size alone, that size)",
     )
     model = parser.add_argument_group("the model", "what is not said is found out, or asked for")
     flags = {

@@ -1,8 +1,10 @@
 """Wrap what TensorFlow loads: a SavedModel, or a Keras file."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from models.contract import NativeScale
 from models.export.adopt import Wrapped, read_images
 from models.export.adopt_options import AdoptOptions
 from models.export.artefact import ModelFacts
@@ -23,6 +25,7 @@ def wrap_by_tensorflow(
     classes = len(facts.classes)
     other_sizes = "images are resized to it and class scores back, both bilinearly"
     io_spec = infer_io_spec(model, classes, options, images, other_sizes=other_sizes)
+    facts = replace(facts, scale=facts.scale or NativeScale())
     network = ExternalNetwork(model, io_spec, options, classes)
 
     def write(card: str, store: Path, version: int | None) -> Path:

@@ -18,7 +18,7 @@ from models.export.portable.wrapping import wrapped
 from models.export.portable.writing import write_portable
 
 _OTHER_SIZES = (
-    "a larger picture is shrunk to about its long side (scale=native leaves it as it is), what is "
+    "a larger picture is shrunk to about its long side unless --scale says otherwise, what is "
     "larger still is cut into overlapping tiles that are blended, and what is smaller mirrored"
 )
 

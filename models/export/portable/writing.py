@@ -8,6 +8,8 @@ from models.contract import (
     Contract,
     FrameScale,
     ModelIO,
+    NativeScale,
+    Scale,
     atomic,
     file_digests,
     onnx_path,
@@ -54,13 +56,21 @@ def write_portable(
             architecture=facts.architecture,
             upsampling=facts.upsampling,
             parameters=network.parameters,
-            scale=FrameScale(long_side=max(16, *io_spec.size)) if io_spec.size else None,
+            scale=facts.scale or _own_scale(io_spec),
+            intensity=facts.intensity,
             io=model_io(network, io_spec, options),
             training=facts.training,
             files=file_digests(folder),
         )
         write_contract(folder, contract)
     return target
+
+
+def _own_scale(io_spec: IOSpec) -> Scale:
+    """A network of one size was most likely trained on whole pictures of that size."""
+    if io_spec.size is None:
+        return NativeScale()
+    return FrameScale(long_side=max(16, *io_spec.size))
 
 
 def model_io(network: PortableNetwork, io_spec: IOSpec, options: AdoptOptions) -> ModelIO:

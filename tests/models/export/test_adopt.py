@@ -318,10 +318,10 @@ def test_a_file_that_is_no_model_is_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "x.keras").write_text("no model")
-    (tmp_path / "x.onnx").write_text("no model")
+    (tmp_path / "x.zip").write_text("no model")
     for name, sentence in {
         "x.keras": "cannot be loaded",
-        "x.onnx": "neither a SavedModel folder",
+        "x.zip": "neither a SavedModel folder",
         "gone": "is not there",
     }.items():
         assert main(["adopt", str(tmp_path / name), "--name", "x", "--classes", "a,b"]) == 1

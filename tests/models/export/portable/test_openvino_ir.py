@@ -10,7 +10,7 @@ import openvino
 import pytest
 
 from models.cli import main
-from models.contract import FrameScale, read_contract, verify_files
+from models.contract import FrameScale, NativeScale, read_contract, verify_files
 from service.runtimes.engine import EngineOptions, EngineUnavailableError
 from service.runtimes.loading import load_engine
 from tests.models.export.portable.irs import save_strongest
@@ -43,7 +43,18 @@ def test_the_contract_says_what_the_network_takes(store: Path) -> None:
     assert contract.scale == FrameScale(long_side=48)
     contract = read_contract(store / "any" / "1")
     assert contract.io is not None
-    assert (contract.io.size, contract.io.multiple, contract.scale) == (None, 1, None)
+    assert (contract.io.size, contract.io.multiple) == (None, 1)
+    assert contract.scale == NativeScale()
+
+
+@pytest.mark.parametrize("size", [None, (32, 48)])
+def test_the_scale_that_is_said_holds(tmp_path: Path, size: tuple[int, int] | None) -> None:
+    file = save_strongest(tmp_path / "any.xml", size)
+    command = ["adopt", str(file), "--name", "any", "--store", str(tmp_path / "store"), *ADOPT]
+    assert main([*command, "--scale", "longest=200"]) == 0
+    contract = read_contract(tmp_path / "store" / "any" / "1")
+    assert contract.scale == FrameScale(long_side=200)
+    assert contract.intensity is not None
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (20, 31), (32, 48), (33, 48), (90, 131)])
