@@ -9,7 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from models.cli import main
-from models.contract import onnx_path, read_contract
+from models.contract import (
+    FrameScale,
+    PercentileIntensity,
+    PhysicalScale,
+    onnx_path,
+    read_contract,
+)
 from tests.service.serving import ServerThread, class_map_of, serving
 
 onnx = pytest.importorskip("onnx", reason="the onnx extra is not installed")
@@ -235,3 +241,16 @@ def test_a_model_that_gives_other_classes_when_it_is_served_is_refused_without_f
     assert "have the class that ONNX Runtime gives" in capsys.readouterr().err
     assert not (tmp_path / "store").exists()
     assert main([*command, "--force"]) == 0
+
+
+def test_a_scale_that_is_said_goes_before_the_size_that_the_model_takes(
+    store: Path, tmp_path: Path
+) -> None:
+    own = read_contract(store / "fixed" / "1")
+    assert isinstance(own.scale, FrameScale)
+    assert own.intensity == PercentileIntensity()
+    command = ["adopt", str(NETWORKS / "fixed.onnx"), "--name", "fixed", *IMAGENET]
+    command += ["--classes", names(CLASSES["fixed"]), "--store", str(tmp_path)]
+    assert main([*command, "--scale", "0.5 µm"]) == 0
+    scale = read_contract(tmp_path / "fixed" / "1").scale
+    assert scale == PhysicalScale(pixel_size=0.5, unit="µm")
