@@ -99,13 +99,9 @@ async function showClasses(picture) {
   result.set({ picture, shown: [], canFilter: contract.background !== null || contract.ignore !== null });
   showTiming({ total: byId("timing-total"), bar: byId("timing-bar"), list: byId("timing") }, picture.answer);
   showState(picture);
-  byId("viewer").ariaBusy = "true"; // until the classes are drawn
   byId("status").textContent =
     `${picture.name}: ${present.map(({ name, percent }) => `${name} ${percent.toFixed(1)} %`).join(", ")}`;
-  const levels = await paintMap(map, null);
-  if (turn !== visit) return close(levels);
-  viewer.setClasses(levels);
-  byId("viewer").ariaBusy = "false";
+  await showOnly(null);
 }
 
 /** What the browser cannot decode, such as TIFF or HEIC, the server can: its overlay without any colour over it. */
@@ -147,7 +143,7 @@ function classAt(x, y) {
 function showState({ state, problem, answer }) {
   const isFailed = state === "failed";
   const isDone = state === "done" && map !== null;
-  byId("viewer").ariaBusy = String(!isFailed && !isDone);
+  if (!isDone) byId("viewer").ariaBusy = String(!isFailed); // else who paints the classes says when they are there
   byId("working").hidden = byId("cancel").hidden = isFailed || isDone;
   showWait();
   byId("fault").hidden = !isFailed;

@@ -14,6 +14,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Download, FilePayload, Page, expect
 
 PATIENCE_MILLISECONDS = 60_000
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 _DROP = """([name, type, base64]) => {
     const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
