@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract.intensity import IntensityWindow
+from models.contract.working_size import WorkingSize
 from service.domain.classes import keep_classes, kept_ids
 from service.domain.model import Model
 from service.domain.segmentation import Segmentation
@@ -15,7 +16,6 @@ from service.domain.source import Source, SourceInfo
 from service.inference.answer import Answer, Timings
 from service.inference.prepare import prepare
 from service.inference.runner import RunImage, TileSides
-from service.inference.scale import WorkingSize
 from service.inference.stopwatch import Stopwatch
 from service.inference.tiling.canvas import Canvas, make_canvas
 from service.inference.tiling.plan import TilePlan

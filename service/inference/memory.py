@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.contract import Contract
+from models.contract.working_size import WorkingSize
 from service.domain.segmentation import Need
 from service.domain.source import Source
-from service.inference.scale import WorkingSize
 from service.inference.tiling.plan import TilePlan
 from service.inference.tiling.stitch import needs_probabilities
 

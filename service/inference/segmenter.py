@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.contract.working_size import WorkingSize
 from service.catalogue.instance import RuntimeFacts
 from service.concurrency import cancel_all
 from service.domain.errors import AnswerTooLargeError
@@ -24,7 +25,6 @@ from service.inference.memory import Work, array_bytes, file_bytes, footprint, p
 from service.inference.observer import SILENT, Observer
 from service.inference.prepare import plan_array_size, plan_size, seen_at
 from service.inference.runner import InferenceResult, Result, Runner
-from service.inference.scale import WorkingSize
 from service.inference.stopwatch import Stopwatch
 from service.inference.tensors import NAMES
 from service.inference.tiling.canvas import Canvas, make_canvas

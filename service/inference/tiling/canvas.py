@@ -1,7 +1,7 @@
 """Which canvas takes the results of a picture's tiles."""
 
+from models.contract.working_size import WorkingSize
 from service.domain.segmentation import Need
-from service.inference.scale import WorkingSize
 from service.inference.tiling.plan import TilePlan
 from service.inference.tiling.stitch import (
     ClassMapCanvas,

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from models.contract.working_size import WorkingSize
 from service.domain.source import Window
 from service.domain.upsampling import Grid, strongest, upsampled_class_map, upsampled_logits
-from service.inference.scale import WorkingSize
 from service.inference.tiling.plan import Span, Tile, TilePlan
 from service.inference.tiling.stitch import Maps, ProbabilityCanvas
 from service.runtimes.engine import logits_of

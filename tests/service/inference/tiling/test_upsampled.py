@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.contract.working_size import WorkingSize
 from service.domain.segmentation import Need
 from service.domain.source import Window
 from service.domain.upsampling import Grid, upsampled_logits
-from service.inference.scale import WorkingSize
 from service.inference.tiling.plan import plan_tiles
 from service.inference.tiling.stitch import Maps, ProbabilityCanvas
 from service.inference.tiling.upsampled import BlendedCanvas, UpsampledCanvas
