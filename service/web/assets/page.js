@@ -17,6 +17,7 @@ const SECONDS_SHOWN_FROM = 2; // of a wait: what is done sooner needs no clock
 
 let map = null; // the class map of the picture that is shown
 let opened = null; // the picture that the viewer has
+let read = null; // the answer whose class map is shown or on its way
 let visit = 0; // counts what was shown, so that what is late is dropped
 
 const viewer = new Viewer(
@@ -68,7 +69,7 @@ const choice = new ModelChoice(
 /** Show a picture as soon as it is decoded, and its classes as soon as they are there. */
 async function show(picture) {
   const turn = ++visit;
-  map = opened = null;
+  map = opened = read = null;
   if (picture.state !== "done") legend.clear();
   showState(picture);
   result.set({ picture, shown: [] });
@@ -82,14 +83,17 @@ async function show(picture) {
 
 async function showClasses(picture) {
   const turn = visit;
-  const read = await readMap(picture.answer.blob);
-  const contract = await choice.contractOf(picture.answer.model);
-  if (turn !== visit) return;
-  if (viewer.size?.width !== read.width || viewer.size?.height !== read.height)
-    await showServersCopy(picture, read);
-  if (turn !== visit) return;
-  keepMap(read);
-  map = { ...read, names: contract.classes.map(({ name }) => name) };
+  const { answer } = picture;
+  const isLate = () => turn !== visit || answer !== read;
+  read = answer;
+  const classMap = await readMap(answer.blob);
+  const contract = await choice.contractOf(answer.model);
+  if (isLate()) return;
+  if (viewer.size?.width !== classMap.width || viewer.size?.height !== classMap.height)
+    await showServersCopy(picture, classMap);
+  if (isLate()) return;
+  keepMap(classMap);
+  map = { ...classMap, names: contract.classes.map(({ name }) => name) };
   const percents = shares(map);
   const present = percents.map(([id, percent]) => ({ ...classOf(id), percent }));
   legend.show(
@@ -97,7 +101,7 @@ async function showClasses(picture) {
     map.names.filter((_, id) => map.counts[id] === 0),
   );
   result.set({ picture, shown: [], canFilter: contract.background !== null || contract.ignore !== null });
-  showTiming({ total: byId("timing-total"), bar: byId("timing-bar"), list: byId("timing") }, picture.answer);
+  showTiming({ total: byId("timing-total"), bar: byId("timing-bar"), list: byId("timing") }, answer);
   showState(picture);
   byId("status").textContent =
     `${picture.name}: ${present.map(({ name, percent }) => `${name} ${percent.toFixed(1)} %`).join(", ")}`;
@@ -190,13 +194,13 @@ function pictureChanged(picture) {
   }
   if (picture !== pictures.selected) return;
   if (picture.state !== "done") {
-    map = null;
+    map = read = null;
     viewer.clearClasses();
     legend.clear();
   }
   showState(picture);
   result.set({ picture });
-  if (picture.state === "done" && picture === opened && map === null) showClasses(picture);
+  if (picture.state === "done" && picture === opened && picture.answer !== read) showClasses(picture);
 }
 
 function select(picture) {
@@ -212,7 +216,7 @@ function remove(picture) {
   const next = pictures.list[place] ?? pictures.list.at(-1);
   if (next === undefined) {
     visit += 1;
-    pictures.selected = map = null;
+    pictures.selected = map = read = null;
     byId("choose").focus();
     return;
   }

@@ -30,6 +30,15 @@ LABELS_AND_FILES = {
     "npz": ("NumPy", "photo.npz"),
 }
 
+COUNT_TASKS = """
+const post = Worker.prototype.postMessage;
+window.tasks = [];
+Worker.prototype.postMessage = function (message) {
+  tasks.push(message.task);
+  post.call(this, message);
+};
+"""
+
 
 @pytest.fixture(scope="module")
 def photo() -> NDArray[np.uint8]:
@@ -306,6 +315,18 @@ def test_a_picture_the_browser_cannot_read_is_shown_as_the_server_reads_it(visit
     seen = "canvas => [...canvas.getContext('2d').getImageData(9, 9, 1, 1).data]"
     thumbnail = visit.page.locator("#strip canvas")
     assert thumbnail.evaluate(seen) == pytest.approx([220, 9, 9, 255], abs=6)
+
+
+def test_what_is_said_of_a_picture_meanwhile_does_not_read_its_classes_twice(
+    visit: Visit, photo: NDArray[np.uint8]
+) -> None:
+    visit.page.add_init_script(COUNT_TASKS)
+    visit.open("/")
+    file = io.BytesIO()
+    Image.fromarray(photo).save(file, "TIFF")
+    visit.drop(file.getvalue(), "scan.tif", "image/tiff")  # its thumbnail comes after its classes
+    visit.wait_for_classes()
+    assert visit.page.evaluate("tasks.filter((task) => task === 'readMap').length") == 1
 
 
 def test_a_picture_can_be_cancelled_and_asked_for_again(visit: Visit) -> None:

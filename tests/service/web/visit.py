@@ -59,8 +59,8 @@ class Visit:
             yield visit
         finally:
             context.close()
-        assert visit.errors == []
-        assert visit.requests_elsewhere() == []
+        assert not visit.errors, visit.errors
+        assert not visit.requests_elsewhere(), visit.requests_elsewhere()
 
     def requests_elsewhere(self) -> list[str]:
         here = urlsplit(self.url).netloc
