@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -17,9 +18,11 @@ from models.export.adopt_options import (
 )
 
 if TYPE_CHECKING:
+    from models.data.dataset import ClassList
     from models.export.adopt import Wrapper
+    from models.export.hugging_face import HuggingFaceModel
 
-HELP = "wrap a model of another trainer (ONNX, OpenVINO IR, SavedModel, Keras) to serve it"
+HELP = "wrap a model of another trainer (ONNX, PyTorch, LiteRT, Keras, …) to serve it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,13 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         type=Path,
-        help="an .onnx file, OpenVINO's .xml, a SavedModel folder, or a .keras or .h5 file",
+        help="an .onnx file, OpenVINO's .xml, a .tflite file, a Hugging Face folder with an ONNX "
+        "file, a SavedModel folder, or a .keras or .h5 file",
     )
     parser.add_argument("--name", required=True, help="the model's name in URLs")
     parser.add_argument(
         "--classes",
-        required=True,
-        help='a classes.json, or names in the order of the channels: a,"b, c",d',
+        help='a classes.json, or names in the order of the channels: a,"b, c",d (default: those of '
+        "a Hugging Face folder)",
     )
     parser.add_argument(
         "--images", type=Path, nargs="+", default=[], help="files or folders to show it on"
@@ -57,12 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--version", type=int, help="default: one more than the newest")
     parser.add_argument(
-        "--architecture", default="not known", help="its architecture, for the contract"
+        "--architecture", help="its architecture, for the contract (default: not known)"
     )
     parser.add_argument(
         "--scale",
         type=scale_text,
-        default="auto",
         help="the size at which it knows its objects: native, longest=480 where a larger picture "
         "shows the same scene with more pixels, or the side of a pixel, such as 0.5µm (default: "
         "native; of an ONNX, IR or LiteRT file that takes one size alone, that size)",
@@ -75,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "channel_order": {"choices": get_args(ChannelOrder)},
         "axes": {"choices": get_args(AxisOrder)},
         "channels": {"type": int, "choices": (1, 3)},
+        "multiple": {"type": int, "metavar": "PIXELS"},
         "size": {"type": int, "nargs": 2, "metavar": ("HEIGHT", "WIDTH")},
         "output": {"choices": get_args(OutputKind)},
         "threshold": {"type": float},
@@ -89,21 +93,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     """Wrap the model, show what it makes of the images, and write it where that is confirmed."""
-    options = _options(parsed)
+    from models.export.adopt import adopted_card, adopted_facts, list_images, write_preview
 
-    from models.export.adopt import (
-        adopted_card,
-        adopted_facts,
-        list_images,
-        parse_classes,
-        write_preview,
-    )
-
-    class_list = parse_classes(parsed.classes)
-    facts = adopted_facts(parsed.name, class_list, parsed.architecture, parsed.scale)
+    found = _said_beside_it(parsed)
+    model = found.file if found else parsed.model
+    options = _options(parsed, found.options if found else {})
+    class_list = _class_list(parsed.classes, found)
+    architecture = parsed.architecture or (found and found.architecture) or "not known"
+    scale = parsed.scale or (found and found.scale) or "auto"
+    facts = adopted_facts(parsed.name, class_list, architecture, scale)
     files = list_images(parsed.images)
-    wrap = _wrapper(parsed.model)
-    wrapped = wrap(parsed.model, options, facts, files, force=parsed.force)
+    wrapped = _wrapper(model)(model, options, facts, files, force=parsed.force)
     print("\n".join(wrapped.notes))
     if files:
         preview = parsed.preview or Path(f"{parsed.name}-preview.html")
@@ -117,9 +117,31 @@ def run(parsed: argparse.Namespace) -> None:
         raise AdoptionError(
             "nothing was written; say --yes, or answer y, where the predictions look right"
         )
-    card = adopted_card(parsed.name, parsed.model.name, class_list, wrapped)
+    card = adopted_card(parsed.name, model.name, class_list, wrapped)
     artefact = wrapped.write(card, parsed.store, parsed.version)
     print(f"{artefact}\nNext: segserve serve --model-store {for_shell(parsed.store)}")
+
+
+def _said_beside_it(parsed: argparse.Namespace) -> "HuggingFaceModel | None":
+    """What a Hugging Face folder says of its model, beside what the flags do."""
+    from models.export.hugging_face import is_hugging_face, read_hugging_face
+
+    if not is_hugging_face(parsed.model):
+        return None
+    fields = ("classes", "scale", *AdoptOptions.model_fields)
+    return read_hugging_face(
+        parsed.model, [name for name in fields if getattr(parsed, name) is not None]
+    )
+
+
+def _class_list(said: str | None, found: "HuggingFaceModel | None") -> "ClassList":
+    from models.export.adopt import list_classes, parse_classes
+
+    if said is not None:
+        return parse_classes(said)
+    if found is None or found.classes is None:
+        raise AdoptionError("nothing says what classes its channels are; say --classes")
+    return list_classes(found.classes, f"id2label of {found.file.name}")
 
 
 def _wrapper(path: Path) -> "Wrapper":
@@ -136,12 +158,12 @@ def _wrapper(path: Path) -> "Wrapper":
     return wrap_by_tensorflow
 
 
-def _options(parsed: argparse.Namespace) -> AdoptOptions:
+def _options(parsed: argparse.Namespace, found: Mapping[str, object]) -> AdoptOptions:
     from pydantic import ValidationError
 
     from models.contract.faults import first_fault
 
-    said = {
+    said = dict(found) | {
         name: tuple(value) if isinstance(value, list) else value
         for name in AdoptOptions.model_fields
         if (value := getattr(parsed, name)) is not None

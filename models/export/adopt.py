@@ -66,13 +66,17 @@ def parse_classes(text: str) -> ClassList:
         except DatasetError as error:
             raise AdoptionError(str(error)) from error
     cells = next(csv.reader([text], skipinitialspace=True), [])
-    names = [name.strip() for name in cells if name.strip()]
-    if len(names) == 1:
-        names.insert(0, "background")
+    return list_classes([name.strip() for name in cells if name.strip()], f"--classes {text}")
+
+
+def list_classes(names: Sequence[str], source: str) -> ClassList:
+    """Classes of these names, `source` being where they are said; one alone gets a background
+    before it. Raises AdoptionError."""
+    listed = ["background", *names] if len(names) == 1 else list(names)
     try:
-        return make_class_list("adopted", names, "not stated").model_copy(update={"ignore": None})
+        return make_class_list("adopted", listed, "not stated").model_copy(update={"ignore": None})
     except ValidationError as error:
-        raise AdoptionError(f"--classes {text}: {first_fault(error).message}") from error
+        raise AdoptionError(f"{source}: {first_fault(error).message}") from error
 
 
 def list_images(paths: Sequence[Path]) -> list[Path]:

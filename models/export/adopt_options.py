@@ -42,6 +42,10 @@ class AdoptOptions(BaseModel):
         tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None,
         Field(description="height and width to bring images to, for a model of any size"),
     ] = None
+    multiple: Annotated[
+        int | None,
+        Field(ge=1, le=1024, description="of which both sides are, for a model of any size"),
+    ] = None
     output: Annotated[
         OutputKind | None, Field(description="what its output is; sigmoid: each class for itself")
     ] = None

@@ -9,8 +9,9 @@ from models.export.adopt import Wrapped, read_images
 from models.export.adopt_options import AdoptOptions
 from models.export.artefact import ModelFacts
 from models.export.external import ExternalNetwork
-from models.export.external_io import infer_io_spec, input_axes
+from models.export.external_io import input_axes
 from models.export.external_loading import load_external
+from models.export.io_inference import infer_io_spec
 from models.export.saved_model import export_network
 
 
