@@ -1,7 +1,7 @@
 """Mask files as they are: values, indices of a palette or colours, before anything is made of
 them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from PIL import Image
 
 from models.data import tiff
 from models.data.dataset import UNREADABLE, DatasetError, exif_transpose, unreadable
+from models.data.depth import read_deep_png
 
 _COLOR_MODES = ("RGB", "RGBA")
 _VALUE_MODES = ("L", "LA", "1", "I")
@@ -17,6 +18,7 @@ _JPEG_IN_TIFF = ("jpeg", "tiff_jpeg", "webp")
 _LOSSY_FORMATS = ("JPEG", "MPO", "WEBP", "JPEG2000", "AVIF", "HEIF")  # Pillow's names
 LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})
 _BLACK = 0
+_SAID_TWICE = 257  # 16 bits whose upper and lower 8 are the same
 
 
 class LossyMaskError(DatasetError):
@@ -29,13 +31,14 @@ class RawMask:
     0xrrggbb uint32 (H, W).
 
     `colors` are those of a palette image by index. `clear` is where it is transparent (H, W), if it
-    is anywhere.
+    is anywhere. `no_data` is the value that the file's header calls so.
     """
 
     pixels: NDArray[np.integer]
     mode: str
     colors: tuple[int, ...] | None = None
     clear: NDArray[np.bool_] | None = None
+    no_data: int | None = None
 
     @property
     def is_color(self) -> bool:
@@ -64,6 +67,8 @@ def read_mask_file(path: Path) -> RawMask:
                     "whatever it is called; save masks as PNG from what they were drawn with"
                 )
             _require_mask(path, mask, page)
+            if mask.mode in (*_COLOR_MODES, "LA"):
+                _require_8_bits(path, page)
             mask.load()
             raw = _raw(mask, page)
             alpha = _alpha(mask)
@@ -72,14 +77,34 @@ def read_mask_file(path: Path) -> RawMask:
     return raw if alpha is None or alpha.min() == 255 else _without_alpha(path, raw, alpha)
 
 
-def _require_whole_values(path: Path, mask: Image.Image) -> None:
-    """Raise DatasetError where a PNG of less than 8 bits has been scaled to shades: its values may
+def _require_whole_values(path: Path, mask: Image.Image, page: tiff.Page | None) -> None:
+    """Raise DatasetError where less than 8 bits of gray have been scaled to shades: the values may
     have been ids."""
+    bits = page.bits[0] if page is not None and page.is_gray else 8
     raw_modes = {str(tile.args) for tile in getattr(mask, "tile", ())}
     if raw_modes & {"L;2", "L;4"}:
+        bits = int(raw_modes.pop()[-1])
+    if 1 < bits < 8:
         raise DatasetError(
-            f"{path} has {raw_modes.pop()[-1]} bits a pixel, so that its values may be ids or "
-            "shades of gray; save it with 8 bits (mode L)"
+            f"{path} has {bits} bits a pixel, so that its values may be ids or shades of gray; "
+            "save it with 8 bits (mode L)"
+        )
+
+
+def _require_8_bits(path: Path, page: tiff.Page | None) -> None:
+    """Raise DatasetError where samples of 16 bits are not 8 bits said twice: Pillow gives the upper
+    8 of them, which are 0 where a tool put values of 8 bits into 16."""
+    if page is not None and page.bits[0] > 8:
+        samples = tiff.read_samples(path, page) if page.fault is None else None
+    else:
+        png = read_deep_png(path)
+        if png is None:
+            return
+        samples = png.samples
+    if samples is None or (samples % _SAID_TWICE).any():
+        raise DatasetError(
+            f"{path} has 16 bits a channel, and values that 8 bits do not have, so that it is not "
+            "sure which ids or colours are meant; save it with 8 bits a channel"
         )
 
 
@@ -103,7 +128,7 @@ def _require_mask(path: Path, mask: Image.Image, page: tiff.Page | None) -> None
             f"{path} is compressed as {mask.info['compression']}, which changes class ids; save "
             "masks as PNG"
         )
-    _require_whole_values(path, mask)
+    _require_whole_values(path, mask, page)
     if exif_transpose(mask) is not None:
         raise DatasetError(
             f"{path} has an EXIF orientation, which some readers of masks follow and some do not; "
@@ -114,6 +139,10 @@ def _require_mask(path: Path, mask: Image.Image, page: tiff.Page | None) -> None
             f"{path} is a TIFF whose 0 is white (MinIsWhite), so that its values may be ids or "
             "their negative; save it as MinIsBlack or as PNG"
         )
+    if page is not None and page.is_gray and page.samples > 1 and mask.mode != "LA":
+        raise DatasetError(
+            f"{path} is a TIFF of {page.samples} bands; a mask has one: save the one of class ids"
+        )
     if page is not None and page.is_planar and page.samples > 1:
         raise DatasetError(
             f"{path} is a TIFF of {page.samples} channels in separate planes; save it as PNG"
@@ -123,7 +152,7 @@ def _require_mask(path: Path, mask: Image.Image, page: tiff.Page | None) -> None
 def _raw(mask: Image.Image, page: tiff.Page | None) -> RawMask:
     pixels = np.asarray(mask)
     if mask.mode == "P" and page is not None:
-        return RawMask(pixels, mask.mode, page.palette)
+        return RawMask(pixels, mask.mode, page.palette, no_data=page.no_data)
     if mask.mode == "P":
         rgb = np.array(mask.getpalette("RGB") or [], np.uint32).reshape(-1, 3)
         colors = (rgb[:, 0] << 16 | rgb[:, 1] << 8 | rgb[:, 2]).tolist()
@@ -133,7 +162,8 @@ def _raw(mask: Image.Image, page: tiff.Page | None) -> RawMask:
         return RawMask(wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2], mask.mode)
     if mask.mode == "LA":
         return RawMask(pixels[..., 0], mask.mode)
-    return RawMask(pixels.astype(np.uint8) if pixels.dtype == bool else pixels, mask.mode)
+    values = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+    return RawMask(values, mask.mode, no_data=page.no_data if page else None)
 
 
 def _alpha(mask: Image.Image) -> NDArray[np.uint8] | None:
@@ -176,7 +206,7 @@ def _without_alpha(path: Path, raw: RawMask, alpha: NDArray[np.uint8]) -> RawMas
             f"{int((beneath != 0).sum())} of them: is it meant or not? Flatten the picture onto "
             "the background's colour, or save it without alpha"
         )
-    return RawMask(raw.pixels, raw.mode, raw.colors, clear)
+    return replace(raw, clear=clear)
 
 
 def merged(path: Path, raw: RawMask, part_path: Path, part: RawMask) -> RawMask:
@@ -199,4 +229,4 @@ def merged(path: Path, raw: RawMask, part_path: Path, part: RawMask) -> RawMask:
             f"{overlap} pixels; make one mask of them"
         )
     pixels = np.where(raw.pixels == 0, part.pixels, raw.pixels)
-    return RawMask(pixels, raw.mode, raw.colors)
+    return replace(raw, pixels=pixels, clear=None)

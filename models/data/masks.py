@@ -196,6 +196,7 @@ class FileMask:
             )
         if raw.mode == "1":
             self._require_black_and_white_as_ids(raw)
+        self._require_data(raw)
         if raw.colors is not None:
             table = self._indexed_ids(raw)
         elif self.encoding.value_ids is not None:
@@ -215,6 +216,19 @@ class FileMask:
                     f"{self.path} has one bit a pixel, and its {name} may be class {value} or "
                     f"class {other}, whose colour is {name}; save it with 8 bits (mode L)"
                 )
+
+    def _require_data(self, raw: RawMask) -> None:
+        """Raise DatasetError where the value that the header calls no data is a class's."""
+        value = raw.no_data
+        if value is None or not 0 <= value < VOID or not self.encoding.ids:
+            return
+        class_id, count = self.encoding.id_of(value), int((raw.pixels == value).sum())
+        if count and class_id not in (None, VOID):
+            raise DatasetError(
+                f"{self.path} says in its header that {value} is no data (GDAL_NODATA), and holds "
+                f"it in {count} pixels, which may be nothing or class {class_id}; write 255 where "
+                "nothing is, or take no data out of the header (gdal_edit.py -unsetnodata)"
+            )
 
     def other_grays(self, raw: RawMask) -> frozenset[int]:
         """The values of a mask of one channel whose gray is the colour of another class than the

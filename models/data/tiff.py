@@ -24,6 +24,7 @@ from models.data.depth import ALONE
 _SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _PLANES = 254, 258, 262, 274, 277, 284
 _SUB_DIRECTORIES, _INK_SET, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 332, 338, 339
 _COMPRESSION, _COLOR_MAP, _DESCRIPTION, _MAX_SAMPLE_VALUE = 259, 320, 270, 281
+_GDAL_NO_DATA = 42113  # a number as text
 _NO_PAGE = 1 | 4  # bits of _SUBFILE: a smaller copy of another page, a mask
 _UNSIGNED = (1, 4)
 _FORMATS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
@@ -63,6 +64,7 @@ class Page:
     orientation: int
     color_map: tuple[int, ...]
     stated_bits: int | None
+    no_data: int | None
 
     @property
     def significant_bits(self) -> int | None:
@@ -236,8 +238,18 @@ def _page(
         orientation=tags.get(_ORIENTATION, 1),
         color_map=_numbers(tags.get(_COLOR_MAP, ())),
         stated_bits=tiff_bits(most, description.encode(errors="replace"), bits[0]),
+        no_data=_whole(str(tags.get(_GDAL_NO_DATA, ""))),
     )
 
 
 def _numbers(value: Any) -> tuple[int, ...]:
     return tuple(value) if isinstance(value, tuple) else (value,)
+
+
+def _whole(text: str) -> int | None:
+    """The whole number that a text is; None for others."""
+    try:
+        number = float(text.strip(" \0"))
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None

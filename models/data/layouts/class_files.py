@@ -21,6 +21,7 @@ from models.data.dataset import (
     read_classes,
 )
 from models.data.files import is_file, is_hidden
+from models.data.layouts.class_lines import Rgb, class_lines, is_color_table
 from models.data.layouts.layout import make_class_list
 from models.data.masks import (
     VOC_VOID,
@@ -39,19 +40,8 @@ PALETTE_FILES = ("label_colors.txt", "class_dict.csv", "labelmap.txt")
 NAME_FILES = ("class_names.txt", "labels.txt", "classes.txt", "codes.txt")
 NO_CLASSES, FAULTY_CLASSES = "classes", "faulty class list"
 _LABELME_IGNORE = "__ignore__"  # LabelMe's lists begin with it; it has no id
-
-_COLOR_FIRST = re.compile(r"^(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\S.*)$")
-_NAME_FIRST = re.compile(r"^(\S.*?)\s*[,:\t]\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*(?::.*)?$")
-# CVAT's and Datumaro's lines without a colour, parts and actions: the name alone.
-_UNCOLORED = re.compile(r"^(\S.*?)\s*::[^:]*:[^:]*$")
-_RGB_WORDS = frozenset({"r", "g", "b", "red", "green", "blue"})
-_HEADING_WORDS = _RGB_WORDS | {"rgb", "color", "colour"}
-_NUMBERED = re.compile(r"^(\d+)\s*[\s:,.)]\s*(\S.*)$")
-
-_NAME_HEX = re.compile(r"^(\S.*?)[\s,;:]+#([0-9a-fA-F]{6})[\s,;]*$")
+_HEX = re.compile(r"^#([0-9a-fA-F]{6})$")
 _LARGEST_TABLE = 2**16  # bytes
-
-Rgb = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -139,22 +129,25 @@ def voc_classes(names: Sequence[str], name: str, source: str, options: LayoutOpt
 
 
 def _listing(folder: Path) -> Path | None:
-    """The palette or list of names in a folder. Raises DatasetError where two name other
-    classes."""
+    """The palette or list of names in a folder. Raises DatasetError where two name other classes,
+    or in another order."""
     palettes = [folder / name for name in PALETTE_FILES if is_file(folder / name)]
     lists = [folder / name for name in NAME_FILES if is_file(folder / name)]
-    found = palettes or lists or _color_tables(folder)
+    found = [*palettes, *lists] or _color_tables(folder)
     options = LayoutOptions()
     for other in found[1:]:
         first, second = (
-            {c.name for c in read_palette(path, folder.name, options).class_list.classes}
+            [c.name for c in read_palette(path, folder.name, options).class_list.classes]
             for path in (found[0], other)
         )
         if first != second:
-            raise DatasetError(
-                f"{found[0]} and {other.name} list other classes "
-                f"({', '.join(sorted(first ^ second)[:5])}); leave one of them"
+            different = sorted({*first} ^ {*second})[:5]
+            how = (
+                f"other classes ({', '.join(different)})"
+                if different
+                else "the classes in two orders"
             )
+            raise DatasetError(f"{found[0]} and {other.name} list {how}; leave one of them")
     return found[0] if found else None
 
 
@@ -167,10 +160,9 @@ def _color_tables(folder: Path) -> list[Path]:
             continue
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
-            colored = [_colored(line.strip(), path) for line in lines if line.strip()]
-        except (UnicodeDecodeError, DatasetError):
+        except UnicodeDecodeError:
             continue
-        if len(colored) > 1 and None not in colored[1:] and sum(map(bool, colored)) > 1:
+        if is_color_table(path, lines):
             tables.append(path)
     return tables
 
@@ -189,12 +181,12 @@ def _titled(path: Path) -> list[_Entry]:
         return []
     entries = []
     for entry in classes:
-        match = _NAME_HEX.match(f"x {entry.get('color')}")
+        match = _HEX.match(str(entry.get("color")))
         if match is None:
             raise DatasetError(
                 f"{path}: the colour of {entry['title']!r} is not #rrggbb; write it so"
             )
-        entries.append(_Entry(tidy(entry["title"]), _rgb(match[2])))
+        entries.append(_Entry(tidy(entry["title"]), _rgb(match[1])))
     return entries
 
 
@@ -289,62 +281,9 @@ def _value_ids(
 
 
 def _entries(path: Path, lines: Sequence[str]) -> list[_Entry]:
-    """The classes that a palette or a list of names has. Raises DatasetError."""
-    texts = [line.strip() for line in lines]
-    texts = [text for text in texts if text and not text.startswith("#")]
-    colored = [entry for text in texts if (entry := _colored(text, path)) is not None]
-    if colored:
-        _require_red_green_blue(path, texts[0])
-        words = set(re.findall("[a-z]+", texts[0].lower()))
-        is_heading = words & _HEADING_WORDS and not _UNCOLORED.match(texts[0])
-        lost = [text for text in texts[bool(is_heading) :] if _colored(text, path) is None]
-        if lost:
-            raise DatasetError(
-                f"{path}: {lost[0]!r} has no colour, as the other lines have; fix the line"
-            )
-        return colored
-    if texts and texts[0] == _LABELME_IGNORE:
-        del texts[0]
-    names = _numbered(path, [_UNCOLORED.sub(r"\1", text) for text in texts])
-    return [_Entry(name, voc_color(index)) for index, name in enumerate(names)]
-
-
-def _require_red_green_blue(path: Path, heading: str) -> None:
-    """Raise DatasetError where a heading says that the colours' numbers are in another order."""
-    columns = [word[:1] for word in re.split(r"[\s,:;]+", heading.lower()) if word in _RGB_WORDS]
-    if sorted(columns) == ["b", "g", "r"] and columns != ["r", "g", "b"]:
-        raise DatasetError(
-            f"{path} gives its colours as {', '.join(columns)}; they are read as red, green, blue: "
-            "put the columns into that order"
-        )
-
-
-def _numbered(path: Path, texts: Sequence[str]) -> list[str]:
-    """The names of a list; where each line is numbered, without the numbers. Raises DatasetError
-    where those do not begin at 0."""
-    matches = [match for text in texts if (match := _NUMBERED.match(text))]
-    numbers = [int(match[1]) for match in matches]
-    if len(matches) < len(texts) or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
-        return [tidy(text) for text in texts]
-    if numbers[0] != 0:
-        raise DatasetError(
-            f"{path} counts its classes from {numbers[0]}; list what the values below that mean "
-            "too, from 0 on"
-        )
-    return [tidy(match[2]) for match in matches]
-
-
-def _colored(text: str, path: Path) -> _Entry | None:
-    """The name and colour in a line; None for headings and lines without a colour."""
-    if match := _NAME_HEX.match(text):
-        return _Entry(tidy(match[1]), _rgb(match[2]))
-    if match := _COLOR_FIRST.match(text):
-        numbers, name = match.groups()[:3], match[4]
-    elif match := _NAME_FIRST.match(text):
-        numbers, name = match.groups()[1:], match[1]
-    else:
-        return None
-    red, green, blue = (int(number) for number in numbers)
-    if max(red, green, blue) > 255:
-        raise DatasetError(f"{path}: {text!r} is not a colour; its numbers go from 0 to 255")
-    return _Entry(tidy(name), (red, green, blue))
+    """The classes that a palette or a list of names has; those without a colour get PASCAL VOC's.
+    Raises DatasetError."""
+    found = class_lines(path, lines)
+    if found and found[0].name == _LABELME_IGNORE and found[0].rgb is None:
+        del found[0]
+    return [_Entry(line.name, line.rgb or voc_color(index)) for index, line in enumerate(found)]

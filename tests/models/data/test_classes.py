@@ -102,6 +102,9 @@ def test_two_lists_that_name_other_classes_are_refused(tmp_path: Path) -> None:
     (folder / "classes.txt").write_text("background\ncrack\nmoss\n")
     with pytest.raises(DatasetError, match="list other classes"):
         read_dataset(folder, WHOLE)
+    (folder / "classes.txt").write_text("background\nrust\ncrack\n")
+    with pytest.raises(DatasetError, match="list the classes in two orders"):
+        read_dataset(folder, WHOLE)
 
 
 def test_voc_s_names_are_for_voc_s_own_pictures(tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 refused as it may mean two things."""
 
 import json
+import re
 import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -358,11 +361,7 @@ def test_a_png_of_few_bits_is_refused(bits: int, tmp_path: Path) -> None:
     packed = (row << shifts).sum(axis=-1).astype(np.uint8)
     lines = b"".join(b"\0" + line.tobytes() for line in packed)
     header = struct.pack(">IIBBBBB", 16, 12, bits, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
-    content = b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
+    content = png_of((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
     (folder / "masks" / "0.png").write_bytes(content)
     assert (
         f"has {bits} bits a pixel, so that its values may be ids or shades" in errors_of(folder)[0]
@@ -411,3 +410,79 @@ def test_two_versions_of_one_mask_are_refused_and_parts_that_touch_merged(tmp_pa
     np.testing.assert_array_equal(masks_of(folder)[0], one | touching)
     Image.fromarray(one).save(part)
     np.testing.assert_array_equal(masks_of(folder)[0], one)
+
+
+def deep_png(samples: NDArray[np.uint16]) -> bytes:
+    """A PNG of 16 bits of (H, W, channels)."""
+    height, width, channels = samples.shape
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in samples)
+    header = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    return png_of((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+
+
+@pytest.mark.parametrize("form", ["png RGB", "png RGBA", "png LA", "tif RGB"])
+def test_sixteen_bits_a_channel_are_read_where_they_are_eight_bits_said_twice(
+    form: str, tmp_path: Path
+) -> None:
+    suffix, mode = form.split()
+    opaque = np.full((*IDS.shape, 1), 255, np.uint8)
+    pixels = IDS[..., None] if mode == "LA" else np.array(COLORS, np.uint8)[IDS]
+    for factor in (257, 1):
+        samples = pixels.astype(np.uint16) * factor
+        folder = write(tmp_path / f"{factor}", [Image.fromarray(IDS)])
+        path = folder / "masks" / f"0.{suffix}"
+        (folder / "masks" / "0.png").unlink()
+        if suffix == "tif":
+            write_tiff(path, np.moveaxis(samples, -1, 0), photometric="RGB", interleave="pixel")
+        else:
+            alpha = [] if mode == "RGB" else [opaque.astype(np.uint16) * 257]
+            path.write_bytes(deep_png(np.concatenate([samples, *alpha], axis=-1)))
+        if factor == 1:
+            assert (
+                "has 16 bits a channel, and values that 8 bits do not have"
+                in (errors_of(folder)[0])
+            )
+        else:
+            np.testing.assert_array_equal(masks_of(folder)[0], IDS)
+
+
+@pytest.mark.parametrize(
+    ("save", "said"),
+    [
+        ({"nbits": 2}, "has 2 bits a pixel"),
+        ({"nbits": 4, "compress": "lzw"}, "has 4 bits a pixel"),
+        ({"nodata": 0}, "that 0 is no data .* in 144 pixels, which may be nothing or class 0"),
+        ({"nodata": 2}, "that 2 is no data .* which may be nothing or class 2"),
+        ({"bands": 2}, "is a TIFF of 2 bands; a mask has one"),
+        ({"nodata": 255}, None),
+        ({"dtype": "int16"}, None),
+        ({"dtype": "uint32"}, None),
+        ({"dtype": "float32"}, "is a F image"),
+    ],
+)
+def test_a_tiff_is_a_mask_where_its_values_can_be_nothing_but_ids(
+    save: dict[str, Any], said: str | None, tmp_path: Path
+) -> None:
+    folder = write(tmp_path / "a", [Image.fromarray(IDS)])
+    (folder / "masks" / "0.png").unlink()
+    bands = np.stack([IDS] * save.pop("bands", 1)).astype(save.pop("dtype", "uint8"))
+    write_tiff(folder / "masks" / "0.tif", bands, **save)
+    if said is None:
+        np.testing.assert_array_equal(masks_of(folder)[0], IDS)
+    else:
+        assert re.search(said, errors_of(folder)[0])
+
+
+def write_tiff(path: Path, bands: NDArray[Any], **save: Any) -> None:
+    """A TIFF of (bands, H, W) by GDAL."""
+    count, height, width = bands.shape
+    shape = {"count": count, "height": height, "width": width, "dtype": bands.dtype}
+    with rasterio.open(path, "w", driver="GTiff", **shape, **save) as file:
+        file.write(bands)
+
+
+def png_of(*chunks: tuple[bytes, bytes]) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
