@@ -1,6 +1,6 @@
 """Open a folder of any layout as one `Dataset`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from models.data.dataset import UNREADABLE, Dataset, DatasetError, Issue, Sample, is_gray_file
@@ -17,10 +17,12 @@ from models.data.layouts.labelstudio import parse_labelstudio
 from models.data.layouts.layout import SPLITS, UNSPLIT, LayoutParser, ParsedLayout
 from models.data.layouts.qupath import parse_qupath
 from models.data.layouts.roboflow import parse_roboflow
+from models.data.layouts.split_lists import split_by_lists
 from models.data.layouts.supervisely import parse_supervisely
 from models.data.layouts.table import parse_table
 from models.data.layouts.ultralytics import parse_ultralytics
 from models.data.layouts.voc import parse_voc
+from models.data.masks import FileMask
 from models.data.names import counted
 from models.data.options import LayoutName, LayoutOptions, SplitOptions
 from models.data.splits import groups_in_two_splits, series_in_two_splits, split_samples
@@ -84,6 +86,11 @@ def scan_dataset(
     if not folder.is_dir():
         raise DatasetError(f"{folder} is not a folder; give the folder of the data set")
     name, found = _detected(folder, layout)
+    if layout.name is None:
+        found.issues += _other_readings(folder, layout, name, found)
+    split_by_lists(found, folder)
+    if name not in ("csv", "folders"):  # which tell of it themselves
+        found.issues += _shared_masks(found)
     splits = split_samples(found.samples, folder, split)
     drawn = {} if len(found.samples) > 1 or UNSPLIT not in found.samples else splits
     issues = (
@@ -117,6 +124,55 @@ def _detected(folder: Path, options: LayoutOptions) -> tuple[LayoutName, ParsedL
         f"The simplest is {_MADE}: rename folders to these, or list the files in a CSV with the "
         "columns image and mask; docs/train.md shows each layout"
     )
+
+
+def _other_readings(
+    folder: Path, options: LayoutOptions, name: LayoutName, found: ParsedLayout
+) -> Iterator[Issue]:
+    """An error where the folder is of another layout too, which gives the same images other masks.
+    A table and globs say themselves what is meant."""
+    if options.images is not None or name == "csv":
+        return
+    files = {s.image.resolve(): s.mask.files for of in found.samples.values() for s in of}
+    for other, parse in LAYOUTS.items():
+        if other in (name, "found"):
+            continue
+        try:
+            read = parse(folder, options)
+        except (DatasetError, RecursionError):
+            continue
+        if read is not None and (place := _other_masks(read, files)):
+            text = (
+                f"{folder} can be read as {name} and as {other}, and {place}; say which is meant "
+                f"with --layout {name} (layout.name), or take the others out"
+            )
+            yield Issue("error", "two layouts", text)
+
+
+def _shared_masks(found: ParsedLayout) -> Iterator[Issue]:
+    """An error for each mask file that is found for two images, as x.png for x.jpg and x.bmp."""
+    images: dict[Path, Path] = {}
+    for sample in [sample for of in found.samples.values() for sample in of]:
+        if not isinstance(sample.mask, FileMask):
+            continue
+        first = images.setdefault(sample.mask.path.resolve(), sample.image)
+        if first.resolve() != sample.image.resolve():
+            text = (
+                f"{sample.mask.path} is the mask of {first} and of {sample.image}, which are two "
+                "images of one name; take out the one that is not meant"
+            )
+            yield Issue("error", "shared mask", text)
+
+
+def _other_masks(read: ParsedLayout, files: Mapping[Path, tuple[Path, ...]]) -> str | None:
+    """Where a reading gives an image other masks than those in `files`; None where it does not."""
+    for sample in [sample for of in read.samples.values() for sample in of]:
+        own = files.get(sample.image.resolve())
+        if own and not {*own} & {*sample.mask.files}:
+            return f"{sample.image} has its mask in {own[0]} and in {sample.mask.path}"
+    # A tool's file names images by their names alone, which the masks have too.
+    unsure = [issue for issue in read.issues if issue.kind == "two images"]
+    return unsure[0].text if unsure and not read.samples else None
 
 
 def _without_split(found: ParsedLayout) -> Iterator[Issue]:

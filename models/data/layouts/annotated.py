@@ -132,7 +132,7 @@ def as_layout(
             f"region and are {nothing} all over",
         )
     listed = [*annotations.listed, *(picture.image for picture in annotations.pictures)]
-    warn_of_unlisted(found, listed, listed, f"{folder}: no file of {tool} names")
+    warn_of_unlisted(found, listed, listed, f"{folder}: no file of {tool} names", folder)
     return found
 
 

@@ -4,7 +4,7 @@ ignored."""
 
 from pathlib import Path
 
-from models.data.dataset import VOID, DatasetError, Sample
+from models.data.dataset import IMAGE_SUFFIXES, VOID, DatasetError, Sample
 from models.data.files import files_below, is_file
 from models.data.layouts.coded_masks import coded_classes, require_own_values
 from models.data.layouts.layout import ParsedLayout, split_name
@@ -35,7 +35,7 @@ def parse_cityscapes(folder: Path, options: LayoutOptions) -> ParsedLayout | Non
     require_own_values(options, "Cityscapes")
     names = [name for _, name, _ in _CLASSES]
     colors = [color for _, _, color in _CLASSES]
-    by_label = dict.fromkeys([*range(_HIGHEST_ID + 1), VOID], VOID)
+    by_label = dict.fromkeys(range(_HIGHEST_ID + 1), VOID)  # 255 is of train ids
     by_label |= {label: index for index, (label, _, _) in enumerate(_CLASSES)}
     by_train = {**{index: index for index in range(len(_CLASSES))}, VOID: VOID}
     found = ParsedLayout(
@@ -45,9 +45,10 @@ def parse_cityscapes(folder: Path, options: LayoutOptions) -> ParsedLayout | Non
         f"_gtFine_{kind}.png": coded_classes("Cityscapes", "Cityscapes", names, values, colors)
         for kind, values in (("labelIds", by_label), ("labelTrainIds", by_train))
     }
-    unlabelled = 0
+    unlabelled, others = 0, []
     for image in files_below(images):
         if not image.stem.endswith(_IMAGE_END):
+            others += [image] * (image.suffix.lower() in IMAGE_SUFFIXES)
             continue
         relative = image.relative_to(images)
         split = split_name(relative.parts[0]) or relative.parts[0]
@@ -61,6 +62,12 @@ def parse_cityscapes(folder: Path, options: LayoutOptions) -> ParsedLayout | Non
             found.error("no mask", f"{image} has no mask; expected {next(iter(masks))}")
         else:
             found.add(split, Sample(image, FileMask(mask, masks[mask].encoding)))
+    if others:
+        text = (
+            f"{images}: {counted(len(others), 'image')}, such as {others[0]}, are not called "
+            f"…{_IMAGE_END}.png and are left out"
+        )
+        found.warning("images left out", text)
     if unlabelled:
         found.warning(
             "test without labels",

@@ -5,6 +5,7 @@ import contextlib
 import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from models.data.layouts.coco_files import (
     Places,
     annotation_files,
     fault_issue,
+    flag,
     image_places,
     key_of,
     read_document,
@@ -40,10 +42,6 @@ from models.data.names import counted, is_background, is_void
 from models.data.options import LayoutOptions
 
 BACKGROUND = "background"
-_CROWD_WORDS = {
-    **dict.fromkeys(("none", "0", "0.0", "false", ""), False),
-    **dict.fromkeys(("1", "1.0", "true"), True),
-}
 _LEFT_OUT = "annotations left out"
 
 
@@ -199,7 +197,7 @@ class _Reader:
         add_drawn(self._found, self._drawn, self._ids.rest)
         self._report_partial()
         what = f"{self._folder}: no annotation file lists"
-        warn_of_unlisted(self._found, self._listed, self._listed, what)
+        warn_of_unlisted(self._found, self._listed, self._listed, what, self._folder)
 
     def _report_partial(self) -> None:
         """Tell of images that are in one and not in another of the files that share images."""
@@ -259,17 +257,29 @@ class _Reader:
             name = f"annotation {annotation.get('id', index)}"
             try:
                 if segmentation := _segmentation(annotation):
-                    of_image.append(_region(annotation, name, segmentation, class_ids))
+                    region = _region(annotation, name, segmentation, class_ids)
+                    if region is not None and flag(annotation, "ignore"):
+                        region = replace(region, class_id=self._void(document, name))
+                    of_image.append(region)
                 else:
                     text = (
                         f"{document.path}: {name} of image {image_key} has no region, only a "
                         "box, and is left out"
                     )
                     self._found.warning("no region", text)
-            except ENTRY_FAULTS as error:
+            except (*ENTRY_FAULTS, DatasetError) as error:
                 self._found.issues.append(fault_issue(document.path, place, error))
                 of_image.append(None)
         return regions
+
+    def _void(self, document: Document, name: str) -> int:
+        """The id of an annotation that says ignore, which is told. Raises DatasetError where
+        classes.json ignores nothing."""
+        void = self._ids.id_of("ignore")
+        assert void is not None  # a void name's id, or the error
+        text = f"{document.path}: {name} says ignore, and its pixels are ignored"
+        self._found.warning("annotation that says ignore", text)
+        return void
 
     def _class_ids(self, document: Document) -> dict[Key, int | None]:
         """The class of each category; None, and an issue, where classes.json does not list it."""
@@ -383,13 +393,4 @@ def _region(
     class_id = class_ids[category]
     if class_id is None:
         return None
-    return Region(class_id, name, segmentation, _is_crowd(annotation.get("iscrowd")))
-
-
-def _is_crowd(value: Any) -> bool:
-    """Whether a region is a crowd: tools write 1, true, "1" and "true". Raises ValueError for what
-    says neither."""
-    text = str(value).strip().lower()
-    if text in _CROWD_WORDS:
-        return _CROWD_WORDS[text]
-    raise ValueError(f"its iscrowd is {value!r}, and is to be 0 or 1")
+    return Region(class_id, name, segmentation, flag(annotation, "iscrowd"))

@@ -3,7 +3,7 @@ their images may lie."""
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,6 +24,10 @@ _OTHER_TASKS = re.compile(r"^(captions|image_info|panoptic|person_keypoints)_[a-
 _ROBOFLOW = "_annotations.coco.json"
 _PARTS = ("images", "annotations", "categories")
 FAULTY = "faulty annotations"
+_FLAG_WORDS = {
+    **dict.fromkeys(("none", "0", "0.0", "false", ""), False),
+    **dict.fromkeys(("1", "1.0", "true"), True),
+}
 
 Key: TypeAlias = int | str
 
@@ -104,6 +108,15 @@ def key_of(value: Any) -> Key:
         return value
     number = re.fullmatch(r"([+-]?\d+)(?:\.0*)?", value.strip())
     return int(number[1]) if number else value.strip()
+
+
+def flag(annotation: Mapping[str, Any], name: str) -> bool:
+    """Whether an annotation says so: tools write 1, true, "1" and "true". Raises ValueError for
+    what is neither yes nor no."""
+    text = str(annotation.get(name)).strip().lower()
+    if text in _FLAG_WORDS:
+        return _FLAG_WORDS[text]
+    raise ValueError(f"its {name} is {annotation[name]!r}, and is to be 0 or 1")
 
 
 def shift_of_ids(used: Collection[Key], listed: Collection[Key]) -> int | None:

@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.layouts.regions import Box
+from models.data.layouts.regions import EDGE_PIXELS, Box
 
 Size: TypeAlias = tuple[int, int]  # width, height
 Ring: TypeAlias = NDArray[np.float64]  # (n, 2): x, y
@@ -110,8 +110,8 @@ class Ellipse:
 
 @dataclass(frozen=True, eq=False)
 class Bitmap:
-    """Pixels (h, w) that `decode` gives when they are drawn, the first at `left`, `top`. What lies
-    beyond the picture is cut off."""
+    """Pixels (h, w) that `decode` gives when they are drawn, the first at `left`, `top`. A slip
+    beyond the picture is cut off, more is a ValueError."""
 
     left: int
     top: int
@@ -124,6 +124,12 @@ class Bitmap:
     def stencil(self, size: Size) -> Stencil:
         pixels = self.decode(size)
         height, width = pixels.shape
+        reach = -self.left, -self.top, self.left + width - size[0], self.top + height - size[1]
+        if max(reach) > EDGE_PIXELS:
+            raise ValueError(
+                f"its bitmap of {width}×{height} pixels at {self.left}, {self.top} is not in the "
+                f"picture of {size[0]}×{size[1]}"
+            )
         left, top = _clipped(np.array((self.left, self.top), np.float64), size)
         right, bottom = _clipped(np.array((self.left + width, self.top + height), float), size)
         inside = pixels[top - self.top :, left - self.left :][: bottom - top, : right - left]

@@ -29,7 +29,7 @@ from models.data.layouts.layout import (
     require_no_value_mapping,
     split_name,
 )
-from models.data.names import is_background, is_void, stated_name
+from models.data.names import counted, is_background, is_void, stated_name
 from models.data.options import LayoutOptions
 
 _FAULTY = "faulty shapes"
@@ -105,13 +105,31 @@ def parse_labelme(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
         if mask is not None:
             drawn.append((splits[path], image, mask))
     add_drawn(found, drawn, ids.rest)
+    bare = [image for _, image, mask in drawn if not mask.shapes]
+    if bare and len(bare) < len(drawn):
+        found.warning(
+            "no annotation",
+            f"{folder}: {len(bare)} of {counted(len(drawn), 'image')}, such as {bare[0]}, have no "
+            "shape and are background all over",
+        )
     read = documents.by_path.keys() | documents.faulty.keys()
     folders = {path.parent for path in read} | {image.parent for _, image, _ in drawn}
     for image in images:
         has_json = image.resolve() in used or image.with_suffix(".json") in read
         if image.parent in folders and not has_json:
             found.warning("no shapes", f"{image} has no JSON of shapes and is left out")
+    others = [image for image in images if image.parent not in folders and _is_unused(image, used)]
+    if others:
+        found.warning(
+            "images left out",
+            f"{folder}: {counted(len(others), 'image')} in other folders, such as {others[0]}, "
+            "have no JSON of shapes and are left out",
+        )
     return found
+
+
+def _is_unused(image: Path, used: Collection[Path]) -> bool:
+    return image.resolve() not in used
 
 
 def _classes(folder: Path, labels: Iterable[str]) -> Classes:

@@ -34,6 +34,7 @@ _SPLIT_NAMES = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 _OF_ALL = ("images", "annotations", "labels", "json")  # folders of every split
+_MASK_FOLDER = re.compile(r"mask|label|annot|segment|semantic|instance", re.IGNORECASE)
 _YEAR = re.compile(r"[ _.-]*20\d\d$")
 
 
@@ -112,12 +113,21 @@ def add_drawn(
 
 
 def warn_of_unlisted(
-    found: ParsedLayout, listed: Iterable[Path], used: Iterable[Path], what: str
+    found: ParsedLayout,
+    listed: Iterable[Path],
+    used: Iterable[Path],
+    what: str,
+    below: Path | None = None,
 ) -> None:
     """A warning that counts the images which lie in one folder with listed ones, and which nothing
-    names."""
+    names; with `below` those of other folders there too, but for folders of masks."""
     known = {path.resolve() for path in used}
     folders = sorted({path.parent for path in listed})
+    if below is not None and folders:
+        images = images_below(below)
+        folders = sorted(
+            {*folders, *(image.parent for image in images if not _of_masks(image, below))}
+        )
     lost = [
         path
         for folder in folders
@@ -130,6 +140,12 @@ def warn_of_unlisted(
     if lost:
         text = f"{what} {counted(len(lost), 'image')}, such as {lost[0]}; left out"
         found.warning("images left out", text)
+
+
+def _of_masks(path: Path, folder: Path) -> bool:
+    """Whether a folder between a data set and a file of it is named after masks."""
+    words = path.relative_to(folder).parts[:-1] if path.is_relative_to(folder) else ()
+    return any(_MASK_FOLDER.search(word) for word in words)
 
 
 def require_no_value_mapping(options: LayoutOptions, layout: str) -> None:

@@ -11,7 +11,7 @@ from models.data.dataset import DatasetError, Issue, MaskSource
 from models.data.mask_files import are_versions
 
 OUTSIDE = "regions outside the picture"
-_EDGE_PIXELS = 2  # tools let a corner slip so far beyond the edge
+EDGE_PIXELS = 2  # tools let a corner slip so far beyond the edge
 _MOSTLY = 0.8  # of a region's box
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -83,7 +83,7 @@ def beyond_the_picture(
 ) -> Iterator[Issue]:
     """A warning where regions reach beyond their picture; what is there is cut off."""
     width, height = size
-    slip = _EDGE_PIXELS
+    slip = EDGE_PIXELS
     over = [
         box
         for box in boxes

@@ -42,7 +42,8 @@ from models.data.layouts.regions import Box
 from models.data.options import LayoutOptions
 
 _TOOL = "Supervisely"
-_NO_AREA = "objects that cover no pixels (lines, points, graphs, others), left out: {count}"
+_NO_AREA = "objects that cover no pixels (lines, points, graphs, cuboids), left out: {count}"
+_OF_NO_AREA = ("line", "point", "graph", "cuboid")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ class _Outline:
 def parse_supervisely(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
     """Read the data sets of a project. Raises DatasetError where meta.json is faulty."""
     meta = folder / "meta.json"
-    datasets = sorted(path.parent for path in folder.glob("*/ann") if path.is_dir())
+    datasets = sorted(path.parent for path in folder.glob("*/**/ann") if path.is_dir())
     datasets = [path for path in datasets if not is_hidden(path) and (path / "img").is_dir()]
     if not meta.is_file() or not datasets:
         return None
@@ -78,8 +79,14 @@ def parse_supervisely(folder: Path, options: LayoutOptions) -> ParsedLayout | No
     for dataset in datasets:
         for path in sorted((dataset / "ann").glob("*.json")):
             if not is_hidden(path):
-                _add(path, dataset, annotations)
+                _add(path, dataset, _split(dataset, folder), annotations)
     return as_layout(annotations, folder, options, _TOOL)
+
+
+def _split(dataset: Path, folder: Path) -> str:
+    """By the folders of a data set, which may lie in another's."""
+    words = reversed(dataset.relative_to(folder).parts)
+    return next((split for word in words if (split := split_name(word))), UNSPLIT)
 
 
 def _labels(meta: Path) -> list[Label]:
@@ -93,7 +100,7 @@ def _labels(meta: Path) -> list[Label]:
         ) from error
 
 
-def _add(path: Path, dataset: Path, annotations: Annotations) -> None:
+def _add(path: Path, dataset: Path, split: str, annotations: Annotations) -> None:
     """Add the objects of a picture, or what is wrong with them."""
     image = find_file(path.stem, [dataset / "img"])  # photo.jpg.json
     if image is None:
@@ -120,7 +127,6 @@ def _add(path: Path, dataset: Path, annotations: Annotations) -> None:
     except (*ENTRY_FAULTS, binascii.Error, zlib.error) as error:
         annotations.error(FAULTY, f"{path} is not as Supervisely writes it ({fault_text(error)})")
         return
-    split = split_name(dataset.name) or UNSPLIT
     annotations.pictures.append(AnnotatedPicture(path, image, size, tuple(shapes), split))
 
 
@@ -148,6 +154,8 @@ def _geometry(kind: str, entry: Mapping[str, Any]) -> Geometry | None:
         top, bottom = sorted((int(y0), int(y1)))
         corners = ring([(left, top), (right, top), (right, bottom), (left, bottom)])
         return _Outline(corners, ())
+    if kind not in _OF_NO_AREA:
+        raise ValueError("is of a kind that is not read; bitmap, polygon and rectangle are")
     return None
 
 

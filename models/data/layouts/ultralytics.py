@@ -13,7 +13,13 @@ from models.data.files import find_file, is_file, is_hidden
 from models.data.layouts.class_files import Classes
 from models.data.layouts.coded_masks import coded_classes, require_own_values
 from models.data.layouts.geometry import Polygon, ring
-from models.data.layouts.layout import ENTRY_FAULTS, ParsedLayout, fault_text, images_below
+from models.data.layouts.layout import (
+    ENTRY_FAULTS,
+    ParsedLayout,
+    fault_text,
+    images_below,
+    warn_of_unlisted,
+)
 from models.data.layouts.region_mask import Area, RegionMask
 from models.data.masks import FileMask
 from models.data.names import counted
@@ -60,7 +66,14 @@ def parse_ultralytics(folder: Path, options: LayoutOptions) -> ParsedLayout | No
     classes, rest = _classes(config)
     found = ParsedLayout(classes.class_list)
     missing = []
+    labeled: dict[Path, Path] = {}
     for split, image in _images(config, found):
+        first = labeled.setdefault(image.with_suffix(""), image)
+        if first != image:
+            found.error(
+                "two images",
+                f"{first} and {image} have one name, and so one mask; take out what is not meant",
+            )
         mask = _mask_of(image, config, classes, rest, found)
         if mask is None:
             missing.append(image)
@@ -74,6 +87,8 @@ def parse_ultralytics(folder: Path, options: LayoutOptions) -> ParsedLayout | No
         )
     if not found.samples and not found.issues:
         raise DatasetError(f"{config.path} names no images")
+    named = list(labeled.values())
+    warn_of_unlisted(found, named, named, f"{config.path} does not name", config.root)
     return found
 
 
@@ -100,6 +115,10 @@ def _config(path: Path, document: dict[str, Any], folder: Path) -> _Config:
         if sorted(names) != list(range(len(names))):
             raise ValueError("its names are not numbered from 0 on")
         names = [names[number] for number in range(len(names))]
+    if "kpt_shape" in document:
+        raise ValueError("it has kpt_shape: its labels are key points of poses, not areas")
+    if isinstance(names, list) and document.get("nc") not in (None, len(names)):
+        raise ValueError(f"its nc is {document['nc']}, and its names are {len(names)}")
     if names is None:
         names = [f"class_{number}" for number in range(int(document["nc"]))]
     if not isinstance(names, list) or not names:

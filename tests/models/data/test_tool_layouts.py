@@ -269,7 +269,7 @@ def test_cityscapes_ids_become_the_classes_of_its_benchmark(tmp_path: Path) -> N
     for split, city in (("train", "aachen"), ("val", "lindau"), ("test", "berlin")):
         base = f"{split}/{city}/{city}_000000_000019"
         picture(tmp_path / "leftImg8bit" / f"{base}_leftImg8bit.png", len(city))
-        mask_file(tmp_path / "gtFine" / f"{base}_gtFine_labelIds.png", 7, 33, 0, 9, 255)
+        mask_file(tmp_path / "gtFine" / f"{base}_gtFine_labelIds.png", 7, 33, 0, 9, 1)
     dataset = read_dataset(tmp_path)
     assert dataset.layout == "cityscapes"
     assert len(names_of(dataset)) == 19
