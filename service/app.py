@@ -39,6 +39,7 @@ from service.protocols.telemetry.metrics import Metrics
 from service.protocols.telemetry.request_log import RequestLogMiddleware
 from service.protocols.telemetry.tracing import Tracing, TracingUnavailableError, open_tracing
 from service.protocols.tfserving import routes as tfserving
+from service.setting_types import version_labels
 from service.settings import Settings, setting_error
 
 TITLE = "segserve"
@@ -112,6 +113,7 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
         max_batch_images_at_once=max(1, settings.max_queue_images // BATCH_REQUESTS_BESIDE),
         stuck_after_seconds=settings.stuck_after_seconds,
         fetcher=_make_fetcher(settings),
+        version_labels=version_labels(settings.version_labels),
     )
     app = FastAPI(
         title=TITLE,

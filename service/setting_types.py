@@ -39,6 +39,32 @@ def _check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
     return hosts
 
 
+_VERSION_LABEL = re.compile(
+    r"(?P<label>[\w.-]{1,64})=(?P<model>[^=/]+)/(?P<version>[1-9][0-9]*)", re.ASCII
+)
+
+
+def version_labels(given: tuple[str, ...]) -> dict[tuple[str, str], str]:
+    """`stable=street/1` as {("street", "stable"): "1"}. Raises ValueError."""
+    found: dict[tuple[str, str], str] = {}
+    for text in given:
+        match = _VERSION_LABEL.fullmatch(text)
+        if match is None:
+            raise ValueError(
+                f"{text!r} is not a label; write label=model/version, as stable=street/1"
+            )
+        key = match["model"], match["label"]
+        if found.setdefault(key, match["version"]) != match["version"]:
+            raise ValueError(f"{key[1]} of {key[0]} is said twice; a label has one version")
+    return found
+
+
+def _check_version_labels(given: tuple[str, ...]) -> tuple[str, ...]:
+    version_labels(given)
+    return given
+
+
 Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)]
 Hosts = Annotated[Strings, AfterValidator(_check_hosts)]
+VersionLabels = Annotated[Strings, AfterValidator(_check_version_labels)]
 Port = Annotated[int, BeforeValidator(_ignore_service_link)]

@@ -16,7 +16,7 @@ from models.contract.command_line import CommandParser, UsageError
 from models.contract.errors import UserError
 from models.contract.faults import first_fault
 from service.runtimes.engine import EngineName, Precision
-from service.setting_types import DEFAULT_PORT, Hosts, Port, Strings
+from service.setting_types import DEFAULT_PORT, Hosts, Port, Strings, VersionLabels
 
 PREFIX = "SEGSERVE_"
 BUNDLED_MODELS = Path(contract.__file__).parents[1] / "zoo"
@@ -94,6 +94,11 @@ class Settings(BaseSettings):
         None,
         description="Model for requests that name none; if not set, the first of SEGSERVE_MODELS, "
         "else street, else the first by name.",
+    )
+    version_labels: VersionLabels = Field(
+        (),
+        description="Labels of versions, such as stable=street/1,canary=street/2, for clients of "
+        "TensorFlow Serving; the versions are served where SEGSERVE_MODELS names them.",
     )
     engine: EngineName = Field(
         "auto",

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -32,6 +33,7 @@ class AppContext:
     request has no more than `max_batch_images_at_once` of its images in the queue, so that others
     find room there. Whoever reads or writes numbers as a large JSON text holds `one_large_text`,
     for lists of numbers need many times its memory. `fetcher` None fetches no files by URLs.
+    `version_labels` has the version of a model and label.
     """
 
     registry: Registry[Segmenter]
@@ -46,6 +48,7 @@ class AppContext:
     max_batch_images_at_once: int
     stuck_after_seconds: float
     fetcher: Fetcher | None = None
+    version_labels: Mapping[tuple[str, str], str] = field(default_factory=dict)
     one_large_text: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property

@@ -62,6 +62,7 @@ def server(store: Path) -> Iterator[ServerThread]:
         max_batch_request_images=MAX_BATCH_REQUEST_IMAGES,
         max_probability_bytes=12_000,
         tile_side_pixels=64,
+        version_labels=("stable=solvable/1", "canary=solvable/9"),
         cors_origins=("https://app.example.org",),
     ) as running:
         yield running

@@ -53,6 +53,9 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("SEGSERVE_REQUEST_TIMEOUT_SECONDS", "0", "greater than 0"),
         ("SEGSERVE_LOG_FORMAT", "xml", "'auto', 'json' or 'text'"),
         ("SEGSERVE_LAZY_LOADING", "perhaps", "valid boolean"),
+        ("SEGSERVE_VERSION_LABELS", "stable", "write label=model/version"),
+        ("SEGSERVE_VERSION_LABELS", "stable=street/01", "write label=model/version"),
+        ("SEGSERVE_VERSION_LABELS", "a=street/1,a=street/2", "a of street is said twice"),
         ("SEGSERVE_OTLP_TRACES_URL", "collector:4318", "match pattern"),
     ],
 )

@@ -13,8 +13,9 @@ from service.protocols.exchange import answer_headers, aside, infer_for, read_bo
 from service.protocols.limits import body_limit
 from service.protocols.model_names import find, names_of, states_of
 from service.protocols.pictures import Pictures
-from service.protocols.problems import MalformedRequestError, NotSupportedError
+from service.protocols.problems import NotSupportedError
 from service.protocols.tfserving import signatures
+from service.protocols.tfserving.labels import version_of
 from service.protocols.tfserving.request import PredictRequest, parse_request, pictures_of
 from service.protocols.tfserving.response import status, write_predictions
 
@@ -31,15 +32,19 @@ async def list_models(request: Request) -> Response:
     return _json({"models": names_of(context_of(request).registry.states())})
 
 
-@router.get("/models/{name}/labels/{label}")
 @router.get("/models/{name}/labels/{label}/metadata")
-@router.post("/models/{name}/labels/{label}:{verb}")
-async def refuse_label(request: Request, name: str, label: str) -> Response:
-    find(context_of(request), name)
-    raise MalformedRequestError(
-        f"There is no label {label[:40]!r}: versions have no labels here. Leave it out for the "
-        f"newest version of {name}, or write /versions/<number>."
-    )
+async def show_labelled_metadata(request: Request, name: str, label: str) -> Response:
+    return await show_metadata(request, name, version_of(context_of(request), name, label))
+
+
+@router.get("/models/{name}/labels/{label}")
+async def show_labelled_status(request: Request, name: str, label: str) -> Response:
+    return await show_status(request, name, version_of(context_of(request), name, label))
+
+
+@router.post("/models/{name}/labels/{label}:{verb}", dependencies=_SEVERAL_IMAGES)
+async def predict_by_label(request: Request, name: str, label: str, verb: str) -> Response:
+    return await predict(request, name, verb, version_of(context_of(request), name, label))
 
 
 @router.get("/models/{name}/metadata")

@@ -9,6 +9,7 @@ from service.protocols.pictures import Pixels, infer
 from service.protocols.problems import MalformedRequestError
 from service.protocols.rpc.calls import Call, Calls, codec_of
 from service.protocols.tfserving import signatures
+from service.protocols.tfserving.labels import version_of
 from service.protocols.tfserving.request import DEFAULT_SIGNATURE
 from service.protocols.tfserving.response import status
 from service.protocols.tfserving.rpc.messages import DTYPES, SERVING, STATES
@@ -64,7 +65,7 @@ async def model_metadata(call: Call, message: Any) -> Any:
 
 async def model_status(call: Call, message: Any) -> Any:
     spec = message.model_spec
-    wanted = _version(spec)
+    wanted = _version(call, spec)
     states = [one for one in states_of(call.parts, spec.name) if wanted in (None, str(one.version))]
     if not states:
         find(call.parts, spec.name, wanted)  # says what there is
@@ -83,15 +84,12 @@ async def model_status(call: Call, message: Any) -> Any:
 
 
 def _find(call: Call, spec: Any) -> Served:
-    return find(call.parts, spec.name, _version(spec))
+    return find(call.parts, spec.name, _version(call, spec))
 
 
-def _version(spec: Any) -> str | None:
+def _version(call: Call, spec: Any) -> str | None:
     if spec.version_label:
-        raise MalformedRequestError(
-            f"There is no label {spec.version_label[:40]!r}: versions have no labels here. Leave "
-            "it out for the newest version, or name one by its number."
-        )
+        return version_of(call.parts, spec.name, spec.version_label)
     return str(spec.version.value) if spec.HasField("version") else None
 
 

@@ -167,17 +167,33 @@ def test_pixels_sent_to_the_name_for_files_are_refused(server: ServerThread) -> 
     assert "send pixels to solvable" in refused.json()["error"]
 
 
-def test_a_version_may_be_named_and_labels_are_refused(server: ServerThread) -> None:
-    pinned = server.client.post("/v1/models/solvable/versions/1:predict", json={"instances": FILES})
+@pytest.mark.parametrize("named", ["versions/1", "labels/stable"])
+def test_a_version_may_be_named_by_its_number_or_a_label(server: ServerThread, named: str) -> None:
+    path = f"/v1/models/solvable/{named}"
+    pinned = server.client.post(f"{path}:predict", json={"instances": FILES})
     assert pinned.json() == {"predictions": CLASS_MAPS}
-    for method, path in (
-        ("POST", "/v1/models/solvable/labels/stable:predict"),
-        ("GET", "/v1/models/solvable/labels/stable"),
-        ("GET", "/v1/models/solvable/labels/stable/metadata"),
-    ):
-        response = server.client.request(method, path)
-        assert response.status_code == 400
-        assert "no label 'stable'" in response.json()["error"]
+    (state,) = server.client.get(path).json()["model_version_status"]
+    assert state["version"] == "1"
+    assert server.client.get(f"{path}/metadata").json()["model_spec"]["version"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("model", "label", "status", "words"),
+    [
+        ("solvable", "canary", 404, "solvable/9"),
+        ("solvable", "Stable", 400, "has canary, stable"),
+        ("gray", "stable", 400, "has none"),
+        ("nobody", "stable", 404, "no model 'nobody'"),
+    ],
+)
+def test_a_label_that_stands_for_nothing_is_refused(
+    server: ServerThread, model: str, label: str, status: int, words: str
+) -> None:
+    path = f"/v1/models/{model}/labels/{label}"
+    for method, end in (("POST", ":predict"), ("GET", ""), ("GET", "/metadata")):
+        response = server.client.request(method, path + end)
+        assert response.status_code == status
+        assert words in response.json()["error"]
 
 
 @pytest.mark.parametrize(

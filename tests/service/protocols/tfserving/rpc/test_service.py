@@ -16,11 +16,12 @@ from tests.service.serving import picture, png_bytes, serving
 from tests.solvable import solve
 
 TIMEOUT_SECONDS = 60.0
+LABELS = ("stable=solvable/1",)
 
 
 @pytest.fixture(scope="module")
 def channel(store: Path) -> Iterator[grpc.Channel]:
-    with serving(store, default_model="solvable", grpc_port=0) as server:
+    with serving(store, default_model="solvable", grpc_port=0, version_labels=LABELS) as server:
         (listener,) = [one for one in server.server.listeners if isinstance(one, GrpcListener)]
         with grpc.insecure_channel(f"127.0.0.1:{listener.port}") as opened:
             yield opened
@@ -98,6 +99,11 @@ def test_confidence_is_a_number_from_0_to_255_a_pixel(channel: Any) -> None:
     assert (found.min() < 128, found.max() > 127) == (True, True)
 
 
+def test_a_version_may_be_named_by_its_label(channel: Any) -> None:
+    answer = predict(channel, pixels(picture(4, 4)), version_label="stable")
+    assert answer.model_spec.version.value == 1
+
+
 def test_probabilities_are_floats(channel: Any) -> None:
     found = predict(channel, pixels(picture(4, 4)), "probabilities").outputs["probabilities"]
     assert found.dtype == DTYPES["DT_FLOAT"]
@@ -131,7 +137,7 @@ def test_what_is_refused_has_a_code_and_a_sentence(channel: Any) -> None:
         (lambda: predict(channel, good, name="nobody"), missing, "no model 'nobody'"),
         (lambda: predict(channel, good, version={"value": 9}), missing, "solvable/9"),
         (lambda: predict(channel, good, version={"value": -1}), missing, "a version is a number"),
-        (lambda: predict(channel, good, version_label="stable"), invalid, "no labels"),
+        (lambda: predict(channel, good, version_label="canary"), invalid, "has stable"),
         (lambda: predict(channel, good, "mask"), invalid, "no signature 'mask'"),
         (lambda: predict(channel, pixels(image[..., :1])), invalid, "DT_UINT8 of shape"),
         (
