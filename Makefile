@@ -49,9 +49,9 @@ format: $(VENV)/.dev  ## put the code into its form
 	$(BIN)/ruff format
 
 lock: $(VENV)/.dev  ## compile requirements/ from pyproject.toml, newest versions its ranges allow
-	$(COMPILE) --upgrade --extra cpu --extra train --extra onnx --extra otel --extra ray --extra build --extra dev -o requirements/dev.txt
+	$(COMPILE) --upgrade --extra cpu --extra train --extra onnx --extra litert --extra otel --extra ray --extra build --extra dev -o requirements/dev.txt
 	$(COMPILE) --constraint requirements/dev.txt --extra cpu --extra build -o requirements/serve.txt
-	$(COMPILE) --constraint requirements/dev.txt --extra cpu --extra train --extra onnx --extra build -o requirements/train.txt
+	$(COMPILE) --constraint requirements/dev.txt --extra cpu --extra train --extra onnx --extra litert --extra build -o requirements/train.txt
 	$(COMPILE) --constraint requirements/dev.txt --extra gpu --extra build -o requirements/gpu.txt
 	$(COMPILE) --constraint requirements/dev.txt --extra cpu --extra ray --extra build -o requirements/ray.txt
 

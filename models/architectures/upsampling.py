@@ -117,7 +117,7 @@ class Unpool(keras.layers.Layer):  # type: ignore[misc]
 
 class MaxPoolWithIndices(keras.layers.Layer):  # type: ignore[misc]
     """2×2 max-pooling of (N, H, W, C) with even H and W, and where in its window each maximum was:
-    0 to 3, uint8.
+    0 to 3, int32.
 
     Dense arithmetic over the four corners of each window: the same on every device, and open to
     compilers, which `tf.nn.max_pool_with_argmax` with a scatter is not.
@@ -127,9 +127,10 @@ class MaxPoolWithIndices(keras.layers.Layer):  # type: ignore[misc]
         corners = tf.split(tf.nn.space_to_depth(features, 2), 4, axis=-1)
         pooled = tf.maximum(tf.maximum(*corners[:2]), tf.maximum(*corners[2:]))
         # The first of equal maxima, as tf.argmax has it, which takes nearly twice as long on a CPU.
-        indices = tf.fill(tf.shape(pooled), tf.constant(3, tf.uint8))
+        # int32: LiteRT selects no uint8.
+        indices = tf.fill(tf.shape(pooled), 3)
         for place in (2, 1, 0):
-            indices = tf.where(corners[place] == pooled, tf.constant(place, tf.uint8), indices)
+            indices = tf.where(corners[place] == pooled, place, indices)
         return pooled, indices
 
     def propagate(self, field: ReceptiveField) -> ReceptiveField:
@@ -140,7 +141,7 @@ class MaxPoolWithIndices(keras.layers.Layer):  # type: ignore[misc]
     ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         batch, height, width, channels = features.shape
         shape = (batch, height and height // 2, width and width // 2, channels)
-        return keras.KerasTensor(shape, self.compute_dtype), keras.KerasTensor(shape, "uint8")
+        return keras.KerasTensor(shape, self.compute_dtype), keras.KerasTensor(shape, "int32")
 
 
 class MaxUnpool(keras.layers.Layer):  # type: ignore[misc]

@@ -4,12 +4,19 @@ import argparse
 from pathlib import Path
 
 from models.commands.command import DEFAULT_STORE, for_shell, import_tensorflow, scale_text
+from models.export.format_options import read_formats
 
 HELP = "write a run's best model as an artefact to serve"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_folder", type=Path, metavar="RUN")
+    parser.add_argument(
+        "run_folder",
+        type=Path,
+        metavar="RUN",
+        help="a run folder; or, with --format, an exported model to which the files are added as "
+        "its next version",
+    )
     parser.add_argument(
         "--store",
         type=Path,
@@ -28,6 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="in place of the one that the training found: native, longest=480, or 0.5µm",
     )
     parser.add_argument(
+        "--format",
+        type=read_formats,
+        default=(),
+        metavar="FORMAT,…",
+        help="files of other runtimes too, each compared with the SavedModel: onnx, litert, "
+        "openvino",
+    )
+    parser.add_argument(
         "--openvino",
         action=argparse.BooleanOptionalAction,
         help="OpenVINO's fp32 files too (default: where openvino is installed and can convert the "
@@ -38,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> None:
     """Write the artefact and say what comes next."""
     import_tensorflow()
+    from models.contract import CONTRACT_PATH
+
+    if parsed.format and (parsed.run_folder / CONTRACT_PATH).is_file():
+        from models.export.formats import add_formats
+
+        print(add_formats(parsed.run_folder, parsed.format, parsed.version))
+        return
     from models.export.run import export_run
 
     artefact = export_run(
@@ -47,6 +69,7 @@ def run(parsed: argparse.Namespace) -> None:
         data=parsed.data,
         with_openvino=parsed.openvino,
         scale=parsed.scale,
+        formats=parsed.format,
     )
     print(
         f"{artefact}\nNext: segserve serve --model-store {for_shell(parsed.store)}, "

@@ -28,6 +28,7 @@ RECIPE_PATH = Path("assets.extra/recipe.toml")  # of a model that segtrain train
 SAVED_MODEL_PATH = Path("saved_model.pb")
 OPENVINO_PATH = Path("assets.extra/openvino")
 ONNX_PATH = Path("assets.extra/onnx")
+LITERT_PATH = Path("assets.extra/litert")
 
 ClassId = Annotated[int, Field(ge=0, le=255)]
 Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
@@ -206,6 +207,12 @@ def openvino_files(precision: StoredPrecision) -> tuple[Path, Path]:
 def onnx_path(precision: StoredPrecision) -> Path:
     """Where an artefact keeps its ONNX model."""
     return ONNX_PATH / f"{precision}.onnx"
+
+
+def litert_path(precision: StoredPrecision) -> Path:
+    """Where an artefact keeps its LiteRT model, which is to be taken elsewhere: nothing here serves
+    it."""
+    return LITERT_PATH / f"{precision}.tflite"
 
 
 def file_digests(artefact: Path) -> dict[str, str]:

@@ -39,7 +39,7 @@ def convert_to_openvino(artefact: Path) -> "openvino.Model":
         loaded = tf.saved_model.load(str(path))
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "frozen.pb"
-        graph.write_bytes(_frozen_graph(loaded.signatures).SerializeToString())
+        graph.write_bytes(frozen_graph(loaded.signatures).SerializeToString())
         model = openvino.convert_model(graph)
     for output, name in zip(model.outputs, OPENVINO_OUTPUTS, strict=True):
         output.get_tensor().set_names({name})
@@ -63,7 +63,8 @@ def layer_names(model: "openvino.Model") -> list[str]:
     return [layer.get_friendly_name() for layer in _convolutions(model)]
 
 
-def _frozen_graph(signatures: Any) -> Any:
+def frozen_graph(signatures: Any) -> Any:
+    """A SavedModel's class maps and probabilities as one GraphDef without variables."""
     _, keywords = signatures["serving_default"].structured_input_signature
     images = keywords["images"]
 

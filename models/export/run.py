@@ -1,5 +1,6 @@
 """From a run folder to an artefact: the facts and the card that the training left behind."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from models.data.dataset import ClassList
 from models.data.reading import read_dataset
 from models.data.record import class_difference
 from models.export.artefact import ExportError, ModelFacts
+from models.export.format_options import FormatName
 from models.export.model_card import model_card
 from models.export.saved_model import export_network
 from models.training.checkpoint import load_network
@@ -27,9 +29,11 @@ def export_run(
     data: Path | None = None,
     with_openvino: bool | None = False,
     scale: str | None = None,
+    formats: Sequence[FormatName] = (),
 ) -> Path:
     """Export a run's best model; the card shows the splits that `segtrain evaluate` has scored.
 
+    `formats` are files of other runtimes, to take elsewhere.
     `scale` takes the place of what the run found in its data, as a recipe's does.
     `data` is where the data of a run of release 0.1 are, which keeps no class list. Raises
     ExportError, DatasetError, RecipeError and DamagedFileError.
@@ -87,6 +91,7 @@ def export_run(
         version,
         recipe=_recipe_text(recipe),
         with_openvino=with_openvino,
+        formats=formats,
     )
 
 

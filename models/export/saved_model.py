@@ -6,6 +6,7 @@ The folder is verified against the network before it appears, whole or not at al
 
 import io
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +25,9 @@ from models.contract import (
 )
 from models.contract.globbing import without_pattern
 from models.export.artefact import ExportError, ModelFacts, version_folder
+from models.export.format_options import FormatName
+from models.export.formats import Described, require_installed, write_formats
+from models.export.odd_sizes import VERIFIED_SIZES, smooth_noise
 from models.export.openvino import convert_to_openvino, openvino_is_installed, write_openvino
 from models.training.evaluation import openvino_predictor
 
@@ -32,7 +36,6 @@ logger = logging.getLogger(__name__)
 REQUIRED_AGREEMENT = 0.9999  # of pixels: other kernels round differently
 # a network that has hardly begun to learn gives two classes the same logit; either is right
 TIED_LOGITS = 1e-6
-VERIFIED_SIZES = ((1, 1), (1, 37), (31, 47), (96, 64), (131, 257))  # H, W
 
 
 class Exportable(Protocol):
@@ -65,12 +68,17 @@ def export_network(
     *,
     recipe: str | None = None,
     with_openvino: bool | None = False,
+    formats: Sequence[FormatName] = (),
 ) -> Path:
     """Write `<store>/<name>/<version>` and give its path; without a version, the next one.
 
     `recipe` is that of its training, as TOML. `with_openvino` writes OpenVINO's fp32 files beside
-    the SavedModel, None where it can convert the network. Raises ExportError.
+    the SavedModel, None where it can convert the network; `formats` are files of other runtimes.
+    Raises ExportError.
     """
+    require_installed(formats)
+    if "openvino" in formats:
+        with_openvino = True
     target = version_folder(store, facts.name, version)
     if network.classes != len(facts.classes):
         names = ", ".join(c.name for c in facts.classes)
@@ -84,6 +92,9 @@ def export_network(
         _verify(network, folder, openvino_file)
         (folder / MODEL_CARD_PATH).parent.mkdir(exist_ok=True)
         (folder / MODEL_CARD_PATH).write_text(card)
+        others = [name for name in formats if name != "openvino"]
+        described = Described(facts.name, network.channels, facts.classes, card)
+        write_formats(folder, others, described)
         if recipe is not None:
             (folder / RECIPE_PATH).write_text(recipe)
         write_contract(folder, _contract(network, facts, folder))
@@ -165,7 +176,7 @@ def _verify(network: Exportable, folder: Path, openvino_file: Path | None) -> No
         signatures = tf.saved_model.load(str(path)).signatures
     draw = np.random.default_rng(0)
     for height, width in VERIFIED_SIZES:
-        image = _smooth_noise(draw, height, width, network.channels)
+        image = smooth_noise(draw, height, width, network.channels)
         logits = np.asarray(network(image[np.newaxis].astype(np.float32), training=False))
         batch = tf.constant(image[np.newaxis])
         probabilities = np.asarray(signatures["probabilities"](images=batch)["probabilities"])
@@ -195,17 +206,6 @@ def _agreement(class_map: NDArray[np.integer[Any]], logits: NDArray[np.float32])
     W, classes), or one that softmax in float32 cannot tell from it."""
     answered = np.take_along_axis(logits, class_map[..., np.newaxis].astype(np.intp), axis=-1)
     return float(np.mean(logits.max(axis=-1) - answered[..., 0] <= TIED_LOGITS))
-
-
-def _smooth_noise(
-    draw: np.random.Generator, height: int, width: int, channels: int
-) -> NDArray[np.uint8]:
-    """Blobs of random colour: noise alone would leave every pixel's class to chance."""
-    coarse = draw.integers(0, 256, (-(-height // 16), -(-width // 16), channels))
-    fine = draw.integers(-20, 21, (height, width, channels))
-    blobs = coarse.repeat(16, axis=0).repeat(16, axis=1)[:height, :width]
-    image: NDArray[np.uint8] = np.clip(blobs + fine, 0, 255).astype(np.uint8)
-    return image
 
 
 def _png(image: NDArray[np.uint8]) -> bytes:
