@@ -23,6 +23,9 @@ from service.domain.source import Window
 
 _CHUNK_VALUES = 2**19  # interpolated at once: 2 MiB of float32, which stays in the cache
 _PIXELS_TOGETHER = 2**12  # of the low resolution
+# By the pixels of a cell's row, where these are a whole number that is the same in both directions.
+_WORDS: dict[int, type[np.unsignedinteger[Any]]] = {2: np.uint16, 4: np.uint32, 8: np.uint64}
+_MOST_WHOLE_CELLS_PIXELS = 2**23  # a second copy of more would be too much memory
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,8 @@ def upsampled_class_map(
     """The strongest class (height, width) uint8 of each pixel in `window`, of logits
     (classes, h, w) on `grid`.
 
-    Written into `out` where that is given; it lies in one piece. Memory beside the result: a few
-    megabytes, and one byte a low-resolution pixel.
+    Written into `out` where that is given; it lies in one piece. Memory beside the result: up to
+    ten megabytes, and one byte a low-resolution pixel.
     """
     result = np.empty((window.height, window.width), np.uint8) if out is None else out
     _write_class_maps(result[np.newaxis], logits[np.newaxis], grid, window)
@@ -120,13 +123,21 @@ def _write_class_maps(
     # cell (i, j) lies between labels (i, j) and (i + 1, j + 1)
     labels = _edge_padded(strongest(by_class))
     first = labels[:, rows.cells, columns.cells]
-    first.take(columns.cell_of, axis=2).take(rows.cell_of, axis=1, out=result, mode="clip")
     mixed = first != labels[:, rows.cells, columns.next_cells]
     mixed |= first != labels[:, rows.next_cells, columns.cells]
     mixed |= first != labels[:, rows.next_cells, columns.next_cells]
-    cells = np.nonzero(mixed)
-    for chunk in _chunks(cells, len(by_class), rows, columns):
-        _fill(result, by_class, rows, columns, *chunk)
+    cells = np.flatnonzero(mixed)
+    chunks = _chunks(cells, len(by_class), rows, columns)
+    row_of_cell = _WORDS.get(columns.uniform) if rows.uniform == columns.uniform else None
+    if row_of_cell is not None and result.size <= _MOST_WHOLE_CELLS_PIXELS:
+        whole = _WholeCells(first, row_of_cell)
+        for chunk in chunks:
+            whole.fill(chunk, _strongest_in(chunk, by_class, rows, columns))
+        result[:] = whole.cut(rows, columns)
+        return
+    first.take(columns.cell_of, axis=2).take(rows.cell_of, axis=1, out=result, mode="clip")
+    for chunk in chunks:
+        _fill(result, chunk, _strongest_in(chunk, by_class, rows, columns), rows, columns)
 
 
 def upsampled_logits(
@@ -192,48 +203,97 @@ def _edge_padded(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _chunks(
-    cells: tuple[NDArray[np.intp], ...], classes: int, rows: _Axis, columns: _Axis
-) -> Iterator[tuple[NDArray[np.intp], ...]]:
-    """The picture, row and column numbers of a few cells at a time."""
+    cells: NDArray[np.intp], classes: int, rows: _Axis, columns: _Axis
+) -> Iterator[NDArray[np.intp]]:
+    """A few of the cells at a time."""
     pixels = rows.weights.shape[1] * columns.weights.shape[1]
     at_once = max(1, _CHUNK_VALUES // (classes * pixels))
-    for start in range(0, len(cells[0]), at_once):
-        yield tuple(numbers[start : start + at_once] for numbers in cells)
+    for start in range(0, len(cells), at_once):
+        yield cells[start : start + at_once]
 
 
-def _fill(
-    result: NDArray[np.uint8],
-    logits: NDArray[np.float32],
-    rows: _Axis,
-    columns: _Axis,
-    n: NDArray[np.intp],
-    i: NDArray[np.intp],
-    j: NDArray[np.intp],
-) -> None:
-    """Interpolate the logits (classes, N, h, w) in the cells (n, i, j), and write the strongest
-    classes into `result` (N, height, width).
+def _places_of(
+    cells: NDArray[np.intp], rows: _Axis, columns: _Axis
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """The picture, row and column numbers of cells that are counted through."""
+    all_rows, j = np.divmod(cells, len(columns.low))
+    n, i = np.divmod(all_rows, len(rows.low))
+    return n, i, j
+
+
+def _strongest_in(
+    cells: NDArray[np.intp], logits: NDArray[np.float32], rows: _Axis, columns: _Axis
+) -> NDArray[np.uint8]:
+    """The strongest classes (cells, rows, columns) at the pixels of these cells, by logits
+    (classes, N, h, w) interpolated there.
     """
+    n, i, j = _places_of(cells, rows, columns)
     _, _, low_height, low_width = logits.shape
-    _, height, width = result.shape
     top = (n * low_height + rows.low[i]) * low_width
     bottom = (n * low_height + rows.high[i]) * low_width
     left, right = columns.low[j], columns.high[j]
-    corners = np.stack((top + left, top + right, bottom + left, bottom + right), axis=-1)
+    corners = np.empty((len(cells), 4), np.intp)
+    for corner, (row, column) in enumerate(
+        ((top, left), (top, right), (bottom, left), (bottom, right))
+    ):
+        np.add(row, column, out=corners[:, corner])
     values = logits.reshape(len(logits), -1).take(corners, axis=1)  # (classes, cells, 4)
     if rows.uniform and columns.uniform:
         ids = strongest(values @ _cell_weights(rows.uniform, columns.uniform))
     else:
         ids = strongest(_interpolated(values, rows.weights[i], columns.weights[j]))
-    ids = ids.reshape(len(i), rows.weights.shape[1], columns.weights.shape[1])
+    return ids.reshape(len(cells), rows.weights.shape[1], columns.weights.shape[1])
+
+
+class _WholeCells:
+    """A picture of whole cells: what is beyond its edges is cut in the end.
+
+    A cell's pixels of one row are one `word`, so that they are written at once.
+    """
+
+    def __init__(self, labels: NDArray[np.uint8], word: type[np.unsignedinteger[Any]]) -> None:
+        """`labels` (N, rows, columns) are the classes of cells that are not filled."""
+        self._side = np.dtype(word).itemsize
+        count, down, across = labels.shape
+        self._across = across
+        words = np.empty((count, down, self._side, across), word)
+        np.multiply(labels, word(np.iinfo(word).max // 0xFF), out=words[:, :, 0], dtype=word)
+        words[:, :, 1:] = words[:, :, :1]
+        self._words = words
+
+    def fill(self, cells: NDArray[np.intp], ids: NDArray[np.uint8]) -> None:
+        """Write `ids` (cells, side, side)."""
+        words = self._words.reshape(-1)
+        at = cells + (cells - cells % self._across) * (self._side - 1)
+        of_rows = ids.view(words.dtype)[:, :, 0]
+        for row in range(self._side):
+            words[at + row * self._across] = of_rows[:, row]
+
+    def cut(self, rows: _Axis, columns: _Axis) -> NDArray[np.uint8]:
+        count, down, side, across = self._words.shape
+        pixels = self._words.view(np.uint8).reshape(count, down * side, across * side)
+        top, left = -rows.starts[0], -columns.starts[0]
+        return pixels[:, top : top + len(rows.cell_of), left : left + len(columns.cell_of)]
+
+
+def _fill(
+    result: NDArray[np.uint8],
+    cells: NDArray[np.intp],
+    ids: NDArray[np.uint8],
+    rows: _Axis,
+    columns: _Axis,
+) -> None:
+    """Write `ids` (cells, rows, columns) to where these cells lie in `result` (N, height, width),
+    but what is beyond its edges.
+    """
+    n, i, j = _places_of(cells, rows, columns)
+    _, height, width = result.shape
     down, across = np.arange(ids.shape[1]), np.arange(ids.shape[2])
     y = rows.starts[i][:, np.newaxis] + down
     x = columns.starts[j][:, np.newaxis] + across
     places = ((n * height)[:, np.newaxis] + y)[:, :, np.newaxis] * width + x[:, np.newaxis]
     inside_y = (y >= 0) & (down < rows.counts[i][:, np.newaxis])
     inside_x = (x >= 0) & (across < columns.counts[j][:, np.newaxis])
-    if inside_y.all() and inside_x.all():
-        result.reshape(-1)[places] = ids
-        return
     inside = inside_y[:, :, np.newaxis] & inside_x[:, np.newaxis]
     result.reshape(-1)[places[inside]] = ids[inside]
 

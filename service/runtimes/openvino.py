@@ -42,9 +42,10 @@ from service.runtimes.gpu import why_openvino_on_cpu
 from service.runtimes.openvino_graph import cut_at_logits
 from service.runtimes.streams import (
     TYPICAL_SIZE,
+    Company,
     Run,
     described,
-    least_seconds,
+    least_cpu_seconds,
     max_streams,
     streams_pay_off,
 )
@@ -72,9 +73,10 @@ class OpenVinoEngine:
 
     Where the graph allows it, class maps come from a model that ends at its low-resolution logits,
     the rest is done by `upsampled_class_maps`: equal on every pixel, in 0.8 of the time and half of
-    the memory. Class maps have two such models where streams pay: a batch that nothing runs beside
-    has all threads, another one those of a stream. That of probabilities is compiled when they are
-    first asked for: most callers never do, and it takes a third of the load's time and memory.
+    the memory. Class maps have two such models where streams pay: a batch that nothing ran beside
+    lately has all threads, another one those of a stream. That of probabilities is compiled when
+    they are first asked for: most callers never do, and it takes a third of the load's time and
+    memory.
     """
 
     name = "openvino"
@@ -94,6 +96,7 @@ class OpenVinoEngine:
         model = core.read_model(artefact / openvino_path(_stored(precision)))
         self._classes, self._stride = len(contract.classes), contract.stride
         self._choosing, self._compiling = threading.Lock(), threading.Lock()
+        self._company = Company()
         cut = cut_at_logits(model, CLASS_MAP)
         self._factor = cut.factor if cut is not None else None
         self.light_class_maps = cut is not None
@@ -117,8 +120,6 @@ class OpenVinoEngine:
         self._compiled = [self._class_map]
         run = partial(self._run_class_map, self._class_map)
         only_size = contract.only_size
-        best = _measure_batch(run, contract.channels, only_size)
-        self.best_batch, self.best_batch_pixels = best
         self._streamed = self._class_map
         for streamed in (other.result() for other in others):
             run_streamed = partial(self._run_class_map, streamed)
@@ -127,6 +128,9 @@ class OpenVinoEngine:
             ):
                 self._streamed, self.streams = streamed, streams
                 self._compiled.append(streamed)
+                run = run_streamed
+        best = _measure_batch(run, contract.channels, only_size)
+        self.best_batch, self.best_batch_pixels = best
         _log_once(options.threads, self.streams, precision)
 
     def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -181,8 +185,9 @@ class OpenVinoEngine:
 
     def _begin_class_map(self, images: NDArray[np.uint8]) -> "_Compiled":
         with self._choosing:
-            alone = not any(compiled.running for compiled in self._compiled)
-            return self._begin(self._class_map if alone else self._streamed, images)
+            others_run = any(compiled.running for compiled in self._compiled)
+            beside = self._company.is_near(others_run=others_run)
+            return self._begin(self._streamed if beside else self._class_map, images)
 
     def _begin(self, chosen: "_Compiled", images: NDArray[np.uint8]) -> "_Compiled":
         """Each model keeps room for the largest batch it ran; those that do not run give back what
@@ -211,8 +216,8 @@ def _measure_batch(run: Run, channels: int, only_size: tuple[int, int] | None) -
     if only_size is not None:
         return _MOST_IMAGES, math.prod(only_size)
     pixels, small_pixels = math.prod(TYPICAL_SIZE), math.prod(_SMALL_SIZE)
-    small = least_seconds(run, 1, _SMALL_SIZE, channels)
-    typical = least_seconds(run, 1, TYPICAL_SIZE, channels)
+    small = least_cpu_seconds(run, 1, _SMALL_SIZE, channels)
+    typical = least_cpu_seconds(run, 1, TYPICAL_SIZE, channels)
     pixel_seconds = max((typical - small) / (pixels - small_pixels), 1e-12)
     call_seconds = max(small - pixel_seconds * small_pixels, 0.0)
     worth = call_seconds / (_BATCH_OVERHEAD_SHARE * pixel_seconds)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from models.contract import ContractError
+from models.contract import ContractError, atomic
 from service.catalogue import controller as controller_module
 from service.catalogue import loader as loader_module
 from service.catalogue import watcher
@@ -208,6 +208,55 @@ async def test_a_version_that_is_away_between_two_renames_stays_loaded(
         await until(lambda: slot.missing_since is None)
         assert is_ready(catalogue)
         assert load.begun == ["m/1"]
+
+
+class HeldPath(type(Path())):  # type: ignore[misc]
+    """A path whose `rename` waits: the moment between the two renames of a replacement."""
+
+    begun, go = threading.Event(), threading.Event()
+
+    def rename(self, target: Path) -> Path:
+        self.begun.set()
+        assert self.go.wait(TIMEOUT_SECONDS)
+        renamed: Path = super().rename(target)
+        return renamed
+
+
+async def test_a_version_seen_between_the_renames_of_a_replacement_serves_until_it_is_loaded_anew(
+    tmp_path: Path, load: StubLoader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `segtrain quantize --replace` does it where two folders cannot change places at once."""
+    store, place = tmp_path / "store", HeldPath
+    monkeypatch.setattr(place, "begun", threading.Event())
+    monkeypatch.setattr(place, "go", threading.Event())
+    monkeypatch.setattr(
+        atomic, "exchange", lambda one, other: atomic.exchange_by_renames(place(one), other)
+    )
+    version = save_stub(store)
+    replacement = save_stub(tmp_path / "made", content=b"b")
+
+    def replace() -> None:
+        with atomic.replacing_folder(version) as folder:
+            shutil.copytree(replacement, folder, dirs_exist_ok=True)
+
+    async with keeping_up(store, load) as catalogue:
+        await until(lambda: is_ready(catalogue))
+        (slot,) = catalogue.slots.values()
+        replacing = asyncio.create_task(asyncio.to_thread(replace))
+        try:
+            await until(place.begun.is_set)
+            assert not version.exists()
+            catalogue.rescan()
+            await until(lambda: slot.missing_since is not None)
+            assert is_ready(catalogue)
+            assert not load.instances[0].is_closed
+        finally:
+            place.go.set()
+            await replacing
+        catalogue.rescan()
+        await until(lambda: load.instances[0].is_closed)
+        assert is_ready(catalogue)
+        assert load.begun == ["m/1", "m/1"]
 
 
 async def test_a_load_that_hangs_is_given_up_and_keeps_no_other_waiting(

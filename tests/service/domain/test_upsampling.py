@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from service.domain import upsampling
 from service.domain.source import Window
 from service.domain.upsampling import (
     Grid,
@@ -31,7 +32,7 @@ def resized(logits: Logits, height: int, width: int) -> Logits:
     return np.moveaxis(values, -1, 0)
 
 
-@pytest.mark.parametrize("factor", [1, 2, 3, 8, 16])
+@pytest.mark.parametrize("factor", [1, 2, 3, 4, 8, 16])
 @pytest.mark.parametrize("shape", [(11, 24, 32), (2, 1, 1), (3, 1, 9), (5, 7, 1)])
 def test_whole_factors_give_what_interpolating_everything_gives(
     factor: int, shape: tuple[int, int, int]
@@ -44,6 +45,17 @@ def test_whole_factors_give_what_interpolating_everything_gives(
     np.testing.assert_array_equal(class_map, expected.argmax(axis=0))
     found = upsampled_logits(logits, grid, Window(0, 0, height, width))
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("window", [Window(0, 0, 96, 120), Window(3, 5, 40, 61)])
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_what_is_too_large_for_whole_cells_is_written_alike(
+    factor: int, window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits, grid = blobs(4, 96 // factor, 120 // factor), Grid((factor, factor))
+    whole = upsampled_class_map(logits, grid, window)
+    monkeypatch.setattr(upsampling, "_MOST_WHOLE_CELLS_PIXELS", 0)
+    np.testing.assert_array_equal(upsampled_class_map(logits, grid, window), whole)
 
 
 @given(
