@@ -70,6 +70,11 @@ def _predict_on_cluster(
 
     if len(given.images) > 1:
         raise ClusterError(f"--ray takes one folder, and there are {len(given.images)}.")
+    if (project := OUTPUTS[given.format].project) is not None and project.files:
+        raise ClusterError(
+            f"--ray writes a file a picture, and {given.format} has {' and '.join(project.files)} "
+            "for all pictures; leave --ray out."
+        )
     job = BulkJob(given.images[0], given.out, given.format, options, given.overwrite)
     summary = predict_on_cluster(job, model, layout, given.ray or None)
     counts = (
@@ -101,6 +106,8 @@ def _report(summary: Summary) -> int:
         f"{summary.written} written, {summary.skipped} skipped because they were there, "
         f"{len(summary.failures)} failed"
     )
+    for path in summary.project:
+        print(f"wrote {path}")
     if summary.stopped is not None:
         print(
             f"segserve predict: stopped ({summary.stopped}) with {summary.left} left; run the same "

@@ -5,15 +5,22 @@
 
 from service.outputs.coco import COCO
 from service.outputs.confidence import CONFIDENCE
+from service.outputs.cvat import CVAT
+from service.outputs.labelstudio_tasks import LABELSTUDIO
 from service.outputs.npz import NPZ
 from service.outputs.output import Encoded, Output, OutputOptions
 from service.outputs.overlay import OVERLAY
 from service.outputs.png import PNG
 from service.outputs.polygons import POLYGONS
+from service.outputs.qupath import QUPATH
 from service.outputs.rle import RLE
+from service.outputs.supervisely import SUPERVISELY
+from service.outputs.ultralytics import ULTRALYTICS
 
 __all__ = ["OUTPUTS", "Encoded", "Output", "OutputOptions"]
 
+_TOOLS = (LABELSTUDIO, CVAT, QUPATH, SUPERVISELY, ULTRALYTICS)
+
 OUTPUTS: dict[str, Output] = {
-    f.name: f for f in (PNG, OVERLAY, RLE, COCO, POLYGONS, CONFIDENCE, NPZ)
+    f.name: f for f in (PNG, OVERLAY, RLE, COCO, POLYGONS, CONFIDENCE, NPZ, *_TOOLS)
 }

@@ -12,35 +12,24 @@ region, the largest first, so that what lies within another is on top.
 
 import base64
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
 import orjson
-import shapely
 from numpy.typing import NDArray
 from PIL import Image
 
 from service.domain.classes import is_one_of
 from service.domain.errors import AnswerTooLargeError
 from service.domain.segmentation import Need, Segmentation
+from service.outputs.brush import encode_brush
+from service.outputs.outlines import light_rings, without_holes
 from service.outputs.output import Output, OutputOptions
-from service.outputs.polygons import refuse_noise, regions_of, simplify
+from service.outputs.polygons import refuse_noise, regions_of
 
 Kind = Literal["brushlabels", "bitmasklabels", "polygonlabels", "rectanglelabels"]
-
-# Outlines along pixel edges have more corners than a person can drag.
-POLYGON_TOLERANCE: Final = 1.0  # pixels
-MIN_REGION_PIXELS: Final = 16.0
-MAX_REGIONS: Final = 1000
-MAX_RUNS: Final = 2**20
-
-_COUNT_BITS = 32
-_WORD_BITS = 8
-_FIELD_BITS = (3, 4, 8, 16)  # a run's length less 1 is written in one of four widths
-_LONGEST = 2**16
-_CHANNELS = 4
 
 
 @dataclass(frozen=True)
@@ -54,7 +43,17 @@ class Control:
     labels: Mapping[str, frozenset[int]]
 
 
-class LabelStudioOptions(OutputOptions):
+@dataclass(frozen=True)
+class OutlineLimits:
+    """How regions become outlines: by how many pixels these may move, how many pixels a region has
+    at least, and how many regions there may be."""
+
+    tolerance: float = 1.0  # outlines along pixel edges have more corners than a person can drag
+    min_area: float = 16.0
+    max_regions: int = 1000
+
+
+class PredictionOptions(OutputOptions):
     control: Control
 
     @property
@@ -62,9 +61,16 @@ class LabelStudioOptions(OutputOptions):
         return "confidence"
 
 
-def encode(segmentation: Segmentation, options: LabelStudioOptions) -> Iterator[bytes]:
+def encode(segmentation: Segmentation, options: PredictionOptions) -> Iterator[bytes]:
     """The prediction of one picture."""
-    control, confidence = options.control, segmentation.confidence
+    return write_prediction(segmentation, options.control, OutlineLimits())
+
+
+def write_prediction(
+    segmentation: Segmentation, control: Control, limits: OutlineLimits
+) -> Iterator[bytes]:
+    """A prediction for a segmentation that has its confidence, as JSON in pieces."""
+    confidence = segmentation.confidence
     assert confidence is not None  # the options say need
     height, width = segmentation.class_map.shape
     common = {
@@ -80,7 +86,8 @@ def encode(segmentation: Segmentation, options: LabelStudioOptions) -> Iterator[
         "score": _score(confidence, None),
     }
     yield orjson.dumps(head)[:-1] + b',"result":['
-    regions = _DRAW[control.kind](segmentation.class_map, confidence, control.labels)
+    draw = _DRAW[control.kind]
+    regions = draw(segmentation.class_map, confidence, control.labels, limits)
     for number, (label, score, value) in enumerate(regions):
         region = {
             "id": str(number),
@@ -107,14 +114,20 @@ def _masks(
 
 
 def _brushes(
-    class_map: NDArray[np.uint8], confidence: NDArray[np.uint8], labels: Labels
+    class_map: NDArray[np.uint8],
+    confidence: NDArray[np.uint8],
+    labels: Labels,
+    _limits: OutlineLimits,
 ) -> Iterator[Region]:
     for label, score, mask in _masks(class_map, confidence, labels):
         yield label, score, {"format": "rle", "rle": encode_brush(mask)}
 
 
 def _bitmasks(
-    class_map: NDArray[np.uint8], confidence: NDArray[np.uint8], labels: Labels
+    class_map: NDArray[np.uint8],
+    confidence: NDArray[np.uint8],
+    labels: Labels,
+    _limits: OutlineLimits,
 ) -> Iterator[Region]:
     for label, score, mask in _masks(class_map, confidence, labels):
         png = io.BytesIO()
@@ -125,19 +138,25 @@ def _bitmasks(
 
 
 def _polygons(
-    class_map: NDArray[np.uint8], confidence: NDArray[np.uint8], labels: Labels
+    class_map: NDArray[np.uint8],
+    confidence: NDArray[np.uint8],
+    labels: Labels,
+    limits: OutlineLimits,
 ) -> Iterator[Region]:
     size = np.array(class_map.shape[::-1])
-    for label, score, rings in _outlines(class_map, confidence, labels):
-        corners = without_holes(simplify(rings, POLYGON_TOLERANCE))
+    for label, score, rings in _outlines(class_map, confidence, labels, limits):
+        corners = without_holes(light_rings(rings, limits.tolerance))
         yield label, score, {"points": (100 * corners / size).round(4).tolist(), "closed": True}
 
 
 def _rectangles(
-    class_map: NDArray[np.uint8], confidence: NDArray[np.uint8], labels: Labels
+    class_map: NDArray[np.uint8],
+    confidence: NDArray[np.uint8],
+    labels: Labels,
+    limits: OutlineLimits,
 ) -> Iterator[Region]:
     size = np.array(class_map.shape[::-1])
-    for label, score, rings in _outlines(class_map, confidence, labels):
+    for label, score, rings in _outlines(class_map, confidence, labels, limits):
         corner = 100 * rings[0].min(axis=0) / size
         extent = 100 * rings[0].max(axis=0) / size - corner
         (x, y), (width, height) = corner.tolist(), extent.tolist()
@@ -153,7 +172,10 @@ _DRAW: Final[Mapping[Kind, Callable[..., Iterator[Region]]]] = {
 
 
 def _outlines(
-    class_map: NDArray[np.uint8], confidence: NDArray[np.uint8], labels: Labels
+    class_map: NDArray[np.uint8],
+    confidence: NDArray[np.uint8],
+    labels: Labels,
+    limits: OutlineLimits,
 ) -> Iterator[tuple[str, float, list[NDArray[np.int64]]]]:
     """The connected regions of the labels, the largest first: label, score, rings."""
     numbers = np.full(256, len(labels), np.uint8)  # classes of one label are one class here
@@ -163,11 +185,11 @@ def _outlines(
     refuse_noise(label_map)
     names = list(labels)
     kept = frozenset(range(len(names)))
-    found = sorted(regions_of(label_map, kept, MIN_REGION_PIXELS), key=lambda region: -region[1])
-    if len(found) > MAX_REGIONS:
+    found = sorted(regions_of(label_map, kept, limits.min_area), key=lambda region: -region[1])
+    if len(found) > limits.max_regions:
         raise AnswerTooLargeError(
-            f"The picture has {len(found):,} regions of {MIN_REGION_PIXELS:.0f} pixels or more; "
-            f"{MAX_REGIONS:,} are given to Label Studio at most. Use BrushLabels."
+            f"The picture has {len(found):,} regions of {limits.min_area:.0f} pixels or more; "
+            f"{limits.max_regions:,} are given to Label Studio at most. Use brushes."
         )
     for number, _, rings in found:
         left, top = np.maximum(rings[0].min(axis=0), 0)
@@ -182,75 +204,11 @@ def _score(confidence: NDArray[np.uint8], mask: NDArray[np.bool_] | None) -> flo
     return round(float(held.mean()) / 255, 4) if held.size else 0.0
 
 
-def without_holes(rings: Iterable[NDArray[np.int64]]) -> NDArray[np.float64]:
-    """One ring (n, 2) around the same area: a seam leads to each hole and back.
-
-    Rings are closed (the last corner is the first) and wound against each other, so that by either
-    rule of filling a hole stays one.
-    """
-    outline, *holes = (ring[:-1].astype(np.float64) for ring in rings)
-    for hole in holes:
-        tree = shapely.STRtree(list(map(shapely.Point, outline)))
-        nearest, distances = tree.query_nearest(
-            shapely.points(hole), return_distance=True, all_matches=False
-        )
-        best = int(distances.argmin())
-        start, place = int(nearest[0][best]), int(nearest[1][best])
-        loop = np.roll(hole, -start, axis=0)
-        outline = np.concatenate(
-            [outline[: place + 1], loop, loop[:1], outline[place : place + 1], outline[place + 1 :]]
-        )
-    return outline
-
-
-def encode_brush(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Label Studio's run lengths of a mask (H, W), as bytes: @thi.ng/rle-pack over RGBA values of
-    255 where the mask is and 0 where it is not.
-
-    A head of 32 bits for the number of values, 5 for the bits a value less 1, and four times 4 for
-    the widths less 1 in which lengths are written; then for each run a 1 bit, 2 bits that choose
-    the width, the length less 1, and the value. Raises AnswerTooLargeError for more than 2^20 runs.
-    """
-    flat = np.ascontiguousarray(mask).reshape(-1)
-    starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
-    if len(starts) > MAX_RUNS:
-        raise AnswerTooLargeError(
-            f"The mask has {len(starts):,} runs of pixels; {MAX_RUNS:,} are given to Label Studio "
-            "at most. Send the picture smaller."
-        )
-    lengths = np.diff(starts, append=flat.size) * _CHANNELS
-    values = flat[starts].astype(np.uint64) * 255
-    pieces = -(-lengths // _LONGEST)  # a run longer than a field holds is written in pieces
-    values = np.repeat(values, pieces)
-    written = np.full(len(values), _LONGEST, np.int64)
-    written[np.cumsum(pieces) - 1] = lengths - (pieces - 1) * _LONGEST
-    field = np.searchsorted([2**bits for bits in _FIELD_BITS], written)
-    width = np.array(_FIELD_BITS)[field]
-    codes = np.uint64(0b100) | field.astype(np.uint64)
-    codes = codes << width.astype(np.uint64) | (written - 1).astype(np.uint64)
-    codes = codes << np.uint64(_WORD_BITS) | values
-    head = flat.size * _CHANNELS
-    head = head << 5 | _WORD_BITS - 1
-    for bits in _FIELD_BITS:
-        head = head << 4 | bits - 1
-    head_bits = _COUNT_BITS + 5 + 4 * len(_FIELD_BITS)
-    first = np.unpackbits(np.frombuffer((head << 64 - head_bits).to_bytes(8), np.uint8))[:head_bits]
-    return np.packbits(np.concatenate([first, _bits(codes, 3 + width + _WORD_BITS)]))
-
-
-def _bits(codes: NDArray[np.uint64], widths: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The lowest `widths` bits of each code, at most 32, one after another."""
-    shifted = (codes << (32 - widths).astype(np.uint64)).astype(">u4")
-    bits = np.unpackbits(shifted.view(np.uint8)).reshape(-1, 32)
-    chosen: NDArray[np.uint8] = bits[np.arange(32) < widths[:, None]]
-    return chosen
-
-
 PREDICTION = Output(
     name="labelstudio_prediction",
     title="Label Studio's prediction",
     extensions={"application/json": ".json"},
-    options=LabelStudioOptions,
+    options=PredictionOptions,
     description="One prediction of Label Studio's.",
     encode=encode,
 )

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from service.domain.requests import IntensityRequest, ScaleRequest
 from service.domain.segmentation import Need, Segmentation
+from service.outputs.project import Project
 
 _CHUNK_BYTES = 2**18  # smaller pieces are joined: each is a call of its own to whoever sends them
 
@@ -111,6 +112,7 @@ class Output:
     `extensions` has the file extension (".png") of each media type that it answers in, which is the
     first unless an option says otherwise. `encode` takes a Segmentation and an instance of
     `options`, and gives the answer in pieces; it is pure, and slow enough to belong on a worker.
+    `project` says how the answers to a folder become what an annotation tool imports.
     """
 
     name: str
@@ -120,6 +122,7 @@ class Output:
     description: str
     encode: Callable[[Segmentation, Any], Iterable[bytes]]
     needs_image: bool = False
+    project: Project | None = None
 
     @property
     def media_types(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """`polygons`: GeoJSON, one Feature a connected region, its rings along the pixel edges."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import orjson
@@ -43,21 +43,30 @@ class PolygonsOptions(OutputOptions):
         description="Leave out regions and fill holes of fewer pixels than this.",
         examples=[64],
     )
-    properties: Literal["segserve", "qupath"] = Field(
-        default="segserve",
-        description=(
-            "What a region's properties say: `segserve` is id, name, color and area; `qupath` a "
-            "classification, so that QuPath imports the regions as annotations."
-        ),
-        examples=["qupath"],
-    )
 
 
 def encode(segmentation: Segmentation, options: PolygonsOptions) -> Iterator[bytes]:
+    contract = segmentation.model.contract
+
+    def properties(class_id: int, area: int) -> dict[str, Any]:
+        return describe(contract, class_id) | {"area": area}
+
+    everything = frozenset(one.id for one in contract.classes)
+    return encode_features(segmentation, options, everything, properties)
+
+
+def encode_features(
+    segmentation: Segmentation,
+    options: PolygonsOptions,
+    drawn: frozenset[int],
+    properties: Callable[[int, int], dict[str, Any]],
+) -> Iterator[bytes]:
+    """A FeatureCollection of the regions of the classes `drawn`, their `properties` by class id and
+    area in pixels."""
     model, contract = segmentation.model, segmentation.model.contract
     height, width = segmentation.class_map.shape
     refuse_noise(segmentation.class_map)
-    kept = kept_ids(contract, options.classes)
+    kept = kept_ids(contract, options.classes) & drawn
     head = {
         "type": "FeatureCollection",
         "model": {"name": contract.name, "version": model.version},
@@ -72,21 +81,10 @@ def encode(segmentation: Segmentation, options: PolygonsOptions) -> Iterator[byt
     # memory
     comma = b""
     for class_id, area, rings in regions_of(segmentation.class_map, kept, options.min_area):
-        properties: dict[str, Any] = describe(contract, class_id) | {"area": int(area)}
-        if options.properties == "qupath":
-            properties = _for_qupath(properties)
-        yield comma + _feature(properties, simplify(rings, options.tolerance))
+        said = properties(class_id, int(area))
+        yield comma + _feature(said, simplify(rings, options.tolerance))
         comma = b","
     yield b"]}"
-
-
-def _for_qupath(properties: dict[str, Any]) -> dict[str, Any]:
-    """A region's properties as QuPath 0.3 and later read them."""
-    color = list(bytes.fromhex(str(properties["color"])[1:]))
-    return {
-        "objectType": "annotation",
-        "classification": {"name": properties["name"], "color": color},
-    }
 
 
 def _feature(properties: dict[str, Any], rings: list[Ring]) -> bytes:

@@ -11,7 +11,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,12 +19,14 @@ from models.contract import atomic
 from service.concurrency import as_completed
 from service.domain.errors import ServiceError
 from service.outputs.output import Output, OutputOptions
+from service.outputs.project import Project
 from service.predict.errors import PredictError
 from service.predict.ledger import Note, Picture, Recipe
 from service.predict.loaded import LoadedModel
 from service.predict.model import PinnedModel
 from service.predict.plan import Faults, Ledgers, Plan, Step, plan
 from service.predict.progress import Progress
+from service.predict.project import ProjectFiles
 
 # Faults of a disk that the next picture would meet too.
 _DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
@@ -51,7 +53,8 @@ class Job:
 @dataclass(frozen=True)
 class Summary:
     """`failures` pairs a path with what was wrong with it, `notes` with what to know of its answer;
-    `stopped` says why `left` pictures are still to be done.
+    `stopped` says why `left` pictures are still to be done. `project` are the files for a tool to
+    import that were written.
     """
 
     written: int
@@ -61,27 +64,49 @@ class Summary:
     stopped: str | None = None
     signal: int | None = None
     notes: tuple[tuple[Path, str], ...] = ()
+    project: tuple[Path, ...] = ()
 
 
 def predict(job: Job, model: PinnedModel) -> Summary:
     """Do what of the job is not done. Raises PredictError before anything is written."""
     recipe = Recipe.of(model, job.format.name, job.options)
     ledgers = Ledgers()
-    planned = plan(job.sources, job.out, job.extension, recipe, ledgers, overwrite=job.overwrite)
-    if not planned.steps:
-        return Summary(0, planned.skipped, planned.faults)
-    _make_folders(planned, ledgers)
-    run = _Run(planned, job, recipe, ledgers)
-    asyncio.run(run.all(model))
-    return run.summary()
+    project = job.format.project
+    planned = plan(
+        job.sources,
+        job.out,
+        job.extension,
+        recipe,
+        ledgers,
+        overwrite=job.overwrite,
+        project=project,
+    )
+    files = ProjectFiles(project or Project({}), job.out, recipe, ledgers)
+    files.refuse_strangers(overwrite=job.overwrite)
+    summary = Summary(0, planned.skipped, planned.faults)
+    if planned.steps:
+        _make_folders(planned, files, ledgers)
+        run = _Run(planned, job, recipe, ledgers)
+        asyncio.run(run.all(model))
+        summary = run.summary()
+    if summary.stopped is not None:
+        return summary
+    failed = {source for source, _ in summary.failures}
+    answered = [step for step in (*planned.done, *planned.steps) if step.source not in failed]
+    steps = sorted(answered, key=lambda step: step.name)
+    try:
+        return replace(summary, project=files.write(steps, model.contract, job.options))
+    except OSError as error:
+        return replace(summary, stopped=f"{error.strerror}: {error.filename or job.out}")
 
 
-def _make_folders(planned: Plan, ledgers: Ledgers) -> None:
+def _make_folders(planned: Plan, files: ProjectFiles, ledgers: Ledgers) -> None:
     """Before a model is loaded, so that a disk that takes nothing is found at once. Raises
     PredictError.
     """
     try:
-        for folder in sorted({step.target.parent for step in planned.steps}):
+        files.remove()
+        for folder in sorted({to.parent for step in planned.steps for to in step.targets}):
             folder.mkdir(parents=True, exist_ok=True)
             ledgers.of(folder).tidy()
     except OSError as error:
@@ -151,8 +176,10 @@ class _Run:
         """Segment one picture; what was wrong with it, if anything was. Raises _DiskFullError."""
         try:
             picture, body = await asyncio.to_thread(Picture.read, step.source, step.target.parent)
-            answer = await model.segment(body, self.job.format, self.job.options, step.source.name)
-            await asyncio.to_thread(self._write, step, picture, answer.encoded.chunks)
+            name = step.source.name if self.job.format.project is None else step.name
+            said = os.fsencode(name).decode(errors="replace")  # names need not be UTF-8
+            answer = await model.segment(body, self.job.format, self.job.options, said)
+            await asyncio.to_thread(self._write, step, picture, body, answer.encoded.chunks)
             if answer.pages > 1 and self.job.options.page is None:
                 note = (
                     f"page {answer.page} of {answer.pages} was segmented; `-p page=N` chooses one."
@@ -166,9 +193,17 @@ class _Run:
             return step.source, f"{error.strerror}: {error.filename}"
         return None
 
-    def _write(self, step: Step, picture: Picture, chunks: Sequence[bytes]) -> None:
-        """Note the answer, then let it appear. Raises OSError and PredictError."""
-        target = step.target
+    def _write(self, step: Step, picture: Picture, body: bytes, chunks: Sequence[bytes]) -> None:
+        """Write the answer, after the copy of its picture where one is wanted. Raises OSError and
+        PredictError.
+        """
+        if step.copy is not None:
+            own = Picture.read(step.source, step.copy.parent)[0]
+            self._place(step.copy, replace(picture, path=own.path), [body])
+        self._place(step.target, picture, chunks)
+
+    def _place(self, target: Path, picture: Picture, chunks: Sequence[bytes]) -> None:
+        """Note a file, then let it appear. Raises OSError and PredictError."""
         ledger = self.ledgers.of(target.parent)
         if os.path.lexists(target) and not ledger.is_unchanged(target.name):
             ledger = self.ledgers.read_again(target.parent)

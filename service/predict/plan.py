@@ -6,11 +6,13 @@ of one that `segserve predict` wrote and nobody has changed since.
 """
 
 import os
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Literal
 
+from service.outputs.project import Project
 from service.predict.errors import PredictError
 from service.predict.ledger import BULK_JOB, Ledger, Picture, Recipe
 from service.predict.pictures import Folder, is_image, target_names, walk
@@ -29,24 +31,40 @@ class Verdict:
 
 
 MAKE, DONE = Verdict("make"), Verdict("done")
+_GRAVITY = ("done", "make", "kept", "refused")
 ANOTHER_FOLDER = "give another folder with -o"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One image file and where its answer goes."""
+    """One image file, its path below the folder that was given, and where its answer goes; and a
+    copy of it, for tools that want both.
+    """
 
     source: Path
     target: Path
+    name: str = ""
+    copy: Path | None = None
+
+    @property
+    def targets(self) -> tuple[Path, ...]:
+        """What it writes, the answer last."""
+        return (self.target,) if self.copy is None else (self.copy, self.target)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`faults` pairs a path with why nothing is done about it."""
+    """`done` are those whose answers are there; `faults` pairs a path with why nothing is done
+    about it.
+    """
 
     steps: tuple[Step, ...]
-    skipped: int
+    done: tuple[Step, ...]
     faults: tuple[tuple[Path, str], ...]
+
+    @property
+    def skipped(self) -> int:
+        return len(self.done)
 
 
 class Ledgers:
@@ -78,13 +96,13 @@ def plan(
     ledgers: Ledgers,
     *,
     overwrite: bool,
+    project: Project | None = None,
 ) -> Plan:
     """Look at the sources and at what is there of their answers. Raises PredictError."""
     found = _find(sources, out, ledgers)
-    names = target_names([relative.as_posix() for _, relative in found.pictures], extension)
-    steps = [Step(path, out / name) for (path, _), name in zip(found.pictures, names, strict=True)]
+    steps = _steps(found.pictures, out, extension, project)
     _refuse_sources_as_targets(steps)
-    verdicts = [_judge(step, recipe, ledgers, overwrite=overwrite) for step in steps]
+    verdicts = [_judge_all(step, recipe, ledgers, overwrite=overwrite) for step in steps]
     refused = [verdict.sentence for verdict in verdicts if verdict.kind == "refused"]
     if refused:
         more = f" The same holds for {len(refused) - 1} more." if len(refused) > 1 else ""
@@ -93,9 +111,35 @@ def plan(
     kept = [(step.source, verdict.sentence) for step, verdict in judged if verdict.kind == "kept"]
     return Plan(
         tuple(step for step, verdict in judged if verdict is MAKE),
-        verdicts.count(DONE),
+        tuple(step for step, verdict in judged if verdict is DONE),
         (*found.faults, *kept),
     )
+
+
+def _steps(
+    pictures: Sequence[tuple[Path, Path]], out: Path, extension: str, project: Project | None
+) -> list[Step]:
+    """Where the answers go. Raises PredictError where two pictures would share a place."""
+    names = [relative.as_posix() for _, relative in pictures]
+    folder = project.folder if project else ""
+    if project is not None and project.answer_path is not None:
+        targets = [project.answer_path(name) for name in names]
+    else:
+        targets = [posixpath.join(folder, name) for name in target_names(names, extension)]
+    copy_path = project.picture_path if project else None
+    copies = [None if copy_path is None else out / copy_path(name) for name in names]
+    owner: dict[str, str] = {}
+    for name, target in zip(names, targets, strict=True):
+        other = owner.setdefault(target.casefold(), name)
+        if other != name:
+            raise PredictError(
+                f"{other} and {name} would both be {target}, for the tool pairs pictures and "
+                "annotations by such names; rename one, or give them in separate commands."
+            )
+    return [
+        Step(path, out / target, name, copy)
+        for (path, _), target, name, copy in zip(pictures, targets, names, copies, strict=True)
+    ]
 
 
 @dataclass
@@ -174,12 +218,14 @@ def _stranger(path: Path, source: Path, *, is_both: bool) -> str:
 def _refuse_sources_as_targets(steps: Sequence[Step]) -> None:
     sources = {_identity(step.source): step.source for step in steps}
     for step in steps:
-        there = _identity(step.target)
-        if there is not None and there in sources:
-            raise PredictError(
-                f"the answer to {step.source} would take the place of the picture "
-                f"{sources[there]}; give another folder with -o."
-            )
+        for target in step.targets:
+            there = _identity(target)
+            if there is not None and there in sources:
+                what = "answer to" if target == step.target else "copy of"
+                raise PredictError(
+                    f"the {what} {step.source} would take the place of the picture "
+                    f"{sources[there]}; give another folder with -o."
+                )
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -191,8 +237,18 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _judge(step: Step, recipe: Recipe, ledgers: Ledgers, *, overwrite: bool) -> Verdict:
-    target, folder = step.target, step.target.parent
+def _judge_all(step: Step, recipe: Recipe, ledgers: Ledgers, *, overwrite: bool) -> Verdict:
+    """The gravest verdict on what it writes."""
+    verdicts = [
+        _judge(step, target, recipe, ledgers, overwrite=overwrite) for target in step.targets
+    ]
+    return max(verdicts, key=lambda verdict: _GRAVITY.index(verdict.kind))
+
+
+def _judge(
+    step: Step, target: Path, recipe: Recipe, ledgers: Ledgers, *, overwrite: bool
+) -> Verdict:
+    folder = target.parent
     if not os.path.lexists(target):
         return MAKE
     ledger = ledgers.of(folder)
@@ -215,10 +271,11 @@ def _judge(step: Step, recipe: Recipe, ledgers: Ledgers, *, overwrite: bool) -> 
             "refused",
             f"{target} is {note.recipe.unlike(recipe)}; {ANOTHER_FOLDER}, or say --overwrite.",
         )
-    return _judge_by_picture(step, note.source, folder)
+    return _judge_by_picture(step, target, note.source)
 
 
-def _judge_by_picture(step: Step, picture: Picture, folder: Path) -> Verdict:
+def _judge_by_picture(step: Step, target: Path, picture: Picture) -> Verdict:
+    folder = target.parent
     try:
         if picture.is_still(step.source, folder):
             return DONE
@@ -228,6 +285,6 @@ def _judge_by_picture(step: Step, picture: Picture, folder: Path) -> Verdict:
         return MAKE
     return Verdict(
         "refused",
-        f"{step.target} is the answer to another picture than {step.source}; {ANOTHER_FOLDER}, "
+        f"{target} is the answer to another picture than {step.source}; {ANOTHER_FOLDER}, "
         "or say --overwrite.",
     )

@@ -94,7 +94,7 @@ RESULTS: Final[dict[str, Result]] = {
         _tensor("class_map", OutputOptions),
         _tensor("probabilities", _ProbabilitiesOptions),
         _tensor("confidence", _ConfidenceOptions),
-        *map(_file, OUTPUTS.values()),
+        *(_file(output) for output in OUTPUTS.values() if output.project is None),
     )
 }
 

@@ -159,10 +159,10 @@ def test_predicting_a_folder_as_the_readme_does(photographs: Path) -> None:
 def test_files_and_folders_are_segmented_as_the_docs_do(photographs: Path, tmp_path: Path) -> None:
     shutil.copytree(photographs / "photos", tmp_path / "photos")
     lines = shell_lines((ROOT / "docs" / "files.md").read_text())
-    assert len(lines) == 3
+    assert len(lines) == 4
     for line in lines:
         assert run_command(line, tmp_path).startswith("1 written, 0 skipped")
-    for answer in ("masks/one.png", "overlays/one.png", "regions/one.geojson"):
+    for answer in ("masks/one.png", "overlays/one.png", "labels/labelstudio.json"):
         assert (tmp_path / answer).is_file()
 
 

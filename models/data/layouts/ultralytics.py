@@ -15,6 +15,7 @@ from models.data.layouts.coded_masks import coded_classes, require_own_values
 from models.data.layouts.geometry import Polygon, ring
 from models.data.layouts.layout import (
     ENTRY_FAULTS,
+    UNSPLIT,
     ParsedLayout,
     fault_text,
     images_below,
@@ -125,6 +126,8 @@ def _config(path: Path, document: dict[str, Any], folder: Path) -> _Config:
         raise TypeError("its names are no list")
     masks_dir = document.get("masks_dir") or ("masks" if (root / "masks").is_dir() else None)
     splits = {_SPLITS[key]: value for key, value in document.items() if key in _SPLITS and value}
+    if splits.get("train") == splits.get("val") is not None:  # val has to be there, and is no split
+        splits = {UNSPLIT: splits["train"], "test": splits.get("test")}
     return _Config(
         path,
         root,
@@ -164,7 +167,7 @@ def _classes(config: _Config) -> tuple[Classes, int]:
 def _images(config: _Config, found: ParsedLayout) -> Iterator[tuple[str, Path]]:
     """The images of each split: of folders, and of lists of files."""
     for split, given in config.splits.items():
-        for entry in given if isinstance(given, list) else [given]:
+        for entry in given if isinstance(given, list) else [given] if given else []:
             place = config.root / str(entry)
             if place.is_dir():
                 yield from ((split, image) for image in images_below(place))

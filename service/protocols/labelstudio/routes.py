@@ -21,7 +21,7 @@ from fastapi.responses import Response
 
 from service.concurrency import as_completed
 from service.domain.errors import AnswerTooLargeError, ServiceError
-from service.outputs.labelstudio import PREDICTION, LabelStudioOptions
+from service.outputs.labelstudio import PREDICTION, PredictionOptions
 from service.protocols.auth import name_of_caller
 from service.protocols.context import AppContext, RequestContext, context_of, request_context
 from service.protocols.disconnect import cancel_on_disconnect
@@ -167,7 +167,7 @@ class _Predictions:
         self._context = context
         self._served = served
         self._project = project
-        self._options = LabelStudioOptions(control=project.control)
+        self._options = PredictionOptions(control=project.control)
         self._bytes = 0
         self._failed: list[Exception] = []
 

@@ -354,7 +354,8 @@ def _formats(model: Model) -> Json:
     The picture has 6 × 4 pixels: sky above, a car on a road below.
     """
     class_map = np.array([[0] * 6, [0] * 6, [1, 1, 2, 2, 1, 1], [1, 1, 2, 2, 1, 1]], np.uint8)
-    segmentation = Segmentation(model, class_map)
+    confidence = np.full(class_map.shape, 230, np.uint8)
+    segmentation = Segmentation(model, class_map, confidence)
     content = _format_media_types()
     for known in OUTPUTS.values():
         media_type = known.media_types[0]

@@ -75,6 +75,7 @@ async def home(request: Request) -> HTMLResponse:
             "ending": _ending(output),
         }
         for output in OUTPUTS.values()
+        if output.project is None  # those of annotation tools are of folders
     ]
     table = orjson.dumps(formats).decode().replace("<", "\\u003c")
     base = f'<base href="{prefix}/">\n    ' if prefix else ""

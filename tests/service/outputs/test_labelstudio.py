@@ -14,15 +14,10 @@ from PIL import Image
 from models.data.layouts.labelstudio_brush import decode_bitmask, decode_brush
 from service.domain.errors import AnswerTooLargeError
 from service.domain.segmentation import Segmentation
-from service.outputs import labelstudio
-from service.outputs.labelstudio import (
-    PREDICTION,
-    Control,
-    Kind,
-    LabelStudioOptions,
-    encode_brush,
-    without_holes,
-)
+from service.outputs import brush
+from service.outputs.brush import encode_brush
+from service.outputs.labelstudio import PREDICTION, Control, Kind, PredictionOptions
+from service.outputs.outlines import without_holes
 from tests.service.outputs.maps import make_model
 
 # From label-studio-sdk 2.1.2: mask2rle of a mask of 2 × 1 pixels, the first of them set; and of one
@@ -58,7 +53,7 @@ def test_long_runs_are_written_in_pieces() -> None:
 
 
 def test_masks_of_too_many_runs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labelstudio, "MAX_RUNS", 10)
+    monkeypatch.setattr(brush, "MAX_RUNS", 10)
     with pytest.raises(AnswerTooLargeError, match="57 runs"):
         encode_brush(np.indices((8, 8)).sum(0) % 2 == 1)
 
@@ -68,7 +63,7 @@ def predicted(class_map: NDArray[np.uint8], kind: Kind) -> dict[str, Any]:
     control = Control(kind, "tag", "image", {"One": frozenset({1}), "Two": frozenset({2})})
     confidence = np.where(class_map == 1, 204, 255).astype(np.uint8)
     segmentation = Segmentation(make_model(3, background=0), class_map, confidence)
-    answer = PREDICTION.write(segmentation, LabelStudioOptions(control=control))
+    answer = PREDICTION.write(segmentation, PredictionOptions(control=control))
     prediction: dict[str, Any] = orjson.loads(answer.body)
     return prediction
 
