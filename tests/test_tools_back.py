@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.ndimage
+import shapely
 from numpy.typing import NDArray
 from PIL import Image
 
 from models.data.dataset import Dataset
+from models.data.layouts.geometry import Polygon
 from models.data.options import LayoutOptions, SplitOptions
 from models.data.reading import read_dataset
 from service.cli import main
@@ -20,6 +23,8 @@ from service.domain.model import Model
 from service.domain.segmentation import Segmentation
 from service.domain.source import SourceInfo
 from service.outputs import OUTPUTS
+from service.outputs.outlines import EXACT_TOLERANCE, light_rings, without_holes
+from service.outputs.polygons import regions_of
 from service.outputs.project import Member
 from tests.service.outputs.maps import make_model
 
@@ -156,3 +161,18 @@ def test_the_command_writes_what_segtrain_reads(
     assert back.keys() == expected.keys()
     for name, class_map in expected.items():
         np.testing.assert_array_equal(back[name], class_map)
+
+
+def test_light_outlines_hold_the_centers_that_the_region_has() -> None:
+    draw = np.random.default_rng(0)
+    for _ in range(40):
+        noise = draw.integers(0, 3, draw.integers(1, 50, 2).tolist(), np.uint8)
+        class_map = scipy.ndimage.median_filter(noise, 3)
+        back = np.full_like(class_map, 9)
+        for class_id, _, rings in regions_of(class_map, frozenset(range(3)), 0):
+            light = light_rings(rings, EXACT_TOLERANCE)
+            assert shapely.Polygon(light[0], light[1:]).is_valid
+            size = class_map.shape[1], class_map.shape[0]
+            stencil = Polygon((without_holes(light),)).stencil(size)
+            back[stencil.box][stencil.pixels] = class_id
+        np.testing.assert_array_equal(back, class_map)

@@ -41,7 +41,11 @@ CLIENTS = (
     "tfserving_grpc",
     "labelstudio",
     "cvat",
+    "datumaro",
+    "qupath",
+    "supervisely",
 )
+LARGE = ("ultralytics",)  # brings PyTorch with CUDA, gigabytes: run where it is named
 
 
 def prepare(name: str) -> Path:
@@ -152,10 +156,12 @@ def run(names: Sequence[str]) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("clients", nargs="*", metavar="CLIENT", help=", ".join(CLIENTS))
+    parser.add_argument("clients", nargs="*", metavar="CLIENT", help=", ".join((*CLIENTS, *LARGE)))
     names = parser.parse_args().clients or CLIENTS
-    if unknown := set(names) - set(CLIENTS):
-        parser.error(f"there is no client {unknown.pop()}; there are {', '.join(CLIENTS)}")
+    if unknown := set(names) - {*CLIENTS, *LARGE}:
+        parser.error(
+            f"there is no client {unknown.pop()}; there are {', '.join((*CLIENTS, *LARGE))}"
+        )
     sys.exit(run(names))
 
 

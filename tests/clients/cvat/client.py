@@ -3,18 +3,24 @@ containers, is not here: what is sent to it is what the SDK has checked."""
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 from cvat_cli._internal.common import FunctionLoader
 from cvat_sdk import models
 from cvat_sdk.auto_annotation.driver import _AnnotationMapper, _DetectionFunctionContextImpl
-from cvat_sdk.masks import decode_mask
+from cvat_sdk.masks import decode_mask, encode_mask
 from PIL import Image, ImageDraw
 
 HOST, FOLDER = sys.argv[1], Path(sys.argv[2])
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from tests.clients.projects import pictures, predicted, require_same
+
 EXPECTED = np.load(FOLDER / "class_map.npy")
 HEIGHT, WIDTH = EXPECTED.shape
 
@@ -55,7 +61,35 @@ def shapes(function, **context):
     return found
 
 
+def through_sdk():
+    """annotations.xml of a folder, each mask decoded and encoded by the SDK."""
+    project, photos = predicted(FOLDER, "cvat"), pictures(FOLDER)
+    tree = ElementTree.parse(project / "annotations.xml")
+    masks = 0
+    for image in tree.iter("image"):
+        width, height = int(image.get("width")), int(image.get("height"))
+        for mask in image.iter("mask"):
+            left, top, across, down = (
+                int(mask.get(name)) for name in ("left", "top", "width", "height")
+            )
+            runs = [int(run) for run in mask.get("rle").split(",")]
+            points = [*runs, left, top, left + across - 1, top + down - 1]
+            pixels = decode_mask(points, image_width=width, image_height=height)
+            *runs, left, top, right, bottom = map(int, encode_mask(pixels))
+            box = {"left": left, "top": top, "width": right - left + 1, "height": bottom - top + 1}
+            for name, value in box.items():
+                mask.set(name, str(value))
+            mask.set("rle", ", ".join(map(str, runs)))
+            masks += 1
+    export = FOLDER / "cvat-export"
+    shutil.copytree(photos, export / "images")
+    tree.write(export / "annotations.xml")
+    require_same(export, FOLDER)
+    print(f"cvat: {masks} masks of a folder through the SDK come back as they were")
+
+
 def main():
+    through_sdk()
     function = loaded()
     assert {label.type for label in function.spec.labels} == {"mask"}
     class_map = np.full((HEIGHT, WIDTH), 255, np.uint8)

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -24,6 +25,11 @@ from label_studio_sdk.label_interface import LabelInterface
 from PIL import Image
 
 HOST, FOLDER = sys.argv[1], Path(sys.argv[2])
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from tests.clients.projects import pictures as photographs
+from tests.clients.projects import predicted, require_same
+
 PAGE = Path(__file__).parents[3] / "docs" / "annotate.md"
 PORT = os.environ["LABEL_STUDIO_PORT"]
 STUDIO = f"http://127.0.0.1:{PORT}"
@@ -167,8 +173,31 @@ def train():
         print("  segtrain", *line)
 
 
+def import_files(shapes):
+    """What `segserve predict` writes: imported, made annotations, exported, read by segtrain."""
+    written = predicted(FOLDER, "labelstudio", f"shapes={shapes}")
+    config = (written / "labelstudio.xml").read_text()
+    interface = LabelInterface(config)
+    for task in json.loads((written / "labelstudio.json").read_text()):
+        interface.validate_prediction(task["predictions"][0])
+    body = {"title": shapes, "label_config": config}
+    project = call("POST", "/api/projects", json=body)["id"]
+    content = io.BytesIO((written / "labelstudio.json").read_bytes())
+    call("POST", f"/api/projects/{project}/import", files={"file": ("tasks.json", content)})
+    action = f"/api/dm/actions?id=predictions_to_annotations&project={project}"
+    call("POST", action, json={"selectedItems": {"all": True, "excluded": []}})
+    export = FOLDER / f"labelstudio-{shapes}"
+    shutil.copytree(photographs(FOLDER), export)
+    tasks = call("GET", f"/api/projects/{project}/export?exportType=JSON")
+    (export / "project.json").write_text(json.dumps(tasks))
+    require_same(export, FOLDER)
+    print(f"labelstudio: a folder's file is imported and exported again ({shapes})")
+
+
 def main():
     with label_studio():
+        for shapes in ("brush", "bitmask", "polygon"):
+            import_files(shapes)
         # A personal access token, as a person makes one in the account's settings.
         (FOLDER / "token").write_text(call("POST", "/api/token/", json={})["token"])
         files = pictures()
