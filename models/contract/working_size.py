@@ -126,7 +126,8 @@ def working_size(
     target = max(1, round(height * ratio)), max(1, round(width * ratio))
     if target == (height, width):
         return None
-    decode_scale = min((s for s in scales if s >= ratio), default=1.0)
+    enough = (s for s in scales if height * s >= target[0] and width * s >= target[1])
+    decode_scale = min(enough, default=1.0)
     return WorkingSize(*target, (height / target[0], width / target[1]), decode_scale, resize=True)
 
 

@@ -1,6 +1,6 @@
 """An opened input: what the file says of itself, and its pixels when they are asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -79,9 +79,25 @@ class Source(Protocol):
         """
         ...
 
-    def decoding_bytes(self, scale: float) -> int:
+    def decoding_bytes(self, scale: float, *, in_rows: bool = False) -> int:
         """What `read` of the whole at `scale` holds at most beside what it gives, some of it for as
-        long as the source is kept.
+        long as the source is kept; or `stored_rows`, all that it holds but a few bands.
+        """
+        ...
+
+    def stored_rows(self, scale: float = 1.0) -> Iterator[Samples]:
+        """The same samples as the file has them, not turned: from the top down in bands of rows
+        (n, W, `bands`), each of which is used before the next one is asked for.
+
+        Where a type can be decoded piece by piece, no more than a few bands are held. Raises
+        UnreadableImageError.
+        """
+        ...
+
+    @property
+    def orientation(self) -> int:
+        """How EXIF turns the stored rows, 1 (not at all) to 8; for certain once the first of them
+        were read.
         """
         ...
 

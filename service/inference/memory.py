@@ -8,6 +8,7 @@ from models.contract import Contract
 from models.contract.working_size import WorkingSize
 from service.domain.segmentation import Need
 from service.domain.source import Source
+from service.inference.prepare import is_shrunk_in_rows
 from service.inference.tiling.plan import TilePlan
 from service.inference.tiling.stitch import needs_probabilities
 
@@ -65,11 +66,15 @@ def footprint(
     )
 
 
-def file_bytes(source: Source, working: WorkingSize | None, channels: int) -> int:
+def file_bytes(
+    source: Source, working: WorkingSize | None, channels: int, *, show: bool = False
+) -> int:
     """Of all forms of a file's picture: as it is decoded, in 8 bits, in the model's channels, and
     at the size at which the network sees it; with what decoding takes.
     """
     scale = 1.0 if working is None else working.decode_scale
+    if is_shrunk_in_rows(source, working, show=show):
+        return source.decoding_bytes(scale, in_rows=True) + _resized(working, channels)
     pixels = math.ceil(source.height * scale) * math.ceil(source.width * scale)
     decoded = pixels * source.bands * source.sample_bytes
     eight_bits = pixels * source.bands if source.sample_bytes > 1 else 0

@@ -2,7 +2,9 @@
 model's channels.
 """
 
+import math
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +15,8 @@ from models.contract.working_size import ScaleRequest, WorkingSize, wanted_ratio
 from service.domain.classes import bands
 from service.domain.requests import IntensityRequest
 from service.domain.source import Samples, Source, SourceInfo
-from service.inference.resizing import resized
-from service.inputs.pixels import to_channels
+from service.inference.resizing import resized, shrunk
+from service.inputs.pixels import QUARTER_TURNS, to_channels, turn_upright
 
 _BITS = 16
 
@@ -78,6 +80,8 @@ def prepare(
     show: bool,
 ) -> Prepared:
     """Decode `source` for a model. Blocks. Raises UnreadableImageError."""
+    if working is not None and is_shrunk_in_rows(source, working, show=show):
+        return _shrunk_in_rows(source, contract, working)
     decode_scale = 1.0 if working is None else working.decode_scale
     samples = source.read(scale=decode_scale)
     height, width = source.height, source.width
@@ -88,15 +92,47 @@ def prepare(
         height, width = width, height
         working = None if working is None else working.turned()
     window = find_window(samples, source.info, contract, intensity)
-    image = to_channels(_to_8_bits(samples, window), contract.channels)
+    if working is not None and working.resize and not show and _shrinks(working):
+        rows = (_seen(samples[rows], window, contract) for rows in bands(height, width))
+        image = shrunk(rows, working.height, working.width, (height, width))
+        return Prepared(height, width, image, working, None, window)
+    image = _seen(samples, window, contract)
     del samples
     shown = image if show else None
     if working is not None and working.resize:
-        overhang = source.overhang(decode_scale)
-        start = overhang[0] * decode_scale, overhang[1] * decode_scale
-        extent = height * decode_scale, width * decode_scale
-        image = resized(image, working.height, working.width, extent, start)
+        image = resized(image, working.height, working.width, (height, width))
     return Prepared(height, width, image, working, shown, window)
+
+
+def is_shrunk_in_rows(source: Source, working: WorkingSize | None, *, show: bool) -> bool:
+    """Whether a picture is shrunk while its rows are decoded, so that it is never held as a whole
+    but in the decoder. Percentiles of deep samples are those of all of them, so they are held.
+    """
+    if working is None or not working.resize or show:
+        return False
+    return source.sample_bytes == 1 and _shrinks(working)
+
+
+def _shrinks(working: WorkingSize) -> bool:
+    return min(working.factors) >= 1
+
+
+def _shrunk_in_rows(source: Source, contract: Contract, working: WorkingSize) -> Prepared:
+    """In the orientation in which the rows are stored; what is turned is the small picture."""
+    scale, height, width = working.decode_scale, source.height, source.width
+    stored_rows = source.stored_rows(scale)
+    first = next(stored_rows)
+    is_turned = source.orientation in QUARTER_TURNS
+    stored_width = height if is_turned else width
+    if first.shape[1] != math.ceil(stored_width * scale):  # turned by what lies behind its pixels
+        height, width, working = width, height, working.turned()
+    size, extent = (working.height, working.width), (height * scale, width * scale)
+    if is_turned:
+        size, extent = size[::-1], extent[::-1]
+    rows = (_seen(band, None, contract) for band in chain((first,), stored_rows))
+    stored = shrunk(rows, *size, extent)
+    image = turn_upright(stored, source.orientation).view(np.uint8)
+    return Prepared(height, width, image, working, None, None)
 
 
 def find_window(
@@ -115,6 +151,13 @@ def find_window(
         counts += np.bincount(valid.reshape(-1), minlength=len(counts))
     bits, rule = info.significant_bits, contract.intensity
     return model_window(counts.tolist(), _BITS, samples.shape[2], bits, rule)
+
+
+def _seen(
+    samples: Samples, window: IntensityWindow | None, contract: Contract
+) -> NDArray[np.uint8]:
+    """Samples (H, W, bands) as 8 bits in the model's channels."""
+    return to_channels(_to_8_bits(samples, window), contract.channels)
 
 
 def _to_8_bits(samples: Samples, window: IntensityWindow | None) -> NDArray[np.uint8]:

@@ -108,7 +108,8 @@ class Segmenter:
         working = plan_size(
             source, self.model.contract, options.scale_request, show=output.needs_image
         )
-        held = file_bytes(source, working, self.model.contract.channels)
+        channels, show = self.model.contract.channels, output.needs_image
+        held = file_bytes(source, working, channels, show=show)
         work = self._work((source.height, source.width), working, options.need, held)
         await place.hold_in_turn(len(upload) + self._size_of([work], options.need))
         alone, shape = self.runner.alone, work.plan.tile_shape

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from service.domain.source import Window
+import numpy as np
+
+from service.domain.classes import bands
+from service.domain.source import Samples, Window
 
 if TYPE_CHECKING:
     import rasterio
@@ -44,6 +47,18 @@ def opened(data: bytes, driver: str) -> Iterator["rasterio.DatasetReader"]:
             yield dataset
     except (RasterioError, ValueError, IndexError) as error:
         raise DamagedForGdalError from error
+
+
+def rows_by_gdal(data: bytes, driver: str, count: int) -> Iterator[Samples]:
+    """The first `count` samples of each pixel of a whole file, in bands of rows (n, W, `count`).
+
+    Raises DamagedForGdalError.
+    """
+    with opened(data, driver) as dataset:
+        whole = Window(0, 0, dataset.height, dataset.width)
+        for rows in bands(dataset.height, dataset.width):
+            samples = dataset.read(list(range(1, count + 1)), window=rows_of(whole, rows))
+            yield np.moveaxis(samples, 0, -1)
 
 
 def rows_of(window: Window, rows: slice) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -1,6 +1,6 @@
 """The TIFFs that Pillow does not read right, by GDAL's GTiff driver and none of its others."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ from service.domain.classes import bands
 from service.domain.errors import UnreadableImageError
 from service.domain.source import Samples, SourceInfo, Window
 from service.inputs.gdal import DamagedForGdalError, opened, rows_of
-from service.inputs.pixels import turn_upright
+from service.inputs.pixels import assembled, cut
 from service.inputs.tiff_directory import (
     BLACK_IS_ZERO,
     CMYK,
@@ -39,52 +39,54 @@ class GdalTiffSource:
         self.bands = 1 if directory.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) else 3
         self.height, self.width = directory.upright_size
         self.sample_bytes = 1 if _is_small(directory) else 2
+        self._dtype = np.uint8 if _is_small(directory) else np.uint16
         self._data, self._directory = data, directory
 
     def read(self, window: Window | None = None, scale: float = 1.0) -> Samples:
         assert scale in self.scales
-        stored = self._directory.height, self._directory.width
-        part, is_turned = Window(0, 0, *stored), self._directory.orientation in range(2, 9)
-        if window is not None and not is_turned:
-            part = window
-        try:
-            with opened(self._data, "GTiff") as dataset:
-                samples = self._read(dataset, part)
-        except DamagedForGdalError as error:
-            raise UnreadableImageError(
-                "The TIFF is truncated or corrupt: its header is whole, its pixels do not decode. "
-                "Send the whole file, or open and save it with an image editor."
-            ) from error
-        if not is_turned:
-            return samples
-        samples = turn_upright(samples, self._directory.orientation)
-        if window is None:
-            return samples
-        rows = slice(window.top, window.top + window.height)
-        return samples[rows, window.left : window.left + window.width]
+        part = self._whole if window is None or self.orientation != 1 else window
+        shape = part.height, part.width, self.bands
+        samples = assembled(self._rows(part), shape, self._dtype, self.orientation)
+        return samples if self.orientation == 1 else cut(samples, window)
 
-    def decoding_bytes(self, scale: float) -> int:
+    def stored_rows(self, scale: float = 1.0) -> Iterator[Samples]:
         assert scale in self.scales
-        is_turned = self._directory.orientation in range(2, 9)
-        return self.height * self.width * self.bands * self.sample_bytes if is_turned else 0
+        return self._rows(self._whole)
+
+    @property
+    def orientation(self) -> int:
+        stated = self._directory.orientation
+        return stated if stated in range(2, 9) else 1
+
+    def decoding_bytes(self, scale: float, *, in_rows: bool = False) -> int:  # noqa: ARG002
+        assert scale in self.scales
+        return 0
 
     def overhang(self, scale: float) -> tuple[int, int]:
         assert scale in self.scales
         return 0, 0
 
-    def _read(self, dataset: "rasterio.DatasetReader", part: Window) -> Samples:
-        """Read in bands of rows, so that planes and whole pixels are not held beside each other."""
+    @property
+    def _whole(self) -> Window:
+        return Window(0, 0, self._directory.height, self._directory.width)
+
+    def _rows(self, part: Window) -> Iterator[Samples]:
+        """In bands, so that planes and whole pixels are not held beside each other."""
         directory = self._directory
         photometric = str(directory.photometric)
         count = COLOR_SAMPLES[photometric] + directory.is_premultiplied
-        colors = _colors(dataset) if photometric == PALETTE else None
-        dtype = np.uint8 if _is_small(directory) else np.uint16
-        samples = np.empty((part.height, part.width, self.bands), dtype)
-        for rows in bands(part.height, part.width):
-            read = dataset.read(list(range(1, count + 1)), window=rows_of(part, rows))
-            band = np.moveaxis(read, 0, -1)
-            samples[rows] = _color(band, directory) if colors is None else colors[band[..., 0]]
-        return samples
+        try:
+            with opened(self._data, "GTiff") as dataset:
+                colors = _colors(dataset) if photometric == PALETTE else None
+                for rows in bands(part.height, part.width):
+                    read = dataset.read(list(range(1, count + 1)), window=rows_of(part, rows))
+                    band = np.moveaxis(read, 0, -1)
+                    yield _color(band, directory) if colors is None else colors[band[..., 0]]
+        except DamagedForGdalError as error:
+            raise UnreadableImageError(
+                "The TIFF is truncated or corrupt: its header is whole, its pixels do not decode. "
+                "Send the whole file, or open and save it with an image editor."
+            ) from error
 
 
 def _is_small(directory: Directory) -> bool:

@@ -6,19 +6,19 @@ first one is the picture; the others are views or parts of it and no pages.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
+from service.domain.classes import bands
 from service.domain.errors import UnreadableImageError
 from service.domain.source import Samples, SourceInfo, Window
 from service.inputs.input import Body, Input, place_of_page, refuse_large, starts_with
 from service.inputs.pillow_source import (
     PillowSource,
-    exif_orientation,
     open_with_pillow,
     reader_of,
 )
@@ -61,23 +61,33 @@ class JpegSource(PillowSource):
     def read(self, window: Window | None = None, scale: float = 1.0) -> Samples:
         stored = None if window is not None else self._decode(scale)
         if stored is not None:
-            return turn_upright(stored, exif_orientation(self._image))
-        if scale < 1:
-            self._image.draft(
-                None, (int(self._image.width * scale), int(self._image.height * scale))
-            )
+            return turn_upright(stored, self.orientation)
+        self._draft(scale)
         return super().read(window, scale)
 
-    def decoding_bytes(self, scale: float) -> int:
+    def stored_rows(self, scale: float = 1.0) -> Iterator[Samples]:
+        stored = self._decode(scale)
+        if stored is None:
+            self._draft(scale)
+            yield from super().stored_rows(scale)
+        else:
+            yield from (stored[rows] for rows in bands(*stored.shape[:2]))
+
+    def _draft(self, scale: float) -> None:
+        if scale < 1:
+            image = self._image
+            image.draft(None, (int(image.width * scale), int(image.height * scale)))
+
+    def decoding_bytes(self, scale: float, *, in_rows: bool = False) -> int:
         """Of a progressive file it is all coefficients, of its own size whatever the scale."""
         image = self._image
         count = _BANDS.get(image.mode)
         if count is None:
-            return super().decoding_bytes(scale)
+            return super().decoding_bytes(scale, in_rows=in_rows)
         coefficients = 2 * count * self.height * self.width if "progressive" in image.info else 0
         pixels = math.ceil(self.height * scale) * math.ceil(self.width * scale)
-        turned = pixels * count if exif_orientation(image) != 1 else 0
-        return coefficients + turned
+        is_twice = in_rows or self.orientation != 1
+        return coefficients + (pixels * count if is_twice else 0)
 
     def _decode(self, scale: float) -> NDArray[np.uint8] | None:
         """The pixels as stored, or None where Pillow is to decode them."""

@@ -5,28 +5,38 @@ import struct
 from PIL import Image
 
 from service.domain.errors import UnreadableImageError
-from service.domain.source import Source
+from service.domain.source import Source, SourceInfo
 from service.inputs.input import (
     Input,
     has_brand,
+    place_of_page,
     refuse_empty_side,
     refuse_large,
     starts_with,
 )
 from service.inputs.pillow_source import animated_source, open_with_pillow, reader_of
+from service.inputs.rowwise import RowwiseSource
 
 _MAX_GIF_BLOCKS = 2**20  # of at most 255 bytes: several times what an upload may hold
 _EXTENSION, _FRAME = 0x21, 0x2C
 
-# What the decoders hold of a pixel, as measured: libwebp two canvases, libavif its planes.
-_WEBP_DECODER_BYTES, _AVIF_DECODER_BYTES = 9, 3
+# What the decoders hold of a pixel, as measured: libwebp two canvases, libavif its planes and
+# the pixels in one piece.
+_WEBP_DECODER_BYTES, _AVIF_DECODER_BYTES = 9, 6
+_WEBP_ROWS_BYTES = 4  # GDAL's: the picture, with alpha
 
 _webp, _bmp, _gif, _avif = map(reader_of, ("WEBP", "BMP", "GIF", "AVIF"))
 
 
 def _open_webp(data: bytes, page: int | None, max_pixels: int) -> Source:
     image = open_with_pillow("WebP", data, _webp)
-    return animated_source("WebP", image, page, _frames(image), max_pixels, _WEBP_DECODER_BYTES)
+    frames = _frames(image)
+    if frames > 1:
+        return animated_source("WebP", image, page, frames, max_pixels, _WEBP_DECODER_BYTES)
+    refuse_large(*image.size, max_pixels)
+    place_of_page("WebP", page, frames)
+    bytes_of_pixel = _WEBP_DECODER_BYTES, _WEBP_ROWS_BYTES
+    return RowwiseSource("WebP", image, data, "WEBP", SourceInfo(), *bytes_of_pixel)
 
 
 def _open_bmp(data: bytes, page: int | None, max_pixels: int) -> Source:

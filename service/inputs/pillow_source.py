@@ -1,13 +1,13 @@
 """A picture that Pillow decodes: what most types are read with, and what others fall back on."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from service.domain.classes import bands
 from service.domain.errors import (
     ImageTooLargeError,
     UnreadableImageError,
@@ -15,9 +15,8 @@ from service.domain.errors import (
 )
 from service.domain.source import Samples, SourceInfo, Window
 from service.inputs.input import place_of_page, refuse_large
-from service.inputs.pixels import as_stored, turned_overhang
+from service.inputs.pixels import QUARTER_TURNS, assembled, cut, turned_overhang
 
-_BAND_PIXELS = 2**20
 _GRAY_MODES = frozenset({"1", "L", "LA", "La"})
 _COLOR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"})
 _SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
@@ -50,24 +49,32 @@ class PillowSource:
         self._image, self._frame, self._stored_size = image, frame, image.size
         self.bands = 1 if image.mode in _GRAY_MODES | _SIXTEEN_BIT_MODES else 3
         self.width, self.height = image.size
-        if _orientation_in_header(image) >= 5:
+        self._is_loaded = False
+        if self.orientation in QUARTER_TURNS:
             self.width, self.height = image.height, image.width
 
     def read(self, window: Window | None = None, scale: float = 1.0) -> Samples:
         assert scale in self.scales
-        try:
-            if self._frame is not None:
-                self._image.seek(self._frame)
-            self._image.load()
-        except Exception as error:  # damaged files make Pillow raise nearly anything
-            raise UnreadableImageError(_load_failure(self.type, error)) from error
-        upright = self._upright()
-        if window is None:
-            return upright
-        rows = slice(window.top, window.top + window.height)
-        return upright[rows, window.left : window.left + window.width]
+        self._load()
+        image = self._image
+        dtype, count, _ = _conversion(self.type, image)
+        stored = image.height, image.width, count
+        return cut(assembled(self._loaded_rows(), stored, dtype, self.orientation), window)
 
-    def decoding_bytes(self, scale: float) -> int:
+    def stored_rows(self, scale: float = 1.0) -> Iterator[Samples]:
+        assert scale in self.scales
+        self._load()
+        yield from self._loaded_rows()
+
+    @property
+    def orientation(self) -> int:
+        """Pillow decodes a PNG to look for an EXIF block behind its pixels, so before they are
+        decoded it is what the header says.
+        """
+        in_header = self._image.format == "PNG" and not self._is_loaded
+        return exif_orientation(self._image, in_header=in_header)
+
+    def decoding_bytes(self, scale: float, *, in_rows: bool = False) -> int:  # noqa: ARG002
         mode = self._image.mode
         of_pixel = 2 if self.sample_bytes == 2 else _BYTES_IN_PILLOW.get(mode, 4)
         frames = 1 if self._frame is None else _FRAMES_HELD
@@ -77,24 +84,25 @@ class PillowSource:
     def overhang(self, scale: float) -> tuple[int, int]:
         width, height = self._stored_size
         stored = _overhang(height, scale), _overhang(width, scale)
-        return turned_overhang(stored, exif_orientation(self._image))
+        return turned_overhang(stored, self.orientation)
 
-    def _upright(self) -> Samples:
-        """Converted band by band into the place of each, so that nothing is held twice."""
+    def _load(self) -> None:
+        try:
+            if self._frame is not None:
+                self._image.seek(self._frame)
+            self._image.load()
+            self._is_loaded = True
+        except Exception as error:  # damaged files make Pillow raise nearly anything
+            raise UnreadableImageError(load_failure(self.type, error)) from error
+
+    def _loaded_rows(self) -> Iterator[Samples]:
+        """Converted band by band, so that nothing is held twice."""
         image = self._image
-        dtype, count, convert = _conversion(self.type, image)
+        _, count, convert = _conversion(self.type, image)
         image.info.pop("transparency", None)  # Pillow would warn that RGB cannot carry it
-        orientation = exif_orientation(image)
-        height, width = image.height, image.width
-        sides = (width, height) if orientation >= 5 else (height, width)
-        upright = np.empty((*sides, count), dtype)
-        stored = as_stored(upright, orientation)
-        rows = max(1, _BAND_PIXELS // width)
-        for top in range(0, height, rows):
-            bottom = min(top + rows, height)
-            band = convert(image.crop((0, top, width, bottom)))
-            stored[top:bottom] = band.reshape(bottom - top, width, count)
-        return upright
+        for rows in bands(image.height, image.width):
+            band = convert(image.crop((0, rows.start, image.width, rows.stop)))
+            yield band.reshape(rows.stop - rows.start, image.width, count)
 
 
 def open_with_pillow(
@@ -107,7 +115,7 @@ def open_with_pillow(
     try:
         return opener(BytesIO(data))
     except Exception as error:  # damaged headers make Pillow raise nearly anything
-        raise UnreadableImageError(_open_failure(name, error)) from error
+        raise UnreadableImageError(open_failure(name, error)) from error
 
 
 def reader_of(*formats: str) -> Callable[[BytesIO], Image.Image]:
@@ -138,10 +146,14 @@ def animated_source(
     return PillowSource(name, image, info, frame, decoder_bytes)
 
 
-def exif_orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1 (upright) to 8. As viewers do, a damaged EXIF block is passed over."""
+def exif_orientation(image: Image.Image, *, in_header: bool = False) -> int:
+    """EXIF's orientation, 1 (upright) to 8. As viewers do, a damaged EXIF block is passed over.
+
+    `in_header` asks for nothing that lies behind the pixels.
+    """
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        exif = Image.Image.getexif(image) if in_header else image.getexif()
+        orientation = exif.get(ExifTags.Base.Orientation, 1)
     except Exception:  # noqa: BLE001  as above
         return 1
     return orientation if orientation in range(1, 9) else 1
@@ -151,16 +163,9 @@ def _overhang(side: int, scale: float) -> int:
     return round(math.ceil(side * scale) / scale) - side
 
 
-def _orientation_in_header(image: Image.Image) -> int:
-    """As `exif_orientation`; a PNG may have it behind its pixels, and Pillow would decode them."""
-    if image.format == "PNG" and "exif" not in image.info:
-        return 1
-    return exif_orientation(image)
-
-
 def _conversion(
     name: str, image: Image.Image
-) -> tuple[type[np.uint8 | np.uint16], int, Callable[[Image.Image], NDArray[np.generic]]]:
+) -> tuple[type[np.uint8 | np.uint16], int, Callable[[Image.Image], Samples]]:
     """The dtype and bands that a loaded image is given in, and how to convert a part of it."""
     mode = image.mode
     if mode in _SIXTEEN_BIT_MODES:
@@ -172,7 +177,7 @@ def _conversion(
         )
     target = "L" if mode in _GRAY_MODES else "RGB"
 
-    def convert(band: Image.Image) -> NDArray[np.generic]:
+    def convert(band: Image.Image) -> Samples:
         if mode in _PLAIN_FORMS:
             band = band.convert(_PLAIN_FORMS[mode])
         return np.asarray(band if mode == target else band.convert(target))
@@ -188,7 +193,7 @@ _DEPTHS = {
 }
 
 
-def _open_failure(name: str, error: Exception) -> str:
+def open_failure(name: str, error: Exception) -> str:
     if "decompressed data too large" in str(error).lower():
         return (
             f"The {name} holds a compressed text or color profile that unpacks to more than "
@@ -200,7 +205,7 @@ def _open_failure(name: str, error: Exception) -> str:
     )
 
 
-def _load_failure(name: str, error: Exception) -> str:
+def load_failure(name: str, error: Exception) -> str:
     if "truncated" in str(error).lower():
         return (
             f"The {name} is truncated: its header is whole, its pixels end early. "

@@ -5,12 +5,15 @@
 ITU-R 601 luma for a gray one.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.classes import bands
-from service.domain.source import Samples, Source
+from service.domain.source import Samples, Source, Window
 
+QUARTER_TURNS = range(5, 9)  # EXIF's orientations that swap height and width
 # Pillow's own weights, so that training, which reads with Pillow, sees the same gray.
 _LUMA = np.array([19595, 38470, 7471], np.uint32)
 _LUMA_SHIFT, _LUMA_HALF = 16, 0x8000
@@ -57,6 +60,33 @@ def turn_upright(stored: Samples, orientation: int) -> Samples:
     upright = np.empty((width, height, count) if orientation >= 5 else stored.shape, stored.dtype)
     as_stored(upright, orientation)[...] = stored
     return upright
+
+
+def assembled(
+    rows: Iterator[Samples],
+    stored: tuple[int, int, int],
+    dtype: type[np.uint8 | np.uint16],
+    orientation: int,
+) -> Samples:
+    """The upright picture (H, W, bands) of bands of rows as they are stored: `stored` is the shape
+    of all of them.
+    """
+    height, width, count = stored
+    sides = (width, height) if orientation >= 5 else (height, width)
+    upright = np.empty((*sides, count), dtype)
+    view, top = as_stored(upright, orientation), 0
+    for band in rows:
+        view[top : top + len(band)] = band
+        top += len(band)
+    return upright
+
+
+def cut(upright: Samples, window: Window | None) -> Samples:
+    """The part of a picture that is wanted, the whole where it is None."""
+    if window is None:
+        return upright
+    rows = slice(window.top, window.top + window.height)
+    return upright[rows, window.left : window.left + window.width]
 
 
 def as_stored(upright: Samples, orientation: int) -> Samples:

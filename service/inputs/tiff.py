@@ -17,6 +17,7 @@ from service.inputs.input import (
     starts_with,
 )
 from service.inputs.pillow_source import PillowSource, open_with_pillow, reader_of
+from service.inputs.rowwise import RowwiseSource
 from service.inputs.tiff_directory import (
     BLACK_IS_ZERO,
     CMYK,
@@ -55,6 +56,8 @@ def open_tiff(data: bytes, page: int | None, max_pixels: int) -> Source:
     image = open_with_pillow(NAME, data, _open)
     refuse_large(*image.size, max_pixels)
     source = PillowSource(NAME, image, info)
+    if _has_plain_rows(directory):
+        source = RowwiseSource(NAME, image, data, "GTiff", info)
     source.height, source.width = directory.upright_size  # some versions of Pillow turn it here
     return source
 
@@ -134,6 +137,16 @@ def _is_for_gdal(directory: Directory) -> bool:
     if directory.photometric == RGB:
         return bits != 8 or samples > COLOR_SAMPLES[RGB] + 1
     return directory.photometric == PALETTE or samples > 1
+
+
+def _has_plain_rows(directory: Directory) -> bool:
+    """Whether GDAL gives the 8-bit rows that Pillow gives, which turns them as it decodes."""
+    return (
+        directory.bits[0] == 8
+        and directory.photometric in (BLACK_IS_ZERO, RGB)
+        and directory.orientation not in range(2, 9)
+        and not directory.is_premultiplied
+    )
 
 
 TIFF = Input(

@@ -32,6 +32,7 @@ class RawSource:
     bands = 3
     sample_bytes = 1
     scales: Sequence[float] = (1.0,)
+    orientation = 1
 
     def __init__(self, data: bytes) -> None:
         self.height, self.width = struct.unpack_from("<II", data, len(MAGIC))
@@ -44,7 +45,10 @@ class RawSource:
         pixels = np.frombuffer(self._data, np.uint8, offset=len(MAGIC) + 8)
         return pixels.reshape(self.height, self.width, 3)
 
-    def decoding_bytes(self, scale: float) -> int:
+    def stored_rows(self, scale: float = 1.0) -> Iterator[Samples]:
+        yield self.read(scale=scale)
+
+    def decoding_bytes(self, scale: float, *, in_rows: bool = False) -> int:  # noqa: ARG002
         assert scale == 1.0
         return 0
 

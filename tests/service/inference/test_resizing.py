@@ -36,10 +36,3 @@ def test_a_picture_and_its_mirror_image_are_shrunk_alike() -> None:
         one = resized(pixels, 1, 13, (1, side)).astype(int)
         other = resized(pixels[:, ::-1], 1, 13, (1, side))[:, ::-1]
         assert np.abs(one - other).max() <= 1
-
-
-def test_the_first_column_counts_for_the_part_of_it_that_is_picture() -> None:
-    """As `test_the_last_column…`, of a picture that EXIF turns over."""
-    pixels = np.array([[[200], [100], [0]]], np.uint8)
-    found = resized(pixels, 1, 2, (1, 17 / 8), (0, 7 / 8))[0, :, 0]
-    assert found.tolist() == [100, 0]
