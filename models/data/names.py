@@ -31,8 +31,8 @@ def stated_name(value: object) -> str:
 
 def is_void(name: str) -> bool:
     """Whether pixels of this class teach nothing: void, ignore(d) or unlabel(l)ed, with or without
-    underscores around."""
-    return _bare(name) in _VOID
+    underscores around; or QuPath's Ignore*."""
+    return _bare(name).removesuffix("*") in _VOID
 
 
 def is_background(name: str) -> bool:

@@ -84,7 +84,10 @@ def scan_dataset(
     """
     folder = folder.expanduser()
     if not folder.is_dir():
-        raise DatasetError(f"{folder} is not a folder; give the folder of the data set")
+        raise DatasetError(
+            f"{folder} is not a folder; give the folder of the data set (--data in place of the "
+            "one that a recipe or a run names)"
+        )
     name, found = _detected(folder, layout)
     if layout.name is None:
         found.issues += _other_readings(folder, layout, name, found)

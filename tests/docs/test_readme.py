@@ -171,7 +171,10 @@ class Walk:
     is run once."""
 
     MORE: ClassVar = {
-        "train": ["--epochs", "1", "--network.width", "2", "--augmentation.crop", "[32, 32]"],
+        "train": [
+            *("--epochs", "1", "--augmentation.crop", "[32, 32]"),
+            *("--network.encoder", "plain", "--network.width", "2"),
+        ],
         "quantize": ["--max-drop", "100"],  # after one epoch scores mean nothing
     }
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,30 +87,37 @@ def test_tensorboard_finds_the_scalars(run_folder: Path) -> None:
     assert {plugin for *_, plugin in losses} == {"scalars"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_stopped_run_goes_on_to_the_same_end(
-    number: signal.Signals,
     run_folder: Path,
     recipe_file: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Stopped after the second of four steps of the second epoch; and as a process killed later
-    would leave the folder, the metrics and the best network are ahead of the checkpoint."""
+    """Stopped after the first and the second of four steps of the second epoch, by either signal;
+    and as a process killed later would leave the folder, the metrics and the best network are ahead
+    of the checkpoint."""
     folder = tmp_path / "broken"
     command = ["train", str(recipe_file), "--run", str(folder)]
-    step, steps = Trainer.step, iter(range(1, 100))
+    step = Trainer.step
+    for number, last, steps_done in ((signal.SIGTERM, 5, 1), (signal.SIGINT, 1, 2)):
+        steps = iter(range(1, 100))
 
-    def stopped(self: Trainer, batch: tuple[tf.Tensor, ...]) -> float:
-        if next(steps) == 6:
-            os.kill(os.getpid(), number)
-        return step(self, batch)
+        def stopped(
+            self: Trainer,
+            batch: tuple[tf.Tensor, ...],
+            number: signal.Signals = number,
+            last: int = last,
+            steps: Iterator[int] = steps,
+        ) -> float:
+            if next(steps) == last:
+                os.kill(os.getpid(), number)
+            return step(self, batch)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "step", stopped)
-        assert main(command) == 130
-    state = Run.open(folder).state
-    assert (state.epochs_done, state.steps_done) == (1, 2)
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "step", stopped)
+            assert main(command) == 130
+        state = Run.open(folder).state
+        assert (state.epochs_done, state.steps_done) == (1, steps_done)
     assert len(rows(folder)) == 1
     with (folder / "metrics.csv").open("a") as file:
         file.write(",".join(["2", *list(rows(folder)[0].values())[1:]]) + "\n")
@@ -666,7 +674,8 @@ def test_without_weights_the_chosen_recipe_starts_from_the_bundled_nuclei(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """And not from what somebody else keeps under its name."""
+    """And not from what somebody else keeps under its name. The steps themselves are left out."""
+    monkeypatch.setattr(Trainer, "step", lambda *_: 0.5)
     store = tmp_path / "zoo"
     shutil.copytree(BUNDLED_STORE / "nuclei" / "1", store / "nuclei" / "1")
     shutil.copytree(store / "nuclei" / "1", store / "nuclei" / "2")

@@ -126,7 +126,8 @@ def _named(path: Path, folder: Path) -> _Named:
             continue
         if any(word in _MASK_WORDS for word in roles):
             is_mask = True
-            annotator = next((_ORDINALS[w] for w in words if w in _ORDINALS), annotator)
+            numbers = (_ORDINALS[w] for w in words if w in _ORDINALS and _is_annotator(words, w))
+            annotator = next(numbers, annotator)
         of_mask = any(word in _MASK_WORDS for word in roles)
         rest = [
             word

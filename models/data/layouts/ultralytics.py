@@ -11,7 +11,7 @@ import yaml
 from models.data.dataset import IMAGE_SUFFIXES, VOID, DatasetError, Sample
 from models.data.files import find_file, is_file, is_hidden
 from models.data.layouts.class_files import Classes
-from models.data.layouts.coded_masks import coded_classes, require_own_values
+from models.data.layouts.coded_masks import coded_classes, require_own_values, without_void
 from models.data.layouts.geometry import Polygon, ring
 from models.data.layouts.layout import (
     ENTRY_FAULTS,
@@ -23,7 +23,7 @@ from models.data.layouts.layout import (
 )
 from models.data.layouts.region_mask import Area, RegionMask
 from models.data.masks import FileMask
-from models.data.names import counted
+from models.data.names import counted, is_background
 from models.data.options import LayoutOptions
 
 _TOOL = "Ultralytics"
@@ -64,7 +64,7 @@ def parse_ultralytics(folder: Path, options: LayoutOptions) -> ParsedLayout | No
         raise DatasetError(
             f"{configs[0][0]} is not as Ultralytics has it ({fault_text(error)})"
         ) from error
-    classes, rest = _classes(config)
+    classes, ids = _classes(config)
     found = ParsedLayout(classes.class_list)
     missing = []
     labeled: dict[Path, Path] = {}
@@ -75,7 +75,7 @@ def parse_ultralytics(folder: Path, options: LayoutOptions) -> ParsedLayout | No
                 "two images",
                 f"{first} and {image} have one name, and so one mask; take out what is not meant",
             )
-        mask = _mask_of(image, config, classes, rest, found)
+        mask = _mask_of(image, config, classes, ids, found)
         if mask is None:
             missing.append(image)
         else:
@@ -147,21 +147,31 @@ def _mapping(given: Any) -> dict[int, int]:
     }
 
 
-def _classes(config: _Config) -> tuple[Classes, int]:
-    """The classes and their values, and the class of what no polygon covers. With one name there
-    are two classes, the first without a name."""
-    names, count = config.names, len(config.names)
+@dataclass(frozen=True)
+class _Ids:
+    """The id, or VOID, of each polygon's class, and that of what no polygon covers."""
+
+    of_polygons: Mapping[int, int]
+    rest: int
+
+
+def _classes(config: _Config) -> tuple[Classes, _Ids]:
+    """The classes and their values, and those of polygons. With one name there are two classes,
+    the first without a name; names that are void are no classes."""
+    names, count, first = config.names, len(config.names), 0
+    rest = next((place for place, name in enumerate(names) if is_background(name)), 0)
     if count == 1:
-        names, rest = ["background", *names], 0
-    elif config.masks_dir is None:
+        names, first = ["background", *names], 1
+    elif config.masks_dir is None and not is_background(names[rest]):
         names, rest = [*names, "background"], count
-    else:
-        rest = 0
-    values = {**{index: index for index in range(len(names))}, VOID: VOID, **config.mapping}
-    values = {value: target for value, target in values.items() if 0 <= value < 256}
-    if any(target != VOID and not 0 <= target < len(names) for target in values.values()):
+    kept, ids = without_void(dict(enumerate(names)))
+    if any(target not in ids for target in config.mapping.values()):
         raise DatasetError(f"{config.path}: label_mapping leads to ids beyond its {count} names")
-    return coded_classes(config.root.name, _TOOL, names, values), rest
+    values = ids | {value: ids[target] for value, target in config.mapping.items()}
+    values = {value: target for value, target in values.items() if 0 <= value < 256}
+    of_polygons = {place: ids[first + place] for place in range(count)}
+    coded = coded_classes(config.root.name, _TOOL, kept, values)
+    return coded, _Ids(of_polygons, ids[rest])
 
 
 def _images(config: _Config, found: ParsedLayout) -> Iterator[tuple[str, Path]]:
@@ -185,7 +195,7 @@ def _images(config: _Config, found: ParsedLayout) -> Iterator[tuple[str, Path]]:
 
 
 def _mask_of(
-    image: Path, config: _Config, classes: Classes, rest: int, found: ParsedLayout
+    image: Path, config: _Config, classes: Classes, ids: _Ids, found: ParsedLayout
 ) -> FileMask | RegionMask | None:
     """The mask at the place where the last folder images/ of a path is exchanged for that of the
     masks, or of the labels; None where there is none."""
@@ -198,15 +208,13 @@ def _mask_of(
     base = Path(*parts)
     if config.masks_dir is None:
         labels = base.with_suffix(".txt")
-        return _drawn(labels, image, config, rest, found) if is_file(labels) else None
+        return _drawn(labels, image, ids, found) if is_file(labels) else None
     endings = [".png", *sorted(IMAGE_SUFFIXES - {".png"})]
     mask = next((path for end in endings if is_file(path := base.with_suffix(end))), None)
     return None if mask is None else FileMask(mask, classes.encoding)
 
 
-def _drawn(
-    path: Path, image: Path, config: _Config, rest: int, found: ParsedLayout
-) -> RegionMask | None:
+def _drawn(path: Path, image: Path, ids: _Ids, found: ParsedLayout) -> RegionMask | None:
     """The polygons of a file: a line each, its class and shares of width and height."""
     areas = []
     try:
@@ -216,16 +224,18 @@ def _drawn(
                 continue
             name = f"line {number}"
             class_id, numbers = int(cells[0]), [float(cell) for cell in cells[1:]]
-            if not 0 <= class_id < len(config.names):
-                raise ValueError(f"{name} has the class {class_id}, and there are {rest or 1}")
+            if class_id not in ids.of_polygons:
+                count = len(ids.of_polygons)
+                raise ValueError(f"{name} has the class {class_id}, and there are {count}")
             if len(numbers) < 6 or len(numbers) % 2:
                 raise ValueError(f"{name} is not x and y of three corners or more")
             corners = ring(list(zip(numbers[::2], numbers[1::2], strict=True)))
             if corners.min() < 0 or corners.max() > 1:
                 raise ValueError(f"{name} has coordinates that are not from 0 to 1")
-            own = 1 if len(config.names) == 1 else class_id
-            areas.append(Area(own, name, Polygon((corners,), is_relative=True)))
+            areas.append(
+                Area(ids.of_polygons[class_id], name, Polygon((corners,), is_relative=True))
+            )
     except ENTRY_FAULTS as error:
         found.error("faulty annotations", f"{path}: {error}; fix it")
         return None
-    return RegionMask(path, image, None, tuple(areas), rest)
+    return RegionMask(path, image, None, tuple(areas), ids.rest)

@@ -109,6 +109,13 @@ def test_two_ways_of_pairing_are_refused_with_the_globs_to_choose_from(tmp_path:
     assert pairs(scan_dataset(folder, WHOLE, options)) == {"pictures/a.jpg": "labels/a.png"}
 
 
+def test_two_versions_of_masks_are_no_two_annotators(tmp_path: Path) -> None:
+    names = ("pictures/a.jpg", "masks_v1/a.png", "masks_v2/a.png")
+    folder = lay_out(tmp_path / "set", *names)
+    with pytest.raises(DatasetError, match="several ways"):
+        read_dataset(folder, WHOLE)
+
+
 def test_globs_pair_folders_whose_names_tell_nothing(tmp_path: Path) -> None:
     folder = lay_out(tmp_path / "set", "one/a.jpg", "two/a.png")
     with pytest.raises(DatasetError, match="in no layout"):

@@ -186,6 +186,36 @@ def test_ultralytics_polygons_have_background_as_the_last_class(tmp_path: Path) 
     assert np.array_equal(dataset.split("train")[0].mask.read(), expected)
 
 
+@pytest.mark.parametrize(
+    ("names", "classes", "first", "second"),
+    [
+        ("[void, car, hut]", ["car", "hut", "background"], 255, 0),
+        ("[road, ignore, hut]", ["road", "hut", "background"], 0, 255),
+        ("[background, car]", ["background", "car"], 0, 1),
+        ("[road, Background]", ["road", "Background"], 0, 1),
+    ],
+)
+def test_void_and_background_of_ultralytics_are_known_by_their_names(
+    names: str, classes: list[str], first: int, second: int, tmp_path: Path
+) -> None:
+    folder = ultralytics(tmp_path, f"names: {names}\n")
+    for name in ("train/a.txt", "val/b.txt"):
+        path = folder / "labels" / name
+        path.parent.mkdir(parents=True)
+        path.write_text("0 0 0 1 0 1 0.5 0 0.5\n1 0 0 0.5 0 0.5 0.25 0 0.25\n")
+    dataset = read_dataset(folder)
+    assert names_of(dataset) == classes
+    mask = dataset.split("train")[0].mask.read()
+    assert (mask[5, 0], mask[0, 0]) == (first, second)
+    rest = next(n for n, name in enumerate(classes) if name.lower() == "background")
+    assert mask[-1, -1] == rest
+    for place in ("masks/train/a.png", "masks/val/b.png"):
+        mask_file(folder / place, 0, 1, 255)
+    in_files = read_dataset(folder, layout=LayoutOptions(name="ultralytics"))
+    void = [names.strip("[]").split(", ").index(n) for n in ("void", "ignore") if n in names]
+    assert [first_row(in_files)[v] for v in void] == [255] * len(void)
+
+
 def test_one_class_of_ultralytics_is_the_second_of_two(tmp_path: Path) -> None:
     folder = ultralytics(tmp_path, "names: [crack]\n")
     for name in ("train/a.txt", "val/b.txt"):
