@@ -13,6 +13,7 @@ LayoutName = Literal[
     "voc",
     "cityscapes",
     "ade20k",
+    "mapillary",
     "roboflow",
     "cvat_masks",
     "supervisely",
@@ -23,6 +24,7 @@ LayoutName = Literal[
     "cvat",
     "qupath",
     "coco",
+    "hugging_face",
     "found",
 ]
 Unlabelled = Literal["background", "ignore"]

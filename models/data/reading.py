@@ -12,9 +12,11 @@ from models.data.layouts.cvat import parse_cvat
 from models.data.layouts.cvat_masks import parse_cvat_masks
 from models.data.layouts.folders import parse_folders
 from models.data.layouts.found import parse_found
+from models.data.layouts.hugging_face import parse_hugging_face
 from models.data.layouts.labelme import parse_labelme
 from models.data.layouts.labelstudio import parse_labelstudio
 from models.data.layouts.layout import SPLITS, UNSPLIT, LayoutParser, ParsedLayout
+from models.data.layouts.mapillary import parse_mapillary
 from models.data.layouts.qupath import parse_qupath
 from models.data.layouts.roboflow import parse_roboflow
 from models.data.layouts.split_lists import split_by_lists
@@ -33,6 +35,7 @@ LAYOUTS: dict[LayoutName, LayoutParser] = {
     "voc": parse_voc,
     "cityscapes": parse_cityscapes,
     "ade20k": parse_ade20k,
+    "mapillary": parse_mapillary,
     "roboflow": parse_roboflow,
     "cvat_masks": parse_cvat_masks,
     "supervisely": parse_supervisely,
@@ -43,6 +46,7 @@ LAYOUTS: dict[LayoutName, LayoutParser] = {
     "cvat": parse_cvat,
     "qupath": parse_qupath,
     "coco": parse_coco,
+    "hugging_face": parse_hugging_face,
     "found": parse_found,
 }
 # Those whose masks are drawn from regions.
