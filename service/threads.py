@@ -31,8 +31,12 @@ class DaemonExecutor(Executor):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()
-        self._calls.put(lambda: _settle(future, lambda: fn(*args, **kwargs)))
+        self.put(lambda: _settle(future, lambda: fn(*args, **kwargs)))
         return future
+
+    def put(self, call: Callable[[], None]) -> None:
+        """As `submit`, for what must not raise and tells its result by itself."""
+        self._calls.put(call)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
         """Let the threads end when they have done what was submitted. It waits for none."""

@@ -192,11 +192,12 @@ class Registry(Generic[InstanceT]):
 
     def _matching(self, selector: Selector) -> list[Slot[InstanceT]]:
         """The versions that `selector` names, newest first."""
-        return [
-            self._slots[name, version]
-            for name, version in sorted(self._slots, reverse=True)
-            if name == selector.name and selector.version in (None, version)
+        matching = [
+            key
+            for key in self._slots
+            if key[0] == selector.name and selector.version in (None, key[1])
         ]
+        return [self._slots[key] for key in sorted(matching, reverse=True)]
 
     def _serving(self, selector: Selector) -> list[Slot[InstanceT]]:
         return [slot for slot in self._matching(selector) if slot.serves]

@@ -5,6 +5,7 @@ import re
 import stat
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from models.contract import (
@@ -42,6 +43,7 @@ class Selector:
     version: int | None = None
 
     @classmethod
+    @lru_cache(maxsize=256)
     def parse(cls, text: str) -> "Selector":
         """Read "street" or "street/2". Raises ValueError."""
         name, slash, version = text.partition("/")

@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
-from fractions import Fraction
 from functools import partial
 from itertools import count
 from typing import Any, TypeVar
@@ -44,7 +43,7 @@ from service.inference.runner import (
     Signature,
     TileSides,
 )
-from service.inference.scheduler import DeviceScheduler
+from service.inference.scheduler import WHOLE, DeviceScheduler
 from service.inference.warm_up import warm_up, warm_up_sizes
 from service.runtimes.engine import Engine
 
@@ -254,11 +253,11 @@ class Batcher:
     def _longest_waiting(self) -> Bucket:
         return min(self._buckets.items(), key=lambda item: item[1][0].number)[0]
 
-    def _share_of(self, shape: tuple[int, int]) -> Fraction:
+    def _share_of(self, shape: tuple[int, int]) -> int:
         """What a batch with images of this padded shape takes of the machine."""
-        return Fraction(1, self.batch_limits.max_concurrent_batches(shape))
+        return WHOLE // self.batch_limits.max_concurrent_batches(shape)
 
-    def _take(self, share: Fraction) -> list[Job]:
+    def _take(self, share: int) -> list[Job]:
         """The longest-waiting job and those that can run with it, without those nobody wants.
 
         None where these need more than `share`.
@@ -292,7 +291,7 @@ class Batcher:
             return True
         return False
 
-    async def _run(self, batch: Batch, share: Fraction) -> None:
+    async def _run(self, batch: Batch, share: int) -> None:
         call = self._threads.call(partial(self._results, batch))
         try:
             await asyncio.wait([call], timeout=self.max_batch_seconds)

@@ -5,9 +5,11 @@ in an engine stays visible after its caller has left.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from service.runtimes.engine import Engine
@@ -35,9 +37,20 @@ class EngineThreads:
 
     def call(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Run `work` on a thread. Await it shielded: a thread cannot be cancelled."""
-        call = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        loop = asyncio.get_running_loop()
+        call: asyncio.Future[T] = loop.create_future()
         self._since[call] = time.monotonic()
         call.add_done_callback(self._count_out)
+
+        def run() -> None:
+            try:
+                settle = partial(_give, call, work())
+            except BaseException as error:  # noqa: BLE001 - told to whoever waits for it
+                settle = partial(_fail, call, error)
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+                loop.call_soon_threadsafe(settle)
+
+        self._threads.put(run)
         return call
 
     async def close(self) -> None:
@@ -59,3 +72,13 @@ class EngineThreads:
     def _close(self) -> None:
         self._engine.close()
         self._threads.shutdown()
+
+
+def _give(call: "asyncio.Future[T]", result: T) -> None:
+    if not call.done():
+        call.set_result(result)
+
+
+def _fail(call: "asyncio.Future[Any]", error: BaseException) -> None:
+    if not call.done():
+        call.set_exception(error)

@@ -4,13 +4,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from fractions import Fraction
 
-WHOLE = Fraction(1)
+# Of the machine. A share of it is this divided by the number of those that share, rounded down.
+WHOLE = 2**32
 
 
 class DeviceScheduler:
-    """Batches run beside each other while their shares of the machine are 1 at most together.
+    """Batches run beside each other while their shares of the machine are WHOLE at most together.
 
     Nobody overtakes: a batch that needs the whole machine gets it when those before it are done.
     Used on the event loop only.
@@ -18,10 +18,10 @@ class DeviceScheduler:
 
     def __init__(self) -> None:
         self._free = WHOLE
-        self._waiters: deque[tuple[Fraction, asyncio.Future[None]]] = deque()
+        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
-    async def held(self, share: Fraction, at_most_seconds: float) -> AsyncGenerator[None]:
+    async def held(self, share: int, at_most_seconds: float) -> AsyncGenerator[None]:
         """Wait for a turn, and give it back at the end, or after `at_most_seconds`."""
         await self.acquire(share)
         has_it = True
@@ -39,7 +39,7 @@ class DeviceScheduler:
             timer.cancel()
             give_back()
 
-    async def acquire(self, share: Fraction) -> None:
+    async def acquire(self, share: int) -> None:
         """Wait until `share` of the machine is free, and have it until it is given back."""
         if not self._waiters and share <= self._free:
             self._free -= share
@@ -56,7 +56,7 @@ class DeviceScheduler:
                 self._wake_waiters()  # the next one may need less
             raise
 
-    def release(self, share: Fraction) -> None:
+    def release(self, share: int) -> None:
         self._free += share
         self._wake_waiters()
 

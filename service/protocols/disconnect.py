@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from service.concurrency import cancel_all
 from service.protocols.problems import ClientDisconnectedError
 
 Result = TypeVar("Result")
@@ -18,17 +17,31 @@ async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, Resul
 
     The request's body must have been read.
     """
-    task = asyncio.create_task(work)
-    leaving = asyncio.create_task(_client_leaves(request))
+    task = asyncio.current_task()
+    assert task is not None
+    cancelled_before = task.cancelling()
+    is_over = has_left = False
+
+    def client_left(watching: asyncio.Task[None]) -> None:
+        nonlocal has_left
+        if not watching.cancelled() and not is_over:
+            watching.exception()  # whatever it is, no answer can be sent
+            has_left = True
+            task.cancel()
+
+    watching = asyncio.create_task(_client_leaves(request))
+    watching.add_done_callback(client_left)
     try:
-        await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
+        return await work
+    except asyncio.CancelledError:
+        if has_left and task.uncancel() <= cancelled_before:
             raise ClientDisconnectedError(
                 "The client closed the connection before the answer was ready."
-            )
-        return task.result()
+            ) from None
+        raise
     finally:
-        await cancel_all([task, leaving])
+        is_over = True
+        watching.cancel()
 
 
 async def _client_leaves(request: Request) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from starlette.datastructures import QueryParams
 
@@ -40,6 +41,12 @@ def parse_segment_params(
         media_type = preferred(accept, chosen.media_types)
         parameters |= {MEDIA_TYPE_OPTION: media_type} if media_type is not None else {}
     return SegmentParams(model, chosen, parse_options(chosen, parameters))
+
+
+@lru_cache(maxsize=256)
+def parse_query(query: bytes, accept: str | None) -> SegmentParams:
+    """As `parse_segment_params`, of a query as it was sent: most callers send the same again."""
+    return parse_segment_params(QueryParams(query), accept)
 
 
 def single_values(query: QueryParams) -> dict[str, str]:

@@ -19,7 +19,12 @@ from service.protocols.native import openapi
 from service.protocols.native.batch import Entry, choose_container, safe_stems
 from service.protocols.native.body import ImagePart, read_image, read_images
 from service.protocols.native.encoded_response import EncodedResponse
-from service.protocols.native.params import SegmentParams, parse_segment_params, single_values
+from service.protocols.native.params import (
+    SegmentParams,
+    parse_query,
+    parse_segment_params,
+    single_values,
+)
 from service.protocols.plain_route import PlainRoute
 from service.protocols.problems import Problem, problem_of
 
@@ -39,7 +44,7 @@ async def segment(request: Request) -> Response:
     `format` decides the format, else the `Accept` header, else it is `png`.
     """
     parts, context = context_of(request), request_context(request.scope)
-    params = parse_segment_params(request.query_params, _accept_of(request))
+    params = parse_query(request.scope["query_string"], _accept_of(request))
     parts.registry.check(params.model)  # before the client uploads for nothing
     image = await read_image(request)
     work = _segment(parts, params, image, context.deadline)

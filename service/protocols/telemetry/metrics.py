@@ -63,6 +63,7 @@ class Metrics:
         self._collectors = collectors
         self._gather = gather
         self._last_images: dict[str, float] = {}
+        self._stages: dict[tuple[str, Stage], Histogram] = {}  # a look-up by labels is slow
         self.requests = Counter(
             "segserve_requests",
             "Requests answered.",
@@ -126,7 +127,10 @@ class Metrics:
         self._collectors.register(_ModelCollector(registry))
 
     def stage(self, model_id: str, stage: Stage, seconds: float) -> None:
-        self.stage_seconds.labels(model_id, stage).observe(seconds)
+        histogram = self._stages.get((model_id, stage))
+        if histogram is None:
+            histogram = self._stages[model_id, stage] = self.stage_seconds.labels(model_id, stage)
+        histogram.observe(seconds)
         if stage == "encode":
             self._last_images[model_id] = time.time()
 

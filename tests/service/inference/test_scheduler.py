@@ -1,5 +1,4 @@
 import asyncio
-from fractions import Fraction
 
 import pytest
 
@@ -7,7 +6,7 @@ from service.inference.scheduler import WHOLE, DeviceScheduler
 
 pytestmark = pytest.mark.anyio
 
-HALF = Fraction(1, 2)
+HALF = WHOLE // 2
 TIMEOUT_SECONDS = 30.0
 
 
@@ -18,7 +17,7 @@ class SemaphoreProbe:
         self.scheduler = DeviceScheduler()
         self.having: list[str] = []
 
-    async def ask(self, name: str, share: Fraction) -> asyncio.Task[None]:
+    async def ask(self, name: str, share: int) -> asyncio.Task[None]:
         async def wait() -> None:
             await self.scheduler.acquire(share)
             self.having.append(name)
@@ -27,7 +26,7 @@ class SemaphoreProbe:
         await self.settle()
         return task
 
-    async def give_back(self, name: str, share: Fraction) -> None:
+    async def give_back(self, name: str, share: int) -> None:
         self.having.remove(name)
         self.scheduler.release(share)
         await self.settle()
