@@ -38,6 +38,7 @@ def run_command(arguments: Sequence[str] | None) -> int:
         print(f"segserve {name}: {sentence_of(error)}", file=sys.stderr)
         return SOMETHING_FAILED
     except KeyboardInterrupt:
+        print(f"\nsegserve {name}: stopped (SIGINT) before it was done.", file=sys.stderr)
         return KILLED_BY + signal.SIGINT
 
 

@@ -6,7 +6,9 @@ first one is the picture; the others are views or parts of it and no pages.
 
 import math
 import re
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import simplejpeg
@@ -43,6 +45,11 @@ _SCALES = (1.0, 0.5, 0.25, 0.125)
 _LEAST_SCALED_SIDE = 64  # below, two of them may round up to one size
 _open = reader_of("JPEG", "MPO")
 
+# What Pillow holds of a damaged picture is not in `decoding_bytes`, for nobody knows beforehand
+# which is damaged: of larger ones, one is read at a time.
+_SMALL_PIXELS = 2**22
+_one_uncounted = threading.Lock()
+
 
 class JpegSource(PillowSource):
     """A Source of a JPEG.
@@ -62,16 +69,23 @@ class JpegSource(PillowSource):
         stored = None if window is not None else self._decode(scale)
         if stored is not None:
             return turn_upright(stored, self.orientation)
-        self._draft(scale)
-        return super().read(window, scale)
+        with self._one_at_a_time():
+            self._draft(scale)
+            return super().read(window, scale)
 
     def stored_rows(self, scale: float = 1.0) -> Iterator[Samples]:
         stored = self._decode(scale)
         if stored is None:
-            self._draft(scale)
-            yield from super().stored_rows(scale)
+            with self._one_at_a_time():
+                self._draft(scale)
+                yield from super().stored_rows(scale)
         else:
             yield from (stored[rows] for rows in bands(*stored.shape[:2]))
+
+    def _one_at_a_time(self) -> AbstractContextManager[object]:
+        """For what is damaged and large."""
+        is_counted = self._image.mode not in _BANDS or math.prod(self._image.size) <= _SMALL_PIXELS
+        return nullcontext() if is_counted else _one_uncounted
 
     def _draft(self, scale: float) -> None:
         if scale < 1:

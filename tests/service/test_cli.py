@@ -5,11 +5,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 from pathlib import Path
 
 import pytest
 
+from service.catalogue import store as catalogue_store
 from service.cli import main
 from service.cli.commands import COMMANDS
 from service.protocols.keys import KeyFile
@@ -235,3 +237,19 @@ def test_what_the_system_says_no_to_is_one_sentence(
 def test_the_bundled_store_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     assert "street/1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["predict", "a.png", "-o", "out"]])
+def test_ctrl_c_while_the_store_is_first_read_ends_with_a_sentence(
+    solvable_store: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+) -> None:
+    def interrupted(_path: Path) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(catalogue_store, "find_versions", interrupted)
+    assert main([*arguments, "--model-store", str(solvable_store)]) == 130
+    said = capsys.readouterr().err
+    assert said.strip() == f"segserve {arguments[0]}: stopped (SIGINT) before it was done."

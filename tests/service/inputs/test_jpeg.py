@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from service.domain.errors import InvalidOptionError, ServiceError, UnreadableImageError
 from service.domain.source import Samples, Window
-from service.inputs import decode, open_source, opens_at_once
+from service.inputs import decode, jpeg, open_source, opens_at_once
 from service.inputs.jpeg import JpegSource
 from tests.service.inputs.files import LIMIT, LOSSY, blocks, save
 
@@ -226,3 +227,21 @@ def test_a_small_jpeg_and_a_cmyk_one_are_decoded_whole() -> None:
     small = open_source(smooth(63, 200, "RGB", 1), LIMIT)
     cmyk = open_source(save(Image.new("CMYK", (100, 100)), "JPEG"), LIMIT)
     assert small.scales == cmyk.scales == (1.0,)
+
+
+@pytest.mark.parametrize(("small_pixels", "expected"), [(0, True), (2**22, False)])
+def test_of_large_damaged_pictures_one_is_read_at_a_time(
+    small_pixels: int, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their memory is not counted."""
+    locked: list[bool] = []
+
+    def load(image: JpegImageFile) -> object:
+        locked.append(jpeg._one_uncounted.locked())  # noqa: SLF001
+        return really_load(image)
+
+    really_load = JpegImageFile.load
+    monkeypatch.setattr(JpegImageFile, "load", load)
+    monkeypatch.setattr(jpeg, "_SMALL_PIXELS", small_pixels)
+    by_pillow(save(Image.fromarray(blocks()), "JPEG"), 3)
+    assert locked[0] == expected
