@@ -13,7 +13,7 @@ from rasterio.io import MemoryFile
 from models.contract import Contract, PercentileIntensity
 from models.contract.preprocessing import Intensity, WindowIntensity
 from models.data.dataset import DatasetError, is_gray_file, read_image, read_picture
-from service.domain.errors import ServiceError
+from service.domain.errors import ServiceError, UnreadableImageError
 from service.domain.requests import IntensityRequest
 from service.inference.prepare import prepare
 from service.inputs import open_source
@@ -104,7 +104,8 @@ def test_every_form_of_tiff_is_learned_as_it_is_served(
     [
         TiffPage(samples_of(8, 1, SIGNED), 8, format=SIGNED),
         TiffPage(samples_of(16, 3, SIGNED), 16, RGB, format=SIGNED),
-        TiffPage(samples_of(32, 1, FLOAT), 32, format=FLOAT),
+        TiffPage(samples_of(32, 1, FLOAT), 32, WHITE_IS_ZERO, format=FLOAT),
+        TiffPage(samples_of(32, 4, FLOAT), 32, RGB, format=FLOAT, extra=(1,)),
         TiffPage(samples_of(32, 1, UNSIGNED), 32),
         TiffPage(samples_of(16, 3, UNSIGNED), 16),
         TiffPage(samples_of(8, 3, UNSIGNED), 8),
@@ -185,6 +186,71 @@ def test_deep_pictures_are_learned_as_they_are_served(
             assert learned is not None, name
             assert learned == served, (name, channels)
     assert {is_gray_file(tmp_path / name) for name in files} == {count == 1}
+
+
+FLOATS = {
+    "around 0": lambda drawn: drawn / 40 - 3,
+    "fractions": lambda drawn: drawn / 65_536,
+    "far from 0": lambda drawn: drawn + 4e4,
+}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=["none", "percentiles", "found", "window"])
+@pytest.mark.parametrize("bits", [16, 32, 64])
+@pytest.mark.parametrize("count", [1, 3], ids=["gray", "color"])
+@pytest.mark.parametrize("values", FLOATS)
+def test_floating_point_pictures_are_learned_as_they_are_served(
+    tmp_path: Path, values: str, count: int, bits: int, rule: Intensity | None
+) -> None:
+    samples = FLOATS[values](camera(12, count).astype(np.float64)).astype(f"f{bits // 8}")
+    kind = {1: BLACK_IS_ZERO, 3: RGB}[count]
+    path = tmp_path / "floats.tif"
+    for order, orientation, is_planar in (("<", 1, False), (">", 6, True)):
+        tags = {274: [orientation]}
+        page = TiffPage(samples, bits, kind, is_planar, format=FLOAT, tags=tags)
+        path.write_bytes(tiff(page, order=order))
+        for channels in (1, 3):
+            learned, served = seen(path, channels, rule)
+            assert (learned is None) == (rule is None)
+            assert learned == served
+
+
+@pytest.mark.parametrize("count", [1, 3], ids=["gray", "color"])
+def test_floating_point_pictures_are_seen_as_those_of_16_bits(tmp_path: Path, count: int) -> None:
+    """Within what rounding a window to whole numbers does."""
+    whole = camera(12, count)
+    kind = {1: BLACK_IS_ZERO, 3: RGB}[count]
+    (tmp_path / "16.tif").write_bytes(tiff(TiffPage(whole, 16, kind)))
+    page = TiffPage((whole / 1000 - 1).astype(np.float32), 32, kind, format=FLOAT)
+    (tmp_path / "floats.tif").write_bytes(tiff(page))
+    deep, floating = (
+        read_picture(tmp_path / name, count, FOUND) for name in ("16.tif", "floats.tif")
+    )
+    assert np.abs(deep.pixels.astype(int) - floating.pixels).max() <= 1
+    assert len(np.unique(floating.pixels)) > 80
+    assert floating.depth is not None
+    assert floating.depth.is_floating
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_refused_by_both_with_a_sentence(tmp_path: Path, value: float) -> None:
+    samples = camera(12, 1).astype(np.float32)
+    samples[3, 4] = value
+    path = tmp_path / "floats.tif"
+    path.write_bytes(tiff(TiffPage(samples, 32, format=FLOAT)))
+    with pytest.raises(DatasetError, match="has one sample that is not a number"):
+        read_image(path, 1)
+    source = open_source(path.read_bytes(), 10**6)
+    for request in ("auto", "0,100"):
+        with pytest.raises(UnreadableImageError, match="has one sample that is not a number"):
+            prepare(source, contract(1, FOUND), None, IntensityRequest.parse(request), show=False)
+
+
+def test_flat_floating_point_pictures_are_black(tmp_path: Path) -> None:
+    path = tmp_path / "flat.tif"
+    path.write_bytes(tiff(TiffPage(np.full((5, 6, 1), 1e30, np.float32), 32, format=FLOAT)))
+    learned, served = seen(path, 1)
+    assert learned == served == np.zeros((5, 6, 1)).tolist()
 
 
 @pytest.mark.parametrize("kind", [(4, 2), (6, 4)], ids=["gray", "color"])

@@ -113,7 +113,7 @@ class WindowIntensity(Facts):
 
     @model_validator(mode="after")
     def _grows(self) -> Self:
-        if round(self.high) <= round(self.low):
+        if self.high <= self.low:
             raise ValueError(
                 f"the window ends at {self.high:g}, which is not above its begin, {self.low:g}"
             )

@@ -23,7 +23,7 @@ from models.data.page import (
     write_page,
 )
 from models.data.repair import Repair
-from models.data.tones import depth_lines
+from models.data.tones import depth_lines, number
 
 _SHOWN_OF_A_KIND = 5
 _SHOWN_SIZES = 12
@@ -154,8 +154,8 @@ def _depth_blocks(examination: Examination) -> list[Block]:
         (
             f"{one.split}: {one.name}",
             depth.bits,
-            f"{depth.low:,}…{depth.high:,}",
-            f"{depth.window.low:,}…{depth.window.high:,}",
+            f"{number(depth.low)}…{number(depth.high)}",
+            f"{number(depth.window.low)}…{number(depth.window.high)}",
             depth.by,
         )
         for one, depth in deep[:_SHOWN_DEPTHS]

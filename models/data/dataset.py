@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, Self, TypeAlias
+from typing import Annotated, Any, Literal, Protocol, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,14 @@ from models.contract import SegmentationClass, UserError
 from models.contract.faults import first_fault
 from models.contract.preprocessing import Intensity
 from models.data import tiff
-from models.data.depth import BY_PERCENTILES, Depth, is_deep_gray_png, read_deep_png, to_8_bits
+from models.data.depth import (
+    BY_PERCENTILES,
+    Deep,
+    Depth,
+    is_deep_gray_png,
+    read_deep_png,
+    to_8_bits,
+)
 from models.data.mask_size import fitted
 from models.data.names import is_background
 
@@ -211,7 +218,8 @@ def read_picture(
         page = tiff.read_page(path)
         if page is not None and page.fault:
             raise ValueError(
-                f"{page.fault}; save it with 8 or 16 bits a channel, unsigned, as gray or RGB"
+                f"it {page.fault}; save it with 8 or 16 bits a channel, unsigned, or with "
+                "floating-point numbers, as gray or RGB"
             )
         if page is not None and page.is_for_gdal:
             return _read_tiff_by_gdal(path, channels, page, intensity)
@@ -250,11 +258,11 @@ def _read_tiff_by_gdal(
     path: Path, channels: int, page: tiff.Page, intensity: Intensity | None
 ) -> Picture:
     stored, bits = tiff.read_samples(path, page), page.bits[0]
-    if stored.dtype == np.uint16:
-        deep = stored.astype(np.uint16, copy=False)
-        samples, depth = to_8_bits(deep, bits, page.significant_bits, intensity)
+    if stored.dtype == np.uint8:
+        samples, depth = stored.view(np.uint8), None
     else:
-        samples, depth = stored.astype(np.uint8, copy=False), None
+        deep = cast(Deep, stored)
+        samples, depth = to_8_bits(deep, bits, page.significant_bits, intensity)
     pixels, is_turned = _upright(samples, page.orientation, channels)
     mode = _mode(stored, bits)
     return Picture(pixels, mode, is_turned, page.pages, is_transparent=False, depth=depth)

@@ -11,10 +11,20 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from rasterio.errors import RasterioError
 
-from models.contract.intensity import IntensityWindow, lookup_table, model_window, percentiles
+from models.contract.intensity import (
+    IntensityWindow,
+    float_window,
+    lookup_table,
+    model_window,
+    percentile_places,
+    percentiles,
+    spread,
+    why_not_spread,
+)
 from models.contract.preprocessing import Intensity, PercentileIntensity, WindowIntensity
 from models.contract.stated_bits import png_bits, png_chunks, png_header
 
+Deep = NDArray[np.uint16 | np.float32 | np.float64]
 BITS = 16  # of a deep sample, as it is held
 # How pictures are read where their data set says nothing else: percentiles become black and white.
 BY_PERCENTILES = PercentileIntensity()
@@ -34,10 +44,11 @@ class Depth:
     """
 
     bits: int
-    low: int
-    high: int
+    low: float
+    high: float
     window: IntensityWindow
     by: By
+    is_floating: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,15 +62,35 @@ class DeepPng:
 
 
 def to_8_bits(
-    samples: NDArray[np.uint16], bits: int, significant_bits: int | None, rule: Intensity | None
+    samples: Deep, bits: int, significant_bits: int | None, rule: Intensity | None
 ) -> tuple[NDArray[np.uint8], Depth]:
     """Deep samples (H, W, 1 or 3) of `bits` as 8-bit ones, by the rule's window of the whole
-    picture."""
+    picture. Raises ValueError where they are floating-point and no window holds them."""
+    if samples.dtype.kind == "f":
+        return _floats_to_8_bits(samples, bits, rule)
     counts = np.bincount(samples.reshape(-1), minlength=1 << BITS).tolist()
     window = model_window(counts, BITS, samples.shape[2], significant_bits, rule)
     by_shares = rule if isinstance(rule, PercentileIntensity) else BY_PERCENTILES
     depth = Depth(bits, *percentiles(counts, by_shares), window, _by(significant_bits, rule))
     return np.frombuffer(lookup_table(window, BITS), np.uint8)[samples], depth
+
+
+def _floats_to_8_bits(
+    samples: Deep, bits: int, rule: Intensity | None
+) -> tuple[NDArray[np.uint8], Depth]:
+    by_shares = rule if isinstance(rule, PercentileIntensity) else BY_PERCENTILES
+    places = percentile_places(samples.size, by_shares)
+    ordered = np.partition(samples.reshape(-1), places)
+    low, high = (float(ordered[place]) for place in places)
+    window = float_window(low, high, samples.shape[2], rule)
+    if window is None:
+        raise ValueError("it has floating-point samples, for which the model has no rule")
+    fault = why_not_spread(int(samples.size - np.isfinite(samples).sum()), window)
+    if fault is not None:
+        raise ValueError(f"it {fault}")
+    within = np.clip(samples.astype(np.float64), *window)
+    pixels = spread(within, window).astype(np.uint8)
+    return pixels, Depth(bits, low, high, window, _by(None, rule), is_floating=True)
 
 
 def _by(significant_bits: int | None, rule: Intensity | None) -> By:

@@ -1,8 +1,6 @@
 """TIFF: what a file's first page is, and its pixels where Pillow gives others than it holds.
 
-The rule is the service's (the table in `docs/formats.md`): Pillow reads the plain forms of 8 bits
-and fewer, GDAL deeper samples, planes and what else Pillow has no form for, and what is neither
-gray nor in colour is refused as what it is.
+The rule is `models.contract.tiff_form`, which the service shares.
 """
 
 import struct
@@ -19,25 +17,21 @@ from PIL import TiffImagePlugin
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from models.contract.stated_bits import tiff_bits
-from models.data.depth import ALONE
+from models.contract.tiff_form import (
+    CMYK,
+    COLOR_SAMPLES,
+    MIXED_FORMATS,
+    NO_PHOTOMETRIC,
+    PALETTE,
+    TiffForm,
+)
+from models.data.depth import ALONE, Deep
 
 _SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _PLANES = 254, 258, 262, 274, 277, 284
 _SUB_DIRECTORIES, _INK_SET, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 332, 338, 339
 _COMPRESSION, _COLOR_MAP, _DESCRIPTION, _MAX_SAMPLE_VALUE = 259, 320, 270, 281
 _GDAL_NO_DATA = 42113  # a number as text
 _NO_PAGE = 1 | 4  # bits of _SUBFILE: a smaller copy of another page, a mask
-_UNSIGNED = (1, 4)
-_FORMATS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
-_NAMES = {
-    _WHITE_IS_ZERO: "white is zero",
-    _BLACK_IS_ZERO: "black is zero",
-    _RGB: "RGB",
-    _PALETTE: "palette",
-    _CMYK: "CMYK",
-    _YCBCR: "YCbCr",
-}
-_COLOR_SAMPLES = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BIG = 43
 _MOST_PAGES = 65_535
@@ -46,39 +40,16 @@ _DAMAGED = (OSError, SyntaxError, ValueError, TypeError, LookupError, struct.err
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 
-@dataclass(frozen=True)
-class Page:
+@dataclass(frozen=True, kw_only=True)
+class Page(TiffForm):
     """The first page of a TIFF that is a picture of its own, by its tags: its place in the file,
     counted from 0, and how many such pages the file has, 0 where it has copies and masks alone."""
 
     place: int
     pages: int
-    photometric: int
-    samples: int
-    bits: tuple[int, ...]
-    sample_format: int
-    is_planar: bool
-    is_compressed: bool
-    has_other_inks: bool
-    is_premultiplied: bool
     orientation: int
     color_map: tuple[int, ...]
-    stated_bits: int | None
     no_data: int | None
-
-    @property
-    def significant_bits(self) -> int | None:
-        """How many bits of a deep sample the file says are used, in a tag or by having no more."""
-        own = self.bits[0] if self.bits[0] not in (8, 16) else None
-        return self.stated_bits or own
-
-    @property
-    def is_gray(self) -> bool:
-        return self.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
-
-    @property
-    def white_is_zero(self) -> bool:
-        return self.photometric == _WHITE_IS_ZERO
 
     @property
     def palette(self) -> tuple[int, ...]:
@@ -93,45 +64,10 @@ class Page:
         )
 
     @property
-    def is_for_gdal(self) -> bool:
-        """Whether Pillow has no form for it, or gives other pixels without a word."""
-        bits = self.bits[0]
-        if self.photometric == _YCBCR:
-            return not self.is_compressed  # packed chroma
-        if self.photometric == _CMYK:
-            return bits != 8
-        if bits not in (1, 2, 4, 8) or self.is_planar:
-            return True
-        if self.photometric == _RGB:
-            return bits != 8 or self.samples > _COLOR_SAMPLES[_RGB] + 1
-        return self.photometric == _PALETTE or self.samples > 1
-
-    @property
     def fault(self) -> str | None:
-        """What keeps it from being read as gray or in colour."""
-        bits, name = self.bits[0], _NAMES.get(self.photometric)
         if not self.pages:
-            return "it holds previews alone, beside pixels of another kind, as raw photographs do"
-        if self.sample_format not in _UNSIGNED:
-            return f"it has {_FORMATS.get(self.sample_format, 'unknown')} pixels of {bits} bits"
-        if len(set(self.bits)) > 1:
-            return f"it has samples of different depths ({', '.join(map(str, self.bits))} bits)"
-        if not 1 <= bits <= 16:
-            return f"it has pixels of {bits} bits a channel"
-        if name is None:
-            return f"it has pixels of the kind {self.photometric} (PhotometricInterpretation)"
-        if self.samples < _COLOR_SAMPLES[self.photometric]:
-            return f"it is called {name} and has {self.samples} samples a pixel"
-        if self.is_gray and self.samples > 2:
-            return (
-                f"it has {self.samples} bands of {bits} bits that its header calls gray "
-                f"({name}), not red, green and blue"
-            )
-        if self.photometric == _CMYK and self.has_other_inks:
-            return "it is printed with other inks than cyan, magenta, yellow and black"
-        if self.photometric == _YCBCR and (bits != 8 or self.is_planar):
-            return f"it has YCbCr pixels of {bits} bits{' in planes' if self.is_planar else ''}"
-        return None
+            return "holds previews alone, beside pixels of another kind, as raw photographs do"
+        return super().fault
 
 
 def read_page(path: Path) -> Page | None:
@@ -150,24 +86,28 @@ def read_page(path: Path) -> Page | None:
     return _page(directories[place], place, pages, next(texts, ""))
 
 
-def read_samples(path: Path, page: Page) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def read_samples(path: Path, page: Page) -> NDArray[np.uint8] | Deep:
     """The samples of a page without a fault, by GDAL: (H, W, 1 or 3) as stored, uint16 where they
-    have more than 8 bits.
+    have more than 8 bits, float32 or float64 where they are floating-point.
 
     Raises ValueError where they do not decode.
     """
-    count = _COLOR_SAMPLES[page.photometric] + page.is_premultiplied
+    count = COLOR_SAMPLES[page.photometric] + page.is_premultiplied
     try:
         with (
             rasterio.Env(**ALONE),
             rasterio.open(f"GTIFF_DIR:{page.place + 1}:{path}", driver="GTiff") as dataset,
         ):
             samples = np.moveaxis(dataset.read(list(range(1, count + 1))), 0, -1)
-            if page.photometric == _PALETTE:
+            if page.photometric == PALETTE:
                 colors: NDArray[np.uint8] = _colors(dataset)[samples[..., 0]]
                 return colors
     except (RasterioError, IndexError) as error:
         raise ValueError(f"its pixels do not decode: {error}") from error
+    if page.is_floating:
+        dtype = np.float64 if page.bits[0] == 64 else np.float32
+        floats: Deep = samples.astype(dtype, copy=False)
+        return floats
     bits, color = page.bits[0], _color(samples, page)
     if bits > 8:
         return color.astype(np.uint16)
@@ -177,13 +117,13 @@ def read_samples(path: Path, page: Page) -> NDArray[np.uint8] | NDArray[np.uint1
 def _color(samples: NDArray[Any], page: Page) -> NDArray[Any]:
     """Gray or RGB (H, W, 1 or 3) of the stored samples (H, W, n)."""
     white = 2 ** page.bits[0] - 1
-    count = _COLOR_SAMPLES[page.photometric]
+    count = COLOR_SAMPLES[page.photometric]
     wide = samples.astype(np.uint32)
     if page.white_is_zero:
         wide[..., 0] = white - wide[..., 0]
     if page.is_premultiplied:
         wide = np.minimum(wide[..., :count] * white // np.maximum(wide[..., count:], 1), white)
-    if page.photometric == _CMYK:
+    if page.photometric == CMYK:
         light = white - wide
         wide = (light[..., :3] * light[..., 3:] + white // 2) // white
     return wide
@@ -227,10 +167,10 @@ def _page(
     return Page(
         place=place,
         pages=pages,
-        photometric=tags.get(_PHOTOMETRIC, -1),
+        photometric=tags.get(_PHOTOMETRIC, NO_PHOTOMETRIC),
         samples=samples,
         bits=bits * samples if len(bits) == 1 else bits,
-        sample_format=formats.pop() if len(formats) == 1 else 0,
+        sample_format=formats.pop() if len(formats) == 1 else MIXED_FORMATS,
         is_planar=tags.get(_PLANES, 1) == 2,
         is_compressed=tags.get(_COMPRESSION, 1) != 1,
         has_other_inks=tags.get(_INK_SET, 1) != 1,

@@ -102,7 +102,8 @@ def depth_counts(tones: Sequence[Tones]) -> dict[str, int]:
     for one in tones:
         name = "8 bits"
         if one.depth is not None:
-            name = f"{one.depth.bits} bits by {one.depth.by}"
+            kind = "floating-point bits" if one.depth.is_floating else "bits"
+            name = f"{one.depth.bits} {kind} by {one.depth.by}"
         counts[name] = counts.get(name, 0) + 1
     return counts
 
@@ -116,15 +117,20 @@ def depth_lines(tones: Sequence[Tones]) -> list[str]:
     return lines
 
 
+def number(value: float) -> str:
+    """Whole, or as floating-point samples have it."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
 def _range(tones: Sequence[Tones]) -> str:
     """The lowest and the highest of their percentiles, and their windows where they have them."""
     lows = [one.depth.low if one.depth else one.dark for one in tones]
     highs = [one.depth.high if one.depth else one.bright for one in tones]
-    text = f"{min(lows):,}…{max(highs):,} (0.1 to 99.9 % of a picture's)"
+    text = f"{number(min(lows))}…{number(max(highs))} (0.1 to 99.9 % of a picture's)"
     windows = {one.depth.window for one in tones if one.depth}
     if len(windows) == 1:
         low, high = windows.pop()
-        text += f", of which {low:,} is black and {high:,} white"
+        text += f", of which {number(low)} is black and {number(high)} white"
     elif windows:
         text += ", each spread by its own"
     return text

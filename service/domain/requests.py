@@ -1,5 +1,6 @@
 """What a caller may say of how a picture is looked at, whatever comes out of it."""
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -9,8 +10,8 @@ from models.contract.working_size import ScaleRequest
 
 __all__ = ["IntensityRequest", "ScaleRequest"]
 
-_WINDOW = re.compile(r"(\d{1,5}),(\d{1,5})", re.ASCII)
-_HIGHEST = 65_535
+_NUMBER = r"(-?\d{1,20}(?:\.\d{0,20})?(?:[eE][+-]?\d{1,3})?)"
+_WINDOW = re.compile(f"{_NUMBER},{_NUMBER}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,15 @@ class IntensityRequest:
         if text == "full":
             return cls("full")
         found = _WINDOW.fullmatch(text)
-        if found is None or not int(found[1]) < int(found[2]) <= _HIGHEST:
-            raise ValueError(
-                "it can be auto, full, or the two values that become black and white, the lower "
-                f"first and at most {_HIGHEST}, such as 200,3000"
-            )
-        return cls("window", IntensityWindow(int(found[1]), int(found[2])))
+        if found is not None:
+            window = IntensityWindow(_number(found[1]), _number(found[2]))
+            if window.low < window.high and math.isfinite(window.high - window.low):
+                return cls("window", window)
+        raise ValueError(
+            "it can be auto, full, or the two values that become black and white, the lower "
+            "first, such as 200,3000, or 0.1,0.9 of floating-point samples"
+        )
+
+
+def _number(text: str) -> float:
+    return int(text) if text.lstrip("-").isdecimal() else float(text)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Unit = Literal["m", "mm", "µm"]
-Samples = NDArray[np.uint8 | np.uint16]
+Samples = NDArray[np.uint8 | np.uint16 | np.float32 | np.float64]
+SampleType = type[np.uint8 | np.uint16 | np.float32 | np.float64]
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class Source(Protocol):
     Which one was said when it was opened: pages differ in size and depth. `type` is the name of its
     row in the table of inputs. `height` and `width` are those of the picture turned upright, unless
     its orientation lies behind its pixels. `bands` is what `read` gives: 1 is gray, 3 is RGB.
-    `sample_bytes` is 1 or 2. `scales` are the sizes at which the file decodes for less than the
-    whole takes, as parts of its own, 1.0 among them.
+    `sample_bytes` is 1 or 2, or 4 or 8 of floating-point samples. `scales` are the sizes at which
+    the file decodes for less than the whole takes, as parts of its own, 1.0 among them.
     """
 
     type: str

@@ -8,7 +8,7 @@ from models.contract import Contract
 from models.contract.working_size import WorkingSize
 from service.domain.segmentation import Need
 from service.domain.source import Source
-from service.inference.prepare import is_shrunk_in_rows
+from service.inference.prepare import is_shrunk_in_rows, shrinks
 from service.inference.tiling.plan import TilePlan
 from service.inference.tiling.stitch import needs_probabilities
 
@@ -77,12 +77,14 @@ def file_bytes(
         return source.decoding_bytes(scale, in_rows=True) + _resized(working, channels)
     pixels = math.ceil(source.height * scale) * math.ceil(source.width * scale)
     decoded = pixels * source.bands * source.sample_bytes
+    # percentiles of floating-point samples are found in a copy
+    ordered = decoded if source.sample_bytes > 2 else 0
     eight_bits = pixels * source.bands if source.sample_bytes > 1 else 0
     in_channels = pixels * channels if source.bands != channels else 0
+    converted = 0 if shrinks(working) and not show else eight_bits + in_channels
     return (
         decoded
-        + eight_bits
-        + in_channels
+        + max(ordered, converted)
         + source.decoding_bytes(scale)
         + _resized(working, channels)
     )

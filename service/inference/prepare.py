@@ -10,9 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import Contract
-from models.contract.intensity import IntensityWindow, full_window, lookup_table, model_window
+from models.contract.intensity import (
+    IntensityWindow,
+    float_window,
+    full_window,
+    lookup_table,
+    model_window,
+    percentile_places,
+    spread,
+    why_not_spread,
+)
+from models.contract.preprocessing import PercentileIntensity
 from models.contract.working_size import ScaleRequest, WorkingSize, wanted_ratio, working_size
 from service.domain.classes import bands
+from service.domain.errors import InvalidOptionError, UnreadableImageError
 from service.domain.requests import IntensityRequest
 from service.domain.source import Samples, Source, SourceInfo
 from service.inference.resizing import resized, shrunk
@@ -92,7 +103,7 @@ def prepare(
         height, width = width, height
         working = None if working is None else working.turned()
     window = find_window(samples, source.info, contract, intensity)
-    if working is not None and working.resize and not show and _shrinks(working):
+    if working is not None and not show and shrinks(working):
         rows = (_seen(samples[rows], window, contract) for rows in bands(height, width))
         image = shrunk(rows, working.height, working.width, (height, width))
         return Prepared(height, width, image, working, None, window)
@@ -108,13 +119,12 @@ def is_shrunk_in_rows(source: Source, working: WorkingSize | None, *, show: bool
     """Whether a picture is shrunk while its rows are decoded, so that it is never held as a whole
     but in the decoder. Percentiles of deep samples are those of all of them, so they are held.
     """
-    if working is None or not working.resize or show:
-        return False
-    return source.sample_bytes == 1 and _shrinks(working)
+    return source.sample_bytes == 1 and not show and shrinks(working)
 
 
-def _shrinks(working: WorkingSize) -> bool:
-    return min(working.factors) >= 1
+def shrinks(working: WorkingSize | None) -> bool:
+    """Whether what is decoded is shrunk further."""
+    return working is not None and working.resize and min(working.factors) >= 1
 
 
 def _shrunk_in_rows(source: Source, contract: Contract, working: WorkingSize) -> Prepared:
@@ -141,8 +151,10 @@ def find_window(
     """The window of deep samples (H, W, bands), void left out; None where they have 8 bits."""
     if samples.dtype == np.uint8:
         return None
+    if samples.dtype.kind == "f":
+        return _find_float_window(samples, info, contract, request)
     if request.window is not None:
-        return request.window
+        return request.window.whole
     if request.kind == "full":
         return full_window(_BITS)
     counts = np.zeros(1 << _BITS, np.int64)
@@ -151,6 +163,36 @@ def find_window(
         counts += np.bincount(valid.reshape(-1), minlength=len(counts))
     bits, rule = info.significant_bits, contract.intensity
     return model_window(counts.tolist(), _BITS, samples.shape[2], bits, rule)
+
+
+def _find_float_window(
+    samples: Samples, info: SourceInfo, contract: Contract, request: IntensityRequest
+) -> IntensityWindow:
+    """Raises InvalidOptionError where neither the caller nor the model says one, and
+    UnreadableImageError where samples have no place in it.
+    """
+    valid = samples.reshape(-1) if info.valid is None else samples[info.valid].reshape(-1)
+    window, rule = request.window, contract.intensity
+    if window is None and request.kind == "auto" and valid.size:
+        places = (0, 0)
+        if isinstance(rule, PercentileIntensity):
+            places = percentile_places(valid.size, rule)
+        ordered = np.partition(valid, places)
+        low, high = (float(ordered[place]) for place in places)
+        window = float_window(low, high, samples.shape[2], rule)
+    if window is None:
+        why = f"{contract.name} says none for them"
+        if request.kind == "full":
+            why = "have no values that are all of their type"
+        raise InvalidOptionError(
+            f"The image has floating-point samples, and {why}. Say which two values become black "
+            "and white, such as `intensity=0,1`."
+        )
+    finite = sum(int(np.isfinite(samples[rows]).sum()) for rows in bands(*samples.shape[:2]))
+    fault = why_not_spread(samples.size - finite, window)
+    if fault is not None:
+        raise UnreadableImageError(f"The image {fault}, and send it again.")
+    return window
 
 
 def _seen(
@@ -163,8 +205,13 @@ def _seen(
 def _to_8_bits(samples: Samples, window: IntensityWindow | None) -> NDArray[np.uint8]:
     if window is None:
         return samples.view(np.uint8)
-    table = np.frombuffer(lookup_table(window, _BITS), np.uint8)
     pixels = np.empty(samples.shape, np.uint8)
+    if samples.dtype.kind == "f":
+        for rows in bands(*samples.shape[:2]):
+            within = np.clip(samples[rows].astype(np.float64), *window)
+            pixels[rows] = spread(within, window)
+        return pixels
+    table = np.frombuffer(lookup_table(window, _BITS), np.uint8)
     for rows in bands(*samples.shape[:2]):
-        table.take(samples[rows], out=pixels[rows])
+        table.take(samples[rows].view(np.uint16), out=pixels[rows])
     return pixels

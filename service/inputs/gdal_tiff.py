@@ -6,26 +6,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from models.contract.tiff_form import CMYK, COLOR_SAMPLES, PALETTE
 from service.domain.classes import bands
 from service.domain.errors import UnreadableImageError
-from service.domain.source import Samples, SourceInfo, Window
+from service.domain.source import Samples, SampleType, SourceInfo, Window
 from service.inputs.gdal import DamagedForGdalError, opened, rows_of
 from service.inputs.pixels import assembled, cut
-from service.inputs.tiff_directory import (
-    BLACK_IS_ZERO,
-    CMYK,
-    PALETTE,
-    RGB,
-    WHITE_IS_ZERO,
-    YCBCR,
-    Directory,
-)
+from service.inputs.tiff_directory import Directory
 
 if TYPE_CHECKING:
     import rasterio
-
-# The samples of a pixel that are its color; those behind them are alpha, or bands of other kinds.
-COLOR_SAMPLES = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, PALETTE: 1, RGB: 3, YCBCR: 3, CMYK: 4}
 
 
 class GdalTiffSource:
@@ -36,10 +26,10 @@ class GdalTiffSource:
 
     def __init__(self, data: bytes, directory: Directory, info: SourceInfo) -> None:
         self.info = info
-        self.bands = 1 if directory.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) else 3
+        self.bands = 1 if directory.is_gray else 3
         self.height, self.width = directory.upright_size
-        self.sample_bytes = 1 if _is_small(directory) else 2
-        self._dtype = np.uint8 if _is_small(directory) else np.uint16
+        self._dtype = _dtype(directory)
+        self.sample_bytes = np.dtype(self._dtype).itemsize
         self._data, self._directory = data, directory
 
     def read(self, window: Window | None = None, scale: float = 1.0) -> Samples:
@@ -73,7 +63,7 @@ class GdalTiffSource:
     def _rows(self, part: Window) -> Iterator[Samples]:
         """In bands, so that planes and whole pixels are not held beside each other."""
         directory = self._directory
-        photometric = str(directory.photometric)
+        photometric = directory.photometric
         count = COLOR_SAMPLES[photometric] + directory.is_premultiplied
         try:
             with opened(self._data, "GTiff") as dataset:
@@ -89,16 +79,19 @@ class GdalTiffSource:
             ) from error
 
 
-def _is_small(directory: Directory) -> bool:
-    """Whether 8 bits hold its samples; the colors of a palette have no more."""
-    return directory.bits[0] <= 8 or directory.photometric == PALETTE
+def _dtype(directory: Directory) -> SampleType:
+    if directory.is_floating:
+        return np.float64 if directory.bits[0] == 64 else np.float32
+    return np.uint8 if directory.is_small else np.uint16
 
 
 def _color(samples: Samples, directory: Directory) -> Samples:
     """Gray or RGB (n, W, 1 or 3) of samples as they are stored."""
+    if directory.is_floating:
+        return samples.astype(_dtype(directory), copy=False)
     white = 2 ** directory.bits[0] - 1
-    count = COLOR_SAMPLES[str(directory.photometric)]
-    if directory.photometric == WHITE_IS_ZERO:
+    count = COLOR_SAMPLES[directory.photometric]
+    if directory.white_is_zero:
         samples = np.concatenate((white - samples[..., :1], samples[..., 1:]), axis=-1)
     if directory.is_premultiplied:
         wide = samples.astype(np.uint32)

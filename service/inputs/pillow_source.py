@@ -13,7 +13,7 @@ from service.domain.errors import (
     UnreadableImageError,
     UnsupportedImageTypeError,
 )
-from service.domain.source import Samples, SourceInfo, Window
+from service.domain.source import Samples, SampleType, SourceInfo, Window
 from service.inputs.input import place_of_page, refuse_large
 from service.inputs.pixels import QUARTER_TURNS, assembled, cut, turned_overhang
 
@@ -165,7 +165,7 @@ def _overhang(side: int, scale: float) -> int:
 
 def _conversion(
     name: str, image: Image.Image
-) -> tuple[type[np.uint8 | np.uint16], int, Callable[[Image.Image], Samples]]:
+) -> tuple[SampleType, int, Callable[[Image.Image], Samples]]:
     """The dtype and bands that a loaded image is given in, and how to convert a part of it."""
     mode = image.mode
     if mode in _SIXTEEN_BIT_MODES:

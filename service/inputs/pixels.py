@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.classes import bands
-from service.domain.source import Samples, Source, Window
+from service.domain.source import Samples, SampleType, Source, Window
 
 QUARTER_TURNS = range(5, 9)  # EXIF's orientations that swap height and width
 # Pillow's own weights, so that training, which reads with Pillow, sees the same gray.
@@ -32,10 +32,12 @@ def to_8_bits(samples: Samples, significant_bits: int | None) -> NDArray[np.uint
     """The upper 8 of the `significant_bits` of each sample (H, W, bands)."""
     if samples.dtype == np.uint8:
         return samples.view(np.uint8)
+    assert samples.dtype == np.uint16
+    deep = samples.view(np.uint16)
     shift = (significant_bits or 8 * samples.itemsize) - 8
     pixels = np.empty(samples.shape, np.uint8)
     for rows in bands(*samples.shape[:2]):
-        pixels[rows] = samples[rows] >> shift
+        pixels[rows] = deep[rows] >> shift
     return pixels
 
 
@@ -65,7 +67,7 @@ def turn_upright(stored: Samples, orientation: int) -> Samples:
 def assembled(
     rows: Iterator[Samples],
     stored: tuple[int, int, int],
-    dtype: type[np.uint8 | np.uint16],
+    dtype: SampleType,
     orientation: int,
 ) -> Samples:
     """The upright picture (H, W, bands) of bands of rows as they are stored: `stored` is the shape

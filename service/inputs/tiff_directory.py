@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from models.contract.stated_bits import tiff_bits
+from models.contract.tiff_form import MIXED_FORMATS, NO_PHOTOMETRIC, TiffForm
 from service.domain.errors import UnreadableImageError
 
 _MAX_DIRECTORIES = 65_535
@@ -27,38 +28,11 @@ _READ_TAGS = frozenset(
     (*range(254, 260), 262, 274, 277, 281, 284, 322, 323, 330, 332, 338, 339)  # those above
 )
 
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = "white is zero", "black is zero", "RGB", "palette"
-CMYK, YCBCR = "CMYK", "YCbCr"
-_PHOTOMETRICS = {
-    0: WHITE_IS_ZERO,
-    1: BLACK_IS_ZERO,
-    2: RGB,
-    3: PALETTE,
-    4: "mask",
-    5: CMYK,
-    6: YCBCR,
-    8: "CIELAB",
-    9: "ICCLAB",
-    10: "ITULAB",
-    32803: "color filter array",
-    32844: "LogL",
-    32845: "LogLuv",
-    34892: "linear raw",
-}
-_FORMATS = {1: "unsigned", 2: "signed", 3: "floating-point", 4: "unsigned", 5: "complex"}
-_FORMATS |= {6: "complex"}
 
-
-@dataclass(frozen=True)
-class Directory:
+@dataclass(frozen=True, kw_only=True)
+class Directory(TiffForm):
     """One picture. `place` is its number in the chain of all directories, counted from 0, `offset`
     where it lies in the file.
-
-    `photometric` is how its numbers are colors, None where it does not say. `bits` are those of
-    each sample of a pixel; `format` is "unsigned", "signed", "floating-point" or "complex";
-    `is_premultiplied` says that the sample behind the color is its alpha, and that the color was
-    multiplied by it. `stated_bits` is how many of a sample's the file says are used, where it says
-    that and they are fewer.
     """
 
     place: int
@@ -67,16 +41,7 @@ class Directory:
     width: int
     height: int
     tile: tuple[int, int]
-    bits: tuple[int, ...]
-    format: str
-    photometric: str | None
-    samples: int
-    is_premultiplied: bool
-    is_planar: bool
-    is_compressed: bool
-    has_other_inks: bool
     orientation: int
-    stated_bits: int | None
     is_reduced: bool
     is_mask: bool
     has_sub_directories: bool
@@ -206,9 +171,9 @@ def _directory(
 
     samples = max(1, first(_SAMPLES, 1))
     bits = tags.get(_BITS, (1,))
-    photometric = first(_PHOTOMETRIC, -1)
+    photometric = first(_PHOTOMETRIC, NO_PHOTOMETRIC)
     subfile = first(_NEW_SUBFILE_TYPE, 0)
-    formats = {_FORMATS.get(value, "unknown") for value in tags.get(_SAMPLE_FORMAT, (1,))}
+    formats = set(tags.get(_SAMPLE_FORMAT, (1,)))
     return Directory(
         place=place,
         offset=offset,
@@ -217,8 +182,8 @@ def _directory(
         height=first(_HEIGHT, 0),
         tile=(first(_TILE_WIDTH, 0), first(_TILE_HEIGHT, 0)),
         bits=bits * samples if len(bits) == 1 else bits,
-        format=formats.pop() if len(formats) == 1 else "mixed",
-        photometric=_PHOTOMETRICS.get(photometric, str(photometric)) if photometric >= 0 else None,
+        sample_format=formats.pop() if len(formats) == 1 else MIXED_FORMATS,
+        photometric=photometric,
         samples=samples,
         is_premultiplied=first(_EXTRA_SAMPLES, 0) == _ASSOCIATED_ALPHA,
         is_planar=first(_PLANAR, 1) == 2,

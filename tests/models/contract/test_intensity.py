@@ -7,7 +7,9 @@ from models.contract.intensity import (
     full_window,
     lookup_table,
     model_window,
+    percentile_places,
     percentile_window,
+    percentiles,
 )
 from models.contract.preprocessing import PercentileIntensity, WindowIntensity
 
@@ -39,6 +41,13 @@ def test_eight_bits_that_were_widened_come_back() -> None:
 def test_percentiles_leave_out_what_is_rare() -> None:
     values = [*range(1000, 3000)] * 2 + [0, 65_535]
     assert percentile_window(counts_of(*values), RULE, 16, 1) == (1001, 2998)
+
+
+@pytest.mark.parametrize("count", [1, 2, 999, 1000, 1001, 5000])
+def test_the_places_of_percentiles_are_those_of_a_histogram(count: int) -> None:
+    for rule in (PercentileIntensity(), PercentileIntensity(low=0, high=100)):
+        values = percentiles([1] * count, rule)
+        assert percentile_places(count, rule) == values
 
 
 def test_a_flat_picture_has_all_values() -> None:

@@ -94,8 +94,8 @@ def test_white_at_zero_is_turned_about_whatever_the_depth(
         ),
         (TiffPage(deep(EIGHT[..., :1], 16), 16, format=SIGNED), "signed pixels of 16 bits"),
         (
-            TiffPage(EIGHT[..., :1].astype(np.float32), 32, format=FLOAT),
-            "floating-point pixels of 32 bits",
+            TiffPage(EIGHT.astype(np.float32), 32, CMYK, format=FLOAT),
+            "floating-point pixels of 32 bits of the kind CMYK",
         ),
     ],
 )

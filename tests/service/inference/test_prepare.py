@@ -139,7 +139,7 @@ def test_a_caller_can_name_the_window() -> None:
     model = contract(intensity=PercentileIntensity())
     source = open_source(deep_png(samples), LIMIT)
     prepared = prepare(source, model, None, IntensityRequest.parse("500,1500"), show=False)
-    assert prepared.window == (500, 1500)
+    assert prepared.window == IntensityWindow(500, 1500)
     assert prepared.image[0, 0, 0] == 128
 
 
