@@ -86,6 +86,7 @@ TEXT = Output(
     description="A line a row.",
     encode=encode_text,
 )
+LAST_OF_OURS = list(INPUTS)[-1]
 PICTURE = picture(5, 7, seed=3)
 EXPECTED = "".join(" ".join(map(str, row)) + "\n" for row in solve(PICTURE))
 
@@ -114,7 +115,7 @@ def test_both_are_there_over_http(solvable_store: Path) -> None:
         )
         assert b"a.map" in batch.content
         refused = server.client.post("/segment", content=b"%PDF-").json()["detail"]
-        assert refused.endswith("AVIF, HEIC or Raw.")
+        assert refused.endswith(f", {LAST_OF_OURS} or Raw.")
         page = server.client.get("/", headers={"Accept": "text/html"}).text
         assert ".rgb" in page
         assert '"title":"Text"' in page
@@ -137,7 +138,7 @@ def test_both_are_there_on_the_command_line(
 def test_both_are_there_in_the_openapi_document() -> None:
     operation = openapi_document()["paths"]["/segment"]["post"]
     assert "image/x-raw" in operation["requestBody"]["content"]
-    assert "HEIC or Raw" in operation["requestBody"]["description"]
+    assert f"{LAST_OF_OURS} or Raw" in operation["requestBody"]["description"]
     assert "text/x-class-map" in operation["responses"]["200"]["content"]
     parameters = {parameter["name"]: parameter for parameter in operation["parameters"]}
     assert "text" in parameters["format"]["schema"]["enum"]
@@ -149,4 +150,4 @@ def test_both_are_there_in_the_openapi_document() -> None:
 def test_both_are_there_in_the_tables_of_the_docs() -> None:
     assert "| `text` | `text/x-class-map` | A line a row. |" in formats_table()
     assert "| Raw | `image/x-raw` | .rgb |" in inputs_table()
-    assert readable_types("and") == "JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, HEIC and Raw"
+    assert readable_types("and").endswith(f", {LAST_OF_OURS} and Raw")
