@@ -20,6 +20,7 @@ from models.data.dataset import (
     read_picture,
     relative_name,
 )
+from models.data.georeference import displacement
 from models.data.mask_files import LossyMaskError, RawMask
 from models.data.mask_size import fitted, is_scaled
 from models.data.masks import WHITE, FileMask, StrayValueError, UnknownColorError
@@ -96,6 +97,10 @@ class Examiner:
             issues += (
                 () if mask is None else _shape_faults(sample, picture, mask.shape, raw is None)
             )
+            moved = displacement(sample.image, sample.mask.path) if raw is not None else None
+            if moved is not None:
+                text = f"{sample.mask.path} {moved}; cut both to one extent and one grid"
+                issues.append(Issue("error", "mask of another place", text))
             if ids is not None and raw is not None:
                 ids = fitted(ids, *picture.pixels.shape[:2])
         return ExaminedSample(
