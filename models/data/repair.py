@@ -16,6 +16,7 @@ from tqdm import tqdm
 from models.contract import SegmentationClass, atomic
 from models.data.dataset import VOID, ClassList, DatasetError, Sample, read_picture
 from models.data.examination import Examination
+from models.data.georeference import displacement
 from models.data.layouts.layout import make_class_list
 from models.data.mask_files import RawMask
 from models.data.mask_size import fitted
@@ -26,6 +27,8 @@ from models.data.sample_examination import allowed_ids, is_black_and_white, is_g
 
 _BLACK_AND_WHITE = {0: 0, VOID: 1}
 _LONGEST_NAME_BYTES = 240  # a file system's 255, less a suffix
+# Questions about the whole set: a copy would answer them by chance.
+_UNSETTLED = frozenset({"two layouts", "two splits", "shared mask"})
 _MOST_CLASSES = 64  # more values than these are a picture, not a mask
 
 
@@ -157,8 +160,9 @@ def write_repaired(examination: Examination, repair: Repair, target: Path) -> tu
     """
     if target.exists():
         raise DatasetError(f"{target} is there already; --fix-to writes a new folder only")
-    if examination.contradictions:
-        raise DatasetError(f"{examination.contradictions[0]} ({target} was not written)")
+    unsettled = [issue.text for issue in examination.errors if issue.kind in _UNSETTLED]
+    if open_questions := [*examination.contradictions, *unsettled]:
+        raise DatasetError(f"{open_questions[0]} ({target} was not written)")
     with atomic.new_folder(target) as folder:
         writer = _Writer(examination, repair, folder)
         writer.make_folders()
@@ -210,7 +214,10 @@ class _Writer:
             )
         except DatasetError as error:
             return str(error)
-        ids = fitted(ids, *picture.pixels.shape[:2])
+        if isinstance(sample.mask, FileMask):
+            ids = fitted(ids, *picture.pixels.shape[:2])
+            if moved := displacement(sample.image, sample.mask.path):
+                return f"{sample.mask.path} {moved}"
         if ids.shape != picture.pixels.shape[:2]:
             return f"{sample.mask.path} has another size than its image"
         stray = (

@@ -72,7 +72,7 @@ def parse_ultralytics(folder: Path, options: LayoutOptions) -> ParsedLayout | No
         first = labeled.setdefault(image.with_suffix(""), image)
         if first != image:
             found.error(
-                "two images",
+                "shared mask",
                 f"{first} and {image} have one name, and so one mask; take out what is not meant",
             )
         mask = _mask_of(image, config, classes, ids, found)

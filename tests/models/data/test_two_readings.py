@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.data.dataset import DatasetError
 from models.data.examination import examine
 from models.data.options import LayoutOptions, SplitOptions
 from models.data.reading import scan_dataset
+from models.data.repair import suggest_repair, write_repaired
 
 WHOLE = SplitOptions(fraction=0)
 IDS = np.zeros((12, 16), np.uint8)
@@ -66,6 +68,22 @@ def write_ultralytics(folder: Path) -> None:
     (folder / "data.yaml").write_text("train: images\nnames: [car, tree]\nmasks_dir: other\n")
     (folder / "other").mkdir()
     Image.fromarray(IDS).save(folder / "other" / "p0.png")
+
+
+def test_no_copy_is_written_that_settles_a_question_by_chance(tmp_path: Path) -> None:
+    two_layouts = write(tmp_path / "layouts", ["p0"])
+    write_labelme(two_layouts)
+    two_splits = write(tmp_path / "splits", NAMES)
+    (two_splits / "splits.json").write_text(json.dumps({"train": NAMES, "test": ["p5"]}))
+    shared = write(tmp_path / "shared", ["p0"])
+    Image.open(shared / "images" / "p0.png").rotate(180).save(shared / "images" / "p0.tif")
+    for folder in (two_layouts, two_splits, shared):
+        examination = examine(scan_dataset(folder))
+        repair = suggest_repair(examination)
+        assert repair is not None
+        with pytest.raises(DatasetError, match="was not written"):
+            write_repaired(examination, repair, tmp_path / "clean")
+        assert not (tmp_path / "clean").exists()
 
 
 def errors_of(folder: Path, layout: LayoutOptions | None = None) -> list[str]:

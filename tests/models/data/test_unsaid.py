@@ -18,6 +18,7 @@ from models.data.dataset import DatasetError
 from models.data.examination import examine
 from models.data.options import SplitOptions
 from models.data.reading import scan_dataset
+from models.data.repair import suggest_repair, write_repaired
 
 WHOLE = SplitOptions(fraction=0)
 IDS = np.zeros((12, 16), np.uint8)
@@ -132,6 +133,21 @@ def test_an_annotation_that_says_ignore_is_ignored_and_said(tmp_path: Path) -> N
     np.testing.assert_array_equal(masks_of(tmp_path)["a.png"], IDS)
     coco(tmp_path, ignore="maybe")
     assert "its ignore is 'maybe', and is to be 0 or 1" in said_of(tmp_path, "error")[0]
+
+
+def test_drawn_masks_of_another_size_reach_no_copy(tmp_path: Path) -> None:
+    """One scale may lead from one size to the other, and the regions be of either."""
+    coco(tmp_path / "set")
+    path = tmp_path / "set" / "train" / "_annotations.coco.json"
+    path.write_text(
+        path.read_text().replace('"height": 12, "width": 16', '"height": 24, "width": 32')
+    )
+    examination = examine(scan_dataset(tmp_path / "set", WHOLE))
+    assert "states 32×24 pixels and its image a.png has 16×12" in examination.errors[0].text
+    repair = suggest_repair(examination)
+    assert repair is not None
+    with pytest.raises(DatasetError, match="has another size than its image"):
+        write_repaired(examination, repair, tmp_path / "clean")
 
 
 def test_data_sets_in_data_sets_of_supervisely_are_read(tmp_path: Path) -> None:
