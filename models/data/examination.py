@@ -69,6 +69,9 @@ class Examination:
     _index_of_color: dict[int, tuple[int, Sample]] = field(default_factory=dict)
     _object_numbers: list[int] = field(default_factory=list)
     _other_grays: list[tuple[Path, int]] = field(default_factory=list)  # a mask and its value
+    # Masks of one channel by whether they hold 1 and 255 (beside 0), and the last of each.
+    _binary: Counter[tuple[bool, bool]] = field(default_factory=Counter)
+    _binary_paths: dict[tuple[bool, bool], Path] = field(default_factory=dict)
     _outside: int = 0  # masks most of whose regions lie outside their pictures
     _fault_tiles: int = 0
 
@@ -163,6 +166,7 @@ class Examination:
             self._other_grays.append((examined.sample.mask.path, max(examined.other_grays)))
         self._outside += any(issue.kind == OUTSIDE for issue in examined.issues)
         self._compare_palettes(examined)
+        self._note_binary(examined)
         if examined.tile is not None:
             self._keep(examined.tile)
 
@@ -234,6 +238,29 @@ class Examination:
             f"the gray of class {gray!r}, for {why}; save all masks as RGB, or all as ids"
         )
 
+    def _note_binary(self, examined: ExaminedSample) -> None:
+        counts = examined.pixels_by_id
+        if examined.mask_mode == "L" and counts is not None and counts[0]:
+            held = bool(counts[1]), bool(counts[VOID])
+            self._binary[held] += 1
+            self._binary_paths[held] = examined.sample.mask.path
+
+    def _two_kinds_of_binary(self) -> Iterator[str]:
+        """What may be meant in two ways where some masks of two classes hold 0 and 255, others 0
+        and 1, and none all three."""
+        only_1, only_255, both = (True, False), (False, True), (True, True)
+        class_list = self.dataset.class_list
+        if class_list.ignore != VOID or len(class_list.classes) != 2 or self._binary[both]:
+            return
+        if self._binary[only_1] and self._binary[only_255]:
+            yield (
+                f"{counted(self._binary[only_255], 'mask')}, such as "
+                f"{self._binary_paths[only_255]}, hold 0 and 255, and "
+                f"{counted(self._binary[only_1], 'other')}, such as {self._binary_paths[only_1]}, "
+                f"0 and 1: 255 may be class 1 ({class_list.classes[1].name}) there, or what is "
+                "ignored; save all in one way"
+            )
+
     def _keep(self, tile: Tile) -> None:
         if tile.fault is not None:
             self._fault_tiles += 1
@@ -262,6 +289,7 @@ class Examination:
                 "with 8 bits (mode L)"
             )
         self.contradictions += self._grays_of_classes()
+        self.contradictions += self._two_kinds_of_binary()
         self.issues += [Issue("error", "contradiction", text) for text in self.contradictions]
         self.issues += _missing_splits(self.dataset)
         self.issues += mixed_depths(self.tones)

@@ -141,8 +141,9 @@ def _other_readings(
     if options.images is not None or name == "csv":
         return
     files = {s.image.resolve(): s.mask.files for of in found.samples.values() for s in of}
-    for other, parse in LAYOUTS.items():
-        if other in (name, "found"):
+    earlier = list(LAYOUTS).index(name)  # those before it did not fit
+    for other, parse in list(LAYOUTS.items())[earlier + 1 :]:
+        if other == "found":
             continue
         try:
             read = parse(folder, options)

@@ -291,14 +291,11 @@ def test_pixels_that_the_service_refuses_are_no_image_to_learn_from(
     cells: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = cells / "images" / "train" / "0.png"
-    Image.fromarray(np.random.default_rng(0).random((40, 56), np.float32)).save(
-        path.with_suffix(".tif")
-    )
+    numbers = np.random.default_rng(0).integers(0, 1000, (40, 56), np.int32)
+    Image.fromarray(numbers).save(path.with_suffix(".tif"))
     path.unlink()
     assert main(["check", str(cells)]) == 1
-    assert (
-        "0.tif cannot be read (it has floating-point pixels of 32 bits" in capsys.readouterr().out
-    )
+    assert "0.tif cannot be read (it has signed pixels of 32 bits" in capsys.readouterr().out
 
 
 def test_colors_without_a_palette_are_offered_as_classes(

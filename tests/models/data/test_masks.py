@@ -335,6 +335,19 @@ def test_masks_that_count_from_1_are_told_of(tmp_path: Path) -> None:
     assert "Ids begin at 0: where these masks count classes from 1" in errors_of(folder)[0]
 
 
+def test_masks_of_0_and_255_among_masks_of_0_and_1_are_refused(tmp_path: Path) -> None:
+    one, scaled = (IDS == 1).astype(np.uint8), np.where(IDS == 1, 255, 0).astype(np.uint8)
+    void = one.copy()
+    void[-1] = 255
+    colors = (BLACK, RED)
+    mixed = write(tmp_path / "a", [Image.fromarray(m) for m in (one, scaled, one)], colors=colors)
+    assert "hold 0 and 255, and 2 others, such as " in errors_of(mixed)[0]
+    masks = [Image.fromarray(m) for m in (one, scaled, void)]
+    assert errors_of(write(tmp_path / "with-void", masks, colors=colors)) == []
+    wholly = [Image.fromarray(m) for m in (one, np.full_like(one, 255))]
+    assert errors_of(write(tmp_path / "unlabelled", wholly, colors=colors)) == []
+
+
 def test_the_palette_that_nobody_made_says_nothing(tmp_path: Path) -> None:
     ramp = Image.fromarray(IDS).convert("P")
     folder = write(tmp_path / "a", [ramp], colors=((5, 5, 5), (0, 0, 0), (1, 1, 1)))
