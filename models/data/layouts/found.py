@@ -11,12 +11,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from models.data.dataset import IMAGE_SUFFIXES, DatasetError, Sample
+from PIL import Image
+
+from models.data.dataset import IMAGE_SUFFIXES, UNREADABLE, DatasetError, Sample
 from models.data.files import files_below, same_name
 from models.data.layouts.class_files import folder_classes
 from models.data.layouts.folders import MASK_SUFFIXES
 from models.data.layouts.layout import UNSPLIT, ParsedLayout, split_name
 from models.data.mask_files import LOSSY_SUFFIXES
+from models.data.mask_size import is_scaled
 from models.data.masks import FileMask
 from models.data.names import counted
 from models.data.options import LayoutOptions
@@ -206,6 +209,9 @@ def _pairs(
         of_image[image.path].append(mask)
         of_mask[mask.path].append(image)
     if any(len(held) > 1 for held in (*of_image.values(), *of_mask.values())):
+        by_size = [(image, mask) for image, mask in chosen if _sizes_agree(image.path, mask.path)]
+        if _is_one_to_one(by_size) and len(by_size) >= len(of_image):
+            return by_size
         ways = "; ".join(
             f"--images '{image}' --masks '{mask}' ("
             f"{counted(sum((i.pattern, m.pattern) == (image, mask) for i, m in chosen), 'pair')})"
@@ -216,6 +222,22 @@ def _pairs(
             f"globs of your own where these do not fit: {ways}"
         )
     return chosen
+
+
+def _is_one_to_one(pairs: Sequence[tuple[_Named, _Named]]) -> bool:
+    """Whether no image and no mask is in two pairs."""
+    return all(len({pair[side].path for pair in pairs}) == len(pairs) for side in (0, 1))
+
+
+def _sizes_agree(image: Path, mask: Path) -> bool:
+    """Whether a mask has its image's size, turned or not, or that of its image scaled, by their
+    headers; so too where one cannot be read."""
+    try:
+        with Image.open(image) as opened, Image.open(mask) as drawn:
+            own, (width, height) = drawn.size, opened.size
+    except UNREADABLE:
+        return True
+    return any(own == size or is_scaled(own, size) for size in ((width, height), (height, width)))
 
 
 def _is_first(mask: _Named, all_of_key: Iterable[_Named]) -> bool:

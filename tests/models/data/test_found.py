@@ -116,6 +116,19 @@ def test_two_versions_of_masks_are_no_two_annotators(tmp_path: Path) -> None:
         read_dataset(folder, WHOLE)
 
 
+def test_sizes_say_which_of_two_pairings_is_meant(tmp_path: Path) -> None:
+    folder = lay_out(tmp_path / "set", "pictures/a.jpg", "masks/a.png", "labels/a.png")
+    Image.new("L", (32, 32)).save(folder / "labels/a.png")  # of 8 × 6
+    dataset = scan_dataset(folder, WHOLE)
+    assert pairs(dataset) == {"pictures/a.jpg": "masks/a.png"}
+    said = " ".join(issue.text for issue in dataset.issues)
+    assert "1 mask, such as" in said
+    assert "labels/a.png" in said
+    Image.new("L", (16, 12)).save(folder / "labels/a.png")  # the same picture, scaled
+    with pytest.raises(DatasetError, match="several ways"):
+        scan_dataset(folder, WHOLE)
+
+
 def test_globs_pair_folders_whose_names_tell_nothing(tmp_path: Path) -> None:
     folder = lay_out(tmp_path / "set", "one/a.jpg", "two/a.png")
     with pytest.raises(DatasetError, match="in no layout"):
