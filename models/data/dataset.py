@@ -30,7 +30,7 @@ from models.data.depth import (
     to_8_bits,
 )
 from models.data.mask_size import fitted
-from models.data.names import is_background
+from models.data.names import is_background, shortened
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 VOID = 255  # in masks: no class, nothing to learn; data sets hold at most 255 classes
@@ -57,6 +57,9 @@ _EXIF_TRANSPOSES = {
 class DatasetError(UserError):
     """Something is wrong with the data. The text names the file and says what to do."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(shortened(text))
+
 
 class ClassListError(DatasetError):
     """The class list is missing or faulty; the masks may still be readable."""
@@ -73,6 +76,9 @@ class Issue:
     severity: Severity
     kind: str
     text: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", shortened(self.text))
 
 
 class ClassList(BaseModel):
@@ -337,7 +343,7 @@ def read_classes(path: Path, ignore: int | None = None) -> ClassList:
             f'{path} is missing; it lists the classes: {{"name": "…", "ignore": null, '
             '"classes": [{"id": 0, "name": "background", "color": "#000000"}, …]}'
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ClassListError(f"{path} is not JSON: {error}") from error
     except ValidationError as error:
         raise ClassListError(f"{path}: {first_fault(error)}") from error

@@ -5,12 +5,20 @@ import unicodedata
 
 # Zero-width space and joiner of words, byte order mark, soft hyphen, marks of writing direction.
 _UNSEEN = dict.fromkeys(map(ord, "\u200b\u2060\ufeff\u00ad\u200e\u200f"))
+_LONGEST_TEXT = 2000
 _VOID = frozenset({"void", "ignore", "ignored", "unlabelled", "unlabeled"})
 
 
 def counted(number: int, word: str) -> str:
     """The number with the word, which takes an s: 1 image, 2 images."""
     return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def shortened(text: str) -> str:
+    """A sentence without the middle of what it quotes from a file, where that is pages long."""
+    if len(text) <= _LONGEST_TEXT:
+        return text
+    return f"{text[: _LONGEST_TEXT // 2]} … {text[-_LONGEST_TEXT // 2 :]}"
 
 
 def tidy(name: str) -> str:

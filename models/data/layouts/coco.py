@@ -29,6 +29,7 @@ from models.data.layouts.coco_files import (
     shift_of_ids,
     splits_of,
 )
+from models.data.layouts.geometry import picture_size
 from models.data.layouts.layout import (
     ENTRY_FAULTS,
     ParsedLayout,
@@ -335,10 +336,8 @@ class _Reader:
 
 def _size(image: dict[str, Any]) -> tuple[int, int]:
     """Height and width. Raises ENTRY_FAULTS."""
-    size = int(image["height"]), int(image["width"])
-    if min(size) < 1:
-        raise ValueError(f"its size is {size[1]}×{size[0]}")
-    return size
+    width, height = picture_size(image["width"], image["height"])
+    return height, width
 
 
 def _segmentation(annotation: dict[str, Any]) -> Any:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from models.data.dataset import DatasetError, Issue
+from models.data.layouts.geometry import require_finite
 from models.data.layouts.regions import (
     Box,
     beyond_the_picture,
@@ -19,6 +20,7 @@ from models.data.layouts.regions import (
     require_rest,
 )
 
+_LONGEST_OUTLINE = 2**23  # pixels
 _FIRST_CHARACTER = 48
 _MORE, _BITS, _SIGN = 0x20, 5, 0x10
 
@@ -136,7 +138,7 @@ class CocoMask:
     def _drawable(self, region: Region, draw: Callable[[Region], Any]) -> Any:
         try:
             return draw(region)
-        except (TypeError, ValueError, KeyError, IndexError) as error:
+        except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
             raise DatasetError(
                 f"{self.path}: the segmentation of {region.name} is not a polygon or run length of "
                 f"the {self.width}×{self.height} pixels of {self.image_name} ({error}); export the "
@@ -153,6 +155,7 @@ class CocoMask:
             parts = {"size": [self.height, self.width], "counts": runs.tolist()}
             encoded: Mapping[str, Any] = coco_mask.frPyObjects(parts, self.height, self.width)
             return encoded
+        _require_short_outlines(parts)
         polygons = coco_mask.frPyObjects(parts, self.height, self.width)
         merged: Mapping[str, Any] = coco_mask.merge(polygons)
         return merged
@@ -162,13 +165,24 @@ def _boxes(region: Region) -> list[Box]:
     return region.boxes
 
 
+def _require_short_outlines(parts: Sequence[Sequence[float]]) -> None:
+    """Raise ValueError where polygons have edges that pycocotools would take gigabytes for, or
+    coordinates that its integers do not hold: it takes memory by their length."""
+    for part in parts:
+        corners = np.array(part, np.float64).reshape(-1, 2)
+        require_finite(corners)
+        steps = np.diff(corners, axis=0, append=corners[:1])
+        if (length := float(np.abs(steps).max(axis=1).sum())) > _LONGEST_OUTLINE:
+            raise ValueError(f"its outline is {length:.0f} pixels long")
+
+
 def run_lengths(counts: Any, height: int, width: int) -> NDArray[np.int64]:
     """The run lengths of `counts`. Raises ValueError or TypeError where they are none, or do not
     fill the picture: pycocotools leaves the rest of its buffer as it finds it."""
     runs = _decompressed(counts) if isinstance(counts, str | bytes) else _numbers(counts)
     if runs.size and runs.min() < 0:
         raise ValueError("it has a run of less than no pixels")
-    total = int(runs.sum())
+    total = sum(runs.tolist())  # of any size, where numpy's would wrap around
     if total != height * width:
         raise ValueError(f"its runs cover {total} pixels and the picture has {height * width}")
     return runs

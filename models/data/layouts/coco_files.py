@@ -1,15 +1,15 @@
 """COCO's annotation files: which a folder has, what they say, of which split they are, and where
 their images may lie."""
 
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from models.data.dataset import Issue
+from models.data.dataset import DatasetError, Issue
 from models.data.files import files_below
+from models.data.layouts.json_files import load_loose_json
 from models.data.layouts.layout import (
     ENTRY_FAULTS,
     UNSPLIT,
@@ -69,9 +69,9 @@ def read_document(path: Path, faults: list[Issue]) -> Document | None:
     """What an annotation file says, and an issue for each fault; None where it is not COCO's or no
     JSON."""
     try:
-        document = json.loads(path.read_bytes())
-    except ValueError as error:
-        faults.append(Issue("error", FAULTY, f"{path} is not JSON: {error}"))
+        document = load_loose_json(path)
+    except DatasetError as error:
+        faults.append(Issue("error", FAULTY, str(error)))
         return None
     if not isinstance(document, dict) or not document.keys() >= set(_PARTS):
         return None

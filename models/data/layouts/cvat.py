@@ -29,6 +29,7 @@ from models.data.layouts.geometry import (
     Geometry,
     Polygon,
     Size,
+    picture_size,
     rectangle,
     require_finite,
     ring,
@@ -129,9 +130,7 @@ def _add(
         )
         return
     try:
-        size = int(element.attrib["width"]), int(element.attrib["height"])
-        if not 0 < min(size) <= max(size) < 2**20:
-            raise ValueError(f"its size is {size[0]}×{size[1]}")
+        size = picture_size(element.attrib["width"], element.attrib["height"])
         shapes = tuple(_shapes(element, size, annotations))
     except ENTRY_FAULTS as error:
         annotations.error(

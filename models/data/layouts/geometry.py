@@ -7,7 +7,7 @@ right and y down from the picture's top left corner, a pixel 1 × 1.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ Ring: TypeAlias = NDArray[np.float64]  # (n, 2): x, y
 # Rows that the edges of one area may cross in all. An outline of 100,000 corners, each edge as high
 # as a large picture, would take minutes.
 MAX_CROSSINGS = 2**25
+# Of a picture whose size a file states; Pillow decodes none of more than 2^27.4.
+MAX_PIXELS = 2**28
 
 
 @dataclass(frozen=True)
@@ -150,12 +152,21 @@ def rectangle(
 ) -> Polygon:
     """A rectangle in pixels, turned clockwise on the screen by `rotation` degrees around its center
     or its top left corner. Raises ValueError where a number is none."""
+    require_finite(np.array([left, top, width, height, rotation]))
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float64)
     pivot = np.array((width / 2, height / 2) if around_center else (0, 0))
     cos, sin = math.cos(math.radians(rotation)), math.sin(math.radians(rotation))
     turned = (corners - pivot) @ np.array([(cos, sin), (-sin, cos)]) + pivot + (left, top)
-    require_finite(turned)
     return Polygon((turned,))
+
+
+def picture_size(width: Any, height: Any) -> Size:
+    """Width and height as a file states them. Raises ValueError, TypeError and OverflowError where
+    they are none, or of more pixels than are ever decoded."""
+    size = int(width), int(height)
+    if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(f"its size is {size[0]}×{size[1]}")
+    return size
 
 
 def require_finite(values: NDArray[np.float64]) -> None:

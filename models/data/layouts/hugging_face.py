@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from models.contract.faults import first_fault
 from models.data.dataset import VOID, DatasetError, Sample
 from models.data.files import files_below, find_file, is_file
 from models.data.layouts.class_files import Classes, folder_classes, voc_classes
@@ -23,6 +26,7 @@ from models.data.layouts.layout import (
 )
 from models.data.layouts.parquet import Rows, unpacked
 from models.data.masks import FileMask
+from models.data.names import tidy
 from models.data.options import LayoutOptions
 
 IMAGE_COLUMNS = ("image", "img", "picture", "pixel_values")
@@ -76,8 +80,11 @@ def _classes(folder: Path, options: LayoutOptions) -> Classes:
         raise DatasetError(
             f"{path} has {len(names)} ids; they are 0, 1, 2 … without a gap, 2 to 255 of them"
         )
-    ordered = [names[number] for number in range(len(names))]
-    return voc_classes(ordered, folder.name or "data", "Hugging Face", options)
+    ordered = [tidy(names[number]) for number in range(len(names))]
+    try:
+        return voc_classes(ordered, folder.name or "data", "Hugging Face", options)
+    except ValidationError as error:
+        raise DatasetError(f"{path}: {first_fault(error).message}") from error
 
 
 def _columns(path: Path) -> tuple[str, str] | None:

@@ -1,7 +1,6 @@
 """LabelMe: a JSON file an image, with shapes to draw."""
 
 import contextlib
-import json
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -15,6 +14,8 @@ from models.data.dataset import DatasetError
 from models.data.files import files_below, find_file, same_name
 from models.data.layouts.class_files import Classes, read_class_list, unknown_classes
 from models.data.layouts.class_ids import ClassIds, distinct
+from models.data.layouts.geometry import picture_size
+from models.data.layouts.json_files import load_loose_json, mentions
 from models.data.layouts.labelme_drawing import DRAW, DrawnMask, Shape
 from models.data.layouts.layout import (
     ENTRY_FAULTS,
@@ -52,13 +53,12 @@ class _Documents:
         return documents
 
     def _read(self, path: Path) -> None:
-        content = path.read_bytes()
-        if b'"shapes"' not in content:
+        if not mentions(path, "shapes"):
             return
         try:
-            document = json.loads(content)
-        except ValueError as error:
-            self.faulty[path] = f"{path} is not JSON: {error}"
+            document = load_loose_json(path)
+        except DatasetError as error:
+            self.faulty[path] = str(error)
             return
         if not isinstance(document, dict) or "shapes" not in document:
             return
@@ -233,10 +233,7 @@ def _stated_size(document: dict[str, Any]) -> tuple[int, int] | None:
     width, height = document.get("imageWidth"), document.get("imageHeight")
     if not width or not height:
         return None
-    size = int(width), int(height)
-    if min(size) < 1:
-        raise ValueError(f"{size[0]}×{size[1]}")
-    return size
+    return picture_size(width, height)
 
 
 def _shapes(path: Path, entries: list[Any], ids: ClassIds) -> tuple[tuple[Shape, ...], list[str]]:

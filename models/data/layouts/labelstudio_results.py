@@ -14,6 +14,7 @@ from models.data.layouts.geometry import (
     Geometry,
     Polygon,
     Size,
+    picture_size,
     rectangle,
     require_finite,
     ring,
@@ -52,10 +53,7 @@ def regions_of(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def size_of(region: Mapping[str, Any]) -> Size:
     """Width and height of the picture that a region was drawn on. Raises ValueError, KeyError and
     TypeError."""
-    size = int(region["original_width"]), int(region["original_height"])
-    if not 0 < min(size) <= max(size) < 2**20:
-        raise ValueError(f"its picture is {size[0]}×{size[1]}")
-    return size
+    return picture_size(region["original_width"], region["original_height"])
 
 
 def has_area(region: Mapping[str, Any]) -> bool:

@@ -28,7 +28,7 @@ from models.data.layouts.annotated import (
     Shape,
     as_layout,
 )
-from models.data.layouts.geometry import Bitmap, Geometry, Ring, Size, Stencil, ring
+from models.data.layouts.geometry import Bitmap, Geometry, Ring, Size, Stencil, picture_size, ring
 from models.data.layouts.json_files import load_json
 from models.data.layouts.layout import (
     ENTRY_FAULTS,
@@ -111,9 +111,7 @@ def _add(path: Path, dataset: Path, split: str, annotations: Annotations) -> Non
         return
     try:
         document = json_object(load_json(path))
-        size = int(document["size"]["width"]), int(document["size"]["height"])
-        if not 0 < min(size) <= max(size) < 2**20:
-            raise ValueError(f"its size is {size[0]}×{size[1]}")
+        size = picture_size(document["size"]["width"], document["size"]["height"])
         shapes = []
         for number, entry in enumerate(document["objects"]):
             shape = _shape(number, json_object(entry))
