@@ -102,8 +102,8 @@ class Settings(BaseSettings):
     )
     engine: EngineName = Field(
         "auto",
-        description="What runs the models: tensorflow, openvino, or auto for the fastest that each "
-        "model holds files for and the machine can run.",
+        description="What runs the models: tensorflow, openvino, onnx, or auto for the fastest "
+        "that each model holds files for and the machine can run.",
     )
     precision: Precision = Field(
         "auto",

@@ -82,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "size": {"type": int, "nargs": 2, "metavar": ("HEIGHT", "WIDTH")},
         "output": {"choices": get_args(OutputKind)},
         "threshold": {"type": float},
+        "runtime": {"choices": ("openvino", "onnx")},
         "output_name": {},
         "signature": {},
         "receptive_field_radius": {"type": int, "metavar": "PIXELS"},

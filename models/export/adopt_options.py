@@ -52,6 +52,10 @@ class AdoptOptions(BaseModel):
     threshold: Annotated[
         float, Field(gt=0, lt=1, description="of a single sigmoid channel, for its class")
     ] = 0.5
+    runtime: Annotated[
+        Literal["openvino", "onnx"],
+        Field(description="what is to serve it; onnx for operators that OpenVINO lacks"),
+    ] = "openvino"
     output_name: Annotated[
         str | None, Field(description="which output, where there are several")
     ] = None

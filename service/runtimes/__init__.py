@@ -55,6 +55,23 @@ def _tensorflow_lacks(contract: Contract, _options: EngineOptions) -> str | None
     return "the artefact holds no SavedModel, which TensorFlow runs"
 
 
+def _load_onnx_runtime(
+    artefact: Path, contract: Contract, options: EngineOptions, reason: str
+) -> Engine:
+    lacking = _onnx_lacks(contract, options)
+    if lacking is not None:
+        raise EngineUnavailableError(f"{lacking}; set SEGSERVE_ENGINE to auto")
+    from service.runtimes.onnx_runtime import OnnxRuntimeEngine
+
+    return OnnxRuntimeEngine(artefact, contract, options, reason=reason)
+
+
+def _onnx_lacks(contract: Contract, _options: EngineOptions) -> str | None:
+    if "onnx" in contract.runtimes:
+        return None
+    return "the artefact holds no ONNX file, which ONNX Runtime runs"
+
+
 OPENVINO = Runtime(
     name="openvino",
     library="openvino",
@@ -80,4 +97,18 @@ TENSORFLOW = Runtime(
     advantage="it runs every SavedModel",
     load=_load_tensorflow,
 )
-RUNTIMES: dict[str, Runtime] = {row.name: row for row in (OPENVINO, TENSORFLOW)}
+ONNX = Runtime(
+    name="onnx",
+    library="onnxruntime",
+    extras="onnx extra brings it",
+    precisions=("fp32",),
+    refusal=(
+        "ONNX Runtime computes in fp32 alone and SEGSERVE_PRECISION is {precision}; "
+        "set SEGSERVE_ENGINE to auto"
+    ),
+    lacks=_onnx_lacks,
+    has_gpu=gpu.onnx_runtime_may_have_gpu,
+    advantage="it has every operator of ONNX",
+    load=_load_onnx_runtime,
+)
+RUNTIMES: dict[str, Runtime] = {row.name: row for row in (OPENVINO, TENSORFLOW, ONNX)}

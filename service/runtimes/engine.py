@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-EngineName = Literal["auto", "tensorflow", "openvino"]
+EngineName = Literal["auto", "tensorflow", "openvino", "onnx"]
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 

@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 DRIVER_LIBRARY = "libcuda.so.1"
+_ONNX_RUNTIMES_WITH_GPU = ("onnxruntime-gpu", "onnxruntime-rocm", "onnxruntime-directml")
 NO_GPU_SHOWN = "neither machine nor container runtime shows a GPU"
 
 
@@ -22,6 +23,20 @@ def why_openvino_on_cpu(root: Path = Path("/")) -> str:
     if tensorflow_may_have_gpu(root):
         return "there is a GPU, and OpenVINO computes on the CPU"
     return why_no_gpu(built_with_cuda=_is_installed("tensorflow"), root=root)
+
+
+def onnx_runtime_may_have_gpu(root: Path = Path("/")) -> bool:
+    """Whether it is worth loading ONNX Runtime to see: `onnxruntime` alone computes on the CPU."""
+    return _shows_gpu(root) and any(map(_is_installed, _ONNX_RUNTIMES_WITH_GPU))
+
+
+def why_onnx_runtime_on(provider: str | None, root: Path = Path("/")) -> str:
+    """Why ONNX Runtime is where it is: `provider` is the one that reaches a GPU."""
+    if provider is not None:
+        return f"ONNX Runtime's {provider} reaches a GPU"
+    if not _shows_gpu(root):
+        return NO_GPU_SHOWN
+    return "this ONNX Runtime reaches no GPU; onnxruntime-gpu has the providers that do"
 
 
 def why_no_gpu(*, built_with_cuda: bool, root: Path = Path("/")) -> str:

@@ -23,6 +23,8 @@ _OTHER_SIZES = (
     "larger still is cut into overlapping tiles that are blended, and what is smaller mirrored"
 )
 
+_SERVERS = {"openvino": "OpenVINO", "onnx": "ONNX Runtime"}
+
 
 def wrap_portable(
     path: Path, options: AdoptOptions, facts: ModelFacts, files: Sequence[Path], *, force: bool
@@ -34,17 +36,21 @@ def wrap_portable(
             "blended where tiles of this model meet: leave it out"
         )
     network = read_portable(path, options)
+    if options.runtime == "onnx" and network.onnx is None:
+        raise AdoptionError(f"--runtime onnx serves ONNX files alone; {path.name} is none")
     require_pixel_values(network.input_dtype, options)
     _, channels = input_axes(network, options)
     images = read_images(files, channels)
     classes = len(facts.classes)
     io_spec = infer_io_spec(network, classes, options, images, other_sizes=_OTHER_SIZES)
-    served = wrapped(network, io_spec, options, classes)
-    answers = served_answers(served)
     own = own_answers(network, io_spec, options, classes)
+    served, answers = None, own
+    if options.runtime == "openvino":
+        served = wrapped(network, io_spec, options, classes)
+        answers = served_answers(served)
     agreement = judge(answers, own, io_spec, images, network.runtime)
     require_agreement(agreement, force=force)
-    notes = (*io_spec.notes, f"agreement: {agreement}")
+    notes = (*io_spec.notes, f"agreement: {agreement}", f"served by: {_SERVERS[options.runtime]}")
 
     def write(card: str, store: Path, version: int | None) -> Path:
         return write_portable(network, served, io_spec, options, facts, card, store, version)

@@ -101,7 +101,8 @@ def require_agreement(agreement: Agreement, *, force: bool) -> None:
     if agreement.equal < REQUIRED_AGREEMENT:
         raise AdoptionError(
             f"only {agreement}; {REQUIRED_AGREEMENT:.1%} of the pixels are required. Nothing was "
-            "written; --force writes it all the same"
+            "written; --runtime onnx has ONNX Runtime serve an ONNX file, --force writes it all "
+            "the same"
         )
 
 

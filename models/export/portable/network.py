@@ -18,7 +18,8 @@ Run = Callable[[NDArray[np.generic]], NDArray[np.generic]]
 
 @dataclass(frozen=True)
 class PortableNetwork:
-    """An `ExternalModel`. `graph` is OpenVINO's reading of the file (openvino.Model), `output` the
+    """An `ExternalModel`. `graph` is OpenVINO's reading of the file (openvino.Model; None where
+    ONNX Runtime is to serve it), `output` the
     number of its output that is meant; `run` is `runtime`'s, which says what is right. `onnx` is
     the file to keep."""
 

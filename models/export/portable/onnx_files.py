@@ -45,7 +45,7 @@ def read_onnx(path: Path, options: AdoptOptions) -> PortableNetwork:
     data = proto.SerializeToString()
     producer = f", by {proto.producer_name} {proto.producer_version}".rstrip(" ,by")
     return PortableNetwork(
-        graph=_by_openvino(path, proto, data),
+        graph=_by_openvino(path, proto, data) if options.runtime == "openvino" else None,
         output=output,
         input_name=inputs[0].name,
         output_name=outputs[output],
@@ -159,13 +159,17 @@ def _by_openvino(path: Path, proto: Any, data: bytes) -> Any:
     left_out = left_out_attributes(proto)
     if left_out:
         raise AdoptionError(
-            f"{path} has {', '.join(left_out)}, which OpenVINO leaves out without a word; export "
-            "it without, such as by interpolating without antialias"
+            f"{path} has {', '.join(left_out)}, which OpenVINO leaves out without a word; say "
+            "--runtime onnx, which has ONNX Runtime serve it, or export it without, such as by "
+            "interpolating without antialias"
         )
     try:
         return openvino_core().read_model(data, b"")
     except RuntimeError as error:
-        raise AdoptionError(f"OpenVINO cannot read {path}: {short_cause(error)}") from error
+        raise AdoptionError(
+            f"OpenVINO cannot read {path}: {short_cause(error)}; --runtime onnx has ONNX Runtime "
+            "serve it"
+        ) from error
 
 
 def _by_onnx_runtime(path: Path, data: bytes, input_name: str, output_name: str) -> Run:

@@ -32,18 +32,16 @@ def write_portable(
     store: Path,
     version: int | None,
 ) -> Path:
-    """Write `<store>/<name>/<version>` with `served`, the wrapped openvino.Model, and give its
-    path. Raises ExportError."""
-    import openvino
-
+    """Write `<store>/<name>/<version>` with `served`, the wrapped openvino.Model, or with the ONNX
+    file alone where that is None, and give its path. Raises ExportError."""
     target = version_folder(store, facts.name, version)
     with atomic.new_folder(target) as folder:
-        path = folder / openvino_path("fp32")
-        path.parent.mkdir(parents=True)
-        openvino.save_model(served, path, compress_to_fp16=False)
+        if served is not None:
+            _write_ir(served, folder / openvino_path("fp32"))
         if network.onnx is not None:
             (folder / onnx_path("fp32")).parent.mkdir(parents=True)
             (folder / onnx_path("fp32")).write_bytes(network.onnx)
+        (folder / MODEL_CARD_PATH).parent.mkdir(exist_ok=True)
         (folder / MODEL_CARD_PATH).write_text(card)
         contract = Contract(
             name=facts.name,
@@ -64,6 +62,13 @@ def write_portable(
         )
         write_contract(folder, contract)
     return target
+
+
+def _write_ir(served: Any, path: Path) -> None:
+    import openvino
+
+    path.parent.mkdir(parents=True)
+    openvino.save_model(served, path, compress_to_fp16=False)
 
 
 def _own_scale(io_spec: IOSpec) -> Scale:

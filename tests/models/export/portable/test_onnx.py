@@ -16,6 +16,8 @@ from models.contract import (
     onnx_path,
     read_contract,
 )
+from service.runtimes.engine import EngineOptions
+from service.runtimes.loading import load_engine
 from tests.service.serving import ServerThread, class_map_of, serving
 
 onnx = pytest.importorskip("onnx", reason="the onnx extra is not installed")
@@ -254,3 +256,66 @@ def test_a_scale_that_is_said_goes_before_the_size_that_the_model_takes(
     assert main([*command, "--scale", "0.5 µm"]) == 0
     scale = read_contract(tmp_path / "fixed" / "1").scale
     assert scale == PhysicalScale(pixel_size=0.5, unit="µm")
+
+
+# ---- ONNX Runtime as what serves
+
+
+@pytest.mark.parametrize("name", [*CLASSES, "reflected"])
+@pytest.mark.parametrize("size", [(96, 128), (67, 45), (1, 3)])
+def test_onnx_runtime_serves_the_same(store: Path, name: str, size: tuple[int, int]) -> None:
+    artefact = store / name / "1"
+    contract = read_contract(artefact)
+    if contract.only_size is not None:
+        size = contract.only_size
+    images = np.stack([blobs(*size, channels=contract.channels, seed=seed) for seed in (1, 2)])
+    answers = []
+    for engine_name in ("openvino", "onnx"):
+        engine = load_engine(artefact, contract, EngineOptions(engine_name, threads=2))
+        class_maps, probabilities = engine.class_map(images), engine.probabilities(images)
+        np.testing.assert_array_equal(class_maps, probabilities.argmax(axis=-1))
+        answers.append((class_maps, probabilities))
+        engine.close()
+    (by_openvino, expected), (by_onnx, probabilities) = answers
+    assert np.mean(by_openvino == by_onnx) >= 0.999
+    np.testing.assert_allclose(probabilities, expected, atol=1e-3)
+
+
+def test_what_openvino_leaves_out_is_served_by_onnx_runtime(tmp_path: Path) -> None:
+    file = conv_file(tmp_path / "antialias.onnx", nodes=halved_and_back(), opset=18)
+    command = ["adopt", str(file), "--name", "smooth", "--classes", "a,b,c", *IMAGENET]
+    command += ["--store", str(tmp_path / "store"), "--multiple", "2"]
+    assert main(command) == 1
+    assert main([*command, "--runtime", "onnx"]) == 0
+    assert read_contract(tmp_path / "store" / "smooth" / "1").runtimes == {"onnx": ("fp32",)}
+    session = onnxruntime.InferenceSession(file)
+    with serving(tmp_path / "store") as server:
+        for height, width in ((64, 96), (38, 130), (201, 57)):
+            image = blobs(height, width, seed=width)
+            served = class_map_of(server.segment(image, model="smooth"))
+            padded = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="reflect")
+            values = ((padded / 255 - MEAN) / STD).transpose(2, 0, 1)[np.newaxis]
+            logits = session.run(None, {"image": values.astype(np.float32)})[0][0]
+            expected = logits.argmax(axis=0)[:height, :width]
+            assert np.mean(served == expected) >= 0.999
+        said = server.client.get("/models/smooth").json()
+    assert said["versions"][0]["engine"]["name"] == "onnx"
+
+
+def halved_and_back() -> list[Any]:
+    """Half the size by an antialiased Resize, and twice that by another."""
+    helper = onnx.helper
+    constants = [
+        helper.make_node(
+            "Constant",
+            [],
+            [name],
+            value=helper.make_tensor(name, onnx.TensorProto.FLOAT, [4], [1, 1, factor, factor]),
+        )
+        for name, factor in (("down", 0.5), ("up", 2.0))
+    ]
+    return [
+        *constants,
+        helper.make_node("Resize", ["image", "", "down"], ["small"], mode="linear", antialias=1),
+        helper.make_node("Resize", ["small", "", "up"], ["mask"], mode="linear"),
+    ]
