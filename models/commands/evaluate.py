@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from models.commands.command import import_tensorflow
 from models.commands.fields import add_recipe_flags, data_options, given_fields
 from models.contract import (
+    CONTRACT_PATH,
     RECIPE_PATH,
     ContractError,
     Scale,
@@ -44,9 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="val", help="default: val")
     parser.add_argument(
         "--engine",
-        choices=("tensorflow", *OPENVINO_ENGINES),
-        default="tensorflow",
-        help="what runs an exported model (default: tensorflow)",
+        choices=("tensorflow", *OPENVINO_ENGINES, "onnx"),
+        help="what runs an exported or adopted model (default: tensorflow; openvino-fp32 or onnx "
+        "where it holds no SavedModel)",
     )
     parser.add_argument(
         "--flip", action="store_true", help="average each image with its mirror image"
@@ -129,7 +130,7 @@ def _dataset(parsed: argparse.Namespace, run: "Run | None") -> "Dataset":
     from models.training.run import BEST
 
     if run is None:
-        if not (parsed.model / "saved_model.pb").is_file():
+        if not (parsed.model / CONTRACT_PATH).is_file():
             raise RecipeError(f"{parsed.model} is neither a run folder nor an exported model")
         if parsed.data is None:
             raise RecipeError(
@@ -141,7 +142,7 @@ def _dataset(parsed: argparse.Namespace, run: "Run | None") -> "Dataset":
             f"{run.folder} has no epoch that was validated yet; run `segtrain train` again to "
             "resume it"
         )
-    if parsed.engine != "tensorflow":
+    if parsed.engine not in (None, "tensorflow"):
         raise RecipeError(f"{parsed.model} is a run; {parsed.engine} scores exported models")
     return _data_of_run(run, parsed.data, given_fields(parsed))
 
@@ -255,19 +256,30 @@ def _predictor(
     return predictor, "+".join(modes) or SINGLE_PASS
 
 
-def _artefact_predictor(artefact: Path, engine: str) -> "Predictor":
-    """Raise ContractError where the artefact holds no files for `engine`."""
-    from models.training.evaluation import openvino_predictor, saved_model_predictor
+def _artefact_predictor(artefact: Path, said: str | None) -> "Predictor":
+    """Raise ContractError where the artefact holds no files for the engine."""
+    from models.export.predictors import (
+        default_engine,
+        onnx_file_predictor,
+        openvino_file_predictor,
+    )
+    from models.training.evaluation import saved_model_predictor
 
+    contract = read_contract(artefact)
+    engine = said or default_engine(contract)
+    if engine == "onnx":
+        return onnx_file_predictor(artefact, contract)
     if engine == "tensorflow":
+        if "tensorflow" not in contract.runtimes:
+            raise ContractError(f"{artefact} holds no SavedModel; say --engine openvino-fp32")
         return saved_model_predictor(artefact)
     stored, computed = OPENVINO_ENGINES[engine]
-    held = read_contract(artefact).openvino_precisions
+    held = contract.openvino_precisions
     if stored not in held:
         raise ContractError(
             f"{artefact} holds no OpenVINO files of {stored}; it holds {', '.join(held) or 'none'}"
         )
-    return openvino_predictor(artefact / openvino_path(stored), computed)
+    return openvino_file_predictor(artefact / openvino_path(stored), contract, computed)
 
 
 def _require_same_task(

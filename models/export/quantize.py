@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.contract import (
     MODEL_CARD_PATH,
@@ -27,12 +28,15 @@ from models.contract import (
 )
 from models.contract.amx import avoid_amx
 from models.contract.usage_reports import report_nothing
+from models.contract.working_size import ScaleRequest, wanted_ratio, working_size
 from models.data.dataset import Dataset, Sample
 from models.export.artefact import ExportError
 from models.export.model_card import with_int8_section
 from models.export.openvino import convert_to_openvino, layer_names, write_openvino
-from models.training.evaluation import evaluate, openvino_predictor
+from models.export.predictors import mirrored_to, openvino_file_predictor, with_own_scale
+from models.training.evaluation import Images, evaluate
 from models.training.metrics import Scores
+from models.training.scaled import resized
 
 if TYPE_CHECKING:
     import openvino
@@ -77,14 +81,14 @@ def quantize(
     model = _float_model(artefact, contract)
     kept = _kept_layers(model, options.keep_float)
     samples = _spread(dataset.split(CALIBRATION_SPLIT), options.images)
-    int8 = _calibrate(model, samples, contract.channels, kept)
+    int8 = _calibrate(model, samples, contract, kept)
     target = artefact if replace else artefact.parent / str(find_versions(artefact.parent).next)
     with atomic.replacing_folder(target) if replace else atomic.new_folder(target) as folder:
         shutil.copytree(artefact, folder, dirs_exist_ok=True)
         fp32_path = write_openvino(model, folder, "fp32")
         int8_path = write_openvino(int8, folder, "int8")
-        before = score_file(fp32_path, dataset)
-        after = score_file(int8_path, dataset)
+        before = score_file(fp32_path, dataset, contract)
+        after = score_file(int8_path, dataset, contract)
         _refuse_large_drop(before, after, options.max_drop_points, layer_names(model))
         if not options.keep_fp32:
             for path in (folder / OPENVINO_PATH).glob(f"{openvino_path('fp32').stem}.*"):
@@ -94,6 +98,11 @@ def quantize(
 
 
 def _float_model(artefact: Path, contract: Contract) -> "openvino.Model":
+    if not {"tensorflow", "openvino"} & set(contract.runtimes):
+        raise ExportError(
+            f"{artefact} holds an ONNX file alone, which ONNX Runtime serves; int8 files are "
+            "OpenVINO's: adopt it again without --runtime onnx"
+        )
     if "fp32" not in contract.openvino_precisions:
         return convert_to_openvino(artefact)
     avoid_amx()
@@ -132,12 +141,17 @@ def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
 
 
 def _calibrate(
-    model: "openvino.Model", samples: Sequence[Sample], channels: int, kept: Sequence[str]
+    model: "openvino.Model", samples: Sequence[Sample], contract: Contract, kept: Sequence[str]
 ) -> "openvino.Model":
     import nncf
 
     logging.getLogger("nncf").setLevel(logging.WARNING)
-    images = nncf.Dataset(samples, lambda sample: sample.read_image(channels)[np.newaxis])
+
+    def seen(sample: Sample) -> Images:
+        image = sample.read_image(contract.channels)
+        return image[np.newaxis] if contract.io is None else _as_served(image, contract)
+
+    images = nncf.Dataset(samples, seen)
     return nncf.quantize(
         model,
         images,
@@ -147,9 +161,28 @@ def _calibrate(
     )
 
 
-def score_file(path: Path, dataset: Dataset) -> Scores:
+def _as_served(image: NDArray[np.uint8], contract: Contract) -> Images:
+    """An image (1, H, W, C) at the size at which an adopted network sees it: of one that takes one
+    size alone, its middle where it is larger."""
+    height, width = image.shape[:2]
+    ratio, exact = wanted_ratio(max(height, width), contract.scale, ScaleRequest.parse("auto"))
+    working = working_size(height, width, ratio, (1.0,), exact=exact)
+    if working is not None:
+        image = resized(image, working.height, working.width)
+    if contract.only_size is None:
+        return image[np.newaxis]
+    for axis, side in enumerate(contract.only_size):
+        first = max(0, (image.shape[axis] - side) // 2)
+        image = image.take(range(first, min(first + side, image.shape[axis])), axis=axis)
+    return mirrored_to(image[np.newaxis], contract.only_size)
+
+
+def score_file(path: Path, dataset: Dataset, contract: Contract) -> Scores:
     """What an OpenVINO file scores on the split that both precisions are compared on."""
-    return evaluate(openvino_predictor(path, "fp32"), dataset, CHECKED_SPLIT, batch_size=1).scores()
+    predictor = openvino_file_predictor(path, contract)
+    if contract.io is not None:
+        predictor = with_own_scale(predictor, contract)
+    return evaluate(predictor, dataset, CHECKED_SPLIT, batch_size=1).scores()
 
 
 def _refuse_large_drop(

@@ -150,7 +150,7 @@ def with_flip(predictor: Predictor) -> Predictor:
         mean: Probabilities = (predictor.probabilities(images) + mirrored) / np.float32(2)
         return mean
 
-    return _by_probabilities(probabilities)
+    return by_probabilities(probabilities)
 
 
 def with_sliding_window(predictor: Predictor, window: tuple[int, int]) -> Predictor:
@@ -177,10 +177,11 @@ def with_sliding_window(predictor: Predictor, window: tuple[int, int]) -> Predic
         total /= weights
         return total
 
-    return _by_probabilities(probabilities)
+    return by_probabilities(probabilities)
 
 
-def _by_probabilities(probabilities: Callable[[Images], Probabilities]) -> Predictor:
+def by_probabilities(probabilities: Callable[[Images], Probabilities]) -> Predictor:
+    """Predict the class of the highest probability."""
     return Predictor(
         lambda images: probabilities(images).argmax(axis=-1).astype(np.uint8), probabilities
     )
