@@ -20,7 +20,7 @@ from service.domain.source import Samples, Window
 from service.inference.limits import InferenceLimits
 from service.inference.observer import SILENT, Observer
 from service.inference.segmenter import Segmenter
-from service.inputs.jpeg import JpegSource
+from service.inputs.jpeg import PlainJpegSource
 from service.outputs import OUTPUTS
 from service.runtimes.engine import Engine
 from tests.service.inference.asking import (
@@ -169,13 +169,15 @@ async def test_who_leaves_or_is_late_is_dropped_before_anything_is_decoded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     decoded: list[int] = []
-    read = JpegSource.read
+    read = PlainJpegSource.read
 
-    def counted(source: JpegSource, window: Window | None = None, scale: float = 1.0) -> Samples:
+    def counted(
+        source: PlainJpegSource, window: Window | None = None, scale: float = 1.0
+    ) -> Samples:
         decoded.append(source.width)
         return read(source, window, scale)
 
-    monkeypatch.setattr(JpegSource, "read", counted)
+    monkeypatch.setattr(PlainJpegSource, "read", counted)
     observer = RecordingObserver()
     segmenter = alone_segmenter(solvable_model, held, no_workers, observer=observer)
     held.hold()

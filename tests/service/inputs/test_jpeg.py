@@ -15,7 +15,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from service.domain.errors import InvalidOptionError, ServiceError, UnreadableImageError
 from service.domain.source import Samples, Window
 from service.inputs import decode, jpeg, open_source, opens_at_once
-from service.inputs.jpeg import JpegSource
+from service.inputs.jpeg import PlainJpegSource, plain_header
 from tests.service.inputs.files import LIMIT, LOSSY, blocks, save
 
 
@@ -48,7 +48,7 @@ def test_a_jpeg_whose_header_takes_long_to_read_is_not_called_cheap() -> None:
 def by_pillow(body: bytes, channels: int) -> NDArray[np.uint8]:
     """As `decode`, with all left to Pillow as other types are."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JpegSource, "_decode", lambda *_: None)
+        patch.setattr(jpeg, "decoded", lambda *_: None)
         return decode(body, channels, LIMIT)
 
 
@@ -206,7 +206,7 @@ def test_a_scaled_jpeg_is_the_whole_one_shrunk_and_lies_where_it_lay(
     orientation: int, mode: str, by_pillow_alone: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if by_pillow_alone:  # as what is damaged is
-        monkeypatch.setattr(JpegSource, "_decode", lambda *_: None)
+        monkeypatch.setattr(jpeg, "decoded", lambda *_: None)
     body = smooth(333, 479, mode, orientation)
     whole = open_source(body, LIMIT).read()
     for scale in (0.5, 0.25, 0.125):
@@ -245,3 +245,36 @@ def test_of_large_damaged_pictures_one_is_read_at_a_time(
     monkeypatch.setattr(jpeg, "_SMALL_PIXELS", small_pixels)
     by_pillow(save(Image.fromarray(blocks()), "JPEG"), 3)
     assert locked[0] == expected
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_of_a_plain_jpeg_nobody_asks_pillow(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = save(noise_over_blocks(70, 90).convert(mode), "JPEG", comment=b"of a tool")
+    expected = by_pillow(body, 3)
+    monkeypatch.setattr(jpeg, "open_with_pillow", None)
+    source = open_source(body, LIMIT)
+    assert isinstance(source, PlainJpegSource)
+    assert (source.height, source.width, source.bands) == (70, 90, len(mode))
+    np.testing.assert_array_equal(decode(body, 3, LIMIT), expected)
+
+
+def test_what_changes_how_a_jpeg_is_shown_is_left_to_pillow() -> None:
+    image = Image.fromarray(blocks())
+    plain = save(image, "JPEG")
+    frame = plain.index(b"\xff\xc0")
+    end = frame + 2 + int.from_bytes(plain[frame + 2 : frame + 4])
+    twice = plain[:end] + plain[frame:]
+    flat = plain[: frame + 5] + bytes(2) + plain[frame + 7 :]  # of no height
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    others = [
+        save(image, "JPEG", exif=exif),
+        save(image, "JPEG", progressive=True),
+        save(image.convert("CMYK"), "JPEG"),
+        save(image, "JPEG", icc_profile=bytes(200)),
+        twice,
+        flat,
+        plain[:frame],
+    ]
+    assert plain_header(plain) is not None
+    assert [plain_header(other) for other in others] == [None] * len(others)
