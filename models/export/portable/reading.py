@@ -7,6 +7,7 @@ from models.export.adopt_options import AdoptionError, AdoptOptions
 from models.export.portable.network import PortableNetwork
 from models.export.portable.onnx_files import read_onnx
 from models.export.portable.openvino_files import read_ir, read_litert
+from models.export.portable.torch_files import read_torch
 
 READERS: Mapping[str, Callable[[Path, AdoptOptions], PortableNetwork]] = {
     ".onnx": read_onnx,
@@ -14,7 +15,7 @@ READERS: Mapping[str, Callable[[Path, AdoptOptions], PortableNetwork]] = {
     ".tflite": read_litert,
 }
 
-# Weights without their network, or code that would run as it is read: none of it is opened.
+# Of these, torch_files opens none that hold weights alone, or code that would run as it is read.
 PYTORCH = (
     ".pt",
     ".pth",
@@ -38,10 +39,4 @@ def read_portable(path: Path, options: AdoptOptions) -> PortableNetwork:
     if not path.is_file():
         raise AdoptionError(f"{path} is not {'a file' if path.exists() else 'there'}")
     suffix = path.suffix.lower()
-    if suffix in PYTORCH:
-        raise AdoptionError(
-            f"{path.name} is PyTorch's: it holds weights alone, or code that would run as it is "
-            "read, and is not opened. Export the network where its code is, with "
-            "torch.onnx.export(network, (image,), 'network.onnx', …), and adopt that: docs/adopt.md"
-        )
-    return READERS[suffix](path, options)
+    return read_torch(path, options) if suffix in PYTORCH else READERS[suffix](path, options)
