@@ -62,12 +62,9 @@ def parse_cityscapes(folder: Path, options: LayoutOptions) -> ParsedLayout | Non
             found.error("no mask", f"{image} has no mask; expected {next(iter(masks))}")
         else:
             found.add(split, Sample(image, FileMask(mask, masks[mask].encoding)))
-    if others:
-        text = (
-            f"{images}: {counted(len(others), 'image')}, such as {others[0]}, are not called "
-            f"…{_IMAGE_END}.png and are left out"
-        )
-        found.warning("images left out", text)
+    found.warn_of_images(
+        "images left out", images, others, f"are not called …{_IMAGE_END}.png and are left out"
+    )
     if unlabelled:
         found.warning(
             "test without labels",

@@ -14,6 +14,7 @@ from models.data.dataset import DatasetError, Issue
 from models.data.layouts.geometry import require_finite
 from models.data.layouts.regions import (
     Box,
+    DrawnFromFile,
     beyond_the_picture,
     hidden_regions,
     require_pixels,
@@ -45,7 +46,7 @@ class Region:
 
 
 @dataclass(frozen=True, eq=False)
-class CocoMask:
+class CocoMask(DrawnFromFile):
     """The regions of one image, drawn by pycocotools.
 
     Where regions overlap the one of fewer pixels is on top, so that a cup is seen on its table;
@@ -61,16 +62,7 @@ class CocoMask:
     regions: tuple[Region, ...]
     rest: int | None = 0
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        return (self.path,)
-
-    def read(self) -> NDArray[np.uint8]:
-        """The class ids uint8 (H, W). Raises DatasetError."""
-        return self.read_with_issues()[0]
-
     def read_with_issues(self) -> tuple[NDArray[np.uint8], tuple[Issue, ...]]:
-        """As `read`, and warnings about regions that are cut off or not to be seen."""
         boxes = [box for region in self.regions for box in self._drawable(region, _boxes)]
         size = (self.width, self.height)
         require_pixels(boxes, size, self.path, self.image_name)

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from models.data.dataset import DatasetError, Issue, upright_size
 from models.data.layouts.regions import (
     Box,
+    DrawnFromFile,
     beyond_the_picture,
     hidden_regions,
     require_pixels,
@@ -52,7 +53,7 @@ class Shape:
 
 
 @dataclass(frozen=True, eq=False)
-class DrawnMask:
+class DrawnMask(DrawnFromFile):
     """The shapes of one image, drawn in the file's order: a later one lies on top. `rest` is the
     class of pixels that no shape covers, None where nothing says it."""
 
@@ -62,16 +63,7 @@ class DrawnMask:
     shapes: tuple[Shape, ...]
     rest: int | None = 0
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        return (self.path,)
-
-    def read(self) -> NDArray[np.uint8]:
-        """The class ids uint8 (H, W). Raises DatasetError."""
-        return self.read_with_issues()[0]
-
     def read_with_issues(self) -> tuple[NDArray[np.uint8], tuple[Issue, ...]]:
-        """As `read`, and warnings about shapes that are cut off or not to be seen."""
         size, image = self.size or upright_size(self.image), self.image.name
         boxes = [shape.box for shape in self.shapes if shape.points]
         require_pixels(boxes, size, self.path, image)

@@ -2,7 +2,7 @@
 pixel."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -54,6 +54,12 @@ class ParsedLayout:
 
     def warning(self, kind: str, text: str) -> None:
         self.issues.append(Issue("warning", kind, text))
+
+    def warn_of_images(self, kind: str, place: Path, images: Sequence[Path], text: str) -> None:
+        """Count images that are left out, if any are."""
+        if images:
+            count = counted(len(images), "image")
+            self.warning(kind, f"{place}: {count}, such as {images[0]}, {text}")
 
 
 # Gives None where the folder has another layout. Raises DatasetError where it has this one, and

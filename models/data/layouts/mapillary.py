@@ -68,10 +68,7 @@ def _add(found: ParsedLayout, place: Path, labels: Path, split: str, classes: Cl
         if path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path)
     ]
     if not labels.is_dir():
-        found.warning(
-            "no labels",
-            f"{place}: {counted(len(images), 'image')} left out, for it has no {labels.name}/",
-        )
+        found.warn_of_images("no labels", place, images, f"left out for want of {labels.name}/")
         return
     for image in images:
         mask = labels / f"{image.stem}.png"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from models.data.dataset import DatasetError, Issue, upright_size
 from models.data.layouts.geometry import Geometry, Size, Stencil
 from models.data.layouts.regions import (
+    DrawnFromFile,
     beyond_the_picture,
     hidden_regions,
     require_pixels,
@@ -30,7 +31,7 @@ class Area:
 
 
 @dataclass(frozen=True, eq=False)
-class RegionMask:
+class RegionMask(DrawnFromFile):
     """The areas of one picture, drawn in their order: a later one lies on top.
 
     With `small_on_top` an area of fewer pixels lies on top of a larger one, whatever their order.
@@ -44,16 +45,7 @@ class RegionMask:
     rest: int | None = 0
     small_on_top: bool = False
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        return (self.path,)
-
-    def read(self) -> NDArray[np.uint8]:
-        """The class ids uint8 (H, W). Raises DatasetError."""
-        return self.read_with_issues()[0]
-
     def read_with_issues(self) -> tuple[NDArray[np.uint8], tuple[Issue, ...]]:
-        """As `read`, and warnings about areas that are cut off or not to be seen."""
         size, image = self.size or upright_size(self.image), self.image.name
         boxes = [box for area in self.areas if (box := area.geometry.box(size)) is not None]
         require_pixels(boxes, size, self.path, image)

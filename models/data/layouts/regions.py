@@ -1,5 +1,6 @@
 """Masks that are drawn from regions, and several masks of one picture."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,24 @@ EDGE_PIXELS = 2  # tools let a corner slip so far beyond the edge
 _MOSTLY = 0.8  # of a region's box
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+class DrawnFromFile(ABC):
+    """A mask that the regions of one file are drawn into."""
+
+    path: Path
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (self.path,)
+
+    def read(self) -> NDArray[np.uint8]:
+        """The class ids uint8 (H, W). Raises DatasetError."""
+        return self.read_with_issues()[0]
+
+    @abstractmethod
+    def read_with_issues(self) -> tuple[NDArray[np.uint8], tuple[Issue, ...]]:
+        """As `read`, and warnings about regions that are cut off or not to be seen."""
 
 
 @dataclass(frozen=True, eq=False)

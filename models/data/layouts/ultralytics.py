@@ -23,7 +23,7 @@ from models.data.layouts.layout import (
 )
 from models.data.layouts.region_mask import Area, RegionMask
 from models.data.masks import FileMask
-from models.data.names import counted, is_background
+from models.data.names import is_background
 from models.data.options import LayoutOptions
 
 _TOOL = "Ultralytics"
@@ -80,12 +80,7 @@ def parse_ultralytics(folder: Path, options: LayoutOptions) -> ParsedLayout | No
             missing.append(image)
         else:
             found.add(split, Sample(image, mask))
-    if missing:
-        found.warning(
-            "no mask",
-            f"{folder}: {counted(len(missing), 'image')} without a mask, such as {missing[0]}, "
-            "left out",
-        )
+    found.warn_of_images("no mask", folder, missing, "without a mask, left out")
     if not found.samples and not found.issues:
         raise DatasetError(f"{config.path} names no images")
     named = list(labeled.values())
