@@ -33,6 +33,7 @@ from tests.clients.projects import predicted, require_same
 PAGE = Path(__file__).parents[3] / "docs" / "annotate.md"
 PORT = os.environ["LABEL_STUDIO_PORT"]
 STUDIO = f"http://127.0.0.1:{PORT}"
+USER = ("a@example.org", "secret-word")
 LEGACY_TOKEN = "0123456789abcdef0123456789abcdef01234567"  # of this server alone, for its SDK
 WAIT_SECONDS = 300
 CONFIG = re.search(r"```xml\n(.*?)```", PAGE.read_text(), re.DOTALL)[1]
@@ -56,7 +57,7 @@ def label_studio():
         "FRONTEND_SENTRY_DSN": "",
     }
     program = Path(sys.executable).parent / "label-studio"
-    user = ["--username", "a@example.org", "--password", "secret-word", "--user-token"]
+    user = ["--username", USER[0], "--password", USER[1], "--user-token"]
     command = [program, "start", "--no-browser", "--port", PORT, *user, LEGACY_TOKEN]
     with (work / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=work, env=environment, stdout=log, stderr=log)
@@ -142,15 +143,38 @@ def check_brushes(tasks, files):
             assert np.array_equal(mask, expected), (name, value["brushlabels"])
 
 
-def correct(tasks):
-    """Each prediction as an annotation; in the first there is no sky, and the second is
-    cancelled."""
-    for number, task in enumerate(tasks):
-        result = task["predictions"][0]["result"]
-        if number == 0:
-            result = [r for r in result if r["value"]["brushlabels"] != ["Sky"]]
-        body = {"result": result, "was_cancelled": number == 1}
-        call("POST", f"/api/tasks/{task['id']}/annotations/", json=body)
+def correct(project, tasks):
+    """A person paints on the first tasks in a browser, the next is cancelled, and the rest are
+    taken as they are; gives the strokes."""
+    settings = {"show_collab_predictions": True, "model_version": "segserve"}
+    call("PATCH", f"/api/projects/{project}", json=settings)
+    program = [os.environ["SEGSERVE_PYTHON"], "-m", "tests.clients.labelstudio.browser"]
+    command = [*program, STUDIO, *USER, str(project), FOLDER / "screenshots"]
+    environment = {**os.environ, "PYTHONPATH": str(PAGE.parents[1])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    strokes = [json.loads(line) for line in done.stdout.splitlines()]
+    assert strokes
+    painted = {int(stroke["task"]) for stroke in strokes}
+    cancelled, *others = [task for task in tasks if task["id"] not in painted]
+    body = {"result": cancelled["predictions"][0]["result"], "was_cancelled": True}
+    call("POST", f"/api/tasks/{cancelled['id']}/annotations/", json=body)
+    chosen = {"all": False, "included": [task["id"] for task in others]}
+    action = f"/api/dm/actions?id=predictions_to_annotations&project={project}"
+    call("POST", action, json={"selectedItems": chosen})
+    return strokes
+
+
+def require_strokes(strokes, tasks):
+    """segtrain reads what was painted, on top of what was predicted."""
+    names = {task["id"]: task["data"]["image"].partition("-")[2] for task in tasks}
+    known = {file.name.replace(" ", "_"): file.name for file in (FOLDER / "my_project").iterdir()}
+    named = [{**stroke, "image": known[names[int(stroke["task"])]]} for stroke in strokes]
+    script = Path(__file__).with_name("strokes.py")
+    command = [os.environ["SEGSERVE_PYTHON"], script, FOLDER / "my_project", json.dumps(named)]
+    environment = {**os.environ, "PYTHONPATH": str(PAGE.parents[1])}
+    subprocess.run(command, env=environment, check=True)
+    print(f"labelstudio: {len(named)} strokes of a browser's brush are in the class maps")
 
 
 def lines_of_page():
@@ -213,10 +237,12 @@ def main():
             assert prediction["result"], tag
             LabelInterface(config).validate_prediction(prediction)
         print("labelstudio: polygons, rectangles and bitmasks pass the SDK's validation")
-        correct(tasks)
+        strokes = correct(project, tasks)
         query = "exportType=JSON&download_all_tasks=true"
         export = call("GET", f"/api/projects/{project}/export?{query}")
         (FOLDER / "my_project" / "project-1.json").write_text(json.dumps(export))
+        assert len(export) == PICTURES
+        require_strokes(strokes, tasks)
         train()
         print("labelstudio: the export is checked and trained on")
 
