@@ -1,13 +1,17 @@
 """Networks that OpenVINO reads itself: its own IR, and LiteRT's .tflite."""
 
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.export.adopt_options import AdoptionError, AdoptOptions
 from models.export.portable.network import (
     PortableNetwork,
+    Run,
     chosen_output,
     compiled_run,
     openvino_core,
@@ -25,8 +29,34 @@ def read_ir(path: Path, options: AdoptOptions) -> PortableNetwork:
 
 
 def read_litert(path: Path, options: AdoptOptions) -> PortableNetwork:
-    """Read a .tflite file by OpenVINO. Raises AdoptionError."""
-    return network_of(path, _read(path), options, f"LiteRT file {path.name}")
+    """Read a .tflite file by OpenVINO; LiteRT says what is right where it is installed, else
+    OpenVINO. Raises AdoptionError."""
+    network = network_of(path, _read(path), options, f"LiteRT file {path.name}")
+    run = _by_litert(path, network.output_name)
+    return network if run is None else replace(network, runtime="LiteRT", run=run)
+
+
+def _by_litert(path: Path, output_name: str) -> Run | None:
+    """What runs the file in its own runtime; None where that is not installed."""
+    if find_spec("ai_edge_litert") is None:
+        return None
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path))
+    (given,) = interpreter.get_input_details()
+    outputs = interpreter.get_output_details()
+    meant = [one for one in outputs if one["name"] == output_name] or outputs
+    if len(meant) != 1:
+        return None
+
+    def run(values: NDArray[np.generic]) -> NDArray[np.generic]:
+        interpreter.resize_tensor_input(given["index"], values.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(given["index"], values)
+        interpreter.invoke()
+        return np.array(interpreter.get_tensor(meant[0]["index"]))
+
+    return run
 
 
 def network_of(path: Path, graph: Any, options: AdoptOptions, description: str) -> PortableNetwork:
