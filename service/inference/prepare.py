@@ -181,9 +181,9 @@ def _find_float_window(
         low, high = (float(ordered[place]) for place in places)
         window = float_window(low, high, samples.shape[2], rule)
     if window is None:
-        why = f"{contract.name} says none for them"
+        why = f"{contract.name} has no rule for them"
         if request.kind == "full":
-            why = "have no values that are all of their type"
+            why = "they have no values that are all of their type"
         raise InvalidOptionError(
             f"The image has floating-point samples, and {why}. Say which two values become black "
             "and white, such as `intensity=0,1`."
