@@ -131,19 +131,25 @@ def _add(
         return
     try:
         size = picture_size(element.attrib["width"], element.attrib["height"])
-        shapes = tuple(_shapes(element, size, annotations))
     except ENTRY_FAULTS as error:
         annotations.error(
             FAULTY, f"{path}: {name!r} is not as CVAT writes it ({fault_text(error)})"
         )
         return
+    shapes, faults = _shapes(element, size, annotations)
+    for text in faults:
+        annotations.error(FAULTY, f"{path}: {name!r} is not as CVAT writes it ({text})")
+    if faults:
+        return
     split = split_name(element.get("subset", "")) or split_of(match.only, folder)
     annotations.pictures.append(AnnotatedPicture(path, match.only, size, shapes, split or UNSPLIT))
 
 
-def _shapes(image: ElementTree.Element, size: Size, annotations: Annotations) -> list[Shape]:
-    """The shapes that cover pixels, what lies on top last. Raises ENTRY_FAULTS."""
-    drawn = []
+def _shapes(
+    image: ElementTree.Element, size: Size, annotations: Annotations
+) -> tuple[tuple[Shape, ...], list[str]]:
+    """The shapes that cover pixels, what lies on top last, and what is wrong with others."""
+    drawn, faults = [], []
     for number, element in enumerate(image):
         if element.tag in _NO_AREA:
             annotations.leave_out(
@@ -151,16 +157,17 @@ def _shapes(image: ElementTree.Element, size: Size, annotations: Annotations) ->
             )
         if element.tag not in _AREAS:
             continue
-        label = element.attrib["label"]
-        name = f"shape {number + 1}, the {element.tag} {label!r},"
+        name = f"shape {number + 1}, the {element.tag} {element.get('label')!r},"
         try:
+            label = element.attrib["label"]
             geometry = _geometry(element.tag, element.attrib, size)
             place = int(element.get("z_order", "0"))
         except ENTRY_FAULTS as error:
-            raise ValueError(f"{name} {fault_text(error)}") from error
+            faults.append(f"{name} {fault_text(error)}")
+            continue
         drawn.append((place, Shape(label, name, geometry)))
     drawn.sort(key=lambda entry: entry[0])
-    return [shape for _, shape in drawn]
+    return tuple(shape for _, shape in drawn), faults
 
 
 def _geometry(tag: str, given: Mapping[str, str], size: Size) -> Geometry:

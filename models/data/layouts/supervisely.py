@@ -5,7 +5,6 @@ Coordinates are of pixels, not of their corners: an outline and what it holds ar
 """
 
 import base64
-import binascii
 import io
 import zlib
 from collections.abc import Mapping
@@ -112,31 +111,35 @@ def _add(path: Path, dataset: Path, split: str, annotations: Annotations) -> Non
     try:
         document = json_object(load_json(path))
         size = picture_size(document["size"]["width"], document["size"]["height"])
-        shapes = []
-        for number, entry in enumerate(document["objects"]):
-            shape = _shape(number, json_object(entry))
-            if shape is None:
-                annotations.leave_out(_NO_AREA)
-            else:
-                shapes.append(shape)
+        objects = list(document["objects"])
     except DatasetError as error:
         annotations.error(FAULTY, str(error))
         return
-    except (*ENTRY_FAULTS, binascii.Error, zlib.error) as error:
+    except ENTRY_FAULTS as error:
         annotations.error(FAULTY, f"{path} is not as Supervisely writes it ({fault_text(error)})")
         return
-    annotations.pictures.append(AnnotatedPicture(path, image, size, tuple(shapes), split))
+    shapes, sound = [], True
+    for number, entry in enumerate(objects):
+        name = f"objects[{number}]"
+        try:
+            kind, label = _kind_and_label(json_object(entry))
+            name += f", the {kind} {label!r},"
+            geometry = _geometry(kind, entry)
+        except ENTRY_FAULTS as error:
+            sound = False
+            text = f"{path} is not as Supervisely writes it ({name} {fault_text(error)})"
+            annotations.error(FAULTY, text)
+            continue
+        if geometry is None:
+            annotations.leave_out(_NO_AREA)
+        else:
+            shapes.append(Shape(label, name, geometry))
+    if sound:
+        annotations.pictures.append(AnnotatedPicture(path, image, size, tuple(shapes), split))
 
 
-def _shape(number: int, entry: Mapping[str, Any]) -> Shape | None:
-    """None where the object covers no pixels. Raises ENTRY_FAULTS."""
-    kind, label = str(entry.get("geometryType", "bitmap")), str(entry["classTitle"])
-    name = f"objects[{number}], the {kind} {label!r},"
-    try:
-        geometry = _geometry(kind, entry)
-    except ENTRY_FAULTS as error:
-        raise ValueError(f"{name} {fault_text(error)}") from error
-    return None if geometry is None else Shape(label, name, geometry)
+def _kind_and_label(entry: Mapping[str, Any]) -> tuple[str, str]:
+    return str(entry.get("geometryType", "bitmap")), str(entry["classTitle"])
 
 
 def _geometry(kind: str, entry: Mapping[str, Any]) -> Geometry | None:

@@ -211,26 +211,29 @@ def _mask_of(
 
 def _drawn(path: Path, image: Path, ids: _Ids, found: ParsedLayout) -> RegionMask | None:
     """The polygons of a file: a line each, its class and shares of width and height."""
-    areas = []
     try:
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
-            cells = line.split()
-            if not cells:
-                continue
-            name = f"line {number}"
-            class_id, numbers = int(cells[0]), [float(cell) for cell in cells[1:]]
-            if class_id not in ids.of_polygons:
-                count = len(ids.of_polygons)
-                raise ValueError(f"{name} has the class {class_id}, and there are {count}")
-            if len(numbers) < 6 or len(numbers) % 2:
-                raise ValueError(f"{name} is not x and y of three corners or more")
-            corners = ring(list(zip(numbers[::2], numbers[1::2], strict=True)))
-            if corners.min() < 0 or corners.max() > 1:
-                raise ValueError(f"{name} has coordinates that are not from 0 to 1")
-            areas.append(
-                Area(ids.of_polygons[class_id], name, Polygon((corners,), is_relative=True))
-            )
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except ENTRY_FAULTS as error:
         found.error("faulty annotations", f"{path}: {error}; fix it")
         return None
-    return RegionMask(path, image, None, tuple(areas), ids.rest)
+    areas, sound = [], True
+    for number, line in enumerate(lines, start=1):
+        try:
+            areas += [_area(f"line {number}", cells, ids)] if (cells := line.split()) else []
+        except ENTRY_FAULTS as error:
+            sound = False
+            found.error("faulty annotations", f"{path}: line {number} {error}; fix it")
+    return RegionMask(path, image, None, tuple(areas), ids.rest) if sound else None
+
+
+def _area(name: str, cells: list[str], ids: _Ids) -> Area:
+    """Raises ENTRY_FAULTS."""
+    class_id, numbers = int(cells[0]), [float(cell) for cell in cells[1:]]
+    if class_id not in ids.of_polygons:
+        raise ValueError(f"has the class {class_id}, and there are {len(ids.of_polygons)}")
+    if len(numbers) < 6 or len(numbers) % 2:
+        raise ValueError("is not x and y of three corners or more")
+    corners = ring(list(zip(numbers[::2], numbers[1::2], strict=True)))
+    if corners.min() < 0 or corners.max() > 1:
+        raise ValueError("has coordinates that are not from 0 to 1")
+    return Area(ids.of_polygons[class_id], name, Polygon((corners,), is_relative=True))

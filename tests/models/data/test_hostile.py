@@ -263,3 +263,41 @@ def test_json_that_is_nested_without_end_is_told_of(tmp_path: Path, kind: str) -
     with path.open("a") as file:
         file.write("[" * 200_000)
     read_all(tmp_path)
+
+
+def test_all_faults_of_a_file_are_told_at_once_with_their_shapes(tmp_path: Path) -> None:
+    sly = supervisely()
+    sly["objects"][0]["bitmap"]["origin"] = []
+    sly["objects"][1]["points"]["exterior"] = [[0, 0]]
+    xml = cvat()
+    next(xml.iter("mask")).set("width", "99")
+    next(xml.iter("box")).set("xtl", "left")
+    studio = label_studio()
+    for region in studio[0]["annotations"][0]["result"][:2]:
+        region.pop("original_width")
+    expected = {
+        "supervisely": ["objects[0], the bitmap 'road',", "objects[1], the polygon 'sky',"],
+        "cvat": ["shape 1, the mask 'road',", "shape 3, the box 'sky',"],
+        "labelstudio": ["task 1, region 0", "task 1, region 1"],
+        "ultralytics": ["line 1 ", "line 3 "],
+    }
+    for tool, told in expected.items():
+        folder = tmp_path / tool
+        folder.mkdir()
+        if tool in FILES:
+            path = lay_out(folder, tool)
+            path.write_text(json.dumps({"supervisely": sly, "labelstudio": studio}[tool]))
+        elif tool == "cvat":
+            Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "a.png")
+            ElementTree.ElementTree(xml).write(folder / "annotations.xml")
+        else:
+            (folder / "images").mkdir()
+            (folder / "labels").mkdir()
+            Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "images/a.png")
+            (folder / "labels/a.txt").write_text("7 0 0 1 0 1 1\n0 0 0 1 0 1 1\n0 0 0 1\n")
+            (folder / "data.yaml").write_text("train: images\nval: images\nnames: [road, sky]\n")
+        issues = scan_dataset(folder, SplitOptions(fraction=0)).issues
+        texts = [issue.text for issue in issues if issue.kind == "faulty annotations"]
+        assert len(texts) == 2, texts
+        for text, part in zip(texts, told, strict=True):
+            assert part in text
