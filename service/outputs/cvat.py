@@ -34,6 +34,7 @@ class CvatOptions(OutlineOptions):
     shapes: Literal["mask", "polygon"] = Field(
         default="mask",
         description="What shapes are: one mask a class, or one polygon a connected region.",
+        examples=["polygon"],
     )
 
 

@@ -41,6 +41,7 @@ class LabelStudioOptions(OutlineOptions):
             "What regions are: one mask a class (`brush`, `bitmask`), or one polygon a connected "
             "region, with a seam to each hole."
         ),
+        examples=["polygon"],
     )
     image_root: str = Field(
         default="/data/local-files/?d=",
