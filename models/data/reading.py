@@ -49,8 +49,7 @@ LAYOUTS: dict[LayoutName, LayoutParser] = {
     "hugging_face": parse_hugging_face,
     "found": parse_found,
 }
-# Those whose masks are drawn from regions.
-DRAWN_LAYOUTS = frozenset({"supervisely", "labelme", "labelstudio", "cvat", "qupath", "coco"})
+
 
 _MADE = "images/ and masks/ with classes.json"
 _SPLIT = SplitOptions()
@@ -117,7 +116,7 @@ def _detected(folder: Path, options: LayoutOptions) -> tuple[LayoutName, ParsedL
     for name in names:
         found = LAYOUTS[name](folder, options)
         if found is not None:
-            if options.unlabelled != "background" and name not in DRAWN_LAYOUTS:
+            if options.unlabelled != "background" and _has_mask_files(found):
                 raise DatasetError(
                     f"{folder}: unlabelled is about regions that a tool drew, and the layout "
                     f"{name} has masks in files; say --ignore 0 (layout.ignore) where their 0 is "
@@ -131,6 +130,10 @@ def _detected(folder: Path, options: LayoutOptions) -> tuple[LayoutName, ParsedL
         f"The simplest is {_MADE}: rename folders to these, or list the files in a CSV with the "
         "columns image and mask; docs/train.md shows each layout"
     )
+
+
+def _has_mask_files(found: ParsedLayout) -> bool:
+    return any(isinstance(one.mask, FileMask) for of in found.samples.values() for one in of)
 
 
 def _other_readings(

@@ -64,7 +64,8 @@ def parse_ultralytics(folder: Path, options: LayoutOptions) -> ParsedLayout | No
         raise DatasetError(
             f"{configs[0][0]} is not as Ultralytics has it ({fault_text(error)})"
         ) from error
-    classes, ids = _classes(config)
+    ignores_rest = config.masks_dir is None and options.unlabelled == "ignore"
+    classes, ids = _classes(config, ignores_rest)
     found = ParsedLayout(classes.class_list)
     missing = []
     labeled: dict[Path, Path] = {}
@@ -150,14 +151,15 @@ class _Ids:
     rest: int
 
 
-def _classes(config: _Config) -> tuple[Classes, _Ids]:
+def _classes(config: _Config, ignores_rest: bool) -> tuple[Classes, _Ids]:
     """The classes and their values, and those of polygons. With one name there are two classes,
-    the first without a name; names that are void are no classes."""
+    the first without a name; names that are void are no classes. With `ignores_rest` background is
+    none either, unless it has a name."""
     names, count, first = config.names, len(config.names), 0
     rest = next((place for place, name in enumerate(names) if is_background(name)), 0)
     if count == 1:
         names, first = ["background", *names], 1
-    elif config.masks_dir is None and not is_background(names[rest]):
+    elif config.masks_dir is None and not ignores_rest and not is_background(names[rest]):
         names, rest = [*names, "background"], count
     kept, ids = without_void(dict(enumerate(names)))
     if any(target not in ids for target in config.mapping.values()):
@@ -166,7 +168,7 @@ def _classes(config: _Config) -> tuple[Classes, _Ids]:
     values = {value: target for value, target in values.items() if 0 <= value < 256}
     of_polygons = {place: ids[first + place] for place in range(count)}
     coded = coded_classes(config.root.name, _TOOL, kept, values)
-    return coded, _Ids(of_polygons, ids[rest])
+    return coded, _Ids(of_polygons, VOID if ignores_rest else ids[rest])
 
 
 def _images(config: _Config, found: ParsedLayout) -> Iterator[tuple[str, Path]]:

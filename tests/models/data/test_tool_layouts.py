@@ -342,3 +342,26 @@ def test_masks_of_cvat_without_images_go_with_the_pictures_of_the_task(tmp_path:
     (tmp_path / "photos" / "b" / "1.jpg").rename(tmp_path / "photos" / "b" / "3.jpg")
     with pytest.raises(DatasetError, match="which is not there"):
         read_dataset(tmp_path, WHOLE)
+
+
+@pytest.mark.parametrize("names", ["[road, sky]", "[road]"])
+def test_what_no_polygon_of_ultralytics_covers_may_be_ignored(tmp_path: Path, names: str) -> None:
+    picture(tmp_path / "images/a.png")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a.txt").write_text("0 0 0 0.5 0 0.5 1 0 1\n")
+    (tmp_path / "data.yaml").write_text(f"train: images\nval: images\nnames: {names}\n")
+    dataset = read_dataset(tmp_path, WHOLE, LayoutOptions(unlabelled="ignore"))
+    mask = dataset.split("train")[0].mask.read()
+    road = [one.name for one in dataset.class_list.classes].index("road")
+    assert (mask[:, : WIDTH // 2] == road).all()
+    assert (mask[:, WIDTH // 2 :] == 255).all()
+    drawn = read_dataset(tmp_path, WHOLE).class_list
+    assert "background" in [one.name for one in drawn.classes]
+
+
+def test_unlabelled_is_not_for_masks_in_files(tmp_path: Path) -> None:
+    picture(tmp_path / "images/a.png")
+    mask_file(tmp_path / "masks/a.png", 0, 1)
+    (tmp_path / "data.yaml").write_text("train: images\nval: images\nnames: [road, sky]\n")
+    with pytest.raises(DatasetError, match="the layout ultralytics has masks in files"):
+        read_dataset(tmp_path, WHOLE, LayoutOptions(unlabelled="ignore"))
