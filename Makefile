@@ -12,7 +12,7 @@ BENCHMARKS = tune_peers peer_throughput protocols http_overhead mixed_sizes over
 PEERS      = fastapi_plain litserve bentoml mlserver ray_serve triton
 
 .DEFAULT_GOAL := help
-.PHONY: help serve trainer ray test test-ray test-clients coverage lint format lock bench bench-lock openapi clean
+.PHONY: help serve trainer ray test test-ray test-clients test-torch coverage lint format lock bench bench-lock openapi clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,10 @@ test-ray: $(VENV)/.dev  ## the tests that start a Ray cluster, on a machine that
 # Each client has an environment of its own, which is made at the first run: that needs the package index.
 test-clients: $(VENV)/.dev  ## the clients of other servers against this one
 	$(BIN)/python -m tests.clients.run
+
+# torch is 3 GB, and not part of any environment of this project.
+test-torch: $(VENV)/.dev  ## networks of PyTorch's users adopted, served, and compared with torch
+	$(BIN)/python -m tests.torch.run
 
 coverage: $(VENV)/.dev  ## the test suite with its coverage
 	$(BIN)/pytest --cov --cov-report=term:skip-covered -m "not cluster"
