@@ -49,8 +49,15 @@ class GdalTiffSource:
         return stated if stated in range(2, 9) else 1
 
     def decoding_bytes(self, scale: float, *, in_rows: bool = False) -> int:  # noqa: ARG002
+        """GDAL holds a deep strip as it unpacks and once more by its samples; it reads rows of
+        others."""
         assert scale in self.scales
-        return 0
+        directory = self._directory
+        if self.sample_bytes == 1 or not directory.is_compressed or any(directory.tile):
+            return 0
+        rows = min(directory.rows_per_strip, directory.height)
+        samples = 1 if directory.is_planar else directory.samples
+        return 2 * rows * directory.width * samples * self.sample_bytes
 
     def overhang(self, scale: float) -> tuple[int, int]:
         assert scale in self.scales

@@ -20,9 +20,9 @@ from service.inputs.rowwise import RowwiseSource
 _MAX_GIF_BLOCKS = 2**20  # of at most 255 bytes: several times what an upload may hold
 _EXTENSION, _FRAME = 0x21, 0x2C
 
-# What the decoders hold of a pixel, as measured: libwebp two canvases, libavif its planes and
-# the pixels in one piece.
-_WEBP_DECODER_BYTES, _AVIF_DECODER_BYTES = 9, 6
+# What the decoders hold of a pixel, as measured: libwebp two canvases, libavif its planes for
+# each of its threads, and the pixels in one piece.
+_WEBP_DECODER_BYTES, _AVIF_DECODER_BYTES = 9, 8
 _WEBP_ROWS_BYTES = 4  # GDAL's: the picture, with alpha
 
 _webp, _bmp, _gif, _avif = map(reader_of, ("WEBP", "BMP", "GIF", "AVIF"))

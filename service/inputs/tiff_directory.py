@@ -22,10 +22,11 @@ _ASCII, _MAX_TEXT_BYTES = 2, 2**16
 
 _NEW_SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC = 254, 256, 257, 258, 262
 _ORIENTATION, _SAMPLES, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT = 274, 277, 284, 322, 323
+_ROWS_PER_STRIP = 278
 _SUB_DIRECTORIES, _INK_SET, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 332, 338, 339
 _COMPRESSION, _DESCRIPTION, _MAX_SAMPLE_VALUE = 259, 270, 281
 _READ_TAGS = frozenset(
-    (*range(254, 260), 262, 274, 277, 281, 284, 322, 323, 330, 332, 338, 339)  # those above
+    (*range(254, 260), 262, 274, 277, 278, 281, 284, 322, 323, 330, 332, 338, 339)  # those above
 )
 
 
@@ -41,6 +42,7 @@ class Directory(TiffForm):
     width: int
     height: int
     tile: tuple[int, int]
+    rows_per_strip: int
     orientation: int
     is_reduced: bool
     is_mask: bool
@@ -181,6 +183,7 @@ def _directory(
         width=first(_WIDTH, 0),
         height=first(_HEIGHT, 0),
         tile=(first(_TILE_WIDTH, 0), first(_TILE_HEIGHT, 0)),
+        rows_per_strip=first(_ROWS_PER_STRIP, first(_HEIGHT, 0)),
         bits=bits * samples if len(bits) == 1 else bits,
         sample_format=formats.pop() if len(formats) == 1 else MIXED_FORMATS,
         photometric=photometric,
