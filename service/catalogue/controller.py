@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic
 
+from models.contract import ContractError
 from service.catalogue.instance import InstanceLoader, InstanceT
 from service.catalogue.loader import (
     FolderChangedError,
@@ -258,7 +259,7 @@ class Controller(Generic[InstanceT]):
         )
         slot.failures += 1
         slot.load_failures += 1
-        again = ""
+        again, level = "", logging.ERROR
         if isinstance(error, OverdueError) and error.work is not None:
             fingerprint = slot.tried
             error.work.add_done_callback(lambda _: self._try_again(slot, fingerprint))
@@ -267,7 +268,10 @@ class Controller(Generic[InstanceT]):
             seconds = retry_seconds(slot.failures)
             slot.retry_at = time.monotonic() + seconds
             again = f"; it is tried again in {seconds:g} s"
-        log.error(
+        elif isinstance(error, ContractError):
+            level = logging.WARNING  # a folder that is copied file by file fails so at each of them
+        log.log(
+            level,
             "%s cannot be loaded: %s%s",
             slot.artefact.id,
             slot.error,

@@ -142,6 +142,29 @@ async def test_what_will_fail_again_is_tried_again_when_its_folder_has_changed(
         await until(lambda: is_ready(catalogue))
 
 
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (ContractError("model.pb is missing; is the folder still being copied?"), "WARNING"),
+        (CannotLoadError("this machine has no such engine"), "ERROR"),
+        (RuntimeError("anything"), "ERROR"),
+    ],
+)
+async def test_what_a_folder_lacks_while_it_is_copied_is_a_warning(
+    tmp_path: Path,
+    load: StubLoader,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    level: str,
+) -> None:
+    save_stub(tmp_path)
+    load.before = failing([error])
+    async with keeping_up(tmp_path, load) as catalogue:
+        await catalogue.settled.wait()
+    told = [one for one in caplog.records if "m/1 cannot be loaded" in one.message]
+    assert [one.levelname for one in told] == [level]
+
+
 async def test_a_contract_that_could_not_be_read_for_now_is_read_again(
     tmp_path: Path, load: StubLoader
 ) -> None:
