@@ -87,15 +87,7 @@ def _mobilenet_v2(weights: str | None) -> keras.Model:
 def _with_encoder_of(artefact: Path) -> keras.Model:
     """MobileNetV2 with the weights that a trained model of ours ended with; those behind block 15,
     which it lacks, stay random."""
-    try:
-        loaded = tf.saved_model.load(str(artefact))  # variables live as long as their module
-        signature = loaded.signatures["serving_default"]
-    except (OSError, KeyError) as error:
-        raise BackboneWeightsError(
-            f"{artefact} holds no model that segtrain export wrote; give MODEL/VERSION, as "
-            "models/zoo/nuclei/1"
-        ) from error
-    kept = {variable.name.removesuffix(":0"): variable for variable in signature.variables}
+    kept = exported_variables(artefact)
     model = _mobilenet_v2(None)
     for weight in model.weights:
         if weight.path.startswith(("block_16", "Conv_1")):
@@ -108,6 +100,20 @@ def _with_encoder_of(artefact: Path) -> keras.Model:
             )
         weight.assign(kept[weight.path])
     return model
+
+
+def exported_variables(artefact: Path) -> dict[str, NDArray[np.generic]]:
+    """Give the weights of an exported model of ours, by their paths in its network. Raises
+    BackboneWeightsError."""
+    try:
+        loaded = tf.saved_model.load(str(artefact))
+        signature = loaded.signatures["serving_default"]
+    except (OSError, KeyError) as error:
+        raise BackboneWeightsError(
+            f"{artefact} holds no model that segtrain export wrote; give MODEL/VERSION, as "
+            "models/zoo/nuclei/1"
+        ) from error
+    return {v.name.removesuffix(":0"): v.numpy() for v in signature.variables}
 
 
 def _downloaded() -> keras.Model:

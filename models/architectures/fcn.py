@@ -3,7 +3,7 @@
 
 VGG16 with its classifier turned into convolutions scores the classes at stride 32. FCN-32s
 interpolates these scores; FCN-16s adds scores of pool4 first, FCN-8s those of pool3 too. Each is
-trained from the next coarser one: `initialize_from`.
+trained from the next coarser one: `initialize_from_coarser`.
 """
 
 import keras
@@ -93,7 +93,7 @@ def build_fcn(
     return network
 
 
-def initialize_from(network: keras.Model, coarser: keras.Model) -> None:
+def initialize_from_coarser(network: keras.Model, coarser: keras.Model) -> None:
     """Give an FCN the weights of the next coarser one, so that it starts with the same predictions.
 
     The scores the coarser one lacks are zero. Raises BackboneWeightsError where it is another

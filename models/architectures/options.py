@@ -58,7 +58,11 @@ class NetworkOptions(BaseModel):
         ),
     ] = 0.0
     initialize_from: Annotated[
-        Path | None, Field(description="the run of the coarser FCN that a finer one starts from")
+        Path | None,
+        Field(
+            description="what the whole network starts from, in the place of weights: a run or an "
+            "exported model of the same network, or the run of the next coarser FCN"
+        ),
     ] = None
 
     @model_validator(mode="before")
@@ -105,11 +109,5 @@ class NetworkOptions(BaseModel):
             raise ValueError(
                 "the plain encoder has no trained weights; take encoder = 'mobilenet_v2' or no "
                 "weights"
-            )
-        if self.initialize_from is not None and entry.coarser is None:
-            finer = [name for name, other in NETWORKS.items() if other.coarser is not None]
-            raise ValueError(
-                f"initialize_from is for {_listed(finer)}, which start from a coarser FCN's run; "
-                f"{self.name} does not"
             )
         return self

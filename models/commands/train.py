@@ -52,8 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--initialize-from",
         dest="recipe.network.initialize_from",
-        metavar="RUN",
-        help="the run of the coarser FCN that fcn16s or fcn8s starts from",
+        metavar="RUN|MODEL/VERSION",
+        help="the run or exported model whose weights the network starts from (fine-tuning); for "
+        "fcn16s and fcn8s also the run of the next coarser FCN",
     )
     parser.add_argument(
         "--initialise-from", dest="recipe.network.initialise_from", help=argparse.SUPPRESS

@@ -7,6 +7,7 @@ from pathlib import Path
 import tomli_w
 
 from models.architectures.networks import with_facts
+from models.architectures.start import is_exported
 from models.contract import ContractError, Intensity, Scale, Training, read_contract
 from models.contract.preprocessing import read_scale
 from models.data.dataset import ClassList
@@ -163,7 +164,10 @@ def _architecture(recipe: Recipe) -> str:
 def _start(recipe: Recipe) -> str:
     weights, coarser = recipe.network.weights, recipe.network.initialize_from
     if coarser is not None:
-        return f"The weights started from those of the run {coarser.name}."
+        origin = f"the model {_short(str(coarser))}{_trained_on(coarser)}"
+        if not is_exported(coarser):
+            origin = f"the run {coarser.name}"
+        return f"The weights started from those of {origin}."
     if weights is None:
         return "All weights started at random."
     if weights == "imagenet":
@@ -219,5 +223,5 @@ def _recipe_text(recipe: Recipe) -> str:
     if recipe.layout.palette is not None:
         document["layout"]["palette"] = recipe.layout.palette.name
     if recipe.network.initialize_from is not None:
-        document["network"]["initialize_from"] = recipe.network.initialize_from.name
+        document["network"]["initialize_from"] = _short(str(recipe.network.initialize_from))
     return tomli_w.dumps(document)

@@ -85,6 +85,8 @@ def train(
         if record.preprocessing is not None:
             hint = record.preprocessing.hint
             tqdm.write("\n".join([*record.preprocessing.lines, *([hint] if hint else [])]))
+        if trainer.start:
+            tqdm.write(trainer.start)
     else:
         trainer = restore_trainer(run.folder / LAST, recipe, weights, steps)
     with _stop_on_signals() as stop:

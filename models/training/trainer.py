@@ -11,9 +11,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.architectures.fcn import initialize_from
 from models.architectures.network import Network
 from models.architectures.networks import build_by_options, with_facts
+from models.architectures.options import NetworkOptions
+from models.architectures.start import is_exported, start_from_exported, start_from_trained
 from models.training.checkpoint import load_checkpoint, objects_of_files
 from models.training.deep_supervision import (
     auxiliary_strides,
@@ -38,7 +39,7 @@ class Trainer:
 
     `network.model` learns and may have auxiliary outputs or 16-bit layers; `ema_model` is what is
     scored and exported: float32, one output, its weights those of `network` or their running
-    average.
+    average. `start` says what a new one starts from, where that is a whole network.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class Trainer:
         recipe: Recipe,
         loss: SegmentationLoss,
         strategy: tf.distribute.Strategy,
+        start: str = "",
     ) -> None:
+        self.start = start
         self.network = network
         self.optimizer = optimizer
         self._recipe = recipe
@@ -190,16 +193,28 @@ def new_trainer(
     strategy = available_strategy()
     with strategy.scope():
         with _Policy(recipe.precision):
-            network = build_by_options(len(class_weights), channels, recipe.network)
-            if recipe.network.initialize_from is not None:
-                initialize_from(network.model, load_best(recipe.network.initialize_from))
+            network, start = _new_network(recipe.network, len(class_weights), channels)
             if recipe.deep_supervision:
                 network = with_auxiliary_logits(network)
         optimizer = _optimizer(recipe, steps)
         optimizer.build(network.model.trainable_variables)
         network.model.compile(optimizer)
         loss = SegmentationLoss(recipe.loss, class_weights)
-        return Trainer(network, optimizer, recipe, loss, strategy)
+        return Trainer(network, optimizer, recipe, loss, strategy, start)
+
+
+def _new_network(options: NetworkOptions, classes: int, channels: int) -> tuple[Network, str]:
+    """A network, and a line on what it starts from where that is a whole network."""
+    start = options.initialize_from
+    if start is None:
+        return build_by_options(classes, channels, options), ""
+    network = build_by_options(classes, channels, options.model_copy(update={"weights": None}))
+    if is_exported(start):
+        left = start_from_exported(network.model, start)
+    else:
+        left = start_from_trained(network.model, load_best(start))
+    random = f"; at random, since its classes are others: {', '.join(left)}" if left else ""
+    return network, f"start: the weights of {start}{random}"
 
 
 def restore_trainer(

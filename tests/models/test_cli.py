@@ -16,6 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.architectures.backbones import exported_variables
 from models.architectures.network import Network
 from models.cli import main
 from models.commands.command import BUNDLED_STORE
@@ -514,6 +515,26 @@ def test_the_artefact_keeps_its_contract(artefact: Path) -> None:
     assert "CC0" in card
     assert "| 1 | red | #e53935 |" in card
     assert str(artefact.parent) not in card
+
+
+def test_a_training_starts_from_an_exported_model(
+    artefact: Path, recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At a rate near nothing the run ends as what it started from, and its card says that."""
+    run = tmp_path / "tuned"
+    command = ["train", str(recipe_file), "--initialize-from", str(artefact), "--run", str(run)]
+    assert main([*command, "--epochs", "1", "--optimizer.learning_rate", "1e-9"]) == 0
+    assert f"start: the weights of {artefact}\n" in capsys.readouterr().out
+    tuned = load_network(run / BEST)
+    for path, kept in exported_variables(artefact).items():
+        (weight,) = (w for w in tuned.weights if w.path == path)
+        if "moving" not in path:
+            assert np.abs(weight.numpy() - kept).max() < 1e-6
+    store = tmp_path / "store"
+    assert main(["export", str(run), "--store", str(store), "--no-openvino"]) == 0
+    (card,) = store.rglob("model_card.md")
+    started = "started from those of the model rectangles/1, which was trained on rectangles"
+    assert started in " ".join(card.read_text().split())
 
 
 def test_a_scale_can_be_said_of_a_run_and_of_its_scores(

@@ -13,7 +13,7 @@ from models.architectures.backbones import (
     BackboneWeightsError,
     load_vgg16,
 )
-from models.architectures.fcn import initialize_from
+from models.architectures.fcn import initialize_from_coarser
 from models.architectures.networks import build_network
 
 WIDTH = 2
@@ -39,7 +39,7 @@ def test_a_finer_net_starts_with_the_coarser_ones_predictions(finer: str, coarse
     """To the bit in the scores; in full size two bilinear steps for one round the corners of the
     interpolation."""
     before, after = trained(coarser), fcn(finer)
-    initialize_from(after, before)
+    initialize_from_coarser(after, before)
     image = np.random.default_rng(1).uniform(0, 255, (1, 160, 192, 3)).astype(np.float32)
     fused = after.get_layer("fuse_pool4" if finer == "fcn16s" else "fuse_pool3")
     parts = keras.Model(after.input, [fused.output, fused.input[0]])
@@ -51,13 +51,13 @@ def test_a_finer_net_starts_with_the_coarser_ones_predictions(finer: str, coarse
 
 def test_the_run_of_another_network_is_refused() -> None:
     with pytest.raises(BackboneWeightsError, match="fcn8s starts from a run of fcn16s"):
-        initialize_from(fcn("fcn8s"), fcn("fcn32s"))
+        initialize_from_coarser(fcn("fcn8s"), fcn("fcn32s"))
 
 
 def test_a_run_of_other_classes_or_width_is_refused() -> None:
     for other in (fcn("fcn32s", classes=4), fcn("fcn32s", width=1)):
         with pytest.raises(BackboneWeightsError, match="one width and the same classes"):
-            initialize_from(fcn("fcn16s"), other)
+            initialize_from_coarser(fcn("fcn16s"), other)
 
 
 def classifier(top: bool = True) -> keras.Model:

@@ -36,7 +36,6 @@ def test_what_is_not_said_is_the_networks_own(
         ),
         ({"name": "unet", "encoder": "vgg16", "padding": "valid"}, "with the plain encoder alone"),
         ({"name": "unet", "weights": "vgg16.h5"}, "the plain encoder has no trained weights"),
-        ({"name": "unet", "initialize_from": "runs/a"}, "for fcn16s or fcn8s"),
         ({"name": "segment"}, "there is no network 'segment'; there are fcn32s, fcn16s"),
         ({"name": ["unet"]}, "Input should be a valid string"),
     ],
