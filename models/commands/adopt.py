@@ -82,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "size": {"type": int, "nargs": 2, "metavar": ("HEIGHT", "WIDTH")},
         "output": {"choices": get_args(OutputKind)},
         "threshold": {"type": float},
+        "priority": {"metavar": "CLASSES"},
         "runtime": {"choices": ("openvino", "onnx")},
         "output_name": {},
         "signature": {},
@@ -94,15 +95,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     """Wrap the model, show what it makes of the images, and write it where that is confirmed."""
-    from models.export.adopt import adopted_card, adopted_facts, list_images, write_preview
+    from models.export.adopt import (
+        adopted_card,
+        adopted_facts,
+        list_images,
+        overlapping,
+        write_preview,
+    )
 
     found = _said_beside_it(parsed)
     model = found.file if found else parsed.model
     options = _options(parsed, found.options if found else {})
-    class_list = _class_list(parsed.classes, found)
+    class_list, overlap = overlapping(
+        _class_list(parsed.classes, found), options.priority, options.threshold
+    )
     architecture = parsed.architecture or (found and found.architecture) or "not known"
     scale = parsed.scale or (found and found.scale) or "auto"
-    facts = adopted_facts(parsed.name, class_list, architecture, scale)
+    facts = adopted_facts(parsed.name, class_list, architecture, scale, overlap)
     files = list_images(parsed.images)
     wrapped = _wrapper(model)(model, options, facts, files, force=parsed.force)
     print("\n".join(wrapped.notes))

@@ -31,7 +31,14 @@ from models.contract.contract import (
     write_contract,
 )
 from models.contract.errors import UserError
-from models.contract.facts import Calibration, ModelIO, Reference, Spread, StoredPrecision
+from models.contract.facts import (
+    Calibration,
+    ModelIO,
+    Overlap,
+    Reference,
+    Spread,
+    StoredPrecision,
+)
 from models.contract.preprocessing import (
     FrameScale,
     Intensity,
@@ -63,6 +70,7 @@ __all__ = [
     "ModelIO",
     "Name",
     "NativeScale",
+    "Overlap",
     "PercentileIntensity",
     "PhysicalScale",
     "Quantization",

@@ -17,7 +17,14 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from models.contract.errors import UserError
-from models.contract.facts import Calibration, Facts, ModelIO, Reference, StoredPrecision
+from models.contract.facts import (
+    Calibration,
+    Facts,
+    ModelIO,
+    Overlap,
+    Reference,
+    StoredPrecision,
+)
 from models.contract.faults import first_fault
 from models.contract.preprocessing import Intensity, Scale
 
@@ -96,7 +103,7 @@ class Contract(Facts):
     to its SHA-256; which runtime takes a file its path says (`runtimes`). Of what format 2 added,
     None is what format 1 meant: `scale` pixels as they are, `intensity` the upper 8 bits,
     `calibration` none, `reference` not known, `io` a graph that takes pixel values 0–255 uint8 (N,
-    H, W, C) of any size and gives class maps and probabilities.
+    H, W, C) of any size and gives class maps and probabilities, `overlap` one class a pixel.
     """
 
     format_version: Annotated[int, Field(ge=1)] = FORMAT_VERSION
@@ -115,6 +122,7 @@ class Contract(Facts):
     calibration: dict[StoredPrecision, Calibration] | None = None
     reference: Reference | None = None
     io: ModelIO | None = None
+    overlap: Overlap | None = None
     training: Training | None = None
     quantization: Quantization | None = None
     files: dict[str, str]
@@ -147,6 +155,13 @@ class Contract(Facts):
                 f"reference.class_shares has {len(self.reference.class_shares)} shares, for "
                 f"{len(self.classes)} classes"
             )
+        if self.overlap is not None:
+            others = list(range(1, len(self.classes)))
+            if sorted(self.overlap.priority) != others or self.background != 0:
+                raise ValueError(
+                    "overlap.priority has the ids of all classes but the background, which is 0; "
+                    f"got {list(self.overlap.priority)} and the background {self.background}"
+                )
         if self.io is not None:
             for name, values in (("mean", self.io.mean), ("std", self.io.std)):
                 if values is not None and len(values) not in (1, self.channels):
@@ -230,7 +245,7 @@ def write_contract(artefact: Path, contract: Contract) -> None:
     path = artefact / CONTRACT_PATH
     path.parent.mkdir(parents=True, exist_ok=True)
     document = contract.model_dump(mode="json") | {"format_version": FORMAT_VERSION}
-    added = ("scale", "intensity", "calibration", "reference", "io")
+    added = ("scale", "intensity", "calibration", "reference", "io", "overlap")
     kept = {key: value for key, value in document.items() if not (key in added and value is None)}
     path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

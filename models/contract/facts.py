@@ -69,6 +69,22 @@ class Reference(Facts):
         return self
 
 
+# ---- classes that overlap
+
+
+class Overlap(Facts):
+    """That a pixel may be of several classes, each with a probability of its own (a sigmoid), so
+    that these do not add up to 1.
+
+    Class 0 is what none of the others finds, and as likely as the likeliest of them is not. The
+    others are where their probability is above `threshold`. `priority` has their ids: where several
+    are, a class map shows the one that comes first.
+    """
+
+    priority: Annotated[tuple[int, ...], Field(min_length=1)]
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+
 # ---- a graph that is not ours
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from models.contract import Name, SegmentationClass
+from models.contract import Name, Overlap, SegmentationClass
 from models.contract.faults import first_fault
 from models.contract.preprocessing import read_scale
 from models.data.dataset import ClassList, DatasetError, read_classes, read_image
@@ -65,8 +65,12 @@ def parse_classes(text: str) -> ClassList:
             return read_classes(Path(text))
         except DatasetError as error:
             raise AdoptionError(str(error)) from error
+    return list_classes(_names(text), f"--classes {text}")
+
+
+def _names(text: str) -> list[str]:
     cells = next(csv.reader([text], skipinitialspace=True), [])
-    return list_classes([name.strip() for name in cells if name.strip()], f"--classes {text}")
+    return [name.strip() for name in cells if name.strip()]
 
 
 def list_classes(names: Sequence[str], source: str) -> ClassList:
@@ -77,6 +81,29 @@ def list_classes(names: Sequence[str], source: str) -> ClassList:
         return make_class_list("adopted", listed, "not stated").model_copy(update={"ignore": None})
     except ValidationError as error:
         raise AdoptionError(f"{source}: {first_fault(error).message}") from error
+
+
+def overlapping(
+    class_list: ClassList, priority: str | None, threshold: float
+) -> tuple[ClassList, Overlap | None]:
+    """The classes with what none of them finds before them, and how they overlap, where `priority`
+    says that they do: it names all of them, or all but the first, which then is that background.
+    Raises AdoptionError."""
+    if priority is None:
+        return class_list, None
+    wanted, names = _names(priority), [one.name for one in class_list.classes]
+    if sorted(wanted) == sorted(names):
+        background = list_classes(["background", "other"], "--priority").classes[0]
+        behind = [one.model_copy(update={"id": one.id + 1}) for one in class_list.classes]
+        class_list = class_list.model_copy(update={"classes": (background, *behind)})
+        names = [background.name, *names]
+    elif sorted(wanted) != sorted(names[1:]):
+        raise AdoptionError(
+            f"--priority {priority} names all classes that overlap, each once, the one on top "
+            f"first; --classes has {', '.join(names)}, of which the first may be the background"
+        )
+    ids = tuple(names.index(name) for name in wanted)
+    return class_list, Overlap(priority=ids, threshold=threshold)
 
 
 def list_images(paths: Sequence[Path]) -> list[Path]:
@@ -132,7 +159,11 @@ def write_preview(
 
 
 def adopted_facts(
-    name: str, class_list: ClassList, architecture: str, scale: str = "auto"
+    name: str,
+    class_list: ClassList,
+    architecture: str,
+    scale: str = "auto",
+    overlap: Overlap | None = None,
 ) -> ModelFacts:
     """What the contract says of an adopted model, `scale` as a recipe has it. What values its
     pictures had is not known, so that percentiles of deeper ones become black and white. Raises
@@ -147,13 +178,14 @@ def adopted_facts(
     return ModelFacts(
         name=name,
         classes=class_list.classes,
-        background=class_list.background,
+        background=class_list.background if overlap is None else 0,
         ignore=class_list.ignore,
         architecture=architecture,
         upsampling="not known",
         training=None,
         scale=read_scale(scale),
         intensity=BY_PERCENTILES,
+        overlap=overlap,
     )
 
 

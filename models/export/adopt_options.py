@@ -52,6 +52,13 @@ class AdoptOptions(BaseModel):
     threshold: Annotated[
         float, Field(gt=0, lt=1, description="of a single sigmoid channel, for its class")
     ] = 0.5
+    priority: Annotated[
+        str | None,
+        Field(
+            description="its classes overlap, each a sigmoid for itself; which of them a class "
+            "map shows where several are: their names, the first on top"
+        ),
+    ] = None
     runtime: Annotated[
         Literal["openvino", "onnx"],
         Field(description="what is to serve it; onnx for operators that OpenVINO lacks"),

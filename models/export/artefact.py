@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.contract import Intensity, Scale, SegmentationClass, Training, UserError, find_versions
+from models.contract import (
+    Intensity,
+    Overlap,
+    Scale,
+    SegmentationClass,
+    Training,
+    UserError,
+    find_versions,
+)
 
 
 class ExportError(UserError):
@@ -24,6 +32,7 @@ class ModelFacts:
     training: Training | None
     scale: Scale | None = None
     intensity: Intensity | None = None
+    overlap: Overlap | None = None
 
 
 def version_folder(store: Path, name: str, version: int | None) -> Path:

@@ -50,8 +50,12 @@ def infer_io_spec(
         sample.output,
         *(run_on(model, known, options, p, sample.size).output for p in pictures[1:]),
     ]
-    kind = options.output or _output_kind(outputs, output_axes, output_channels)
-    if options.output is None and 1 < output_channels < classes:
+    if options.priority is not None:
+        _require_overlap(outputs, output_axes, output_channels, classes, options)
+    kind = options.output or _output_kind(
+        outputs, output_axes, output_channels, overlap=options.priority is not None
+    )
+    if options.priority is None and options.output is None and 1 < output_channels < classes:
         raise AdoptionError(
             f"its output has {output_channels} channels and --classes names {classes}; where each "
             "channel is for itself and the first name is what none of them finds, say --output "
@@ -134,8 +138,43 @@ def _channels(number: int) -> str:
     return f"{number} channel{'s' if number > 1 else ''}"
 
 
+def _require_overlap(
+    outputs: Sequence[NDArray[np.generic]],
+    axes: AxisOrder,
+    channels: int,
+    classes: int,
+    options: AdoptOptions,
+) -> None:
+    """Raise AdoptionError where the output cannot be of classes that overlap."""
+    if options.output not in (None, "sigmoid", "logits"):
+        raise AdoptionError(
+            f"--priority is of classes that overlap, and an output of {options.output} has one "
+            "class a pixel; leave one of both out"
+        )
+    if np.issubdtype(outputs[0].dtype, np.integer):
+        raise AdoptionError(
+            "--priority is of classes that overlap, and the model gives a class map, which has one "
+            "class a pixel; leave it out"
+        )
+    if channels != classes - 1:
+        raise AdoptionError(
+            f"its output has {channels} channels and --priority names {classes - 1} classes that "
+            "overlap; each is a channel, and the background is none"
+        )
+    if channels > 1 and _adds_up(outputs, axes):
+        raise AdoptionError(
+            "--priority is of classes that overlap, and the model's probabilities add up to 1 in "
+            "each pixel; leave it out"
+        )
+
+
+def _adds_up(outputs: Sequence[NDArray[np.generic]], axes: AxisOrder) -> bool:
+    sums = [o.astype(np.float32).sum(axis=-1 if axes == "NHWC" else 1) for o in outputs]
+    return all(float(np.abs(s - 1).max()) < _SUM_TOLERANCE for s in sums)
+
+
 def _output_kind(
-    outputs: Sequence[NDArray[np.generic]], axes: AxisOrder, channels: int
+    outputs: Sequence[NDArray[np.generic]], axes: AxisOrder, channels: int, *, overlap: bool
 ) -> OutputKind:
     """Whether the values can only be logits, or look like probabilities. Raises AdoptionError in
     between."""
@@ -143,14 +182,13 @@ def _output_kind(
         return "class_map"
     if any(o.min() < 0 for o in outputs) or any(o.max() > 1 + 1e-3 for o in outputs):
         return "logits"
-    if channels == 1:
+    if channels == 1 or overlap:
         return "sigmoid"
-    sums = [o.astype(np.float32).sum(axis=-1 if axes == "NHWC" else 1) for o in outputs]
-    if all(float(np.abs(s - 1).max()) < _SUM_TOLERANCE for s in sums):
+    if _adds_up(outputs, axes):
         return "probabilities"
     raise AdoptionError(
         "its outputs lie between 0 and 1 and do not add up to 1; set --output sigmoid where each "
-        "class is for itself, or --output logits"
+        "class is for itself (and --priority where classes overlap), or --output logits"
     )
 
 

@@ -26,7 +26,7 @@ def openvino_file_predictor(
     file: Path, contract: Contract, precision: Literal["fp32", "bf16"] = "fp32"
 ) -> Predictor:
     """Predict by an OpenVINO file of an artefact with this contract."""
-    return _of_any_size(openvino_predictor(file, precision), contract.io)
+    return _of_any_size(_of_top_classes(openvino_predictor(file, precision), contract), contract.io)
 
 
 def onnx_file_predictor(artefact: Path, contract: Contract) -> Predictor:
@@ -36,7 +36,8 @@ def onnx_file_predictor(artefact: Path, contract: Contract) -> Predictor:
     path = artefact / onnx_path("fp32")
     if contract.io is None:
         return onnx_predictor(path)
-    return _of_any_size(_external_predictor(path, contract, contract.io), contract.io)
+    predictor = _of_top_classes(_external_predictor(path, contract, contract.io), contract)
+    return _of_any_size(predictor, contract.io)
 
 
 def with_own_scale(predictor: Predictor, contract: Contract) -> Predictor:
@@ -58,6 +59,15 @@ def _of_any_size(predictor: Predictor, io: ModelIO | None) -> Predictor:
     if io.batch_size == 1:
         predictor = _one_by_one(predictor)
     return predictor if io.size is None else _with_only_size(predictor, io.size)
+
+
+def _of_top_classes(predictor: Predictor, contract: Contract) -> Predictor:
+    """Where classes overlap, the one on top is sure: a mask to compare with has one class a pixel,
+    and what is windowed or scaled ends in the strongest."""
+    if contract.overlap is None:
+        return predictor
+    sure = np.eye(len(contract.classes), dtype=np.float32)
+    return Predictor(predictor.class_maps, lambda images: sure[predictor.class_maps(images)])
 
 
 def _one_by_one(predictor: Predictor) -> Predictor:
@@ -109,14 +119,14 @@ def _external_predictor(path: Path, contract: Contract, io: ModelIO) -> Predicto
             "output": io.output,
             "threshold": io.threshold,
             "output_name": io.output_name,
+            "priority": "" if contract.overlap else None,
             "runtime": "onnx",
         }
     )
     network = read_onnx(path, options)
     classes = len(contract.classes)
-    answer = own_answers(
-        network, infer_io_spec(network, classes, options, other_sizes=""), options, classes
-    )
+    io_spec = infer_io_spec(network, classes, options, other_sizes="")
+    answer = own_answers(network, io_spec, options, classes, contract.overlap)
 
     def each(images: Images, place: int) -> NDArray[np.generic]:
         return np.stack([answer(image)[place] for image in images])

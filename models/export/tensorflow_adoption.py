@@ -6,7 +6,7 @@ from pathlib import Path
 
 from models.contract import NativeScale
 from models.export.adopt import Wrapped, read_images
-from models.export.adopt_options import AdoptOptions
+from models.export.adopt_options import AdoptionError, AdoptOptions
 from models.export.artefact import ModelFacts
 from models.export.external import ExternalNetwork
 from models.export.external_io import input_axes
@@ -20,6 +20,12 @@ def wrap_by_tensorflow(
 ) -> Wrapped:
     """Raises AdoptionError. What is written is verified as a network of ours is, `force` or not."""
     del force
+    if facts.overlap is not None:
+        raise AdoptionError(
+            "--priority, of classes that overlap, is of ONNX, PyTorch, LiteRT and OpenVINO files; "
+            "write the model as one, such as by model.export('network.onnx', format='onnx') of "
+            "Keras or by OpenVINO's ovc, and adopt that"
+        )
     model = load_external(path, options)
     _, channels = input_axes(model, options)
     images = read_images(files, channels)

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from models.contract import Contract
 from service.domain.class_names import parse_class_names
 from service.domain.errors import InvalidOptionError
+from service.domain.overlap import top_classes
 
 IGNORE_NAME = "ignore"
 IGNORE_COLOR = "#e0e0c0"  # the cream that PASCAL VOC gives its void pixels; a contract names none
@@ -37,12 +38,24 @@ def keep_classes(
     kept: frozenset[int],
     class_map: NDArray[np.uint8],
     confidence: NDArray[np.uint8] | None,
+    probabilities: NDArray[np.float32] | None = None,
 ) -> None:
     """Give other classes' pixels of `class_map` (H, W) the background or else the ignore id.
 
-    Works in place. Their confidence becomes 0, for it was another class's.
+    Works in place. Their confidence becomes 0, for it was another class's. Where classes overlap,
+    what lies under others comes forth as these go, by the `probabilities` (H, W, classes).
     """
     if len(kept) == len(contract.classes):
+        return
+    if contract.overlap is not None:
+        assert probabilities is not None  # the options say need
+        for rows in bands(*class_map.shape):
+            ids, of_top = top_classes(probabilities[rows], contract.overlap, kept)
+            if confidence is not None:
+                confidence[rows] = np.where(
+                    (ids == 0) & (class_map[rows] != 0), 0, np.rint(of_top * 255)
+                )
+            class_map[rows] = ids
         return
     rest = contract.ignore if contract.background is None else contract.background
     assert rest is not None  # kept_ids has refused a model that has neither

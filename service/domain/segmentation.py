@@ -1,5 +1,6 @@
 """The result for one picture, as the core hands it to an output."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -35,7 +36,24 @@ class Segmentation:
     scale: float = 1.0
     window: IntensityWindow | None = None
 
+    def layers(self, kept: frozenset[int]) -> Iterator[tuple[frozenset[int], NDArray[np.uint8]]]:
+        """Class maps (H, W), each with the ids that count in it, which together hold the classes
+        `kept`: one of all, or where classes overlap one of each."""
+        overlap = self.model.contract.overlap
+        if overlap is None:
+            yield kept, self.class_map
+            return
+        assert self.probabilities is not None  # the options say need
+        for class_id in sorted(kept):
+            layer = self.class_map
+            if class_id:
+                there = self.probabilities[..., class_id] > overlap.threshold
+                layer = there.astype(np.uint8) * np.uint8(class_id)
+            yield frozenset({class_id}), layer
+
     def seen(self) -> dict[str, Any]:
-        """At which size and depth the network saw the picture, as JSON answers say it."""
+        """At which size and depth the network saw the picture, and whether classes overlap, as JSON
+        answers say it."""
         depth = {} if self.window is None else {"intensity": list(self.window)}
-        return {"scale": round(self.scale, 6), **depth}
+        overlap = {} if self.model.contract.overlap is None else {"classes_overlap": True}
+        return {"scale": round(self.scale, 6), **depth, **overlap}

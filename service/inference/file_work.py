@@ -48,7 +48,8 @@ class Result:
 class FileWork:
     """For one file; each of its steps may be called on another thread.
 
-    Raises UnknownClassError where `options` keep a class that the model does not have.
+    Raises InvalidOptionError where `options` keep a class that the model does not have, or its
+    classes overlap and the format cannot say so.
     """
 
     def __init__(
@@ -64,10 +65,11 @@ class FileWork:
         self._output, self._options = output, options
         self._file_name = file_name
         self._kept = kept_ids(model.contract, options.classes)
+        self._need = options.needed(model.contract)
 
     def prepare(self, source: Source, working: WorkingSize | None) -> tuple[Picture, Result]:
         """Decode, and lay out for the engine. Raises UnreadableImageError."""
-        contract, need = self._model.contract, self._options.need
+        contract, need = self._model.contract, self._need
         prepared = prepare(
             source,
             contract,
@@ -79,9 +81,8 @@ class FileWork:
         height, width = prepared.image.shape[:2]
         scaled = working is not None
         plan = self._tile_sides.plan(contract, height, width, need, scaled=scaled)
-        classes = len(contract.classes)
-        maps = Maps.empty((prepared.height, prepared.width), need, classes)
-        canvas = make_canvas(plan, maps, need, classes, working)
+        maps = Maps.empty((prepared.height, prepared.width), need, len(contract.classes))
+        canvas = make_canvas(plan, maps, need, contract, working)
         result = Result(
             maps=maps,
             info=replace(source.info, file_name=self._file_name),
@@ -96,7 +97,9 @@ class FileWork:
     def write(self, result: Result) -> Encoded:
         """Encode what is put together."""
         maps = result.maps
-        keep_classes(self._model.contract, self._kept, maps.class_map, maps.confidence)
+        keep_classes(
+            self._model.contract, self._kept, maps.class_map, maps.confidence, maps.probabilities
+        )
         segmentation = Segmentation(
             self._model,
             maps.class_map,

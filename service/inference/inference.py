@@ -7,10 +7,11 @@ deadline.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
+from models.contract import Contract
 from service.domain.deadline import seconds_left
 from service.domain.errors import DeadlineExceededError
 from service.domain.requests import ScaleRequest
@@ -70,19 +71,23 @@ class Inference:
         self,
         model: str | None,
         arrays: Arrays,
-        outputs: Collection[str],
+        outputs: Collection[str] | Callable[[Contract], Collection[str]],
         deadline: float | None,
         *,
         scale: ScaleRequest = AUTO_SCALE,
     ) -> TensorAnswer:
         """Segment decoded images: uint8 (N, H, W, C), or several (H, W, C) of any sizes.
 
-        `outputs` are some of class_map, confidence and probabilities, which have the images' own
+        `outputs` are some of class_map, confidence and probabilities, or what gives these for the
+        model's contract; they have the images' own
         size at whichever `scale` the network sees these. Raises subclasses of
         ServiceError only, InvalidTensorError where the arrays are not what the model takes.
         """
-        wanted = checked_outputs(outputs)
+        if not callable(outputs):
+            checked_outputs(outputs)  # before a model is loaded for nothing
         async with self._models.lease(model, deadline) as segmenter:
+            named = outputs(segmenter.model.contract) if callable(outputs) else outputs
+            wanted = checked_outputs(named)
             images = checked_images(arrays, segmenter.model, segmenter.limits)
             async with _accepted(segmenter, len(images), deadline) as place:
                 return await segmenter.predict(images, wanted, scale, deadline, place)

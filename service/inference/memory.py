@@ -62,7 +62,11 @@ def footprint(
         images=sum(work.held_bytes for work in works),
         maps=pixels * (1 if need == "class_map" else 2) + probability_bytes(pixels, need, classes),
         results=of_tile * min(tiles_at_once, tiles) * (2 if shared else 1)
-        + sum(_stitching_bytes(work, classes) for work in works if work.plan.blended),
+        + sum(
+            _stitching_bytes(work, classes)
+            for work in works
+            if work.plan.blended or (work.scaled and contract.overlap is not None)
+        ),
     )
 
 

@@ -110,8 +110,9 @@ class Segmenter:
         )
         channels, show = self.model.contract.channels, output.needs_image
         held = file_bytes(source, working, channels, show=show)
-        work = self._work((source.height, source.width), working, options.need, held)
-        await place.hold_in_turn(len(upload) + self._size_of([work], options.need))
+        need = options.needed(self.model.contract)
+        work = self._work((source.height, source.width), working, need, held)
+        await place.hold_in_turn(len(upload) + self._size_of([work], need))
         alone, shape = self.runner.alone, work.plan.tile_shape
         if alone is not None and _fits_alone(work) and alone.runs_alone(shape):
             all_steps = partial(steps.run_alone, source, working, watch)
@@ -141,10 +142,10 @@ class Segmenter:
     ) -> TensorAnswer:
         """Segment images (H, W, C) of this model in the `place` that they were given."""
         need = max(wanted, key=NAMES.index)
-        classes = len(self.model.contract.classes)
+        contract = self.model.contract
         watch = Stopwatch(self._workers)
-        sizes = [plan_array_size(image, self.model.contract, scale) for image in images]
-        channels = self.model.contract.channels
+        sizes = [plan_array_size(image, contract, scale) for image in images]
+        channels = contract.channels
         works = [
             self._work(
                 image.shape,
@@ -155,11 +156,11 @@ class Segmenter:
             for image, size in zip(images, sizes, strict=True)
         ]
         await place.hold_in_turn(self._size_of(works, need))
-        maps, outputs = _maps_and_outputs(images, need, classes, wanted)
+        maps, outputs = _maps_and_outputs(images, need, len(contract.classes), wanted)
         if any(sizes):
             images = await watch.run("decode", lambda: list(map(seen_at, images, sizes)))
         pictures = [
-            Picture(image, work.plan, make_canvas(work.plan, maps_of_one, need, classes, size))
+            Picture(image, work.plan, make_canvas(work.plan, maps_of_one, need, contract, size))
             for image, work, maps_of_one, size in zip(images, works, maps, sizes, strict=True)
         ]
         last_tile = await self._infer(pictures, deadline, watch)

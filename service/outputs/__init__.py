@@ -7,6 +7,7 @@ from service.outputs.coco import COCO
 from service.outputs.confidence import CONFIDENCE
 from service.outputs.cvat import CVAT
 from service.outputs.labelstudio_tasks import LABELSTUDIO
+from service.outputs.masks import MASKS
 from service.outputs.npz import NPZ
 from service.outputs.output import Encoded, Output, OutputOptions
 from service.outputs.overlay import OVERLAY
@@ -22,5 +23,5 @@ __all__ = ["OUTPUTS", "Encoded", "Output", "OutputOptions"]
 _TOOLS = (LABELSTUDIO, CVAT, QUPATH, SUPERVISELY, ULTRALYTICS)
 
 OUTPUTS: dict[str, Output] = {
-    f.name: f for f in (PNG, OVERLAY, RLE, COCO, POLYGONS, CONFIDENCE, NPZ, *_TOOLS)
+    f.name: f for f in (PNG, OVERLAY, RLE, COCO, POLYGONS, CONFIDENCE, NPZ, MASKS, *_TOOLS)
 }

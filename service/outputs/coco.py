@@ -15,6 +15,7 @@ that `classes` left out.
 """
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import orjson
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from service.domain.classes import describe, kept_ids
 from service.domain.segmentation import Segmentation
-from service.outputs.output import Output, OutputOptions
+from service.outputs.output import Output, OutputOptions, OverlapWriting
 from service.outputs.runs import Runs, find_runs
 
 UNNAMED = "image"  # what a picture is called that was sent without a name
@@ -30,14 +31,19 @@ _CHUNK = 2**20
 
 
 class CocoOptions(OutputOptions):
-    pass
+    overlap: ClassVar[OverlapWriting] = "each"
 
 
 def encode(segmentation: Segmentation, options: CocoOptions) -> Iterator[bytes]:
     model, contract = segmentation.model, segmentation.model.contract
     height, width = segmentation.class_map.shape
-    runs = find_runs(segmentation.class_map.T.reshape(-1))  # COCO counts down the columns
-    present = [i for i in runs.pixels() if i in kept_ids(contract, options.classes)]
+    masks = [
+        (class_id, _runs_of(runs, class_id))
+        for ids, layer in segmentation.layers(kept_ids(contract, options.classes))
+        for runs in [find_runs(layer.T.reshape(-1))]  # COCO counts down the columns
+        for class_id in runs.pixels()
+        if class_id in ids
+    ]
     document = {
         "info": {
             "description": "Class map as one RLE a class",
@@ -68,8 +74,8 @@ def encode(segmentation: Segmentation, options: CocoOptions) -> Iterator[bytes]:
                 "category_id": _category_id(class_id),
                 "iscrowd": 0,
             }
-            | _annotate(_runs_of(runs, class_id), height, width)
-            for number, class_id in enumerate(present, start=1)
+            | _annotate(mask, height, width)
+            for number, (class_id, mask) in enumerate(masks, start=1)
         ],
     }
     yield orjson.dumps(document)

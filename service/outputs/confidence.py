@@ -1,14 +1,17 @@
 """`confidence`: how sure the model is of each pixel, as a gray PNG."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from service.domain.classes import bands
 from service.domain.segmentation import Need, Segmentation
-from service.outputs.output import Output, OutputOptions
+from service.outputs.output import Output, OutputOptions, OverlapWriting
 from service.outputs.png import EXTENSION, GRAY, MEDIA_TYPE, write_png
 
 
 class ConfidenceOptions(OutputOptions):
+    overlap: ClassVar[OverlapWriting] = "top"
+
     @property
     def need(self) -> Need:
         return "confidence"

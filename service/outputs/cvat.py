@@ -7,7 +7,7 @@ pixels. Polygons are one a connected region, with a seam to each hole, for CVAT'
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -19,7 +19,7 @@ from service.domain.classes import is_one_of, kept_ids
 from service.domain.segmentation import Segmentation
 from service.outputs.coco import UNNAMED
 from service.outputs.outlines import OutlineOptions, light_rings, without_holes
-from service.outputs.output import Output
+from service.outputs.output import Output, OverlapWriting
 from service.outputs.polygons import refuse_noise, regions_of
 from service.outputs.project import PARTS, Member, Project, drawn_classes
 from service.outputs.runs import find_runs
@@ -31,6 +31,8 @@ _UNKNOWN = "\ufffd"
 
 
 class CvatOptions(OutlineOptions):
+    overlap: ClassVar[OverlapWriting] = "each"
+
     shapes: Literal["mask", "polygon"] = Field(
         default="mask",
         description="What shapes are: one mask a class, or one polygon a connected region.",
@@ -47,9 +49,10 @@ def encode(segmentation: Segmentation, options: CvatOptions) -> Iterator[bytes]:
     kept = kept_ids(contract, options.classes)
     names = {c.id: c.name for c in drawn_classes(contract) if c.id in kept}
     if options.shapes == "mask":
-        yield from _masks(segmentation.class_map, names)
+        for ids, layer in segmentation.layers(frozenset(names)):
+            yield from _masks(layer, {i: name for i, name in names.items() if i in ids})
     else:
-        yield from _polygons(segmentation.class_map, names, options)
+        yield from _polygons(segmentation, names, options)
     yield b"  </image>\n" + _TAIL
 
 
@@ -89,10 +92,16 @@ def _masks(class_map: NDArray[np.uint8], names: dict[int, str]) -> Iterator[byte
 
 
 def _polygons(
-    class_map: NDArray[np.uint8], names: dict[int, str], options: CvatOptions
+    segmentation: Segmentation, names: dict[int, str], options: CvatOptions
 ) -> Iterator[bytes]:
-    refuse_noise(class_map)
-    for class_id, _, rings in regions_of(class_map, frozenset(names), options.min_area):
+    drawn = frozenset(names)
+    refuse_noise(layer for _, layer in segmentation.layers(drawn))
+    regions = (
+        region
+        for ids, layer in segmentation.layers(drawn)
+        for region in regions_of(layer, ids, options.min_area)
+    )
+    for class_id, _, rings in regions:
         corners = without_holes(light_rings(rings, options.tolerance))
         points = ";".join(f"{x:.2f},{y:.2f}" for x, y in corners.tolist())
         yield (

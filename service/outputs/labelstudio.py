@@ -182,7 +182,7 @@ def _outlines(
     for number, ids in enumerate(labels.values()):
         numbers[sorted(ids)] = number
     label_map = numbers[class_map]
-    refuse_noise(label_map)
+    refuse_noise([label_map])
     names = list(labels)
     kept = frozenset(range(len(names)))
     found = sorted(regions_of(label_map, kept, limits.min_area), key=lambda region: -region[1])

@@ -2,7 +2,7 @@
 
 import zipfile
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +10,13 @@ from pydantic import Field
 
 from service.domain.classes import bands
 from service.domain.segmentation import Need, Segmentation
-from service.outputs.output import Output, OutputOptions
+from service.outputs.output import Output, OutputOptions, OverlapWriting
 from service.outputs.pieces import Pieces
 
 
 class NpzOptions(OutputOptions):
+    overlap: ClassVar[OverlapWriting] = "top"
+
     probabilities: bool = Field(
         default=False,
         description=(

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from models.contract import Contract
+from service.domain.errors import InvalidOptionError
 from service.domain.requests import IntensityRequest, ScaleRequest
 from service.domain.segmentation import Need, Segmentation
 from service.outputs.project import Project
+
+OverlapWriting = Literal["top", "each"] | None
 
 _CHUNK_BYTES = 2**18  # smaller pieces are joined: each is a call of its own to whoever sends them
 
@@ -99,10 +103,28 @@ class OutputOptions(BaseModel):
     def intensity_request(self) -> IntensityRequest:
         return IntensityRequest.parse(self.intensity)
 
+    # What becomes of classes that overlap: the one on top is written, or each for itself.
+    overlap: ClassVar[OverlapWriting] = None
+
     @property
     def need(self) -> Need:
         """What the engine must compute beyond which class wins."""
         return "class_map"
+
+    def needed(self, contract: Contract) -> Need:
+        """What the engine must compute of a model with this contract. Raises InvalidOptionError
+        where its classes overlap, and the format has one class a pixel.
+        """
+        if contract.overlap is None:
+            return self.need
+        if self.overlap is None:
+            raise InvalidOptionError(
+                f"The classes of {contract.name} overlap, which this format cannot hold. Ask for "
+                "masks, coco, polygons or npz with probabilities, or for png, which shows the one "
+                "on top."
+            )
+        by_class = self.overlap == "each" or self.classes is not None
+        return "probabilities" if by_class else self.need
 
 
 @dataclass(frozen=True)

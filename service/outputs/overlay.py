@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from io import BytesIO
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from pydantic import Field
 from service.domain.classes import bands, palette
 from service.domain.errors import AnswerTooLargeError
 from service.domain.segmentation import Segmentation
-from service.outputs.output import Output, OutputOptions
+from service.outputs.output import Output, OutputOptions, OverlapWriting
 from service.outputs.png import RGB, write_png
 
 _JPEG_QUALITY = 90
@@ -20,6 +20,8 @@ _JPEG_MAX_SIDE = 65_500  # libjpeg's JPEG_MAX_DIMENSION
 
 
 class OverlayOptions(OutputOptions):
+    overlap: ClassVar[OverlapWriting] = "top"
+
     alpha: float = Field(
         default=0.5,
         ge=0,

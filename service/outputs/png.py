@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Iterator
+from typing import ClassVar
 
 import numpy as np
 from isal import isal_zlib
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from service.domain.classes import bands, palette
 from service.domain.segmentation import Segmentation
-from service.outputs.output import Output, OutputOptions
+from service.outputs.output import Output, OutputOptions, OverlapWriting
 
 MEDIA_TYPE, EXTENSION = "image/png", ".png"
 GRAY, RGB, INDEXED = 0, 2, 3  # PNG's colour types
@@ -18,7 +19,7 @@ _UP = 2
 
 
 class PngOptions(OutputOptions):
-    pass
+    overlap: ClassVar[OverlapWriting] = "top"
 
 
 def encode(segmentation: Segmentation, _options: PngOptions) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
 """`polygons`: GeoJSON, one Feature a connected region, its rings along the pixel edges."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import orjson
@@ -11,7 +11,7 @@ from pydantic import Field
 from service.domain.classes import bands, describe, is_one_of, kept_ids
 from service.domain.errors import AnswerTooLargeError
 from service.domain.segmentation import Segmentation
-from service.outputs.output import Output, OutputOptions
+from service.outputs.output import Output, OutputOptions, OverlapWriting
 
 MAX_REGIONS = 100_000
 MAX_EDGES = 4_000_000
@@ -26,6 +26,8 @@ Ring = NDArray[np.int64]  # (n, 2), the last corner equal to the first
 
 
 class PolygonsOptions(OutputOptions):
+    overlap: ClassVar[OverlapWriting] = "each"
+
     tolerance: float = Field(
         default=0.0,
         ge=0,
@@ -65,8 +67,8 @@ def encode_features(
     area in pixels."""
     model, contract = segmentation.model, segmentation.model.contract
     height, width = segmentation.class_map.shape
-    refuse_noise(segmentation.class_map)
     kept = kept_ids(contract, options.classes) & drawn
+    refuse_noise(layer for _, layer in segmentation.layers(kept))
     head = {
         "type": "FeatureCollection",
         "model": {"name": contract.name, "version": model.version},
@@ -80,7 +82,12 @@ def encode_features(
     # each Feature becomes text at once: as Python objects, many small ones would take ten times the
     # memory
     comma = b""
-    for class_id, area, rings in regions_of(segmentation.class_map, kept, options.min_area):
+    regions = (
+        region
+        for ids, layer in segmentation.layers(kept)
+        for region in regions_of(layer, ids, options.min_area)
+    )
+    for class_id, area, rings in regions:
         said = properties(class_id, int(area))
         yield comma + _feature(said, simplify(rings, options.tolerance))
         comma = b","
@@ -143,14 +150,14 @@ def _measure(rings: Iterable[Ring]) -> list[tuple[Ring, float]]:
     ]
 
 
-def refuse_noise(class_map: NDArray[np.uint8]) -> None:
+def refuse_noise(class_maps: Iterable[NDArray[np.uint8]]) -> None:
     """A caller can send noise: more polygons than anybody can use, at 5 kB of memory each."""
-    height, width = class_map.shape
     edges = regions = 0
-    for rows in bands(height, width):
-        more_edges, more_regions = _count(class_map, rows)
-        edges += more_edges
-        regions += more_regions
+    for class_map in class_maps:
+        for rows in bands(*class_map.shape):
+            more_edges, more_regions = _count(class_map, rows)
+            edges += more_edges
+            regions += more_regions
     if edges > MAX_EDGES or regions > MAX_REGIONS:
         raise AnswerTooLargeError(
             f"The class map has up to {regions:,} regions with {edges:,} pixel edges between them; "

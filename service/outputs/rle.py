@@ -1,17 +1,18 @@
 """`rle`: JSON with the row-major run lengths of the class map."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import orjson
 
 from service.domain.classes import describe
 from service.domain.segmentation import Segmentation
-from service.outputs.output import Output, OutputOptions
+from service.outputs.output import Output, OutputOptions, OverlapWriting
 from service.outputs.runs import find_runs
 
 
 class RleOptions(OutputOptions):
-    pass
+    overlap: ClassVar[OverlapWriting] = "top"
 
 
 def encode(segmentation: Segmentation, _options: RleOptions) -> Iterator[bytes]:

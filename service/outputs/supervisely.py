@@ -6,7 +6,7 @@ import io
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import orjson
@@ -16,14 +16,14 @@ from PIL import Image
 from models.contract import Contract
 from service.domain.classes import is_one_of, kept_ids
 from service.domain.segmentation import Segmentation
-from service.outputs.output import Output, OutputOptions
+from service.outputs.output import Output, OutputOptions, OverlapWriting
 from service.outputs.project import Member, Project, drawn_classes
 
 _DATASET = "images"  # of pictures that lie in no folder
 
 
 class SuperviselyOptions(OutputOptions):
-    pass
+    overlap: ClassVar[OverlapWriting] = "each"
 
 
 def encode(segmentation: Segmentation, options: SuperviselyOptions) -> Iterator[bytes]:
@@ -33,11 +33,13 @@ def encode(segmentation: Segmentation, options: SuperviselyOptions) -> Iterator[
     head = {"description": "", "tags": [], "size": {"height": height, "width": width}}
     yield orjson.dumps(head)[:-1] + b',"objects":['
     comma = b""
-    for one in drawn_classes(contract):
-        mask = is_one_of(segmentation.class_map, frozenset({one.id}))
-        if one.id in kept and mask.any():
-            yield comma + orjson.dumps(_object(one.name, mask))
-            comma = b","
+    drawn = {one.id: one.name for one in drawn_classes(contract) if one.id in kept}
+    for ids, layer in segmentation.layers(frozenset(drawn)):
+        for class_id in sorted(ids):
+            mask = is_one_of(layer, frozenset({class_id}))
+            if mask.any():
+                yield comma + orjson.dumps(_object(drawn[class_id], mask))
+                comma = b","
     yield b"]}"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.contract import Contract
 from service.concurrency import as_completed
 from service.domain.classes import keep_classes, kept_ids
 from service.domain.errors import ModelUnavailableError, ServiceError
@@ -140,11 +141,14 @@ async def _infer_pixels(
     deadline: float | None,
     at_once: int,
 ) -> Inferred:
-    names: set[Need] = {"class_map"} if any(one.result.tensor is None for one in asked) else set()
-    names |= {one.result.tensor or one.options.need for one in asked}
     kept = asked[0].options.classes
-    if kept is not None:
-        names.add("class_map")
+
+    def names(contract: Contract) -> set[Need]:
+        with_files = any(one.result.tensor is None for one in asked)
+        wanted: set[Need] = {"class_map"} if with_files or kept is not None else set()
+        wanted |= {one.result.tensor for one in asked if one.result.tensor is not None}
+        return wanted | {one.options.needed(contract) for one in asked}
+
     by_output: list[list[Any]] = [[] for _ in asked]
     timings: list[Timings] = []
     scales: list[float] = []
@@ -173,7 +177,11 @@ def _write(
     for segmentation in segmentations:
         contract = segmentation.model.contract
         keep_classes(
-            contract, kept_ids(contract, classes), segmentation.class_map, segmentation.confidence
+            contract,
+            kept_ids(contract, classes),
+            segmentation.class_map,
+            segmentation.confidence,
+            segmentation.probabilities,
         )
         files = iter(encode_all(segmentation, [one for one in asked if one.result.tensor is None]))
         by_image.append(

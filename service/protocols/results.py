@@ -2,18 +2,19 @@
 output as a file.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from models.contract import Contract
 from models.contract.faults import first_fault
 from service.domain.segmentation import Need, Segmentation
 from service.outputs import OUTPUTS
-from service.outputs.output import Output, OutputOptions
+from service.outputs.output import Output, OutputOptions, OverlapWriting
 from service.protocols.problems import MalformedRequestError
 
 Kind = Literal["UINT8", "FP32", "BYTES"]
@@ -31,13 +32,21 @@ _FOR_PIXELS: Final = ("classes", "scale")
 _RAW: Final = {"application/octet-stream": ".bin"}
 
 
+class _ClassMapOptions(OutputOptions):
+    overlap: ClassVar[OverlapWriting] = "top"
+
+
 class _ConfidenceOptions(OutputOptions):
+    overlap: ClassVar[OverlapWriting] = "top"
+
     @property
     def need(self) -> Need:
         return "confidence"
 
 
 class _ProbabilitiesOptions(OutputOptions):
+    overlap: ClassVar[OverlapWriting] = "each"
+
     @property
     def need(self) -> Need:
         return "probabilities"
@@ -91,7 +100,7 @@ def _file(output: Output) -> Result:
 RESULTS: Final[dict[str, Result]] = {
     result.name: result
     for result in (
-        _tensor("class_map", OutputOptions),
+        _tensor("class_map", _ClassMapOptions),
         _tensor("probabilities", _ProbabilitiesOptions),
         _tensor("confidence", _ConfidenceOptions),
         *(_file(output) for output in OUTPUTS.values() if output.project is None),
@@ -171,11 +180,18 @@ class _BundleOptions(OutputOptions):
 
     @property
     def need(self) -> Need:
-        needs = {one.options.need for one in self.parts}
-        return next(need for need in _MOST_FIRST if need in needs)
+        return _most({one.options.need for one in self.parts})
+
+    def needed(self, contract: Contract) -> Need:
+        return _most({one.options.needed(contract) for one in self.parts})
 
 
 _MOST_FIRST: Final[tuple[Need, ...]] = ("probabilities", "confidence", "class_map")
+
+
+def _most(needs: Collection[Need]) -> Need:
+    """The one that brings the others with it."""
+    return next(need for need in _MOST_FIRST if need in needs)
 
 
 def bundle(asked: Sequence[Wanted]) -> tuple[Output, OutputOptions]:

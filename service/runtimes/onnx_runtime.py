@@ -9,6 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from models.contract import OPENVINO_OUTPUTS, Contract, ContractError, onnx_path
+from service.domain.overlap import top_classes, with_background
 from service.domain.source import Window
 from service.domain.upsampling import Grid, upsampled_class_maps, upsampled_logits
 from service.runtimes.engine import EngineOptions, EngineUnavailableError, logits_of
@@ -64,6 +65,7 @@ class OnnxRuntimeEngine:
         self.device = "GPU:0" if used in _ON_GPU else "CPU"
         self.device_reason = why_onnx_runtime_on(used if used in _ON_GPU else None)
         self._io, self._classes = contract.io, len(contract.classes)
+        self._overlap = contract.overlap
         self._require_outputs(contract)
         self.best_batch, self.best_batch_pixels = _BEST_BATCH
         logger.info(
@@ -76,6 +78,8 @@ class OnnxRuntimeEngine:
     def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self._io is None:
             return np.asarray(self._run(images, OPENVINO_OUTPUTS[0]), np.uint8)
+        if self._overlap is not None:
+            return top_classes(self.probabilities(images), self._overlap)[0]
         if self._io.output == "class_map":
             return self._class_ids(images)
         logits, factor = self.logits(images)
@@ -87,6 +91,8 @@ class OnnxRuntimeEngine:
             return np.asarray(self._run(images, OPENVINO_OUTPUTS[1]), np.float32)
         if self._io.output == "class_map":
             return np.eye(self._classes, dtype=np.float32)[self._class_ids(images)]
+        if self._overlap is not None:
+            return self._overlapping(images)
         low, factor = self.logits(images)
         window, grid = Window(0, 0, *images.shape[1:3]), Grid((factor, factor))
         logits = np.stack([upsampled_logits(one, grid, window) for one in low])
@@ -95,7 +101,7 @@ class OnnxRuntimeEngine:
         return np.ascontiguousarray(np.moveaxis(shares, 1, -1))
 
     def logits(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], int]:
-        if self._io is None or self._io.output == "class_map":
+        if self._io is None or self._overlap is not None or self._io.output == "class_map":
             return logits_of(self.probabilities(images)), 1
         values = model_values(images, self._io)
         planes = planes_of_output(self._raw(values), self._io)
@@ -108,6 +114,18 @@ class OnnxRuntimeEngine:
 
     def close(self) -> None:
         del self._session
+
+    def _overlapping(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Of classes that each have a probability of their own, and of the background."""
+        assert self._io is not None
+        values = model_values(images, self._io)
+        low = planes_of_output(self._raw(values), self._io)
+        factor = values.shape[1 if self._io.layout == "NHWC" else 2] // low.shape[2]
+        window, grid = Window(0, 0, *images.shape[1:3]), Grid((factor, factor))
+        planes = np.stack([upsampled_logits(one, grid, window) for one in low])
+        if self._io.output == "logits":
+            planes = np.float32(1) / (np.float32(1) + np.exp(-planes))
+        return with_background(np.moveaxis(planes, 1, -1))
 
     def _class_ids(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         assert self._io is not None

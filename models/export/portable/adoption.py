@@ -43,14 +43,20 @@ def wrap_portable(
     images = read_images(files, channels)
     classes = len(facts.classes)
     io_spec = infer_io_spec(network, classes, options, images, other_sizes=_OTHER_SIZES)
-    own = own_answers(network, io_spec, options, classes)
+    own = own_answers(network, io_spec, options, classes, facts.overlap)
     served, answers = None, own
     if options.runtime == "openvino":
-        served = wrapped(network, io_spec, options, classes)
+        served = wrapped(network, io_spec, options, classes, facts.overlap)
         answers = served_answers(served)
     agreement = judge(answers, own, io_spec, images, network.runtime)
     require_agreement(agreement, force=force)
-    notes = (*io_spec.notes, f"agreement: {agreement}", f"served by: {_SERVERS[options.runtime]}")
+    overlap = () if facts.overlap is None else (f"classes: {_overlap_in_words(facts)}",)
+    notes = (
+        *io_spec.notes,
+        *overlap,
+        f"agreement: {agreement}",
+        f"served by: {_SERVERS[options.runtime]}",
+    )
 
     def write(card: str, store: Path, version: int | None) -> Path:
         return write_portable(network, served, io_spec, options, facts, card, store, version)
@@ -59,3 +65,12 @@ def wrap_portable(
         return class_map_of(answers, io_spec.size, image)
 
     return Wrapped(notes, images, class_map, network.parameters, write)
+
+
+def _overlap_in_words(facts: ModelFacts) -> str:
+    """Which class is over which, where they overlap."""
+    assert facts.overlap is not None
+    names = " over ".join(facts.classes[class_id].name for class_id in facts.overlap.priority)
+    return (
+        f"each for itself, where it is above {facts.overlap.threshold:g}; a class map shows {names}"
+    )

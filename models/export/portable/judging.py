@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.contract import Overlap
 from models.export.adopt_options import AdoptionError, AdoptOptions
 from models.export.external_io import IOSpec, prepared
 from models.export.portable.network import PortableNetwork
@@ -38,7 +39,11 @@ class Agreement:
 
 
 def own_answers(
-    network: PortableNetwork, io_spec: IOSpec, options: AdoptOptions, classes: int
+    network: PortableNetwork,
+    io_spec: IOSpec,
+    options: AdoptOptions,
+    classes: int,
+    overlap: Overlap | None = None,
 ) -> Answers:
     """The class ids (H, W) and probabilities (H, W, classes) of an image (H, W, C) of a size that
     it takes, by the network's own runtime and numpy."""
@@ -60,10 +65,22 @@ def own_answers(
             ids = ids[:height, :width].astype(np.uint8)
             return ids, np.eye(classes, dtype=np.float32)[ids]
         scores = _enlarged(raw.astype(np.float32), io_spec.reduction)[:height, :width]
+        if overlap is not None:
+            return _overlapping(scores, io_spec, overlap)
         probabilities = _probabilities(scores, io_spec, options, classes)
         return probabilities.argmax(axis=-1).astype(np.uint8), probabilities
 
     return answer
+
+
+def _overlapping(scores: NDArray[np.float32], io_spec: IOSpec, overlap: Overlap) -> Answer:
+    """Of scores (H, W, channels), each channel for itself."""
+    if io_spec.output == "logits":
+        scores = np.divide(np.float32(1), np.float32(1) + np.exp(-scores))
+    ids = np.zeros(scores.shape[:2], np.uint8)
+    for class_id in reversed(overlap.priority):
+        ids[scores[..., class_id - 1] > overlap.threshold] = class_id
+    return ids, np.concatenate([1 - scores.max(axis=-1, keepdims=True), scores], axis=-1)
 
 
 def judge(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from models.contract import OPENVINO_OUTPUTS
+from models.contract import OPENVINO_OUTPUTS, Overlap
 from models.export.adopt_options import AdoptionError, AdoptOptions
 from models.export.external_io import IOSpec, value_range
 from models.export.portable.network import PortableNetwork, short_cause
@@ -18,7 +18,13 @@ from models.export.portable.network import PortableNetwork, short_cause
 LEAST_PROBABILITY = 1e-7
 
 
-def wrapped(network: PortableNetwork, io_spec: IOSpec, options: AdoptOptions, classes: int) -> Any:
+def wrapped(
+    network: PortableNetwork,
+    io_spec: IOSpec,
+    options: AdoptOptions,
+    classes: int,
+    overlap: Overlap | None = None,
+) -> Any:
     """The openvino.Model to serve: it takes pictures of any size, or of `io_spec.size` alone.
 
     Raises AdoptionError where OpenVINO cannot put it together.
@@ -34,7 +40,11 @@ def wrapped(network: PortableNetwork, io_spec: IOSpec, options: AdoptOptions, cl
             pixels, (images, fitted, size) = images, _mirrored_images(io_spec)
             pixels.output(0).replace(fitted.output(0))
         raw = graph.outputs[0].get_node().input_value(0)
-        results = _results(raw, size, io_spec, options, classes)
+        results = (
+            _results(raw, size, io_spec, options, classes)
+            if overlap is None
+            else _overlapping_results(raw, size, io_spec, overlap)
+        )
         model = openvino.Model(list(results), [images], "external")
         model.validate_nodes_and_infer_types()
     except RuntimeError as error:
@@ -130,6 +140,31 @@ def _results(
         probabilities = op.divide(scores, total)
     highest = op.topk(scores, _integers(1), 1, "max", "value", "i32")
     class_map = op.convert(op.squeeze(highest.output(1), _integers([1])), "u8")
+    return class_map, op.transpose(probabilities, _integers([0, 2, 3, 1]))
+
+
+def _overlapping_results(raw: Any, size: Any, io_spec: IOSpec, overlap: Overlap) -> tuple[Any, Any]:
+    """As `_results`, of classes that each have a probability of their own; that of the background
+    is what the likeliest of them lacks."""
+    from openvino import opset13 as op
+
+    planes = _planes(raw, io_spec)
+    if io_spec.reduction > 1:
+        planes = _enlarged(planes, io_spec.reduction, "linear_onnx")
+    planes = _cropped(planes, size)
+    if io_spec.output == "logits":
+        planes = op.sigmoid(planes)
+    one = op.constant(np.float32(1))
+    none = op.subtract(one, op.reduce_max(planes, _integers([1]), True))
+    there = op.greater(planes, op.constant(np.float32(overlap.threshold)))
+    ranks = np.zeros((1, len(overlap.priority), 1, 1), np.float32)
+    for place, class_id in enumerate(overlap.priority):
+        ranks[0, class_id - 1] = len(overlap.priority) - place
+    ranked = op.multiply(op.convert(there, "f32"), op.constant(ranks))
+    background = op.add(op.multiply(none, op.constant(np.float32(0))), op.constant(np.float32(0.5)))
+    highest = op.topk(op.concat([background, ranked], 1), _integers(1), 1, "max", "value", "i32")
+    class_map = op.convert(op.squeeze(highest.output(1), _integers([1])), "u8")
+    probabilities = op.concat([none, planes], 1)
     return class_map, op.transpose(probabilities, _integers([0, 2, 3, 1]))
 
 

@@ -57,6 +57,7 @@ def write_portable(
             scale=facts.scale or _own_scale(io_spec),
             intensity=facts.intensity,
             io=model_io(network, io_spec, options),
+            overlap=facts.overlap,
             training=facts.training,
             files=file_digests(folder),
         )

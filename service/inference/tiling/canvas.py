@@ -1,5 +1,6 @@
 """Which canvas takes the results of a picture's tiles."""
 
+from models.contract import Contract
 from models.contract.working_size import WorkingSize
 from service.domain.segmentation import Need
 from service.inference.tiling.plan import TilePlan
@@ -9,21 +10,24 @@ from service.inference.tiling.stitch import (
     ProbabilityCanvas,
     needs_probabilities,
 )
-from service.inference.tiling.upsampled import BlendedCanvas, UpsampledCanvas
+from service.inference.tiling.upsampled import BlendedCanvas, OverlapCanvas, UpsampledCanvas
 
-Canvas = ClassMapCanvas | ProbabilityCanvas | UpsampledCanvas | BlendedCanvas
+Canvas = ClassMapCanvas | ProbabilityCanvas | UpsampledCanvas | BlendedCanvas | OverlapCanvas
 
 
 def make_canvas(
-    plan: TilePlan, maps: Maps, need: Need, classes: int, working: WorkingSize | None = None
+    plan: TilePlan, maps: Maps, need: Need, contract: Contract, working: WorkingSize | None = None
 ) -> Canvas:
     """What puts the results of the plan's tiles into `maps`: those of the picture, or of its
     `working` size.
     """
+    classes, overlap = len(contract.classes), contract.overlap
     if working is not None:
+        if overlap is not None:
+            return OverlapCanvas(plan, maps, working, classes, overlap)
         if plan.blended:
             return BlendedCanvas(plan, maps, working, classes)
         return UpsampledCanvas(plan, maps, working)
     if needs_probabilities(plan, need):
-        return ProbabilityCanvas(plan, maps, classes)
+        return ProbabilityCanvas(plan, maps, classes, overlap)
     return ClassMapCanvas(maps)

@@ -6,6 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from models.contract import Overlap
+from service.domain.overlap import top_classes
 from service.domain.segmentation import Need
 from service.inference.tiling.plan import Span, Tile, TilePlan
 
@@ -65,13 +67,17 @@ class ClassMapCanvas:
 class ProbabilityCanvas:
     """Takes probabilities (H, W, classes) in the plan's order, and blends them where tiles overlap.
 
-    Of the blended ones it takes the strongest class; the probabilities themselves are kept only if
+    Of the blended ones it takes the strongest class, or where classes overlap the one on top; the
+    probabilities themselves are kept only if
     asked for.
     """
 
     signature: Literal["probabilities"] = "probabilities"
 
-    def __init__(self, plan: TilePlan, maps: Maps, classes: int) -> None:
+    def __init__(
+        self, plan: TilePlan, maps: Maps, classes: int, overlap: Overlap | None = None
+    ) -> None:
+        self._overlap = overlap
         self._blended = plan.blended
         self._maps = maps
         # What the tile to the left, and the row of tiles above, have given to the ramps they share
@@ -113,7 +119,10 @@ class ProbabilityCanvas:
         for row in range(0, block.shape[0], rows_at_once):
             part = block[row : row + rows_at_once]
             rows = slice(top + row, top + row + part.shape[0])
-            ids, highest = _strongest(part)
+            if self._overlap is None:
+                ids, highest = _strongest(part)
+            else:
+                ids, highest = top_classes(part, self._overlap)
             maps.class_map[rows, columns] = ids
             if maps.confidence is not None:
                 maps.confidence[rows, columns] = np.rint(highest * 255)

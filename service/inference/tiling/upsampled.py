@@ -7,7 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from models.contract import Overlap
 from models.contract.working_size import WorkingSize
+from service.domain.overlap import top_classes
 from service.domain.source import Window
 from service.domain.upsampling import Grid, strongest, upsampled_class_map, upsampled_logits
 from service.inference.tiling.plan import Span, Tile, TilePlan
@@ -97,6 +99,45 @@ class BlendedCanvas:
         whole = replace(self._plan, tile_shape=logits.shape[1:], blended=False)
         rows, columns = Span(0, 0, self._plan.height), Span(0, 0, self._plan.width)
         UpsampledCanvas(whole, self._maps, self._working).put(Tile(rows, columns), logits)
+
+
+class OverlapCanvas:
+    """As BlendedCanvas, where classes overlap: their probabilities are enlarged, each for itself,
+    and not logits that have something in common.
+    """
+
+    signature: Literal["probabilities"] = "probabilities"
+
+    def __init__(
+        self, plan: TilePlan, maps: Maps, working: WorkingSize, classes: int, overlap: Overlap
+    ) -> None:
+        self._maps, self._working, self._overlap = maps, working, overlap
+        self._seen = Maps.empty((plan.height, plan.width), "probabilities", classes)
+        self._canvas = ProbabilityCanvas(plan, self._seen, classes, overlap)
+        self._missing = len(plan)
+
+    def put(self, tile: Tile, result: NDArray[Any]) -> None:
+        """Probabilities of the whole tile, in the plan's order."""
+        self._canvas.put(tile, result)
+        self._missing -= 1
+        if self._missing:
+            return
+        assert self._seen.probabilities is not None  # as they were made
+        planes = np.ascontiguousarray(np.moveaxis(self._seen.probabilities, -1, 0))
+        grid, overhang = Grid(self._working.factors), self._working.overhang
+        height, width = self._maps.class_map.shape
+        for band in _bands(slice(0, height), len(planes) * width, whole=False):
+            window = Window(band.start + overhang[0], overhang[1], band.stop - band.start, width)
+            self._write(band, np.moveaxis(upsampled_logits(planes, grid, window), 0, -1))
+
+    def _write(self, rows: slice, probabilities: NDArray[np.float32]) -> None:
+        maps = self._maps
+        ids, of_top = top_classes(probabilities, self._overlap)
+        maps.class_map[rows] = ids
+        if maps.confidence is not None:
+            maps.confidence[rows] = np.rint(of_top * 255)
+        if maps.probabilities is not None:
+            maps.probabilities[rows] = probabilities
 
 
 def _bands(rows: slice, values_a_row: int, *, whole: bool) -> Iterator[slice]:

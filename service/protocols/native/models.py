@@ -6,7 +6,7 @@ from typing import Literal
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from models.contract import Quantization, SegmentationClass, Training
+from models.contract import Overlap, Quantization, SegmentationClass, Training
 from service.catalogue.registry import UnknownModelError
 from service.catalogue.slot import ModelState
 from service.protocols.auth import require_key
@@ -46,6 +46,10 @@ class ContractInfo(BaseModel):
     )
     ignore: int | None = Field(
         description="Id of pixels that belong to no class, where there is one."
+    )
+    overlap: Overlap | None = Field(
+        description="Where a pixel may be of several classes: the ids of which a class map shows "
+        "the first that is there, and the probability above which a class is there."
     )
     channels: Literal[1, 3] = Field(
         description="3 for colour, 1 for gray. Images are brought to it."

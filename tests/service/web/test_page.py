@@ -28,6 +28,7 @@ LABELS_AND_FILES = {
     "coco": ("COCO", "photo.coco.json"),
     "confidence": ("Confidence", "photo.confidence.png"),
     "npz": ("NumPy", "photo.npz"),
+    "masks": ("Masks", "photo.masks.zip"),
 }
 
 COUNT_TASKS = """

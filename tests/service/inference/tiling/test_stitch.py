@@ -13,6 +13,9 @@ from service.inference.tiling.plan import plan_tiles
 from service.inference.tiling.stitch import Maps
 from service.runtimes.engine import Engine
 from tests.service.inference.conv_network import CLASSES, RADIUS, STRIDE
+from tests.service.outputs.maps import make_model
+
+CONTRACT = make_model(CLASSES).contract
 
 
 def smooth_picture(height: int, width: int) -> NDArray[np.uint8]:
@@ -32,7 +35,7 @@ def run(
     height, width = image.shape[:2]
     plan = plan_tiles(height, width, STRIDE, radius, tile_size)
     maps = Maps.empty((height, width), need, CLASSES)
-    canvas = make_canvas(plan, maps, need, CLASSES)
+    canvas = make_canvas(plan, maps, need, CONTRACT)
     call = engine.probabilities if canvas.signature == "probabilities" else engine.class_map
     padded = fit(image, STRIDE)
     for tile in plan:
@@ -92,7 +95,7 @@ def test_confidence_and_probabilities_of_tiles_equal_the_whole_picture_s(
 def test_blended_tiles_that_disagree_leave_no_seam(shape: tuple[int, int]) -> None:
     plan = plan_tiles(*shape, STRIDE, None, 128)
     maps = Maps.empty(shape, "probabilities", CLASSES)
-    canvas = make_canvas(plan, maps, "probabilities", CLASSES)
+    canvas = make_canvas(plan, maps, "probabilities", CONTRACT)
     draw = np.random.default_rng(0)
     for tile in plan:
         canvas.put(tile, np.full((*plan.tile_shape, CLASSES), draw.random(), np.float32))
@@ -108,7 +111,7 @@ def test_blending_is_the_weighted_mean_of_the_tiles(global_engine: Engine) -> No
     plan = plan_tiles(150, 170, STRIDE, None, 64)
     expected = np.zeros((150, 170, CLASSES))
     maps = Maps.empty((150, 170), "probabilities", CLASSES)
-    canvas = make_canvas(plan, maps, "probabilities", CLASSES)
+    canvas = make_canvas(plan, maps, "probabilities", CONTRACT)
     padded = fit(image, STRIDE)
     for tile in plan:
         result = global_engine.probabilities(plan.cut(padded, tile)[np.newaxis])[0]
