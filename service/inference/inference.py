@@ -47,6 +47,14 @@ class Inference:
     def __init__(self, models: Models) -> None:
         self._models = models
 
+    def lease(
+        self, model: str | None, deadline: float | None = None
+    ) -> AbstractAsyncContextManager[Segmenter]:
+        """The model itself, loaded for the time of the block, for work that outlasts a request
+        (`service.maps`). Raises ModelUnavailableError and what else a look-up does.
+        """
+        return self._models.lease(model, deadline)
+
     async def segment(
         self,
         upload: bytes | bytearray | memoryview,

@@ -104,10 +104,10 @@ def prepare(
         working = None if working is None else working.turned()
     window = find_window(samples, source.info, contract, intensity)
     if working is not None and not show and shrinks(working):
-        rows = (_seen(samples[rows], window, contract) for rows in bands(height, width))
+        rows = (seen_samples(samples[rows], window, contract) for rows in bands(height, width))
         image = shrunk(rows, working.height, working.width, (height, width))
         return Prepared(height, width, image, working, None, window)
-    image = _seen(samples, window, contract)
+    image = seen_samples(samples, window, contract)
     del samples
     shown = image if show else None
     if working is not None and working.resize:
@@ -139,7 +139,7 @@ def _shrunk_in_rows(source: Source, contract: Contract, working: WorkingSize) ->
     size, extent = (working.height, working.width), (height * scale, width * scale)
     if is_turned:
         size, extent = size[::-1], extent[::-1]
-    rows = (_seen(band, None, contract) for band in chain((first,), stored_rows))
+    rows = (seen_samples(band, None, contract) for band in chain((first,), stored_rows))
     stored = shrunk(rows, *size, extent)
     image = turn_upright(stored, source.orientation).view(np.uint8)
     return Prepared(height, width, image, working, None, None)
@@ -195,7 +195,7 @@ def _find_float_window(
     return window
 
 
-def _seen(
+def seen_samples(
     samples: Samples, window: IntensityWindow | None, contract: Contract
 ) -> NDArray[np.uint8]:
     """Samples (H, W, bands) as 8 bits in the model's channels."""

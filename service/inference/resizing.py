@@ -83,6 +83,13 @@ def _enlarged(
     return result
 
 
+def area_means(
+    pixels: NDArray[np.uint8], height: int, width: int, box: tuple[float, float, float, float]
+) -> NDArray[np.uint8]:
+    """The part `box` (left, upper, right, lower) of pixels as (height, width, C), by area."""
+    return _resample(pixels, height, width, Image.Resampling.BOX, box)
+
+
 def _resample(
     pixels: NDArray[np.uint8],
     height: int,

@@ -15,12 +15,13 @@ from service.domain.source import Samples, Window
 if TYPE_CHECKING:
     import rasterio
 
-# An upload is alone: nothing lies beside it. GDAL would keep blocks in a share of the machine's
-# memory.
+# GDAL would keep blocks in a share of the machine's memory.
+CACHE_MEGABYTES = 64
+# An upload is alone: nothing lies beside it.
 _ALONE = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": "NO",
-    "GDAL_CACHEMAX": 64,
+    "GDAL_CACHEMAX": CACHE_MEGABYTES,
 }
 
 

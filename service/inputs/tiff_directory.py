@@ -3,6 +3,7 @@
 Pillow and GDAL each tell a part of it; whether they read a picture right cannot be seen without.
 """
 
+import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class Directory(TiffForm):
         return (self.width, self.height) if is_turned else (self.height, self.width)
 
 
-def read_directories(data: bytes) -> list[Directory]:
+def read_directories(data: bytes | mmap.mmap) -> list[Directory]:
     """The directories of the chain, in its order, as far as the file is whole.
 
     Raises UnreadableImageError where not even the first one is.
@@ -92,7 +93,7 @@ class _Layout:
     order: str
     is_big: bool
 
-    def unpack(self, code: str, data: bytes, at: int) -> int:
+    def unpack(self, code: str, data: bytes | mmap.mmap, at: int) -> int:
         value: int = struct.unpack_from(self.order + code, data, at)[0]
         return value
 
@@ -101,7 +102,7 @@ class _Layout:
         return "Q" if self.is_big else "I"
 
 
-def _walk(data: bytes, layout: _Layout) -> Iterator[Directory]:
+def _walk(data: bytes | mmap.mmap, layout: _Layout) -> Iterator[Directory]:
     big = layout.is_big
     count_size, entry_size = (8, 20) if big else (2, 12)
     at = layout.unpack(layout.offset, data, 8 if big else 4)
@@ -136,7 +137,7 @@ def _walk(data: bytes, layout: _Layout) -> Iterator[Directory]:
         at = layout.unpack(layout.offset, data, end)
 
 
-def _bytes_of(layout: _Layout, data: bytes, entry: int) -> int:
+def _bytes_of(layout: _Layout, data: bytes | mmap.mmap, entry: int) -> int:
     """The bytes that an entry says its values have, where they lie elsewhere."""
     kind = layout.unpack("H", data, entry + 2)
     count = layout.unpack(layout.offset, data, entry + 4)
@@ -144,7 +145,7 @@ def _bytes_of(layout: _Layout, data: bytes, entry: int) -> int:
     return size if size > struct.calcsize(layout.offset) else 0
 
 
-def _values(layout: _Layout, data: bytes, entry: int) -> tuple[int, ...]:
+def _values(layout: _Layout, data: bytes | mmap.mmap, entry: int) -> tuple[int, ...]:
     """The first whole numbers of an entry; none where it holds others."""
     code = _WHOLE_NUMBERS.get(layout.unpack("H", data, entry + 2))
     if code is None:
@@ -156,7 +157,7 @@ def _values(layout: _Layout, data: bytes, entry: int) -> tuple[int, ...]:
     return struct.unpack_from(f"{layout.order}{min(count, _MAX_VALUES)}{code}", data, place)
 
 
-def _text(layout: _Layout, data: bytes, entry: int) -> bytes:
+def _text(layout: _Layout, data: bytes | mmap.mmap, entry: int) -> bytes:
     """The first bytes of an entry of text; none where it holds something else."""
     size = _bytes_of(layout, data, entry)
     if layout.unpack("H", data, entry + 2) != _ASCII or not size:

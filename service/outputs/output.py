@@ -37,7 +37,7 @@ class Encoded:
         return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
 
 
-def _checked_by(parse: Callable[[str], object]) -> Callable[[str], str]:
+def checked_by(parse: Callable[[str], object]) -> Callable[[str], str]:
     """Keeps the text as it is, for the document of the API has no other type for it. Raises
     ValueError as `parse` does.
     """
@@ -76,7 +76,7 @@ class OutputOptions(BaseModel):
         ),
         examples=[2],
     )
-    scale: Annotated[str, AfterValidator(_checked_by(ScaleRequest.parse))] = Field(
+    scale: Annotated[str, AfterValidator(checked_by(ScaleRequest.parse))] = Field(
         default="auto",
         description=(
             "At which size the network sees the picture: `auto` is what the model was trained on, "
@@ -85,7 +85,7 @@ class OutputOptions(BaseModel):
         ),
         examples=["native", "0.5", "longest=1024"],
     )
-    intensity: Annotated[str, AfterValidator(_checked_by(IntensityRequest.parse))] = Field(
+    intensity: Annotated[str, AfterValidator(checked_by(IntensityRequest.parse))] = Field(
         default="auto",
         description=(
             "How samples of more than 8 bits become 8: `auto` is the model's rule, `full` takes "

@@ -30,6 +30,10 @@ class LoadedModel:
         self._inference = Inference(self._registry)
 
     @property
+    def inference(self) -> Inference:
+        return self._inference
+
+    @property
     def at_once(self) -> int:
         """How many pictures keep the engine busy: a batch that runs and one that waits."""
         return 2 * self._registry.best_batch(self._id)

@@ -75,15 +75,25 @@ class ProbabilityCanvas:
     signature: Literal["probabilities"] = "probabilities"
 
     def __init__(
-        self, plan: TilePlan, maps: Maps, classes: int, overlap: Overlap | None = None
+        self,
+        plan: TilePlan,
+        maps: Maps,
+        classes: int,
+        overlap: Overlap | None = None,
+        above: NDArray[np.float32] | None = None,
     ) -> None:
+        """`above` is that of a canvas of the row of tiles above, where each row has its own."""
         self._overlap = overlap
         self._blended = plan.blended
-        self._maps = maps
+        self.maps = maps
         # What the tile to the left, and the row of tiles above, have given to the ramps they share
         # with the next.
         self._left = np.empty(0, np.float32)
-        self._above = np.empty((plan.rows[0].ramp_out, plan.width, classes), np.float32)
+        self.above = (
+            np.zeros((plan.rows[0].ramp_out, plan.width, classes), np.float32)
+            if above is None
+            else above
+        )
 
     def put(self, tile: Tile, result: NDArray[Any]) -> None:
         block: NDArray[np.float32] = result[tile.rows.inside, tile.columns.inside]
@@ -103,7 +113,7 @@ class ProbabilityCanvas:
 
     def _blend_rows(self, tile: Tile, block: NDArray[np.float32]) -> NDArray[np.float32]:
         left = tile.columns.keep_start
-        above = self._above[:, left : left + block.shape[1]]
+        above = self.above[:, left : left + block.shape[1]]
         if ramp := tile.rows.ramp_in:
             block[:ramp] *= _rise(ramp)[:, np.newaxis, np.newaxis]
             block[:ramp] += above
@@ -113,7 +123,7 @@ class ProbabilityCanvas:
         return block
 
     def _settle(self, top: int, left: int, block: NDArray[np.float32]) -> None:
-        maps = self._maps
+        maps = self.maps
         columns = slice(left, left + block.shape[1])
         rows_at_once = max(1, _CACHED_VALUES // (block.shape[1] * block.shape[2]))
         for row in range(0, block.shape[0], rows_at_once):

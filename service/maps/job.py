@@ -1,0 +1,358 @@
+"""A raster of any size in, a map of its classes out: `predict_raster`.
+
+Start reading here. The way of a tile is `rows.RowRunner`; what lies on the disk meanwhile is told
+in `work.py`.
+"""
+
+import asyncio
+import functools
+import json
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from models.contract import Contract, atomic
+from models.contract.intensity import IntensityWindow
+from service.domain.classes import kept_ids
+from service.domain.errors import InvalidOptionError, ServiceError
+from service.domain.segmentation import Need
+from service.domain.source import SourceInfo
+from service.inference.inference import Inference
+from service.inference.runner import TileSides
+from service.inputs.raster import Raster, open_raster
+from service.maps.options import MapOptions
+from service.maps.plan import MapPlan, plan_map
+from service.maps.rows import RowRunner
+from service.maps.view import View, find_tone, find_working_size
+from service.maps.window import info_of, wanted_window
+from service.maps.work import Work
+from service.outputs.geo.cog import side_file, write_cog
+from service.outputs.geo.mosaic import Legend, void_id, write_mosaic
+
+Format = Literal["geotiff", "confidence"]
+FORMATS: tuple[Format, ...] = ("geotiff", "confidence")
+
+_VERSION = 1  # of what lies in a work folder
+
+
+class MapStoppedError(ServiceError):
+    """`cancelled` said so. What is done is kept, and the same call goes on with it."""
+
+
+@dataclass(frozen=True)
+class MapProgress:
+    """How far a map is: pixels of the part that is asked for, those of void and of an earlier run
+    among them. `rate` is pixels a second of this run, `seconds_left` None while nothing is known of
+    it. `stage` is "tiles", then "writing".
+    """
+
+    done: int
+    total: int
+    seconds: float
+    rate: float
+    seconds_left: float | None
+    stage: Literal["tiles", "writing"] = "tiles"
+
+
+@dataclass(frozen=True)
+class MapSummary:
+    """What became of a map of `height` × `width` pixels. `files` are those that were written, by
+    format. `notes` are sentences that whoever asked should read. `resumed_rows` of `rows` of tiles
+    were there. `read_seconds`, `infer_seconds` and `write_seconds` are of this run, and overlap in
+    `seconds`.
+    """
+
+    height: int
+    width: int
+    model_id: str
+    files: Mapping[str, tuple[Path, ...]]
+    notes: tuple[str, ...]
+    tiles: int
+    rows: int
+    resumed_rows: int
+    blended: bool
+    scale: float
+    window: IntensityWindow | None
+    info: SourceInfo
+    seconds: float
+    read_seconds: float
+    infer_seconds: float
+    write_seconds: float
+
+
+@dataclass
+class _Meter:
+    """Counts what is done, and tells of it."""
+
+    total: int
+    tell: Callable[[MapProgress], None]
+    done: int = 0
+    own: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def advance(self, pixels: int, *, own: bool = True) -> None:
+        self.done += pixels
+        self.own += pixels if own else 0
+        self._say("tiles")
+
+    def writing(self) -> None:
+        self._say("writing")
+
+    def _say(self, stage: Literal["tiles", "writing"]) -> None:
+        seconds = time.monotonic() - self.started
+        rate = self.own / seconds if seconds > 0 else 0.0
+        left = (self.total - self.done) / rate if rate else None
+        self.tell(MapProgress(self.done, self.total, seconds, rate, left, stage))
+
+
+async def predict_raster(
+    inference: Inference,
+    model: str,
+    source: Path,
+    targets: Mapping[str, Path],
+    options: MapOptions,
+    *,
+    work: Path,
+    alone: bool = True,
+    side: int | None = None,
+    progress: Callable[[MapProgress], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    before_tile: Callable[[], Awaitable[None]] | None = None,
+    only_rows: Collection[int] | None = None,
+) -> MapSummary:
+    """Segment a GeoTIFF, BigTIFF or COG of any size by exact tiles, in bounded memory.
+
+    `model` is the version, such as "street/1", which is leased for a row of tiles at a time.
+    `targets` says where each of `FORMATS` is wanted; each file appears whole, by one rename, when
+    all of the map is done. `work` is a folder of this map alone, on a disk with room for twice the
+    compressed result: what is done is kept there row by row, and a call of the same source, model
+    and options goes on after whatever ended the last one. It is removed at the end; whoever gives
+    a map up removes it.
+
+    `alone` (uploads) keeps files beside the source out. `side` bounds the tiles, in pixels: the
+    default is larger than that of requests, which wait for as long as a tile takes.
+    `progress` is called on the event loop after each tile. `cancelled` is asked before each tile;
+    cancelling the task frees what it holds at once. `before_tile` is awaited before each tile is
+    given to the engine, such as to let others pass. `only_rows` does those rows of tiles and writes
+    no target: others do the rest.
+
+    Raises ServiceError (also MapStoppedError) and OSError.
+    """
+    refuse_unknown(targets)
+    async with inference.lease(model) as segmenter:
+        contract, sides = segmenter.model.contract, segmenter.runner.tile_sides
+        is_fixed, model_id = segmenter.limits.tile_size is not None, segmenter.model.id
+    need: Need = "confidence" if "confidence" in targets else "class_map"
+    with ExitStack() as stack:
+        reader = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="map-read"))
+        writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="map-write"))
+        on_reader = functools.partial(asyncio.get_running_loop().run_in_executor, reader)
+        on_writer = functools.partial(asyncio.get_running_loop().run_in_executor, writer)
+        opened = _Opened()
+        try:
+            side = side or (min(sides) if is_fixed else None)
+            begun = functools.partial(
+                opened.open, source, contract, sides, options, need, alone=alone, side=side
+            )
+            plan, view = await on_reader(begun)
+            facts = _facts(source, contract, model_id, options, need, plan)
+            kept_work = await on_writer(functools.partial(Work.begin, work, facts))
+            meter = _Meter(plan.window.height * plan.window.width, progress or (lambda _: None))
+
+            async def ready() -> None:
+                if cancelled is not None and cancelled():
+                    raise MapStoppedError("The map was stopped; what is done of it is kept.")
+                if before_tile is not None:
+                    await before_tile()
+
+            void = void_id(contract)
+            rows = RowRunner(
+                plan,
+                view,
+                contract,
+                kept_ids(contract, options.classes),
+                need,
+                void,
+                kept_work,
+                reader,
+                writer,
+                ready,
+                meter.advance,
+            )
+            resumed = 0
+            for row in plan.rows if only_rows is None else sorted(only_rows):
+                if kept_work.is_done(row):
+                    top, bottom = plan.row_extent(row)
+                    meter.advance((bottom - top) * plan.window.width, own=False)
+                    resumed += 1
+                    continue
+                async with inference.lease(model) as segmenter:
+                    await rows.run(row, segmenter.runner)
+            assert opened.raster is not None
+            info = info_of(opened.raster, plan.window)
+            notes = opened.notes
+            window = opened.window
+        finally:
+            await asyncio.shield(on_reader(opened.close))
+        spent = rows.spent
+        files: dict[str, tuple[Path, ...]] = {}
+        if only_rows is None:
+            meter.writing()
+            started = time.monotonic()
+            finish = functools.partial(
+                _finish, kept_work, plan, contract, model_id, info, dict(targets)
+            )
+            files = await on_writer(finish)
+            spent.write += time.monotonic() - started
+    return MapSummary(
+        height=plan.window.height,
+        width=plan.window.width,
+        model_id=model_id,
+        files=files,
+        notes=tuple(notes),
+        tiles=len(plan.rows) * len(plan.columns),
+        rows=len(plan.rows),
+        resumed_rows=resumed,
+        blended=plan.tiles.blended,
+        scale=1.0 if plan.working is None else plan.working.scale,
+        window=window,
+        info=info,
+        seconds=time.monotonic() - meter.started,
+        read_seconds=spent.read,
+        infer_seconds=spent.infer,
+        write_seconds=spent.write,
+    )
+
+
+def refuse_unknown(targets: Mapping[str, Path]) -> None:
+    """Raises InvalidOptionError where a format is asked for that maps are not written in."""
+    unknown = [name for name in targets if name not in FORMATS]
+    if unknown or not targets:
+        raise InvalidOptionError(
+            f"Maps are written as {', '.join(FORMATS)}; "
+            f"{', '.join(unknown) or 'none of them'} was asked for."
+        )
+
+
+class _Opened:
+    """The source, open on the reader's thread."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self.raster: Raster | None = None
+        self.notes: list[str] = []
+        self.window: IntensityWindow | None = None
+
+    def open(
+        self,
+        source: Path,
+        contract: Contract,
+        sides: TileSides,
+        options: MapOptions,
+        need: Need,
+        *,
+        alone: bool,
+        side: int | None,
+    ) -> tuple[MapPlan, View]:
+        raster = self._stack.enter_context(open_raster(source, bands=options.bands, alone=alone))
+        self.raster = raster
+        _refuse_page(options)
+        if contract.overlap is not None:
+            raise InvalidOptionError(
+                f"The classes of {contract.name} overlap, and a map has one class a pixel. Cut the "
+                "raster into pictures and ask for the format `masks`."
+            )
+        if raster.has_void and void_id(contract) is None:
+            raise InvalidOptionError(
+                f"The raster has pixels without a picture, and {contract.name} has 256 classes and "
+                "no id left for them. Take its nodata value or mask out."
+            )
+        working, note = find_working_size(raster, contract, options.scale_request)
+        self.notes += [each for each in (raster.note, note) if each is not None]
+        window = wanted_window(raster, options)
+        size = raster.height, raster.width
+        plan = plan_map(contract, sides, size, working, need, window, side)
+        if plan.working is not None and plan.tiles.blended:
+            raise InvalidOptionError(
+                f"{contract.name} sees all of a picture at once, so its tiles are blended, and "
+                "that is done at the raster's own scale alone. Say `scale=native`, or resample the "
+                "raster first."
+            )
+        tone = find_tone(raster, contract, options.intensity_request)
+        self.window = tone.window
+        return plan, View(raster, contract, tone, working)
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def _refuse_page(options: MapOptions) -> None:
+    if options.page not in (None, 1):
+        raise InvalidOptionError(
+            f"A map is made of a file's first raster; `page={options.page}` was asked for. Send "
+            "that page as a file of its own."
+        )
+
+
+def _facts(
+    source: Path,
+    contract: Contract,
+    model_id: str,
+    options: MapOptions,
+    need: Need,
+    plan: MapPlan,
+) -> dict[str, object]:
+    """All that the rows of a map depend on."""
+    status = source.stat()
+    return {
+        "version": _VERSION,
+        "source": [str(source.resolve()), status.st_size, status.st_mtime_ns],
+        "model": [model_id, contract.digest],
+        "options": options.model_dump_json(include=_OF_ROWS),
+        "need": need,
+        "tiles": [*plan.tiles.tile_shape, len(plan.tiles.rows), len(plan.tiles.columns)],
+        "window": list(plan.window),
+    }
+
+
+_OF_ROWS = {"classes", "page", "scale", "intensity", "bands"}
+
+
+def _finish(
+    work: Work,
+    plan: MapPlan,
+    contract: Contract,
+    model_id: str,
+    info: SourceInfo,
+    targets: Mapping[str, Path],
+) -> dict[str, tuple[Path, ...]]:
+    """Make the targets of the rows; gives the files of each."""
+    size = plan.window.height, plan.window.width
+    extents = {row: plan.row_extent(row) for row in plan.rows}
+    extents = {row: (top, bottom) for row, (top, bottom) in extents.items() if bottom > top}
+    names = {str(one.id): one.name for one in contract.classes}
+    legend = Legend.of(
+        contract, {"SEGSERVE_MODEL": model_id, "SEGSERVE_CLASSES": json.dumps(names)}
+    )
+    files: dict[str, tuple[Path, ...]] = {}
+    mosaic = work.folder / "classes.vrt"
+    write_mosaic(mosaic, size, work.parts("classes", extents), info, legend)
+    for kind, target in targets.items():
+        if kind == "geotiff":
+            side = Path(f"{target}.aux.xml")
+            with atomic.replacing(target) as partial:
+                write_cog(partial, work.folder, mosaic, info, legend)
+            atomic.write_text(side, side_file(legend))
+            files[kind] = target, side
+        elif kind == "confidence":
+            own = work.folder / "confidence.vrt"
+            write_mosaic(own, size, work.parts("confidence", extents), info, None)
+            with atomic.replacing(target) as partial:
+                write_cog(partial, work.folder, own, info, None)
+            files[kind] = (target,)
+    work.remove()
+    return files

@@ -1,0 +1,211 @@
+"""A raster as the network sees it: 8 bits, the model's channels, voids filled, at the size at which
+it knows its objects. A part of it is the same whichever tile asks for it.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.contract import Contract
+from models.contract.intensity import (
+    IntensityWindow,
+    float_window,
+    full_window,
+    model_window,
+    percentile_places,
+)
+from models.contract.preprocessing import FrameScale, PercentileIntensity, Unit
+from models.contract.working_size import ScaleRequest, WorkingSize, wanted_ratio, working_size
+from service.domain.errors import InvalidOptionError
+from service.domain.requests import IntensityRequest
+from service.domain.source import Samples, Window
+from service.inference.prepare import seen_samples
+from service.inference.resizing import area_means
+from service.inputs.raster import Raster, RowReader
+from service.maps.voids import CONTEXT, fill_voids
+
+_BITS = 16
+_EXACT_PIXELS = 64_000_000  # of a smaller raster every sample is counted for its percentiles
+_PROBES, _PROBE_SIDE = 16, 96  # of a larger one these, down and across
+_BAND_PIXELS = 2**22
+
+
+@dataclass(frozen=True)
+class Tone:
+    """What is found once for all of a raster: how deep samples become 8 bits (None: they have 8),
+    and the mean color (C,) of the valid pixels that were looked at, as the network sees it.
+    """
+
+    window: IntensityWindow | None
+    mean: NDArray[np.uint8]
+
+
+def find_working_size(
+    raster: Raster, contract: Contract, request: ScaleRequest
+) -> tuple[WorkingSize | None, str | None]:
+    """At which size the network sees the raster, None for its own; and what to know of that.
+
+    A model of scenes that fill a picture (`FrameScale`) says nothing of maps, which have no frame.
+    Raises InvalidOptionError where it is to be enlarged.
+    """
+    size = raster.info.pixel_size
+    scale, note = contract.scale, None
+    if request.kind == "auto" and isinstance(scale, FrameScale):
+        scale = None
+        note = (
+            f"{contract.name} was trained on pictures whose scene fills the frame and knows no "
+            "ground resolution, so it sees the raster's pixels as they are; `scale` says otherwise."
+        )
+    known: tuple[float, Unit] | None = None if size is None else (size, "m")
+    ratio, exact = wanted_ratio(max(raster.height, raster.width), scale, request, known)
+    if ratio > 1:
+        raise InvalidOptionError(
+            f"A raster is not enlarged, and {ratio:.4g} times its size was asked for. Ask for a "
+            "`scale` of at most 1."
+        )
+    return working_size(raster.height, raster.width, ratio, (1.0,), exact=exact), note
+
+
+def find_tone(raster: Raster, contract: Contract, request: IntensityRequest) -> Tone:
+    """By one rule for the file, void left out. Raises InvalidOptionError and
+    UnreadableImageError.
+    """
+    counts = np.zeros(1 << _BITS, np.int64)
+    kept: list[Samples] = []
+    is_deep, is_floating = raster.dtype != np.uint8, raster.dtype.kind == "f"
+    looks = not is_deep and not raster.has_void
+    for window in () if looks else _probed(raster, every_pixel=is_deep):
+        samples, valid = raster.read(window), raster.valid(window)
+        chosen = samples.reshape(-1, raster.bands) if valid is None else samples[valid]
+        if is_deep and not is_floating:
+            counts += np.bincount(chosen.reshape(-1), minlength=len(counts))
+        if len(chosen):
+            kept.append(chosen[:: max(1, len(chosen) // _PROBE_SIDE)] if is_deep else chosen)
+    sample = np.concatenate(kept) if kept else np.zeros((0, raster.bands), raster.dtype)
+    window_found = None
+    if is_floating:
+        window_found = _float_window(sample, raster.bands, contract, request)
+    elif is_deep:
+        window_found = _whole_window(counts, raster, contract, request)
+    if not len(sample):
+        return Tone(window_found, np.full(contract.channels, 128, np.uint8))
+    seen = seen_samples(sample[np.newaxis], window_found, contract)[0]
+    return Tone(window_found, np.rint(seen.mean(axis=0)).astype(np.uint8))
+
+
+def _probed(raster: Raster, *, every_pixel: bool) -> list[Window]:
+    """The windows that are looked at: all of it in bands, or a net of small ones."""
+    height, width = raster.height, raster.width
+    if every_pixel and height * width <= _EXACT_PIXELS:
+        rows = max(1, 2**21 // width)
+        return [Window(top, 0, min(rows, height - top), width) for top in range(0, height, rows)]
+    down, across = min(_PROBE_SIDE, height), min(_PROBE_SIDE, width)
+    tops = sorted({round(at) for at in np.linspace(0, height - down, _PROBES)})
+    lefts = sorted({round(at) for at in np.linspace(0, width - across, _PROBES)})
+    return [Window(top, left, down, across) for top in tops for left in lefts]
+
+
+def _whole_window(
+    counts: NDArray[np.int64], raster: Raster, contract: Contract, request: IntensityRequest
+) -> IntensityWindow:
+    if request.window is not None:
+        return request.window.whole
+    if request.kind == "full":
+        return full_window(_BITS)
+    bits, rule = raster.info.significant_bits, contract.intensity
+    return model_window(counts.tolist(), _BITS, raster.bands, bits, rule)
+
+
+def _float_window(
+    sample: Samples, bands: int, contract: Contract, request: IntensityRequest
+) -> IntensityWindow:
+    if request.window is not None:
+        return request.window
+    rule, window = contract.intensity, None
+    if request.kind == "auto" and sample.size:
+        ordered = np.sort(sample.reshape(-1))
+        places = (0, 0)
+        if isinstance(rule, PercentileIntensity):
+            places = percentile_places(ordered.size, rule)
+        low, high = (float(ordered[place]) for place in places)
+        window = float_window(low, high, bands, rule)
+    if window is None:
+        why = f"{contract.name} has no rule for them, or none of them is valid"
+        if request.kind == "full":
+            why = "they have no values that are all of their type"
+        raise InvalidOptionError(
+            f"The raster has floating-point samples, and {why}. Say which two values become black "
+            "and white, such as `intensity=0,1`."
+        )
+    return window
+
+
+class View:
+    """Of one raster, for one thread at a time. `height` and `width` are what the network sees."""
+
+    def __init__(
+        self, raster: Raster, contract: Contract, tone: Tone, working: WorkingSize | None
+    ) -> None:
+        self._raster, self._contract, self._tone = raster, contract, tone
+        self._working = working
+        self._reader = RowReader(raster, CONTEXT)
+        self.height = raster.height if working is None else working.height
+        self.width = raster.width if working is None else working.width
+
+    def read(self, window: Window) -> NDArray[np.uint8]:
+        """Pixels (h, w, C) of a part of what the network sees. Raises UnreadableImageError."""
+        if self._working is None:
+            return self._filled(window)
+        down, across = self._working.factors
+        pixels = np.empty((window.height, window.width, self._contract.channels), np.uint8)
+        columns = _covering(window.left, window.left + window.width, across, self._raster.width)
+        at_once = max(1, int(_BAND_PIXELS / (columns[1] * down)))
+        for top in range(0, window.height, at_once):
+            bottom = min(top + at_once, window.height)
+            rows = _covering(window.top + top, window.top + bottom, down, self._raster.height)
+            part = self._filled(Window(rows[0], columns[0], rows[1], columns[1]))
+            box = (
+                window.left * across - columns[0],
+                (window.top + top) * down - rows[0],
+                min((window.left + window.width) * across - columns[0], columns[1]),
+                min((window.top + bottom) * down - rows[0], rows[1]),
+            )
+            pixels[top:bottom] = area_means(part, bottom - top, window.width, box)
+        return pixels
+
+    def valid(self, window: Window) -> NDArray[np.bool_] | None:
+        """Where (h, w) of the raster's own pixels there is a picture; None for everywhere."""
+        return self._reader.valid(window)
+
+    def _filled(self, window: Window) -> NDArray[np.uint8]:
+        """Pixels of the raster's own, with no void among them."""
+        valid = self._reader.valid(window)
+        if valid is None:
+            return self._seen(window)
+        top, left = max(0, window.top - CONTEXT), max(0, window.left - CONTEXT)
+        bottom = min(window.top + window.height + CONTEXT, self._raster.height)
+        right = min(window.left + window.width + CONTEXT, self._raster.width)
+        around = Window(top, left, bottom - top, right - left)
+        valid = self._reader.valid(around)
+        if valid is None or not valid.any():
+            pixels = np.empty((*window[2:], self._contract.channels), np.uint8)
+            pixels[...] = self._tone.mean
+            return pixels
+        pixels = np.array(self._seen(around))
+        fill_voids(pixels, valid, self._tone.mean)
+        rows = slice(window.top - top, window.top - top + window.height)
+        return pixels[rows, window.left - left : window.left - left + window.width]
+
+    def _seen(self, window: Window) -> NDArray[np.uint8]:
+        samples = self._reader.read(window)
+        if samples.dtype.kind == "f":
+            samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+        return seen_samples(samples, self._tone.window, self._contract)
+
+
+def _covering(start: int, stop: int, factor: float, length: int) -> tuple[int, int]:
+    """The first pixel, and how many, of what working pixels `start` to `stop` are made of."""
+    first = min(math.floor(start * factor), length - 1)
+    return first, min(length, math.ceil(stop * factor)) - first

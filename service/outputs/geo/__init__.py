@@ -1,0 +1,1 @@
+"""Results that lie on the ground: COG, GeoJSON, GeoPackage, and areas in m²."""

@@ -1,0 +1,155 @@
+"""`geotiff`: a Cloud Optimized GeoTIFF of class ids, with palette, names, nodata and overviews."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.source import SourceInfo
+from service.outputs.geo.mosaic import (
+    BLOCK,
+    Legend,
+    Part,
+    opened_mosaic,
+    part_options,
+    write_mosaic,
+)
+
+_CHUNK = 4096  # a side that all overviews divide
+
+
+def write_cog(
+    target: Path, folder: Path, mosaic: Path, info: SourceInfo, legend: Legend | None
+) -> None:
+    """Write the raster `mosaic` to `target`, with overviews of the most frequent class of four.
+
+    `folder` takes what is needed meanwhile: about a third of the map. Memory is that of a chunk.
+    """
+    import rasterio
+    import rasterio.shutil
+
+    with opened_mosaic(mosaic) as dataset:
+        size = int(dataset.height), int(dataset.width)
+        levels = _write_overviews(folder, dataset, legend)
+    whole = folder / "whole.vrt"
+    part = Part(mosaic, 0, size[0])
+    write_mosaic(whole, size, [part], info, legend, levels)
+    with rasterio.Env(GDAL_CACHEMAX=64, GDAL_PAM_ENABLED="NO"):
+        rasterio.shutil.copy(
+            whole,
+            target,
+            driver="COG",
+            compress="DEFLATE",
+            level=6,
+            blocksize=BLOCK,
+            overviews="FORCE_USE_EXISTING" if levels else "NONE",
+            overview_compress="DEFLATE",
+            bigtiff="IF_SAFER",
+            num_threads="ALL_CPUS",
+        )
+    for level in levels:
+        level.unlink()
+
+
+def side_file(legend: Legend) -> str:
+    """What `<name>.tif.aux.xml` says, where GDAL and QGIS look for the names of classes."""
+    names = list(legend.names)
+    if legend.void is not None:
+        names += [""] * (legend.void - len(names)) + ["no data"]
+    categories = "".join(f"<Category>{escape(name)}</Category>" for name in names)
+    fields = (("Value", 0, 5), ("Class", 2, 2), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8))
+    heads = "".join(
+        f'<FieldDefn index="{place}"><Name>{name}</Name><Type>{kind}</Type><Usage>{usage}</Usage>'
+        "</FieldDefn>"
+        for place, (name, kind, usage) in enumerate(fields)
+    )
+    rows = "".join(
+        f'<Row index="{value}"><F>{value}</F><F>{escape(name)}</F>'
+        + "".join(f"<F>{part}</F>" for part in legend.colors[value].tolist())
+        + "</Row>"
+        for value, name in enumerate(legend.names)
+    )
+    return (
+        '<PAMDataset><PAMRasterBand band="1">'
+        f"<CategoryNames>{categories}</CategoryNames>"
+        f'<GDALRasterAttributeTable tableType="thematic">{heads}{rows}</GDALRasterAttributeTable>'
+        "</PAMRasterBand></PAMDataset>\n"
+    )
+
+
+def _write_overviews(folder: Path, dataset: object, legend: Legend | None) -> list[Path]:
+    import rasterio
+
+    height, width = dataset.height, dataset.width  # type: ignore[attr-defined]
+    void = None if legend is None else legend.void
+    sizes = list(_sizes(height, width))
+    paths = [folder / f"overview-{2 ** (place + 1)}.tif" for place in range(len(sizes))]
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context(rasterio.open(path, "w", **part_options(size[1], size[0], void)))
+            for path, size in zip(paths, sizes, strict=True)
+        ]
+        for top in range(0, height, _CHUNK):
+            for left in range(0, width, _CHUNK):
+                rows = top, min(top + _CHUNK, height)
+                columns = left, min(left + _CHUNK, width)
+                values = dataset.read(1, window=(rows, columns))  # type: ignore[attr-defined]
+                _write_levels(files, values, top, left, legend)
+    return paths
+
+
+def _write_levels(
+    files: list[object], values: NDArray[np.uint8], top: int, left: int, legend: Legend | None
+) -> None:
+    """The overviews of a chunk. What is void as a whole is not written, and so is void."""
+    void = None if legend is None else legend.void
+    if void is not None and int(values[0, 0]) == void and bool((values == void).all()):
+        return
+    for place, file in enumerate(files):
+        values = halved(values, void) if legend is not None else halved_means(values)
+        step = 2 ** (place + 1)
+        rows = top // step, top // step + values.shape[0]
+        columns = left // step, left // step + values.shape[1]
+        file.write(values, 1, window=(rows, columns))  # type: ignore[attr-defined]
+
+
+def _sizes(height: int, width: int) -> Iterator[tuple[int, int]]:
+    """Of each overview, until one block holds all."""
+    while max(height, width) > BLOCK:
+        height, width = -(-height // 2), -(-width // 2)
+        yield height, width
+
+
+def halved(values: NDArray[np.uint8], void: int | None) -> NDArray[np.uint8]:
+    """The most frequent class (ceil(H / 2), ceil(W / 2)) of each four pixels (H, W), the first of
+    several; `void` only where all four are.
+    """
+    a, b, c, d = _quarters(values)
+    rest = np.where((b == c) | (b == d), b, np.where(c == d, c, a))
+    result = np.where((a == b) | (a == c) | (a == d), a, rest)
+    if void is None:
+        return result
+    four = np.stack((a, b, c, d), axis=-1)
+    mixed = (four == void).any(axis=-1)
+    if mixed.any():
+        some = four[mixed]
+        votes = (some[:, :, np.newaxis] == some[:, np.newaxis, :]).sum(axis=-1)
+        votes[some == void] = 0
+        result[mixed] = some[np.arange(len(some)), votes.argmax(axis=-1)]
+    return result
+
+
+def halved_means(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The mean of each four pixels."""
+    total = sum(part.astype(np.uint16) for part in _quarters(values))
+    return ((np.asarray(total) + 2) // 4).astype(np.uint8)
+
+
+def _quarters(values: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    height, width = values.shape
+    if height % 2 or width % 2:
+        values = np.pad(values, ((0, height % 2), (0, width % 2)), mode="edge")
+    return [values[row::2, column::2] for row in (0, 1) for column in (0, 1)]

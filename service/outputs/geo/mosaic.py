@@ -1,0 +1,149 @@
+"""A class map on the disk: rows of tiles in files of their own, read as one raster."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.contract import Contract
+from service.domain.classes import palette
+from service.domain.source import SourceInfo
+
+if TYPE_CHECKING:
+    import rasterio
+
+BLOCK = 512
+NO_VALUE = 255  # of pixels without a picture, where the model has no ignore id
+
+
+def void_id(contract: Contract) -> int | None:
+    """What a pixel without a picture gets; None where every id is a class."""
+    if contract.ignore is not None:
+        return contract.ignore
+    return NO_VALUE if len(contract.classes) <= NO_VALUE else None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file, and the first of the map's rows that it holds."""
+
+    path: Path
+    top: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What the values of a map mean: `names` and `colors` (RGB) by value, and which is void."""
+
+    names: Sequence[str]
+    colors: NDArray[np.uint8]
+    void: int | None
+    tags: dict[str, str]
+
+    @classmethod
+    def of(cls, contract: Contract, tags: dict[str, str]) -> "Legend":
+        names = [one.name for one in contract.classes]
+        return cls(names, palette(contract), void_id(contract), tags)
+
+
+def part_options(width: int, height: int, void: int | None) -> dict[str, object]:
+    """With which a part is created, by the GTiff driver. Blocks that are not written are void."""
+    return {
+        "driver": "GTiff",
+        "dtype": "uint8",
+        "count": 1,
+        "width": width,
+        "height": height,
+        "nodata": void,
+        "tiled": True,
+        "blockxsize": BLOCK,
+        "blockysize": BLOCK,
+        "compress": "deflate",
+        "zlevel": 1,
+        "sparse_ok": True,
+        "bigtiff": "IF_SAFER",
+    }
+
+
+def write_mosaic(
+    path: Path,
+    size: tuple[int, int],
+    parts: Sequence[Part],
+    info: SourceInfo,
+    legend: Legend | None,
+    overviews: Sequence[Path] = (),
+) -> None:
+    """Write the virtual raster `path` (.vrt) of (height, width) over parts beside it.
+
+    Without a legend its values are shares of 255, such as a confidence.
+    """
+    height, width = size
+    sources = "".join(_source(part, width) for part in parts)
+    levels = "".join(
+        f'<Overview><SourceFilename relativeToVRT="1">{escape(level.name)}</SourceFilename>'
+        "<SourceBand>1</SourceBand></Overview>"
+        for level in overviews
+    )
+    path.write_text(
+        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{_ground(info)}'
+        f'<VRTRasterBand dataType="Byte" band="1" blockXSize="{BLOCK}" blockYSize="{BLOCK}">'
+        f"{'<ColorInterp>Gray</ColorInterp>' if legend is None else _meaning(legend)}"
+        f"{sources}{levels}</VRTRasterBand>{_tags(info, legend)}</VRTDataset>",
+        encoding="utf-8",
+    )
+
+
+@contextmanager
+def opened_mosaic(path: Path) -> Iterator["rasterio.DatasetReader"]:
+    """Any of our own files, for the time of the block, GDAL's cache bounded."""
+    import rasterio
+
+    with rasterio.Env(GDAL_CACHEMAX=64), rasterio.open(path) as dataset:
+        yield dataset
+
+
+def _source(part: Part, width: int) -> str:
+    return (
+        f'<SimpleSource><SourceFilename relativeToVRT="1">{escape(part.path.name)}</SourceFilename>'
+        "<SourceBand>1</SourceBand>"
+        f'<SourceProperties RasterXSize="{width}" RasterYSize="{part.height}" DataType="Byte" '
+        f'BlockXSize="{BLOCK}" BlockYSize="{BLOCK}"/>'
+        f'<SrcRect xOff="0" yOff="0" xSize="{width}" ySize="{part.height}"/>'
+        f'<DstRect xOff="0" yOff="{part.top}" xSize="{width}" ySize="{part.height}"/>'
+        "</SimpleSource>"
+    )
+
+
+def _ground(info: SourceInfo) -> str:
+    if info.transform is None:
+        return ""
+    a, b, c, d, e, f = info.transform
+    place = ", ".join(map(repr, (c, a, b, f, d, e)))
+    crs = "" if info.reference is None else f"<SRS>{escape(info.reference)}</SRS>"
+    return f"{crs}<GeoTransform>{place}</GeoTransform>"
+
+
+def _meaning(legend: Legend) -> str:
+    void = "" if legend.void is None else f"<NoDataValue>{legend.void}</NoDataValue>"
+    colors = np.zeros((256, 4), np.uint8)
+    colors[:, 3] = 255
+    colors[: len(legend.colors), :3] = legend.colors
+    if legend.void is not None:
+        colors[legend.void, 3] = 0
+    entries = "".join(
+        f'<Entry c1="{red}" c2="{green}" c3="{blue}" c4="{alpha}"/>'
+        for red, green, blue, alpha in colors.tolist()
+    )
+    return f"{void}<ColorInterp>Palette</ColorInterp><ColorTable>{entries}</ColorTable>"
+
+
+def _tags(info: SourceInfo, legend: Legend | None) -> str:
+    tags = dict(info.attributes) | (legend.tags if legend is not None else {})
+    items = "".join(f"<MDI key={quoteattr(key)}>{escape(text)}</MDI>" for key, text in tags.items())
+    return f"<Metadata>{items}</Metadata>" if items else ""
