@@ -39,7 +39,7 @@ from service.inputs import decode
 from service.outputs.png import PNG, PngOptions
 from service.parts import engine_options, image_workers, inference_limits, registry_options
 from service.runtimes.engine import Engine
-from service.settings import read_settings
+from service.setting_flags import read_settings
 
 IMAGES = 16
 BATCHES_A_STREAM = 4

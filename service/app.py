@@ -24,6 +24,7 @@ from service.inference.limits import InferenceLimits
 from service.inference.loading import InProcessLoader
 from service.inference.observer import Observer
 from service.inference.segmenter import Segmenter
+from service.job_parts import make_job_limits, make_jobs
 from service.parts import engine_options, image_workers, inference_limits, registry_options
 from service.protocols.budgets import Budget, RequestLimits
 from service.protocols.context import AppContext
@@ -33,7 +34,7 @@ from service.protocols.hosts import ANY, AllowedHosts, HostsMiddleware, is_loopb
 from service.protocols.keys import KeyFile, KeyFileError
 from service.protocols.labelstudio import routes as labelstudio
 from service.protocols.limits import LimitsMiddleware
-from service.protocols.native import health, models, openapi, pages, segment
+from service.protocols.native import health, jobs, models, openapi, pages, segment
 from service.protocols.oip import routes as oip
 from service.protocols.telemetry.metrics import Metrics
 from service.protocols.telemetry.request_log import RequestLogMiddleware
@@ -61,6 +62,25 @@ EXPOSED_HEADERS = [
     "X-Tiles",
     "X-Tiles-Blended",
     "Retry-After",
+    "Location",
+    "Tus-Resumable",
+    "Upload-Offset",
+    "Upload-Length",
+    "Upload-Expires",
+    "Content-Range",
+]
+ALLOWED_HEADERS = [
+    "Authorization",
+    "Content-Type",
+    "X-API-Key",
+    "X-Request-ID",
+    "Prefer",
+    "Range",
+    "If-Range",
+    "Tus-Resumable",
+    "Upload-Length",
+    "Upload-Metadata",
+    "Upload-Offset",
 ]
 
 log = logging.getLogger(__name__)
@@ -87,6 +107,10 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
     if not settings.model_store.is_dir():
         raise setting_error(settings, "model_store", "there is no such folder")
     _check_room_for_uploads(settings)
+    if cluster is not None and settings.job_folder is not None:
+        raise setting_error(
+            settings, "job_folder", "there are no jobs on a Ray cluster; leave it out"
+        )
     metrics = Metrics(cluster.families if cluster is not None else None)
     workers = ThreadPoolExecutor(image_workers(settings), thread_name_prefix="image")
     limits = inference_limits(settings)
@@ -100,6 +124,9 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
     uploads = Budget(request_limits.max_held_upload_bytes)
     answers = Budget(request_limits.max_held_answer_bytes)
     metrics.follow(registry, uploads, answers)
+    own_jobs = make_jobs(settings)
+    if own_jobs is not None:
+        metrics.follow_jobs(own_jobs)
     parts = AppContext(
         registry=registry,
         inference=Inference(registry),
@@ -114,6 +141,7 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
         stuck_after_seconds=settings.stuck_after_seconds,
         fetcher=_make_fetcher(settings),
         version_labels=version_labels(settings.version_labels),
+        jobs=own_jobs,
     )
     app = FastAPI(
         title=TITLE,
@@ -155,6 +183,8 @@ def _add_routes(app: FastAPI) -> None:
     # pages first: a model's page and its JSON share an address, and the page takes browsers alone
     for router in (pages.router, pages.html_router, segment.router, models.router, health.router):
         app.include_router(router)
+    for router in (jobs.router, jobs.open_router):
+        app.include_router(router)
     for router in (oip.health, oip.router, tfserving.router, labelstudio.router):
         app.include_router(router)
     pages.mount_assets(app)
@@ -163,13 +193,17 @@ def _add_routes(app: FastAPI) -> None:
 
 def _describe(app: FastAPI) -> dict[str, Any]:
     settings = Settings.model_construct()  # what the environment says is no part of it
-    raised = raise_examples(make_request_limits(settings), inference_limits(settings))
+    raised = raise_examples(
+        make_request_limits(settings), inference_limits(settings), make_job_limits(settings)
+    )
     return openapi.describe(app, raised, STREET)
 
 
 @asynccontextmanager
 async def _lifespan(parts: AppContext, workers: ThreadPoolExecutor) -> AsyncGenerator[None]:
     await parts.registry.start()
+    if parts.jobs is not None:
+        await parts.jobs.start()
     lag = asyncio.create_task(parts.metrics.watch_loop_lag())
     try:
         yield
@@ -179,6 +213,8 @@ async def _lifespan(parts: AppContext, workers: ThreadPoolExecutor) -> AsyncGene
             await lag
         try:
             async with asyncio.timeout(STOP_SECONDS):
+                if parts.jobs is not None:
+                    await parts.jobs.stop()
                 await parts.registry.stop()
                 await asyncio.to_thread(workers.shutdown)
         except TimeoutError:
@@ -222,8 +258,8 @@ def _cross_origin(origins: tuple[str, ...]) -> Middleware:
     return Middleware(
         CORSMiddleware,
         allow_origins=origins,
-        allow_methods=["GET", "POST"],
-        allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+        allow_methods=["GET", "POST", "PATCH", "DELETE", "HEAD"],
+        allow_headers=ALLOWED_HEADERS,
         expose_headers=EXPOSED_HEADERS,
     )
 

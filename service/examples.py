@@ -26,6 +26,8 @@ from service.inference.jobs import inference_error
 from service.inference.limits import InferenceLimits
 from service.inference.runner import DEFAULT_TILE_SIDES, Runner
 from service.inference.segmenter import Segmenter
+from service.job_examples import job_faults
+from service.jobs.room import JobLimits
 from service.outputs import OUTPUTS, OutputOptions
 from service.outputs.png import RGB, write_png
 from service.protocols.auth import name_of_caller
@@ -63,7 +65,7 @@ STREET: Final = Model(
 
 
 def raise_examples(
-    limits: RequestLimits, inference_limits: InferenceLimits
+    limits: RequestLimits, inference_limits: InferenceLimits, job_limits: JobLimits
 ) -> dict[str, Exception]:
     """An error of each kind that a caller may meet, by the slug of its problem.
 
@@ -71,6 +73,8 @@ def raise_examples(
     """
     raised = _Raised()
     _raise_at_the_door(raised, inference_limits.max_batch_seconds)
+    for provoke in job_faults(job_limits):
+        raised.by(provoke)
 
     async def raise_the_rest() -> None:
         await _raise_on_the_way_in(raised, limits)
@@ -160,6 +164,7 @@ def _exchange(limits: RequestLimits, announced_bytes: int) -> Exchange:
     context = RequestContext(
         id="",
         arrived=time.monotonic(),
+        body_since=time.monotonic(),
         deadline=None,
         max_body_bytes=limits.max_upload_bytes,
         upload=Share(Budget(limits.max_held_upload_bytes)),

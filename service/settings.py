@@ -1,45 +1,22 @@
 """Every setting of `segserve serve`: a SEGSERVE_* variable and a flag, the unit in its name."""
 
-import argparse
-import difflib
-import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args, get_origin
+from typing import Literal
 
-from pydantic import Field, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models import contract
-from models.contract.command_line import CommandParser, UsageError
 from models.contract.errors import UserError
-from models.contract.faults import first_fault
 from service.runtimes.engine import EngineName, Precision
 from service.setting_types import DEFAULT_PORT, Hosts, Port, Strings, VersionLabels
 
 PREFIX = "SEGSERVE_"
 BUNDLED_MODELS = Path(contract.__file__).parents[1] / "zoo"
 
-# Kubernetes gives each container the addresses of the Services in its namespace; one named
-# "segserve" makes SEGSERVE_PORT=tcp://10.0.0.7:8000 and others that nobody meant as settings.
-_SERVICE_LINK = re.compile(
-    r"SEGSERVE_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
-)
-
 
 class SettingError(UserError):
     """A setting cannot be used. The text names the variable, its value and the limit."""
-
-
-# The first setting of each group of `segserve serve --help`.
-_GROUPS = {
-    "host": "address",
-    "model_store": "models",
-    "max_upload_bytes": "limits",
-    "request_timeout_seconds": "time",
-    "api_keys_file": "access, log, traces",
-}
 
 
 class Settings(BaseSettings):
@@ -211,6 +188,60 @@ class Settings(BaseSettings):
         "set, 1536, or 2176 where class maps take the engine half of the memory.",
     )
 
+    job_folder: Path | None = Field(
+        None,
+        description="Folder that jobs and their files are kept in, of one server alone; not set, "
+        "there are no jobs and nothing of a picture is written to disk.",
+    )
+    max_job_bytes: int = Field(
+        8 * 2**30, ge=1, description="Largest file of a job; it is written to disk as it comes."
+    )
+    max_job_folder_bytes: int = Field(
+        32 * 2**30,
+        ge=1,
+        description="Files and results of jobs may add up to this many bytes; above it new jobs "
+        "are refused with 429.",
+    )
+    max_jobs: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        description="Most jobs that are not done yet, uploads among them; more are refused with "
+        "429.",
+    )
+    max_key_jobs: int = Field(
+        20, ge=1, le=10_000, description="The same for the jobs of one API key."
+    )
+    job_priority: Literal["idle", "normal"] = Field(
+        "idle",
+        description="idle lets jobs have what requests, and all else on the machine, leave; normal "
+        "lets them have their share.",
+    )
+    job_upload_age_seconds: float = Field(
+        86_400.0,
+        gt=0,
+        le=31_536_000,
+        description="A job's file that has not wholly arrived this long after its first byte was "
+        "announced is removed.",
+    )
+    job_result_age_seconds: float = Field(
+        86_400.0,
+        gt=0,
+        le=31_536_000,
+        description="A job is removed with its result this long after it was done.",
+    )
+
+    job_webhook_origins: Strings = Field(
+        (),
+        description="Servers that may be told when a job is done, such as "
+        "https://app.example.org; none if not set.",
+    )
+    job_webhook_secret_file: Path | None = Field(
+        None,
+        description="File with the secret that signs what they are told, whsec_ and base64, as "
+        "Standard Webhooks has it.",
+    )
+
     request_timeout_seconds: float = Field(
         60.0,
         gt=0,
@@ -312,82 +343,7 @@ def flag(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
-def read_settings(arguments: Sequence[str]) -> Settings:
-    """The settings of the environment with those of the command line on top.
-
-    Raises SettingError.
-    """
-    parser = CommandParser("segserve serve", str(Settings.__doc__))
-    add_setting_flags(parser)
-    try:
-        return settings_of(parser.parse_args(arguments))
-    except UsageError as error:
-        raise SettingError(str(error)) from None
-
-
-def add_setting_flags(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for each setting, in groups."""
-    group = parser.add_argument_group()
-    for name, field in Settings.model_fields.items():
-        if name in _GROUPS:
-            group = parser.add_argument_group(_GROUPS[name])
-        said = f" (default: {field.default})" if field.default not in (None, "", ()) else ""
-        if name == "model_store":
-            said = ""  # its description says it
-        help = f"{field.description}{said} [env: {variable(name)}]".replace("%", "%%")
-        if field.annotation is bool:
-            action = argparse.BooleanOptionalAction
-            group.add_argument(flag(name), action=action, default=None, help=help)
-        else:
-            group.add_argument(flag(name), metavar=_metavar(name, field), help=help)
-
-
-def settings_of(given: argparse.Namespace) -> Settings:
-    """The settings of the environment with the flags that were given on top.
-
-    Raises SettingError.
-    """
-    said = {name: getattr(given, name) for name in Settings.model_fields}
-    try:
-        return Settings(**{name: value for name, value in said.items() if value is not None})
-    except ValidationError as error:
-        raise SettingError(_sentence(error)) from None
-
-
-def _metavar(name: str, field: FieldInfo) -> str:
-    """What the value is, by the setting's last word: BYTES, SECONDS, FILE; or what it can be."""
-    if get_origin(field.annotation) is Literal:
-        return f"{{{','.join(get_args(field.annotation))}}}"
-    return name.split("_")[-1].upper()
-
-
 def setting_error(settings: Settings, field: str, fault: str) -> SettingError:
     """That a setting of the right form cannot be used."""
     given = str(getattr(settings, field))
     return SettingError(f"{variable(field)} (flag {flag(field)}) is {given!r}: {fault}")
-
-
-def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """A sentence for each SEGSERVE_* variable that is no setting: usually a typo."""
-    known = {variable(field) for field in Settings.model_fields}
-    strays = sorted(
-        name
-        for name in environment
-        if name.startswith(PREFIX) and name not in known and not _SERVICE_LINK.fullmatch(name)
-    )
-    return [
-        f"{name} is not a setting and has no effect{_suggestion(name, known)}" for name in strays
-    ]
-
-
-def _suggestion(name: str, known: set[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return (
-        f"; did you mean {close[0]}?" if close else "; `segserve serve --help` lists the settings"
-    )
-
-
-def _sentence(error: ValidationError) -> str:
-    fault = first_fault(error)
-    field, given = fault.place, str(fault.given)
-    return f"{variable(field)} (flag {flag(field)}) is {given!r}: {fault.message}"

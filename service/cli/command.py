@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-from service.settings import SettingError, Settings, read_settings, variable
+from service.setting_flags import read_settings
+from service.settings import SettingError, Settings, variable
 from service.threads import unfinished_threads
 
 SOMETHING_FAILED = 1

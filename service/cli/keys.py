@@ -7,7 +7,8 @@ from pathlib import Path
 
 from models.contract import atomic
 from service.protocols.keys import KeyFileError, format_line, make_key, parse_keys
-from service.settings import read_settings, variable
+from service.setting_flags import read_settings
+from service.settings import variable
 
 HELP = "make, list and revoke API keys"
 DESCRIPTION = "The file of API keys. It holds their hashes alone."

@@ -12,13 +12,8 @@ from service.protocols.hosts import is_loopback
 from service.protocols.telemetry.logging import configure_logging
 from service.server.build import build_server
 from service.server.sockets import listen
-from service.settings import (
-    SettingError,
-    add_setting_flags,
-    settings_of,
-    unknown_variables,
-    variable,
-)
+from service.setting_flags import add_setting_flags, settings_of, unknown_variables
+from service.settings import SettingError, variable
 
 HELP = "answer POST /segment and the rest of the HTTP API"
 DESCRIPTION = (
@@ -48,6 +43,11 @@ def run(given: argparse.Namespace) -> int:
             variable("api_keys_file"),
         )
     if layout is not None:
+        if settings.job_folder is not None:
+            raise SettingError(
+                f"{variable('job_folder')} (flag --job-folder) is set, and there are no jobs under "
+                "--ray; leave it out, or serve without --ray"
+            )
         if settings.grpc_port is not None:
             raise SettingError(
                 f"{variable('grpc_port')} (flag --grpc-port) is set, and gRPC is not served under "

@@ -36,7 +36,8 @@ from service.inference.observer import Observer
 from service.protocols.context import AppContext
 from service.protocols.telemetry.logging import configure_logging
 from service.server.sockets import listen
-from service.settings import Settings, read_settings
+from service.setting_flags import read_settings
+from service.settings import Settings
 
 HTTP_APP = "segserve"
 ENGINES_APP = "segserve-engines"

@@ -38,6 +38,11 @@ class LoadedModel:
         """How many pictures keep the engine busy: a batch that runs and one that waits."""
         return 2 * self._registry.best_batch(self._id)
 
+    @property
+    def stuck_seconds(self) -> float:
+        """How long the engine has been at one batch."""
+        return self._registry.stuck_seconds()
+
     async def load(self) -> None:
         """Raises PredictError where the model does not load."""
         await self._registry.start()
@@ -49,7 +54,7 @@ class LoadedModel:
             raise PredictError(f"{self._id} cannot be used: {' '.join(faults) or error}") from None
 
     async def segment(
-        self, body: bytes, output: Output, options: OutputOptions, file_name: str
+        self, body: bytes, output: Output, options: OutputOptions, file_name: str | None
     ) -> Answer:
         """Segment one picture, however long it takes. Raises ServiceError."""
         while True:

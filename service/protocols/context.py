@@ -12,6 +12,7 @@ from starlette.types import Scope
 from service.catalogue.registry import Registry
 from service.inference.inference import Inference, Timings
 from service.inference.segmenter import Segmenter
+from service.jobs.jobs import Jobs
 from service.protocols.budgets import Budget, RequestLimits, Share
 from service.protocols.fetching import Fetcher
 from service.protocols.keys import KeyFile
@@ -33,7 +34,7 @@ class AppContext:
     request has no more than `max_batch_images_at_once` of its images in the queue, so that others
     find room there. Whoever reads or writes numbers as a large JSON text holds `one_large_text`,
     for lists of numbers need many times its memory. `fetcher` None fetches no files by URLs.
-    `version_labels` has the version of a model and label.
+    `version_labels` has the version of a model and label. `jobs` None does none.
     """
 
     registry: Registry[Segmenter]
@@ -50,11 +51,13 @@ class AppContext:
     fetcher: Fetcher | None = None
     version_labels: Mapping[tuple[str, str], str] = field(default_factory=dict)
     one_large_text: asyncio.Lock = field(default_factory=asyncio.Lock)
+    jobs: Jobs | None = None
 
     @property
     def is_live(self) -> bool:
         """False where something hangs that only a restart ends."""
-        return self.registry.stuck_seconds() <= self.stuck_after_seconds
+        stuck = 0.0 if self.jobs is None else self.jobs.stuck_seconds
+        return max(stuck, self.registry.stuck_seconds()) <= self.stuck_after_seconds
 
     def begin_request(self, sent_id: str | None) -> "RequestContext":
         """That of a request that arrives now; `sent_id` is the id that its client gave it."""
@@ -62,6 +65,7 @@ class AppContext:
         return RequestContext(
             id=begin_request(sent_id),
             arrived=arrived,
+            body_since=arrived,
             deadline=arrived + self.limits.request_timeout_seconds,
             max_body_bytes=self.limits.max_upload_bytes,
             upload=Share(self.uploads),
@@ -83,13 +87,15 @@ class Answered(Protocol):
 class RequestContext:
     """What one request carries, whatever protocol it speaks.
 
-    `arrived` and `deadline` are in seconds of time.monotonic(). What stands below `answer` is for
+    `arrived` and `deadline` are in seconds of time.monotonic(), and so is `body_since`: the body
+    has its time from then on. What stands below `answer` is for
     the log, and is filled in on the way: the caller's name, the model that answered, the slug of
     the problem, the stages' milliseconds.
     """
 
     id: str
     arrived: float
+    body_since: float
     deadline: float | None
     max_body_bytes: int
     upload: Share

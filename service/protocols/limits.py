@@ -115,7 +115,7 @@ class Exchange:
         if not self._asked:
             self._check_room()
             self._asked = True
-        due = self.context.arrived + self._upload_timeout_seconds
+        due = self.context.body_since + self._upload_timeout_seconds
         try:
             async with asyncio.timeout(due - time.monotonic()):
                 message = await self._receive()

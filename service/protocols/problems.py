@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from service.catalogue.registry import UnknownModelError
 from service.domain import errors
+from service.jobs import errors as job_errors
 from service.protocols.fetching import FetchError
 from service.protocols.telemetry.request_id import current_request_id
 
@@ -70,6 +71,23 @@ class NotAcceptableError(RequestError):
 
 class NotSupportedError(RequestError):
     """The protocol knows this call, and this server does not do it."""
+
+
+class UploadVersionError(RequestError):
+    """The request speaks another version of tus than this server."""
+
+    supported = "1.0.0"
+
+
+class RangeNotSatisfiableError(RequestError):
+    """The part of a file that was asked for lies beyond its end."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(
+            f"The result has {size} bytes, and the Range asks for none of them. Ask for less, or "
+            "leave the header out."
+        )
+        self.size = size
 
 
 class UploadTimeoutError(RequestError):
@@ -138,11 +156,24 @@ ROWS: Mapping[type[Exception], Row] = {
     ),
     UnauthorizedError: Row("unauthorized", 401, "UNAUTHENTICATED", "API key missing or wrong"),
     UnknownModelError: Row("unknown-model", 404, "NOT_FOUND", "Unknown model"),
+    job_errors.UnknownJobError: Row("unknown-job", 404, "NOT_FOUND", "Unknown job"),
     RouteNotFoundError: Row("route-not-found", 404, "UNIMPLEMENTED", "No such route"),
     MethodNotAllowedError: Row("method-not-allowed", 405, "UNIMPLEMENTED", "Method not allowed"),
     NotAcceptableError: Row("not-acceptable", 406, "INVALID_ARGUMENT", "No such format"),
     UploadTimeoutError: Row("upload-timeout", 408, "DEADLINE_EXCEEDED", "Upload took too long"),
     HeadersTimeoutError: Row("headers-timeout", 408, "DEADLINE_EXCEEDED", "Request Timeout"),
+    job_errors.JobNotDoneError: Row(
+        "job-not-done", 409, "FAILED_PRECONDITION", "Job has no result"
+    ),
+    job_errors.UploadConflictError: Row(
+        "upload-conflict", 409, "ABORTED", "Part does not follow what has arrived"
+    ),
+    UploadVersionError: Row(
+        "upload-version", 412, "FAILED_PRECONDITION", "Not a version of tus this server speaks"
+    ),
+    job_errors.JobTooLargeError: Row(
+        "job-too-large", 413, "INVALID_ARGUMENT", "File of a job too large"
+    ),
     BodyTooLargeError: Row("body-too-large", 413, "INVALID_ARGUMENT", "Body too large"),
     errors.ImageTooLargeError: Row(
         "image-too-large", 413, "INVALID_ARGUMENT", "Image has too many pixels"
@@ -156,6 +187,9 @@ ROWS: Mapping[type[Exception], Row] = {
     errors.UnsupportedImageTypeError: Row(
         "unsupported-image-type", 415, "INVALID_ARGUMENT", "Not an image type this server reads"
     ),
+    RangeNotSatisfiableError: Row(
+        "range-not-satisfiable", 416, "OUT_OF_RANGE", "Range not satisfiable"
+    ),
     errors.UnreadableImageError: Row(
         "unreadable-image", 422, "INVALID_ARGUMENT", "Image does not decode"
     ),
@@ -163,12 +197,20 @@ ROWS: Mapping[type[Exception], Row] = {
     errors.QueueFullError: Row("queue-full", 429, "RESOURCE_EXHAUSTED", "Queue is full"),
     UploadsFullError: Row("uploads-full", 429, "RESOURCE_EXHAUSTED", "Too many uploads at once"),
     AnswersFullError: Row("answers-full", 429, "RESOURCE_EXHAUSTED", "Too many answers not read"),
+    job_errors.JobsFullError: Row("jobs-full", 429, "RESOURCE_EXHAUSTED", "Too many jobs"),
+    job_errors.JobFolderFullError: Row(
+        "job-folder-full", 429, "RESOURCE_EXHAUSTED", "No room for files of jobs"
+    ),
     HostNotAllowedError: Row("host-not-allowed", 421, "PERMISSION_DENIED", "Host not allowed"),
     HeadersTooLargeError: Row(
         "headers-too-large", 431, "INVALID_ARGUMENT", "Request Header Fields Too Large"
     ),
     ClientDisconnectedError: Row("client-left", 499, "CANCELLED", "Client left"),
     errors.InferenceError: Row("inference-failed", 500, "INTERNAL", "Model failed"),
+    job_errors.WorkerFailedError: Row("job-failed", 500, "INTERNAL", "Job failed"),
+    job_errors.JobFolderUnusableError: Row(
+        "job-folder-unusable", 503, "UNAVAILABLE", "Jobs cannot be kept"
+    ),
     errors.ModelUnavailableError: Row(
         "model-unavailable", 503, "UNAVAILABLE", "Model not available"
     ),
@@ -240,6 +282,10 @@ def headers_of(error: BaseException) -> dict[str, str]:
         return {"Vary": "Accept"}
     if isinstance(error, MethodNotAllowedError):
         return {"Allow": error.allow}
+    if isinstance(error, UploadVersionError):
+        return {"Tus-Version": error.supported}
+    if isinstance(error, RangeNotSatisfiableError):
+        return {"Content-Range": f"bytes */{error.size}"}
     seconds = retry_after_seconds(error)
     return {} if seconds is None else {"Retry-After": str(seconds)}
 

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from service.app import STOP_SECONDS
-from service.settings import Settings, read_settings, variable
+from service.setting_flags import read_settings
+from service.settings import Settings, variable
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()

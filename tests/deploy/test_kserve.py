@@ -7,7 +7,8 @@ import kubernetes_validate
 
 from service.protocols.native import health
 from service.protocols.oip import routes as oip
-from service.settings import Settings, read_settings, variable
+from service.setting_flags import read_settings
+from service.settings import Settings, variable
 from tests.deploy.kustomize import KUBERNETES, render
 
 RUNTIME, SERVICE = render(KUBERNETES / "kserve")

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from service.app import STOP_SECONDS
-from service.settings import Settings, read_settings, variable
+from service.setting_flags import read_settings
+from service.settings import Settings, variable
 from tests.deploy.kustomize import KUBERNETES, Manifest, containers_of, render
 
 OVERLAYS = ("base", "overlays/monitoring", "overlays/gpu")

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.cli.commands import COMMANDS
 from service.cluster.options import BulkLayout, ServeLayout, add_ray_flags
-from service.settings import read_settings
+from service.setting_flags import read_settings
 from tests.deploy.kustomize import KUBERNETES, Manifest, render
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "ray" / "segserve.yaml"

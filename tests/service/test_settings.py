@@ -4,17 +4,10 @@ import re
 
 import pytest
 
-from service.settings import (
-    PREFIX,
-    SettingError,
-    Settings,
-    flag,
-    read_settings,
-    unknown_variables,
-    variable,
-)
+from service.setting_flags import read_settings, unknown_variables
+from service.settings import PREFIX, SettingError, Settings, flag, variable
 
-UNITS = ("_seconds", "_bytes", "_pixels", "_images")
+UNITS = ("_seconds", "_bytes", "_pixels", "_images", "_jobs")
 
 
 def test_a_variable_and_a_flag_set_the_same_thing_and_the_flag_wins(

@@ -1,5 +1,6 @@
 """The images of a request, from its multipart parts or its raw body. Nothing is spooled to disk."""
 
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ RAW = "application/octet-stream"
 _RAW_TYPES = frozenset({"", RAW, "application/x-www-form-urlencoded"})
 
 _MAX_PART_HEADER_BYTES = 8192
+_SEVERAL = "Send several to POST /segment/batch."
 
 
 @dataclass
@@ -40,27 +42,52 @@ class ImagePart:
     @property
     def name(self) -> str | None:
         """The file's name without folders, where it was sent with one."""
-        return self.filename.replace("\\", "/").rpartition("/")[2] or None
+        return bare_name(self.filename)
+
+
+def bare_name(filename: str) -> str | None:
+    """A file's name without folders; None where there is none."""
+    return filename.replace("\\", "/").rpartition("/")[2] or None
 
 
 async def read_image(request: Request) -> ImagePart:
     """The one image of `request`. Raises MalformedRequestError or UnsupportedBodyError."""
     media_type, boundary = _content_type(request)
     if media_type == MULTIPART:
-        parts = await _read_parts(
-            request, boundary, max_images=1, more="Send several to POST /segment/batch."
-        )
+        parts = await _read_parts(request, boundary, max_images=1, more=_SEVERAL)
         return parts[0]
-    if media_type in _RAW_TYPES or media_type.startswith("image/"):
-        image = ImagePart("")
-        async for chunk in stream_body(request):
-            image.body += chunk
-        return image
-    raise UnsupportedBodyError(
-        f"The body's Content-Type is {media_type}. Send the image as {MULTIPART} in a part named "
-        f"{PART_NAME}, or as the raw body with Content-Type image/jpeg, any other image type, or "
-        f"{RAW}."
-    )
+    _check_raw(media_type)
+    image = ImagePart("")
+    async for chunk in stream_body(request):
+        image.body += chunk
+    return image
+
+
+async def stream_image(request: Request) -> AsyncGenerator[tuple[str, bytes | bytearray]]:
+    """The one image of `request` in pieces as they come, each with the file name if there is one.
+
+    Raises MalformedRequestError or UnsupportedBodyError.
+    """
+    media_type, boundary = _content_type(request)
+    if media_type == MULTIPART:
+        reader = _PartReader(1, _SEVERAL)
+        async for _ in _parsed(request, boundary, reader):
+            for part in reader.parts:
+                piece, part.body = part.body, bytearray()
+                yield part.filename, piece
+        return
+    _check_raw(media_type)
+    async for chunk in stream_body(request):
+        yield "", chunk
+
+
+def _check_raw(media_type: str) -> None:
+    if media_type not in _RAW_TYPES and not media_type.startswith("image/"):
+        raise UnsupportedBodyError(
+            f"The body's Content-Type is {media_type}. Send the image as {MULTIPART} in a part "
+            f"named {PART_NAME}, or as the raw body with Content-Type image/jpeg, any other image "
+            f"type, or {RAW}."
+        )
 
 
 async def read_images(request: Request, max_images: int) -> list[ImagePart]:
@@ -83,16 +110,24 @@ def _content_type(request: Request) -> tuple[str, bytes]:
 async def _read_parts(
     request: Request, boundary: bytes, max_images: int, more: str
 ) -> list[ImagePart]:
+    reader = _PartReader(max_images, more)
+    async for _ in _parsed(request, boundary, reader):
+        pass
+    return reader.parts
+
+
+async def _parsed(request: Request, boundary: bytes, reader: "_PartReader") -> AsyncGenerator[None]:
+    """Feed `reader` with the body; each yield is after a piece of it."""
     if not boundary:
         raise MalformedRequestError(
             f"The Content-Type is {MULTIPART} without a boundary. Let the HTTP library set that "
             "header by itself."
         )
-    reader = _PartReader(max_images, more)
     try:
         parser = MultipartParser(boundary, reader.callbacks())
         async for chunk in stream_body(request):
             parser.write(chunk)
+            yield
     except FormParserError as error:
         raise MalformedRequestError(f"The multipart body cannot be read: {error}.") from None
     if not reader.ended:
@@ -103,7 +138,6 @@ async def _read_parts(
         raise MalformedRequestError(
             f"The multipart body has no part named {PART_NAME}. Send the image in one."
         )
-    return reader.parts
 
 
 class _PartReader:

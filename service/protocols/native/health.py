@@ -28,11 +28,13 @@ class Ready(BaseModel):
     "/health/live", summary="Should the process be left running?", responses=openapi.LIVE_RESPONSES
 )
 async def live(request: Request) -> Live:
-    """Fails only when a batch, or a load beyond its time, has gone on for too long: a restart
-    helps then, and never before.
+    """Fails only when a batch, a load beyond its time, or the disk of jobs has gone on for too
+    long: a restart helps then, and never before.
     """
     parts = context_of(request)
     refuse_if_stuck(parts.registry.stuck_seconds(), parts.stuck_after_seconds)
+    if parts.jobs is not None:
+        refuse_if_jobs_are_stuck(parts.jobs.stuck_seconds, parts.stuck_after_seconds)
     return Live()
 
 
@@ -51,6 +53,16 @@ def refuse_if_stuck(stuck_seconds: float, limit_seconds: float) -> None:
         raise ModelUnavailableError(
             f"A batch of an engine, or the load of a model, has hung for {stuck_seconds:.0f} s; "
             f"the limit is {limit_seconds:g} s. Restart the server.",
+            LOADING_RETRY_SECONDS,
+        )
+
+
+def refuse_if_jobs_are_stuck(stuck_seconds: float, limit_seconds: float) -> None:
+    """Raises ModelUnavailableError."""
+    if stuck_seconds > limit_seconds:
+        raise ModelUnavailableError(
+            f"The disk of jobs, or their process, has hung for {stuck_seconds:.0f} s; the limit is "
+            f"{limit_seconds:g} s. Look at the disk, then restart the server.",
             LOADING_RETRY_SECONDS,
         )
 

@@ -15,6 +15,7 @@ from service.domain import errors
 from service.domain.model import Model
 from service.domain.segmentation import Segmentation
 from service.inputs import INPUTS, readable_types
+from service.jobs import errors as job_errors
 from service.outputs import OUTPUTS
 from service.outputs.output import Output
 from service.protocols.native.batch import CONTAINERS
@@ -29,6 +30,7 @@ from service.protocols.problems import (
     HostNotAllowedError,
     MalformedRequestError,
     NotAcceptableError,
+    NotSupportedError,
     Problem,
     UnauthorizedError,
     UnsupportedBodyError,
@@ -52,6 +54,7 @@ request where it has one."""
 
 TAGS = [
     {"name": "segment", "description": "Images in, class maps out."},
+    {"name": "jobs", "description": "What outlasts a request."},
     {"name": "models", "description": "What this server can tell apart."},
     {"name": "operation", "description": "For orchestrators and monitoring."},
 ]
@@ -99,13 +102,15 @@ _COMMON_HEADERS: Json = {
 }
 
 
+LOCATION: Json = {"description": "The job's address.", "schema": {"type": "string"}}
+
 _RETRY_AFTER: Json = {
     "description": "Seconds until it may work.",
     "schema": {"type": "integer"},
 }
 
 
-def _problems(*faults: type[Exception]) -> dict[int | str, Json]:
+def problem_answers(*faults: type[Exception]) -> dict[int | str, Json]:
     """The answers to `faults`, one a status. `describe` gives each fault its example."""
     answers: dict[int | str, Json] = {}
     for row in [*(ROWS[fault] for fault in (*faults, HostNotAllowedError)), INTERNAL]:
@@ -122,7 +127,7 @@ def _problems(*faults: type[Exception]) -> dict[int | str, Json]:
     return answers
 
 
-_UPLOAD_FAULTS = (
+UPLOAD_FAULTS = (
     MalformedRequestError,
     UnauthorizedError,
     UnknownModelError,
@@ -133,6 +138,13 @@ _UPLOAD_FAULTS = (
     UploadsFullError,
     AnswersFullError,
     errors.ModelUnavailableError,
+)
+JOB_FAULTS = (
+    NotSupportedError,
+    job_errors.JobTooLargeError,
+    job_errors.JobsFullError,
+    job_errors.JobFolderFullError,
+    job_errors.JobFolderUnusableError,
 )
 _IMAGE_FAULTS = (
     errors.InvalidOptionError,
@@ -201,7 +213,7 @@ def _as_text(value: object) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def _query(*besides: Json) -> list[Json]:
+def query_parameters(*besides: Json) -> list[Json]:
     formats = "\n".join(f"- `{known.name}`: {known.description}" for known in OUTPUTS.values())
     return [
         _parameter(
@@ -217,13 +229,13 @@ def _query(*besides: Json) -> list[Json]:
     ]
 
 
-def _segment_operation() -> Json:
+def segment_operation() -> Json:
     """What the tables of inputs and outputs make of POST /segment."""
     raw = {
         media_type: {"schema": BINARY} for row in INPUTS.values() for media_type in row.media_types
     }
     return {
-        "parameters": _query(),
+        "parameters": query_parameters(),
         "requestBody": {
             "required": True,
             "description": f"{readable_types()}; what the bytes are is read from the bytes.",
@@ -242,6 +254,17 @@ def _segment_operation() -> Json:
     }
 
 
+def _job_operation() -> Json:
+    """As POST /segment, and a webhook."""
+    webhook = _parameter(
+        "webhook",
+        {"type": "string", "format": "uri"},
+        "URL that is told when the job is done, at one of the servers that the operator allows.",
+    )
+    body = {**segment_operation()["requestBody"], "required": False}  # tus sends it later
+    return {"parameters": query_parameters(webhook), "requestBody": body}
+
+
 def _batch_operation() -> Json:
     container = _parameter(
         "container",
@@ -250,7 +273,7 @@ def _batch_operation() -> Json:
         "`Accept`.",
     )
     return {
-        "parameters": _query(container),
+        "parameters": query_parameters(container),
         "requestBody": {
             "required": True,
             "description": f"{readable_types()}, each in a part of its own.",
@@ -271,7 +294,12 @@ def _batch_operation() -> Json:
 
 SEGMENT_RESPONSES: dict[int | str, Json] = {
     200: {"description": "The class map.", "headers": _COMMON_HEADERS},
-    **_problems(*_UPLOAD_FAULTS, *_IMAGE_FAULTS),
+    202: {
+        "description": "A job, where `Prefer: respond-async` was sent and the server does jobs.",
+        "headers": {"Location": LOCATION},
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobView"}}},
+    },
+    **problem_answers(*UPLOAD_FAULTS, *_IMAGE_FAULTS, *JOB_FAULTS),
 }
 BATCH_RESPONSES: dict[int | str, Json] = {
     200: {
@@ -279,13 +307,13 @@ BATCH_RESPONSES: dict[int | str, Json] = {
         "headers": {"X-Request-ID": _COMMON_HEADERS["X-Request-ID"]},
         "content": {container.media_type: {"schema": BINARY} for container in CONTAINERS.values()},
     },
-    **_problems(*_UPLOAD_FAULTS, errors.InvalidOptionError),
+    **problem_answers(*UPLOAD_FAULTS, errors.InvalidOptionError),
 }
 
-MODELS_RESPONSES = _problems(UnauthorizedError)
-MODEL_RESPONSES = _problems(UnauthorizedError, UnknownModelError)
-LIVE_RESPONSES = _problems(errors.ModelUnavailableError)
-READY_RESPONSES = _problems(errors.ModelUnavailableError)
+MODELS_RESPONSES = problem_answers(UnauthorizedError)
+MODEL_RESPONSES = problem_answers(UnauthorizedError, UnknownModelError)
+LIVE_RESPONSES = problem_answers(errors.ModelUnavailableError)
+READY_RESPONSES = problem_answers(errors.ModelUnavailableError)
 METRICS_RESPONSES: dict[int | str, Json] = {
     200: {
         "description": "The metrics.",
@@ -296,7 +324,7 @@ METRICS_RESPONSES: dict[int | str, Json] = {
             }
         },
     },
-    **_problems(UnauthorizedError),
+    **problem_answers(UnauthorizedError),
 }
 
 
@@ -314,12 +342,14 @@ def describe(app: FastAPI, raised: Mapping[str, Exception], model: Model) -> Jso
         schemas.pop(unused, None)
     schemas["Problem"] = Problem.model_json_schema()
     for path, operations in document["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             _mend(operation)
             _add_problems(operation, path, raised)
             if path == "/segment":
-                operation.update(_segment_operation())
+                operation.update(segment_operation())
                 operation["responses"]["200"]["content"] = _formats(model)
+            if path == "/jobs" and method == "post":
+                operation.update(_job_operation())
             if path == "/segment/batch":
                 operation.update(_batch_operation())
     return document

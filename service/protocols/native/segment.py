@@ -19,6 +19,7 @@ from service.protocols.native import openapi
 from service.protocols.native.batch import Entry, choose_container, safe_stems
 from service.protocols.native.body import ImagePart, read_image, read_images
 from service.protocols.native.encoded_response import EncodedResponse
+from service.protocols.native.jobs import accept, prefers_async
 from service.protocols.native.params import (
     SegmentParams,
     parse_query,
@@ -27,6 +28,8 @@ from service.protocols.native.params import (
 )
 from service.protocols.plain_route import PlainRoute
 from service.protocols.problems import Problem, problem_of
+
+_ASYNC_HEADERS = {"Preference-Applied": "respond-async", "Vary": "Accept, Prefer"}
 
 router = APIRouter(tags=["segment"], dependencies=[Depends(require_key)])
 
@@ -41,11 +44,14 @@ async def segment(request: Request) -> Response:
     """Send an image, as the raw body or as the multipart part `image`; get its class map in the
     format you ask for.
 
-    `format` decides the format, else the `Accept` header, else it is `png`.
+    `format` decides the format, else the `Accept` header, else it is `png`. `Prefer: respond-async`
+    makes a job of it where the server does jobs.
     """
     parts, context = context_of(request), request_context(request.scope)
     params = parse_query(request.scope["query_string"], _accept_of(request))
     parts.registry.check(params.model)  # before the client uploads for nothing
+    if parts.jobs is not None and "prefer" in request.headers and prefers_async(request):
+        return await accept(request, parts.jobs, params, headers=_ASYNC_HEADERS)
     image = await read_image(request)
     work = _segment(parts, params, image, context.deadline)
     answer = await cancel_on_disconnect(request, work)

@@ -21,6 +21,7 @@ from prometheus_client.samples import Sample
 
 from service.catalogue.slot import ModelState, State
 from service.inference.observer import DropReason, Stage
+from service.jobs.job import State as JobState
 from service.protocols.budgets import Budget
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -34,6 +35,15 @@ class StatesSource(Protocol):
     """The part of the registry that is read at each scrape."""
 
     def states(self) -> list[ModelState]: ...
+
+
+class JobsSource(Protocol):
+    """The part of the jobs that is read at each scrape."""
+
+    @property
+    def held_bytes(self) -> int: ...
+
+    def counts(self) -> Mapping[JobState, int]: ...
 
 
 @dataclass(frozen=True)
@@ -126,6 +136,10 @@ class Metrics:
         self._held_answers.set_function(lambda: answers.held)
         self._collectors.register(_ModelCollector(registry))
 
+    def follow_jobs(self, jobs: JobsSource) -> None:
+        """Read how many jobs there are, and what they take, at each scrape."""
+        self._collectors.register(_JobCollector(jobs))
+
     def stage(self, model_id: str, stage: Stage, seconds: float) -> None:
         histogram = self._stages.get((model_id, stage))
         if histogram is None:
@@ -209,6 +223,25 @@ class _Together(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from self._families.values()
+
+
+class _JobCollector(Collector):
+    def __init__(self, jobs: JobsSource) -> None:
+        self._jobs = jobs
+
+    def collect(self) -> Iterator[Metric]:
+        states = GaugeMetricFamily(
+            "segserve_jobs", "Jobs that are kept, by their state.", labels=["state"]
+        )
+        counts = self._jobs.counts()
+        for state in get_args(JobState):
+            states.add_metric([state], counts.get(state, 0))
+        yield states
+        yield GaugeMetricFamily(
+            "segserve_job_folder_bytes",
+            "Bytes that files and results of jobs take, those announced among them.",
+            self._jobs.held_bytes,
+        )
 
 
 class _ModelCollector(Collector):

@@ -18,7 +18,7 @@ from service.cli import main, serve
 from service.cli.command import USAGE_ERROR
 from service.cluster import options
 from service.cluster.options import BulkLayout, ServeLayout, flag_of, layout_of
-from service.settings import settings_of
+from service.setting_flags import settings_of
 
 
 def test_no_module_of_one_machine_imports_ray() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from service.protocols.hosts import AllowedHosts, is_loopback
 from service.protocols.problems import MalformedRequestError
-from service.settings import SettingError, Settings, read_settings
+from service.setting_flags import read_settings
+from service.settings import SettingError, Settings
 from tests.service.serving import ServerThread, picture, png_bytes, serving
 
 LOOPBACK = AllowedHosts(["127.0.0.1"], any_address=False)

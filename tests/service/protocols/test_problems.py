@@ -99,7 +99,17 @@ def test_a_refusal_is_a_problem_that_says_what_to_do(server: ServerThread, slug:
 def test_every_row_of_the_table_is_provoked_in_this_file() -> None:
     elsewhere = {
         "image-not-fetched",  # labelstudio/test_routes.py
-        "not-supported",  # native routes do all that they say
+        "not-supported",
+        "unknown-job",
+        "job-not-done",
+        "upload-conflict",
+        "upload-version",
+        "job-too-large",
+        "range-not-satisfiable",
+        "jobs-full",
+        "job-folder-full",
+        "job-failed",  # jobs/test_jobs.py
+        "job-folder-unusable",
         "unauthorized",
         "upload-timeout",
         "queue-full",

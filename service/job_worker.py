@@ -1,0 +1,206 @@
+"""The process that does a server's jobs: `python -m service.job_worker`.
+
+The server starts it, tells it the settings and then jobs, each as a line of JSON, and reads lines
+of JSON from it. It takes what the machine has left beside the server's requests.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from models.contract import atomic
+from service.catalogue.registry import UnknownModelError
+from service.domain.errors import ImageTooLargeError, ServiceError
+from service.jobs.folder import RESULT, UPLOAD
+from service.jobs.job import Result, Wish
+from service.outputs import OUTPUTS
+from service.predict.errors import PredictError
+from service.predict.loaded import LoadedModel
+from service.predict.model import pin_model
+from service.protocols.problems import INTERNAL, INTERNAL_DETAIL, make_problem, problem_of
+from service.protocols.telemetry.logging import configure_logging
+from service.settings import Settings
+
+Event = dict[str, Any]
+
+ALIVE_SECONDS = 2.0
+
+# Beside a busy server it gets a little of the machine and is slow, which is no fault of an engine.
+PATIENCE = 5
+
+
+class Worker:
+    """Does jobs one after the other, with the model of the last one kept."""
+
+    def __init__(self, settings: Settings, say: Callable[[Event], None]) -> None:
+        self._settings = settings
+        self._say = say
+        self._id = ""
+        self._model: LoadedModel | None = None
+
+    async def do(self, order: Event) -> Event:
+        """The last event of a job."""
+        try:
+            result = await self._result(Path(order["folder"]), Wish.model_validate(order["wish"]))
+        except ServiceError as error:
+            problem = problem_of(error)
+        except Exception as error:  # noqa: BLE001 - it is told of in the log, and to the caller
+            problem_of(error)
+            problem = make_problem(INTERNAL, INTERNAL_DETAIL)
+        else:
+            return {"event": "done", "result": result.model_dump()}
+        return {
+            "event": "failed",
+            "problem": {**problem.model_dump(), "request_id": order["request_id"]},
+        }
+
+    async def close(self) -> None:
+        if self._model is not None:
+            model, self._model = self._model, None
+            await model.close()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the engine is at one batch for longer than it may be."""
+        model = self._model
+        return model is not None and model.stuck_seconds > self._settings.stuck_after_seconds
+
+    async def _result(self, folder: Path, wish: Wish) -> Result:
+        output = OUTPUTS[wish.format]
+        options = output.options.model_validate(wish.options)
+        model = await self._loaded(wish.model)
+        body = await asyncio.to_thread(self._read, folder / UPLOAD)
+        answer = await model.segment(body, output, options, wish.file_name)
+        del body
+        encoded = answer.encoded
+
+        def write() -> None:
+            with atomic.replacing(folder / RESULT, mode=0o600) as path, path.open("wb") as file:
+                file.writelines(encoded.chunks)
+
+        await asyncio.to_thread(write)
+        facts: dict[str, Any] = {
+            "width": answer.width,
+            "height": answer.height,
+            "page": answer.page,
+            "pages": answer.pages,
+            "scale": round(answer.scale, 6),
+            "tiles": answer.tiles,
+            "blended": answer.blended,
+        }
+        if answer.window is not None:
+            facts["intensity"] = list(answer.window)
+        return Result(
+            bytes=encoded.size,
+            media_type=encoded.media_type,
+            extension=encoded.extension,
+            facts=facts,
+        )
+
+    def _read(self, path: Path) -> bytes:
+        size, limit = path.stat().st_size, self._settings.max_batch_upload_bytes
+        if size > limit:
+            raise ImageTooLargeError(
+                f"The file has {size} bytes. A file of its kind is read whole, and the limit of "
+                f"one is {limit}. Send it compressed, or as a GeoTIFF, which is read in parts."
+            )
+        return path.read_bytes()
+
+    async def _loaded(self, model_id: str) -> LoadedModel:
+        if self._model is not None and self._id == model_id:
+            return self._model
+        await self.close()
+        try:
+            model = LoadedModel(pin_model(self._settings, model_id))
+            self._model, self._id = model, model_id
+            await model.load()
+        except PredictError as error:
+            await self.close()
+            raise UnknownModelError(
+                f"{model_id}, which was there when the job was accepted, cannot be used any more: "
+                f"{error}"
+            ) from None
+        return model
+
+
+def main() -> None:
+    wire = _take_stdout()
+    settings = Settings.model_validate(orjson.loads(sys.stdin.buffer.readline())["settings"])
+    if settings.job_priority == "idle":
+        step_back()
+    go_first()
+    style = "json" if settings.log_format == "auto" else settings.log_format
+    configure_logging(style, settings.log_level)
+    patient = {
+        "stuck_after_seconds": min(86_400.0, PATIENCE * settings.stuck_after_seconds),
+        "load_timeout_seconds": min(86_400.0, PATIENCE * settings.load_timeout_seconds),
+    }
+    asyncio.run(_serve(settings.model_copy(update=patient), wire))
+
+
+def step_back() -> None:
+    """Take what the machine has left. Threads that are begun later do so too."""
+    with contextlib.suppress(AttributeError, OSError):  # not every system has it
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    with contextlib.suppress(OSError):
+        os.nice(19)
+
+
+def go_first() -> None:
+    """Be what the system ends where memory is short, before the server."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("800")
+
+
+async def _serve(settings: Settings, wire: BinaryIO) -> None:
+    loop = asyncio.get_running_loop()
+    orders: asyncio.Queue[Event | None] = asyncio.Queue()
+
+    def say(event: Event) -> None:
+        wire.write(orjson.dumps(event) + b"\n")
+        wire.flush()
+
+    def read() -> None:
+        for line in sys.stdin.buffer:
+            idle.clear()
+            loop.call_soon_threadsafe(orders.put_nowait, orjson.loads(line))
+        if not idle.is_set():
+            os._exit(1)  # the server is gone, and another may do this very job by now
+        loop.call_soon_threadsafe(orders.put_nowait, None)
+
+    idle = threading.Event()
+    idle.set()
+    worker = Worker(settings, say)
+    threading.Thread(target=read, daemon=True).start()
+    alive = asyncio.create_task(_say_alive(worker, say))
+    while (order := await orders.get()) is not None:
+        event = await worker.do(order)
+        idle.set()
+        say(event)
+    alive.cancel()
+    await worker.close()
+
+
+async def _say_alive(worker: Worker, say: Callable[[Event], None]) -> None:
+    while True:
+        await asyncio.sleep(ALIVE_SECONDS)
+        if not worker.is_stuck:
+            say({"event": "alive"})
+
+
+def _take_stdout() -> BinaryIO:
+    """The pipe to the server, out of reach of whatever else prints in this process."""
+    wire = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return wire
+
+
+if __name__ == "__main__":
+    main()
