@@ -16,6 +16,7 @@ from prometheus_client.core import Metric
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from service.capture.writer import Capture
 from service.catalogue.instance import InstanceLoader
 from service.catalogue.registry import Registry
 from service.examples import STREET, raise_examples
@@ -24,8 +25,16 @@ from service.inference.limits import InferenceLimits
 from service.inference.loading import InProcessLoader
 from service.inference.observer import Observer
 from service.inference.segmenter import Segmenter
+from service.inference.watching import Watchers
 from service.job_parts import make_job_limits, make_jobs
-from service.parts import engine_options, image_workers, inference_limits, registry_options
+from service.parts import (
+    engine_options,
+    image_workers,
+    inference_limits,
+    labeled_folder,
+    open_capture,
+    registry_options,
+)
 from service.protocols.budgets import Budget, RequestLimits
 from service.protocols.context import AppContext
 from service.protocols.error_middleware import ERROR_ANSWERS, ErrorMiddleware
@@ -34,7 +43,7 @@ from service.protocols.hosts import ANY, AllowedHosts, HostsMiddleware, is_loopb
 from service.protocols.keys import KeyFile, KeyFileError
 from service.protocols.labelstudio import routes as labelstudio
 from service.protocols.limits import LimitsMiddleware
-from service.protocols.native import health, jobs, models, openapi, pages, segment
+from service.protocols.native import feedback, health, jobs, models, openapi, pages, segment
 from service.protocols.oip import routes as oip
 from service.protocols.telemetry.metrics import Metrics
 from service.protocols.telemetry.request_log import RequestLogMiddleware
@@ -61,6 +70,7 @@ EXPOSED_HEADERS = [
     "X-Intensity",
     "X-Tiles",
     "X-Tiles-Blended",
+    "X-Captured",
     "Retry-After",
     "Location",
     "Tus-Resumable",
@@ -104,6 +114,9 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
 
     Raises SettingError.
     """
+    if cluster is not None and settings.capture_folder is not None:
+        fault = "pictures are kept by a server of one process; leave --ray out"
+        raise setting_error(settings, "capture_folder", fault)
     if not settings.model_store.is_dir():
         raise setting_error(settings, "model_store", "there is no such folder")
     _check_room_for_uploads(settings)
@@ -120,6 +133,8 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
         else InProcessLoader(engine_options(settings), limits, workers, metrics)
     )
     registry = Registry(settings.model_store, registry_options(settings), loader)
+    capture = open_capture(settings, metrics.loop)
+    watcher = None if capture is None else Watchers((capture,))
     request_limits = make_request_limits(settings)
     uploads = Budget(request_limits.max_held_upload_bytes)
     answers = Budget(request_limits.max_held_answer_bytes)
@@ -129,7 +144,7 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
         metrics.follow_jobs(own_jobs)
     parts = AppContext(
         registry=registry,
-        inference=Inference(registry),
+        inference=Inference(registry, watcher),
         metrics=metrics,
         keys=_open_keys(settings),
         tracing=_open_tracing(settings),
@@ -140,6 +155,7 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
         max_batch_images_at_once=max(1, settings.max_queue_images // BATCH_REQUESTS_BESIDE),
         stuck_after_seconds=settings.stuck_after_seconds,
         fetcher=_make_fetcher(settings),
+        labeled=labeled_folder(settings),
         version_labels=version_labels(settings.version_labels),
         jobs=own_jobs,
     )
@@ -152,7 +168,7 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
         generate_unique_id_function=_operation_id,
         middleware=_middleware(settings, parts),
-        lifespan=lambda _app: _lifespan(parts, workers),
+        lifespan=lambda _app: _lifespan(parts, workers, capture),
     )
     app.state.parts = parts
     ERROR_ANSWERS.install(app)
@@ -181,7 +197,9 @@ def _operation_id(route: APIRoute) -> str:
 def _add_routes(app: FastAPI) -> None:
     app.router.routes += segment.PLAIN_ROUTES
     # pages first: a model's page and its JSON share an address, and the page takes browsers alone
-    for router in (pages.router, pages.html_router, segment.router, models.router, health.router):
+    for router in (pages.router, pages.html_router, segment.router, feedback.router):
+        app.include_router(router)
+    for router in (models.router, health.router):
         app.include_router(router)
     for router in (jobs.router, jobs.open_router):
         app.include_router(router)
@@ -200,10 +218,14 @@ def _describe(app: FastAPI) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _lifespan(parts: AppContext, workers: ThreadPoolExecutor) -> AsyncGenerator[None]:
+async def _lifespan(
+    parts: AppContext, workers: ThreadPoolExecutor, capture: Capture | None
+) -> AsyncGenerator[None]:
     await parts.registry.start()
     if parts.jobs is not None:
         await parts.jobs.start()
+    if capture is not None:
+        capture.start()
     lag = asyncio.create_task(parts.metrics.watch_loop_lag())
     try:
         yield
@@ -219,6 +241,8 @@ async def _lifespan(parts: AppContext, workers: ThreadPoolExecutor) -> AsyncGene
                 await asyncio.to_thread(workers.shutdown)
         except TimeoutError:
             log.error("an engine did not end its batch within %g s", STOP_SECONDS)
+        if capture is not None:
+            await asyncio.to_thread(capture.stop)
         if parts.tracing is not None:
             await asyncio.to_thread(parts.tracing.close)
 

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.types import Message, Scope
 
 from models.contract import Contract, SegmentationClass
+from service.capture.labeled import LabeledFolder, refuse_if_full
 from service.catalogue.registry import Registry, RegistryOptions, UnknownModelError
 from service.catalogue.store import Artefact
 from service.domain.model import Model
@@ -37,12 +38,13 @@ from service.protocols.hosts import AllowedHosts
 from service.protocols.keys import KeyFile
 from service.protocols.limits import Exchange
 from service.protocols.native.body import read_image, read_images
+from service.protocols.native.feedback import labeled_or_refuse
 from service.protocols.native.health import refuse_if_not_ready, refuse_if_stuck
 from service.protocols.native.params import format_named, parse_segment_params
 from service.protocols.problems import row_of
 
 BATCH = "/segment/batch"
-MEBIBYTE = 2**20
+MEBIBYTE, GIBIBYTE = 2**20, 2**30
 
 STREET: Final = Model(
     Contract(
@@ -117,6 +119,10 @@ def _raise_at_the_door(raised: _Raised, stuck_after_seconds: float) -> None:
     raised.by(lambda: parse_segment_params(QueryParams("alpha=0.6"), None))
     raised.by(lambda: format_named("tiff"))
     raised.by(lambda: registry.check("street"))
+    raised.by(lambda: labeled_or_refuse(None))
+    nothing = LabeledFolder(Path(os.devnull), GIBIBYTE, 1)
+    raised.by(lambda: nothing.captured("20261128T213055123-1f0a9c3e"))
+    raised.by(lambda: refuse_if_full(STREET.contract.name, GIBIBYTE + 1, GIBIBYTE))
     raised.by(lambda: refuse_if_not_ready(registry.not_ready_reasons()), "/health/ready")
     raised.by(lambda: refuse_if_stuck(stuck_after_seconds + 1, stuck_after_seconds), "/health/live")
 

@@ -1,6 +1,10 @@
 """What the parts are made with, by the settings: for a server, for files, for a cluster's nodes."""
 
 from models.contract.cores import available_cores
+from service.capture.folder import CaptureFolder, FolderInUseError
+from service.capture.labeled import LabeledFolder
+from service.capture.policies import Policies
+from service.capture.writer import Capture, CaptureObserver
 from service.catalogue.registry import RegistryOptions
 from service.catalogue.store import Selector
 from service.inference.limits import InferenceLimits
@@ -69,3 +73,31 @@ def _selector(settings: Settings, field: str, text: str) -> Selector:
         return Selector.parse(text)
     except ValueError as error:
         raise setting_error(settings, field, str(error)) from None
+
+
+def open_capture(settings: Settings, observer: CaptureObserver) -> Capture | None:
+    """What keeps pictures; None where no folder is set. Raises SettingError."""
+    try:
+        policies = Policies.parse(settings.capture_policies)
+    except ValueError as error:
+        raise setting_error(settings, "capture_policies", str(error)) from None
+    if settings.capture_folder is None:
+        return None
+    try:
+        folder = CaptureFolder(settings.capture_folder, settings.capture_max_bytes)
+    except FolderInUseError:
+        fault = "another server keeps pictures there; name another folder"
+        raise setting_error(settings, "capture_folder", fault) from None
+    except OSError as error:
+        fault = f"it cannot be written to: {error.strerror}"
+        raise setting_error(settings, "capture_folder", fault) from None
+    return Capture(folder, policies, settings.capture_pause_seconds, observer)
+
+
+def labeled_folder(settings: Settings) -> LabeledFolder | None:
+    """Where pictures with corrected masks go; None where no folder is set."""
+    if settings.capture_folder is None:
+        return None
+    return LabeledFolder(
+        settings.capture_folder, settings.capture_max_bytes, settings.max_image_pixels
+    )

@@ -27,6 +27,7 @@ _GROUPS = {
     "max_upload_bytes": "limits",
     "job_folder": "jobs",
     "request_timeout_seconds": "time",
+    "capture_folder": "pictures that are kept",
     "api_keys_file": "access, log, traces",
 }
 
@@ -50,7 +51,9 @@ def add_setting_flags(parser: argparse.ArgumentParser) -> None:
     for name, field in Settings.model_fields.items():
         if name in _GROUPS:
             group = parser.add_argument_group(_GROUPS[name])
-        said = f" (default: {field.default})" if field.default not in (None, "", ()) else ""
+        default = field.default
+        shown = ",".join(default) if isinstance(default, tuple) else default
+        said = f" (default: {shown})" if shown not in (None, "") else ""
         if name == "model_store":
             said = ""  # its description says it
         help = f"{field.description}{said} [env: {variable(name)}]".replace("%", "%%")

@@ -290,6 +290,27 @@ class Settings(BaseSettings):
         "or a load has gone on this long beyond its time.",
     )
 
+    capture_folder: Path | None = Field(
+        None,
+        description="Folder in which pictures are kept that SEGSERVE_CAPTURE_POLICIES choose, and "
+        "those that come back by POST /feedback; not set, nothing is kept.",
+    )
+    capture_policies: Strings = Field(
+        ("confidence=0.8", "every=1000"),
+        description="What chooses a picture: confidence=0.8 (a mean confidence below it), "
+        "rare=0.01 (a class with that share that usually has less), disagreement=0.1 (the share of "
+        "pixels on which SEGSERVE_SHADOW differs), every=1000 (one in so many).",
+    )
+    capture_pause_seconds: float = Field(
+        1.0, ge=0, le=86_400, description="No more than one picture is kept in this time."
+    )
+    capture_max_bytes: int = Field(
+        2**30,
+        ge=1,
+        description="Pictures that are kept may add up to this many bytes, the oldest leave for "
+        "new ones; and so may those of a model that came back, which stay.",
+    )
+
     api_keys_file: Path | None = Field(
         None,
         description="File of hashed API keys, made by `segserve keys add`; without it every caller "

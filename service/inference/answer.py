@@ -28,7 +28,8 @@ class Answer:
     `model_id` is the version that answered. `tiles` is 1 for a picture run whole; `blended` tells
     tiles that were not cut exactly. `width` and `height` are the picture's, which is number `page`
     of the `pages` in its file. The network saw it at `scale` of its size, and
-    `window` of its samples as 8 bits, None where they had 8.
+    `window` of its samples as 8 bits, None where they had 8. The picture is kept as
+    `captured`, None where it is not.
     """
 
     model_id: str
@@ -42,6 +43,7 @@ class Answer:
     pages: int = 1
     scale: float = 1.0
     window: IntensityWindow | None = None
+    captured: str | None = None
 
 
 @dataclass(frozen=True)

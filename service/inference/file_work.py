@@ -11,7 +11,7 @@ from models.contract.intensity import IntensityWindow
 from models.contract.working_size import WorkingSize
 from service.domain.classes import keep_classes, kept_ids
 from service.domain.model import Model
-from service.domain.segmentation import Segmentation
+from service.domain.segmentation import Need, Segmentation
 from service.domain.source import Source, SourceInfo
 from service.inference.answer import Answer, Timings
 from service.inference.prepare import prepare
@@ -20,6 +20,7 @@ from service.inference.stopwatch import Stopwatch
 from service.inference.tiling.canvas import Canvas, make_canvas
 from service.inference.tiling.plan import TilePlan
 from service.inference.tiling.stitch import Maps
+from service.inference.watching import SeenResult, Watcher, larger_need
 from service.outputs.output import Encoded, Output, OutputOptions
 
 
@@ -43,10 +44,12 @@ class Result:
     scale: float
     window: IntensityWindow | None
     shown: NDArray[np.uint8] | None
+    type: str
 
 
 class FileWork:
-    """For one file; each of its steps may be called on another thread.
+    """For one file; each of its steps may be called on another thread. `watcher` sees the result
+    of `upload`.
 
     Raises InvalidOptionError where `options` keep a class that the model does not have, or its
     classes overlap and the format cannot say so.
@@ -59,17 +62,24 @@ class FileWork:
         output: Output,
         options: OutputOptions,
         file_name: str | None,
+        upload: bytes | bytearray | memoryview,
+        watcher: Watcher | None,
     ) -> None:
         self._model = model
         self._tile_sides = tile_sides
         self._output, self._options = output, options
         self._file_name = file_name
+        self._upload, self._watcher = upload, watcher
+        self._needed = options.needed(model.contract)
+        self.need: Need = self._needed
+        if watcher is not None:
+            self.need = larger_need(self.need, watcher.need)
+        self._captured: str | None = None
         self._kept = kept_ids(model.contract, options.classes)
-        self._need = options.needed(model.contract)
 
     def prepare(self, source: Source, working: WorkingSize | None) -> tuple[Picture, Result]:
         """Decode, and lay out for the engine. Raises UnreadableImageError."""
-        contract, need = self._model.contract, self._need
+        contract, need = self._model.contract, self.need
         prepared = prepare(
             source,
             contract,
@@ -91,19 +101,22 @@ class FileWork:
             scale=1.0 if working is None else working.scale,
             window=prepared.window,
             shown=prepared.shown,
+            type=source.type,
         )
         return Picture(prepared.image, plan, canvas), result
 
     def write(self, result: Result) -> Encoded:
         """Encode what is put together."""
         maps = result.maps
+        if self._watcher is not None:
+            self._captured = self._watcher.see(self._seen(result))
         keep_classes(
             self._model.contract, self._kept, maps.class_map, maps.confidence, maps.probabilities
         )
         segmentation = Segmentation(
             self._model,
             maps.class_map,
-            maps.confidence,
+            None if self._needed == "class_map" else maps.confidence,
             maps.probabilities,
             result.shown,
             result.blended,
@@ -112,6 +125,12 @@ class FileWork:
             result.window,
         )
         return self._output.write(segmentation, self._options)
+
+    def _seen(self, result: Result) -> SeenResult:
+        maps = result.maps
+        return SeenResult(
+            self._model, self._upload, result.type, result.info, maps.class_map, maps.confidence
+        )
 
     def run_alone(
         self, source: Source, working: WorkingSize | None, watch: Stopwatch, run_image: RunImage
@@ -144,4 +163,5 @@ class FileWork:
             pages=result.info.pages,
             scale=result.scale,
             window=result.window,
+            captured=self._captured,
         )

@@ -19,6 +19,7 @@ from service.inference.admission import Place
 from service.inference.answer import Answer, TensorAnswer, Timings
 from service.inference.segmenter import Segmenter
 from service.inference.tensors import Arrays, checked_images, checked_outputs
+from service.inference.watching import Watcher
 from service.outputs.output import Output, OutputOptions
 
 AUTO_SCALE = ScaleRequest()
@@ -41,11 +42,12 @@ class Inference:
 
     A deadline is in seconds of time.monotonic(); None lets a request take as long as it takes.
     `model` None is the default model, "street" its newest version that serves, "street/1" that one.
-    Cancelling a request frees what it holds.
+    Cancelling a request frees what it holds. `watcher`, if any, sees the result of each file.
     """
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, watcher: Watcher | None = None) -> None:
         self._models = models
+        self._watcher = watcher
 
     def lease(
         self, model: str | None, deadline: float | None = None
@@ -73,7 +75,9 @@ class Inference:
             self._models.lease(model, deadline) as segmenter,
             _accepted(segmenter, 1, deadline) as place,
         ):
-            return await segmenter.segment(upload, output, options, deadline, place, file_name)
+            return await segmenter.segment(
+                upload, output, options, deadline, place, file_name, self._watcher
+            )
 
     async def predict(
         self,

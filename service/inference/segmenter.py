@@ -30,6 +30,7 @@ from service.inference.tensors import NAMES
 from service.inference.tiling.canvas import Canvas, make_canvas
 from service.inference.tiling.plan import Tile, TilePlan
 from service.inference.tiling.stitch import Maps
+from service.inference.watching import Watcher
 from service.inputs import open_source, opens_at_once
 from service.outputs.output import Encoded, Output, OutputOptions
 
@@ -96,9 +97,14 @@ class Segmenter:
         deadline: float | None,
         place: Place,
         file_name: str | None = None,
+        watcher: Watcher | None = None,
     ) -> Answer:
-        """Segment one image file in the `place` that it was given, and encode the result."""
-        steps = FileWork(self.model, self.runner.tile_sides, output, options, file_name)
+        """Segment one image file in the `place` that it was given, and encode the result, which
+        `watcher` sees.
+        """
+        steps = FileWork(
+            self.model, self.runner.tile_sides, output, options, file_name, upload, watcher
+        )
         watch = Stopwatch(self._workers)
         max_pixels = self.limits.max_image_pixels
         if opens_at_once(upload):
@@ -110,9 +116,8 @@ class Segmenter:
         )
         channels, show = self.model.contract.channels, output.needs_image
         held = file_bytes(source, working, channels, show=show)
-        need = options.needed(self.model.contract)
-        work = self._work((source.height, source.width), working, need, held)
-        await place.hold_in_turn(len(upload) + self._size_of([work], need))
+        work = self._work((source.height, source.width), working, steps.need, held)
+        await place.hold_in_turn(len(upload) + self._size_of([work], steps.need))
         alone, shape = self.runner.alone, work.plan.tile_shape
         if alone is not None and _fits_alone(work) and alone.runs_alone(shape):
             all_steps = partial(steps.run_alone, source, working, watch)

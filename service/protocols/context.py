@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from starlette.requests import Request
 from starlette.types import Scope
 
+from service.capture.labeled import LabeledFolder
 from service.catalogue.registry import Registry
 from service.inference.inference import Inference, Timings
 from service.inference.segmenter import Segmenter
@@ -34,7 +35,8 @@ class AppContext:
     request has no more than `max_batch_images_at_once` of its images in the queue, so that others
     find room there. Whoever reads or writes numbers as a large JSON text holds `one_large_text`,
     for lists of numbers need many times its memory. `fetcher` None fetches no files by URLs.
-    `version_labels` has the version of a model and label. `jobs` None does none.
+    `version_labels` has the version of a model and label. `jobs` None does none. `labeled` takes
+    pictures that come back corrected; None where the server keeps none.
     """
 
     registry: Registry[Segmenter]
@@ -49,6 +51,7 @@ class AppContext:
     max_batch_images_at_once: int
     stuck_after_seconds: float
     fetcher: Fetcher | None = None
+    labeled: LabeledFolder | None = None
     version_labels: Mapping[tuple[str, str], str] = field(default_factory=dict)
     one_large_text: asyncio.Lock = field(default_factory=asyncio.Lock)
     jobs: Jobs | None = None

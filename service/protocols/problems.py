@@ -13,6 +13,7 @@ import orjson
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from service.capture.labeled import FeedbackRefusedError, UnknownCaptureError
 from service.catalogue.registry import UnknownModelError
 from service.domain import errors
 from service.jobs import errors as job_errors
@@ -157,6 +158,7 @@ ROWS: Mapping[type[Exception], Row] = {
     UnauthorizedError: Row("unauthorized", 401, "UNAUTHENTICATED", "API key missing or wrong"),
     UnknownModelError: Row("unknown-model", 404, "NOT_FOUND", "Unknown model"),
     job_errors.UnknownJobError: Row("unknown-job", 404, "NOT_FOUND", "Unknown job"),
+    UnknownCaptureError: Row("unknown-capture", 404, "NOT_FOUND", "No such picture is kept"),
     RouteNotFoundError: Row("route-not-found", 404, "UNIMPLEMENTED", "No such route"),
     MethodNotAllowedError: Row("method-not-allowed", 405, "UNIMPLEMENTED", "Method not allowed"),
     NotAcceptableError: Row("not-acceptable", 406, "INVALID_ARGUMENT", "No such format"),
@@ -170,6 +172,9 @@ ROWS: Mapping[type[Exception], Row] = {
     ),
     UploadVersionError: Row(
         "upload-version", 412, "FAILED_PRECONDITION", "Not a version of tus this server speaks"
+    ),
+    FeedbackRefusedError: Row(
+        "feedback-refused", 409, "FAILED_PRECONDITION", "Feedback is not taken"
     ),
     job_errors.JobTooLargeError: Row(
         "job-too-large", 413, "INVALID_ARGUMENT", "File of a job too large"

@@ -38,6 +38,8 @@ def settings_table() -> str:
     for name, field in Settings.model_fields.items():
         default = field.default
         shown = "the bundled models" if name == "model_store" else str(default)
+        if isinstance(default, tuple) and default:
+            shown = ",".join(default)
         if default in (None, "", ()):
             shown = "–"
         rows.append(f"| `{variable(name)}` | {shown} | {field.description} |")

@@ -1,6 +1,6 @@
 """The images of a request, from its multipart parts or its raw body. Nothing is spooled to disk."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,13 +31,14 @@ _SEVERAL = "Send several to POST /segment/batch."
 
 @dataclass
 class ImagePart:
-    """One `image` part.
+    """One part, which is named `image` unless a route takes others.
 
     `filename` is as the client wrote it, or empty: not to be trusted as a path.
     """
 
     filename: str
     body: bytearray = field(default_factory=bytearray)
+    part: str = PART_NAME
 
     @property
     def name(self) -> str | None:
@@ -101,6 +102,25 @@ async def read_images(request: Request, max_images: int) -> list[ImagePart]:
     return await _read_parts(request, boundary, max_images, more="Send them in several requests.")
 
 
+async def read_parts(request: Request, names: Sequence[str]) -> dict[str, ImagePart]:
+    """The parts of a body that has each of `names` once at most, by their names. Raises
+    MalformedRequestError or UnsupportedBodyError.
+    """
+    media_type, boundary = _content_type(request)
+    if media_type != MULTIPART:
+        raise UnsupportedBodyError(
+            f"The body's Content-Type is {media_type or 'not set'}. Send {MULTIPART} with parts "
+            f"named {' and '.join(names)}."
+        )
+    reader = _PartReader(len(names), "Send each once.", names)
+    async for _ in _parsed(request, boundary, reader):
+        pass
+    parts = {part.part: part for part in reader.parts}
+    if len(parts) < len(reader.parts):
+        raise MalformedRequestError("The multipart body has a part twice. Send each once.")
+    return parts
+
+
 def _content_type(request: Request) -> tuple[str, bytes]:
     """Media type in lower case and, for multipart, the boundary."""
     media_type, options = parse_options_header(request.headers.get("content-type", ""))
@@ -136,16 +156,18 @@ async def _parsed(request: Request, boundary: bytes, reader: "_PartReader") -> A
         )
     if not reader.parts:
         raise MalformedRequestError(
-            f"The multipart body has no part named {PART_NAME}. Send the image in one."
+            f"The multipart body has no part named {' or '.join(reader.names)}. Send the image in "
+            "one."
         )
 
 
 class _PartReader:
-    """Collects the parts named `image` as python-multipart's parser finds them, and refuses every
-    other.
+    """Collects the parts of some names, `image` alone if not told others, as python-multipart's
+    parser finds them, and refuses every other.
     """
 
-    def __init__(self, max_images: int, more: str) -> None:
+    def __init__(self, max_images: int, more: str, names: Sequence[str] = (PART_NAME,)) -> None:
+        self.names = names
         self.parts: list[ImagePart] = []
         self.ended = False
         self._max_images = max_images
@@ -193,17 +215,21 @@ class _PartReader:
     def _on_headers_finished(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         name = options.get(b"name", b"").decode("utf-8", "replace")
-        if name != PART_NAME:
+        if name not in self.names:
+            wanted = " and ".join(self.names)
             raise MalformedRequestError(
                 f"The multipart body has a part named {name!r}; images go in parts named "
-                f"{PART_NAME}, and options in the query, such as POST /segment?format=rle."
+                f"{wanted}, and options in the query, such as POST /segment?format=rle."
+                if self.names == (PART_NAME,)
+                else f"The multipart body has a part named {name!r}; this route takes {wanted}."
             )
         if len(self.parts) == self._max_images:
             most = "one part" if self._max_images == 1 else f"{self._max_images} parts"
             raise MalformedRequestError(
-                f"The body has more than {most} named {PART_NAME}. {self._more}"
+                f"The body has more than {most} named {' or '.join(self.names)}. {self._more}"
             )
-        self.parts.append(ImagePart(options.get(b"filename", b"").decode("utf-8", "replace")))
+        filename = options.get(b"filename", b"").decode("utf-8", "replace")
+        self.parts.append(ImagePart(filename, part=name))
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         self.parts[-1].body += memoryview(data)[start:end]

@@ -99,6 +99,10 @@ _COMMON_HEADERS: Json = {
         "once; else the tiled answer equals the untiled one.",
         "schema": {"type": "boolean"},
     },
+    "X-Captured": {
+        "description": "The id under which the server keeps this picture, for POST /feedback.",
+        "schema": {"type": "string"},
+    },
 }
 
 

@@ -64,6 +64,7 @@ async def segment(request: Request) -> Response:
         **_page_header(answer),
         **_size_headers(answer),
         **_tile_headers(answer),
+        **_capture_header(answer),
     }
     return EncodedResponse(answer.encoded, headers)
 
@@ -164,6 +165,10 @@ def _accept_of(request: Request) -> str | None:
 
 def _page_header(answer: Answer) -> dict[str, str]:
     return {"X-Page": f"{answer.page}/{answer.pages}"} if answer.pages > 1 else {}
+
+
+def _capture_header(answer: Answer) -> dict[str, str]:
+    return {} if answer.captured is None else {"X-Captured": answer.captured}
 
 
 def _size_headers(answer: Answer) -> dict[str, str]:

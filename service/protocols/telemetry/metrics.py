@@ -23,6 +23,7 @@ from service.catalogue.slot import ModelState, State
 from service.inference.observer import DropReason, Stage
 from service.jobs.job import State as JobState
 from service.protocols.budgets import Budget
+from service.protocols.telemetry.loop_metrics import LoopMetrics
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 IMAGES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -128,6 +129,7 @@ class Metrics:
         self._held_answers = Gauge(
             "segserve_held_answer_bytes", "Bytes of answers not sent yet.", registry=collectors
         )
+        self.loop = LoopMetrics(collectors)
         ProcessCollector(registry=collectors)
 
     def follow(self, registry: StatesSource, uploads: Budget, answers: Budget) -> None:

@@ -110,6 +110,8 @@ def test_every_row_of_the_table_is_provoked_in_this_file() -> None:
         "job-folder-full",
         "job-failed",  # jobs/test_jobs.py
         "job-folder-unusable",
+        "unknown-capture",
+        "feedback-refused",  # native/test_feedback.py
         "unauthorized",
         "upload-timeout",
         "queue-full",

@@ -36,6 +36,7 @@ def test_every_route_is_in_it(document: dict[str, Any]) -> None:
         "/jobs",
         "/jobs/{id}",
         "/jobs/{id}/result",
+        "/feedback",
         "/models",
         "/models/{name}",
         "/health/live",

@@ -1,0 +1,79 @@
+"""What is told of each picture's result, beside the answer to whoever sent it."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.model import Model
+from service.domain.segmentation import Need
+from service.domain.source import SourceInfo
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SeenResult:
+    """One picture and its result, before `classes` leaves any out.
+
+    `upload` is the file as it came, of the type named `type` (a row of the table of inputs).
+    `class_map` and `confidence` (H, W) uint8, if there is one, belong to the answer: what is to be
+    kept is copied.
+    """
+
+    model: Model
+    upload: bytes | bytearray | memoryview
+    type: str
+    info: SourceInfo
+    class_map: NDArray[np.uint8]
+    confidence: NDArray[np.uint8] | None
+
+
+class Watcher(Protocol):
+    """Sees the results of files. What it does with them must hold up nobody."""
+
+    @property
+    def need(self) -> Need:
+        """What the engine must compute for it, whatever a caller asks for."""
+        ...
+
+    def see(self, result: SeenResult) -> str | None:
+        """The id under which the picture is kept; None where it is not.
+
+        Called on a worker or on a thread of an engine's; returns at once, and does not raise.
+        """
+        ...
+
+
+def larger_need(one: Need, other: Need) -> Need:
+    """What covers both."""
+    order: tuple[Need, ...] = ("class_map", "confidence", "probabilities")
+    return max(one, other, key=order.index)
+
+
+@dataclass(frozen=True)
+class Watchers:
+    """Several as one. What one of them raises is logged, and no request fails by it."""
+
+    each: Sequence[Watcher]
+
+    @property
+    def need(self) -> Need:
+        needs: list[Need] = [watcher.need for watcher in self.each]
+        return reduce(larger_need, needs, "class_map")
+
+    def see(self, result: SeenResult) -> str | None:
+        """As `Watcher.see` says; the first id that one of them gives."""
+        ids = [self._tell(watcher, result) for watcher in self.each]
+        return next((id for id in ids if id is not None), None)
+
+    def _tell(self, watcher: Watcher, result: SeenResult) -> str | None:
+        try:
+            return watcher.see(result)
+        except Exception:
+            log.exception("a result of %s was not looked at", result.model.id)
+            return None
