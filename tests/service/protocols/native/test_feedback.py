@@ -63,10 +63,9 @@ def test_a_picture_is_kept_as_it_came_with_its_mask_and_a_line(
     assert note["policy"] == "every"
     assert (note["height"], note["width"]) == SHAPE
     assert sum(note["classes"].values()) == pytest.approx(1, abs=1e-3)
-    assert (
-        keeping.metric("segserve_captured_images_total", {"model": "solvable/1", "policy": "every"})
-        == 1
-    )
+    labels = {"model": "solvable/1", "policy": "every"}
+    counted = "segserve_captured_images_total"
+    wait_until(lambda: keeping.metric(counted, labels) == 1, "the count")
     assert (top / "images" / f"{kept}.png").stat().st_mode & 0o077 == 0
 
 
@@ -159,7 +158,7 @@ def test_a_folder_that_is_full_or_of_other_classes_refuses(
     top = folder / "solvable" / "labeled"
     top.mkdir(parents=True)
     (top / "classes.json").write_text('{"classes": [], "ignore": null}')
-    parts = {"image": IMAGE, "mask": mask_bytes(IDS)}
+    parts: dict[str, Any] = {"image": IMAGE, "mask": mask_bytes(IDS)}
     assert "other classes" in assert_problem(send(keeping, **parts), "feedback-refused")
     (top / "classes.json").unlink()
     with (top / "large").open("wb") as file:
