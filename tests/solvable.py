@@ -5,6 +5,7 @@ Red, green and blue are classes 0, 1 and 2; ties go to the first. Gray models ha
 that a trained one has.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -35,15 +36,17 @@ def solve(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 class _StrongestChannel(tf.Module):  # type: ignore[misc]
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, gains: Sequence[float]) -> None:
         super().__init__()
-        self.channels = channels
+        self.channels, self.gains = channels, list(gains)
         self.scale = tf.Variable(1.0)  # a real model has variables, so its folder has their files
 
     def _shares(self, images: tf.Tensor) -> tf.Tensor:
         values = tf.cast(images, tf.float32) * self.scale
         if self.channels == 1:
             values = tf.concat([255.0 - values, values], axis=-1)
+        else:
+            values = values * tf.constant(self.gains)
         values = values + 1e-3
         return values / tf.reduce_sum(values, axis=-1, keepdims=True)
 
@@ -69,10 +72,14 @@ def save_solvable_model(
     background: int | None = None,
     ignore: int | None = 255,
     with_openvino: bool = False,
+    gains: Sequence[float] = (1.0, 1.0, 1.0),
 ) -> Path:
-    """Write the artefact `<store>/<name>/<version>` and give its path."""
+    """Write the artefact `<store>/<name>/<version>` and give its path.
+
+    Colors are multiplied by `gains` first, so that a version can differ from another.
+    """
     artefact = store / name / str(version)
-    module = _StrongestChannel(channels)
+    module = _StrongestChannel(channels, gains)
     images = tf.TensorSpec((None, None, None, channels), tf.uint8, name="images")
     image_bytes = tf.TensorSpec((1,), tf.string, name="image_bytes")
     tf.saved_model.save(

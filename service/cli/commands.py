@@ -7,13 +7,14 @@ from importlib.metadata import version
 
 from models.contract.command_line import CommandParser, sentence_of
 from models.contract.errors import UserError
-from service.cli import cvat, keys, models, openapi, predict, rank, serve
+from service.cli import compare, cvat, keys, models, openapi, predict, rank, serve
 from service.cli.command import KILLED_BY, SOMETHING_FAILED, USAGE_ERROR, Command
 
 COMMANDS: Mapping[str, Command] = {
     "serve": serve,
     "predict": predict,
     "rank": rank,
+    "compare": compare,
     "models": models,
     "keys": keys,
     "openapi": openapi,

@@ -20,13 +20,12 @@ from service.concurrency import as_completed
 from service.domain.errors import ServiceError
 from service.predict.errors import PredictError
 from service.predict.model import PinnedModel
-from service.predict.pictures import is_image, walk
 from service.predict.progress import Progress
 from service.review.cache import Key, MeasureCache
+from service.review.folder import images_below
 from service.review.measure import Measure, Measurer
 from service.review.ranking import Ranked, lifts, rank, rarity
 
-MAX_PICTURES = 100_000  # 300 MB of features
 _COLUMNS = ("rank", "image", "score", "novelty", "uncertainty", "rarity", "rarest_class", "share")
 
 
@@ -78,8 +77,8 @@ class Ranking:
 
 def rank_folder(job: RankJob, model: PinnedModel) -> Ranking:
     """Measure what is not measured, rank, and write the CSV. Raises PredictError and OSError."""
-    pool = _images(job.folder)
-    known = _images(job.labeled) if job.labeled is not None else []
+    pool = images_below(job.folder)
+    known = images_below(job.labeled) if job.labeled is not None else []
     labeled = {path.resolve() for path in known}
     pool = [path for path in pool if path.resolve() not in labeled]
     if not pool:
@@ -141,23 +140,6 @@ class _Run:
         else:
             self.cache.add(key, measure)
             self.measures[path] = measure
-
-
-def _images(folder: Path) -> list[Path]:
-    """Raises PredictError."""
-    if not folder.is_dir():
-        raise PredictError(f"there is no folder {folder}; name one with images.")
-    found: list[Path] = []
-    for place in walk(folder, lambda _: False):
-        if place.fault is not None:
-            raise PredictError(f"{place.path} cannot be read: {place.fault}.")
-        found += [place.path / name for name in place.files if is_image(name)]
-    if len(found) > MAX_PICTURES:
-        raise PredictError(
-            f"{folder} holds {len(found)} images, and at most {MAX_PICTURES} are ranked at once; "
-            "name a folder below it."
-        )
-    return sorted(found)
 
 
 def _rows(
