@@ -18,8 +18,12 @@ import orjson
 from models.contract import atomic
 from service.catalogue.registry import UnknownModelError
 from service.domain.errors import ImageTooLargeError, ServiceError
-from service.jobs.folder import RESULT, UPLOAD
-from service.jobs.job import Result, Wish
+from service.jobs.folder import UPLOAD
+from service.jobs.job import Result, ResultFile, Wish
+from service.maps.formats import MAP_FORMATS, map_formats
+from service.maps.job import MapProgress, predict_raster
+from service.maps.options import MapOptions
+from service.maps.survey import tally, write_overview
 from service.outputs import OUTPUTS
 from service.predict.errors import PredictError
 from service.predict.loaded import LoadedModel
@@ -29,6 +33,8 @@ from service.protocols.telemetry.logging import configure_logging
 from service.settings import Settings
 
 Event = dict[str, Any]
+
+RESULT = "result"
 
 ALIVE_SECONDS = 2.0
 
@@ -73,6 +79,9 @@ class Worker:
         return model is not None and model.stuck_seconds > self._settings.stuck_after_seconds
 
     async def _result(self, folder: Path, wish: Wish) -> Result:
+        formats = map_formats(wish.format)
+        if formats is not None:
+            return await self._map(folder, wish, formats)
         output = OUTPUTS[wish.format]
         options = output.options.model_validate(wish.options)
         model = await self._loaded(wish.model)
@@ -97,12 +106,69 @@ class Worker:
         }
         if answer.window is not None:
             facts["intensity"] = list(answer.window)
-        return Result(
+        file = ResultFile(
+            file=RESULT,
             bytes=encoded.size,
             media_type=encoded.media_type,
             extension=encoded.extension,
-            facts=facts,
         )
+        return Result(files={wish.format: file}, facts=facts)
+
+    async def _map(self, folder: Path, wish: Wish, formats: list[str]) -> Result:
+        options = MapOptions.model_validate(wish.options)
+        model = await self._loaded(wish.model)
+        targets = {name: folder / f"{RESULT}{MAP_FORMATS[name].extension}" for name in formats}
+
+        def tell(progress: MapProgress) -> None:
+            self._say({"event": "progress", "done": progress.done, "total": progress.total})
+
+        summary = await predict_raster(
+            model.inference,
+            wish.model,
+            folder / UPLOAD,
+            targets,
+            options,
+            work=folder / "work",
+            progress=tell,
+        )
+        facts: dict[str, Any] = {
+            "width": summary.width,
+            "height": summary.height,
+            "scale": round(summary.scale, 6),
+            "tiles": summary.tiles,
+            "blended": summary.blended,
+            "crs": summary.info.reference,
+            "transform": summary.info.transform,
+            "notes": list(summary.notes),
+        }
+        if summary.window is not None:
+            facts["intensity"] = list(summary.window)
+        overview = None
+        if "geotiff" in targets:
+            overview = "overview.png"
+
+            def survey() -> list[dict[str, Any]]:
+                write_overview(
+                    folder / UPLOAD,
+                    targets["geotiff"],
+                    folder / "overview.png",
+                    model.contract,
+                    options,
+                    summary.window,
+                )
+                return tally(targets["geotiff"], model.contract)
+
+            facts["classes"] = await asyncio.to_thread(survey)
+        files = {
+            name: ResultFile(
+                file=target.name,
+                bytes=target.stat().st_size,
+                media_type=MAP_FORMATS[name].media_type,
+                extension=MAP_FORMATS[name].extension,
+            )
+            for name, target in targets.items()
+        }
+        return Result(files=files, facts=facts, overview=overview)
 
     def _read(self, path: Path) -> bytes:
         size, limit = path.stat().st_size, self._settings.max_batch_upload_bytes

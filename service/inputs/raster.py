@@ -79,10 +79,13 @@ class Raster:
             )
         return str(types.pop())
 
-    def read(self, window: Window) -> Samples:
-        """Samples (h, w, `bands`) in the file's depth. Raises UnreadableImageError."""
+    def read(self, window: Window, shape: tuple[int, int] | None = None) -> Samples:
+        """Samples (h, w, `bands`) in the file's depth; of `shape` (h, w), where it is given, the
+        nearest ones, from the file's overviews where it has some. Raises UnreadableImageError.
+        """
+        size = {} if shape is None else {"out_shape": (len(self._indexes), *shape)}
         with _reading():
-            read = self._dataset.read(self._indexes, window=_ranges(window))
+            read = self._dataset.read(self._indexes, window=_ranges(window), **size)
         if self._palette is not None:
             colors: Samples = self._palette[read[0]]
             return colors

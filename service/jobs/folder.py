@@ -20,7 +20,6 @@ _FORM = 1  # of the table
 LOCK_SECONDS = 3.0
 
 UPLOAD = "upload"
-RESULT = "result"
 
 
 class JobFolder:
@@ -129,9 +128,6 @@ class JobFolder:
 
     def upload(self, job_id: str) -> Path:
         return self.of(job_id) / UPLOAD
-
-    def result(self, job_id: str) -> Path:
-        return self.of(job_id) / RESULT
 
     def close(self) -> None:
         if self._table is not None:

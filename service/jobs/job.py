@@ -27,15 +27,44 @@ class Wish(BaseModel):
     webhook: str | None = None
 
 
-class Result(BaseModel):
-    """A file in the job's folder, and what is known of it."""
+class ResultFile(BaseModel):
+    """A file in the job's folder, and what it is outside of it."""
 
     model_config = ConfigDict(frozen=True)
 
+    file: str
     bytes: int
     media_type: str
     extension: str
+
+
+class Result(BaseModel):
+    """The files by their formats, the main one first, and what is known of them.
+
+    `overview` is the file of a picture to look at, where there is one.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    files: dict[str, ResultFile]
     facts: dict[str, Any] = {}
+    overview: str | None = None
+
+    @property
+    def main(self) -> ResultFile:
+        return next(iter(self.files.values()))
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.files.values())
+
+    @property
+    def names(self) -> list[str]:
+        """Of all files that are to be kept."""
+        return [
+            *(file.file for file in self.files.values()),
+            *([] if self.overview is None else [self.overview]),
+        ]
 
 
 class Job(BaseModel):

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from service.concurrency import cancel_all
-from service.domain.errors import ServiceError
+from service.domain.errors import InvalidOptionError, ServiceError
 from service.jobs.errors import JobNotDoneError, UnknownJobError
 from service.jobs.folder import JobFolder
-from service.jobs.job import Job, State
+from service.jobs.job import Job, Result, ResultFile, State
 from service.jobs.kept import KeptJobs
 from service.jobs.progress import Progress
 from service.jobs.room import JobLimits, Room
@@ -98,10 +98,24 @@ class Jobs:
         """That of the job at work; None of another."""
         return self._running.progress if job.state == "running" else None
 
-    def result_path(self, job: Job) -> Path:
-        """Raises JobNotDoneError."""
-        check_done(job)
-        return self._kept.folder.result(job.id)
+    def result(self, job: Job, format: str | None) -> tuple[Path, ResultFile]:
+        """One file of the result, the main one where no format is named. Raises JobNotDoneError
+        and InvalidOptionError.
+        """
+        result = check_done(job)
+        name = format or next(iter(result.files))
+        if name not in result.files:
+            raise InvalidOptionError(
+                f"The job has no result of format {name[:40]!r}; it has {', '.join(result.files)}."
+            )
+        return self._kept.folder.of(job.id) / result.files[name].file, result.files[name]
+
+    def overview(self, job: Job) -> Path:
+        """A picture of the result. Raises JobNotDoneError."""
+        result = check_done(job)
+        if result.overview is None:
+            raise JobNotDoneError("The job's result is a picture itself; it has no overview.")
+        return self._kept.folder.of(job.id) / result.overview
 
     async def remove(self, job: Job) -> None:
         """End a job wherever it is, and free what it holds."""
@@ -133,11 +147,12 @@ class Jobs:
             await asyncio.sleep(min(_SWEEP_SECONDS, *(age / 4 for age in ages)))
 
 
-def check_done(job: Job) -> None:
+def check_done(job: Job) -> Result:
     """Raises JobNotDoneError."""
-    if job.state != "done":
+    if job.result is None:
         raise JobNotDoneError(
             "The job failed and has no result; GET of the job says why."
             if job.state == "failed"
             else f"The job is {job.state} and has no result yet; GET of the job says how far it is."
         )
+    return job.result

@@ -9,7 +9,6 @@ from typing import Any
 from service.concurrency import cancel_all
 from service.domain.errors import ServiceError
 from service.jobs.errors import UnknownJobError, WorkerFailedError
-from service.jobs.folder import RESULT
 from service.jobs.job import Job, Result
 from service.jobs.kept import KeptJobs
 from service.jobs.progress import Progress
@@ -121,7 +120,7 @@ class Running:
 
     async def _finish(self, job: Job) -> None:
         await self._kept.save(job)
-        await self._kept.keep_only(job, *([RESULT] if job.state == "done" else []))
+        await self._kept.keep_only(job, *([] if job.result is None else job.result.names))
         self._ended(job)
 
     def _note(self, event: Event) -> None:

@@ -135,7 +135,7 @@ class Webhooks:
         url = f"{self.prefix}/jobs/{job.id}"
         data: dict[str, Any] = {"id": job.id, "url": url, "state": job.state}
         if job.result is not None:
-            data["result"] = {"url": f"{url}/result", "bytes": job.result.bytes}
+            data["result"] = {"url": f"{url}/result", "bytes": job.result.main.bytes}
         if job.problem is not None:
             data["problem"] = job.problem
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(job.since))

@@ -20,6 +20,7 @@ class LoadedModel:
     def __init__(self, model: PinnedModel) -> None:
         settings = model.settings
         self._id = model.id
+        self.contract = model.contract
         self._workers = ThreadPoolExecutor(image_workers(settings), thread_name_prefix="image")
         loader = InProcessLoader(
             engine_options(settings), inference_limits(settings), self._workers

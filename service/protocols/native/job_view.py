@@ -16,6 +16,8 @@ class ResultView(BaseModel):
     url: str = Field(description="GET it, in parts by Range if you like.")
     bytes: int
     media_type: str
+    overview: str | None = Field(None, description="Of a map: a picture of it to look at.")
+    more: dict[str, str] = Field(description="The files in the other formats asked for, by URL.")
     facts: dict[str, Any] = Field(description="What the headers of POST /segment say, and more.")
 
 
@@ -73,8 +75,10 @@ def view(job: Job, jobs: Jobs, prefix: str) -> JobView:
         if job.result is None
         else ResultView(
             url=f"{url}/result",
-            bytes=job.result.bytes,
-            media_type=job.result.media_type,
+            bytes=job.result.main.bytes,
+            media_type=job.result.main.media_type,
+            overview=None if job.result.overview is None else f"{url}/overview",
+            more={name: f"{url}/result?format={name}" for name in list(job.result.files)[1:]},
             facts=job.result.facts,
         ),
         problem=None if job.problem is None else Problem.model_validate(job.problem),

@@ -16,8 +16,9 @@ from service.protocols.native import openapi_jobs as openapi
 from service.protocols.native import tus
 from service.protocols.native.batch import safe_stems
 from service.protocols.native.body import bare_name, stream_image
+from service.protocols.native.job_params import JobParams, parse_job_params
 from service.protocols.native.job_view import JobList, JobView, address, view
-from service.protocols.native.params import SegmentParams, parse_segment_params, single_values
+from service.protocols.native.params import single_values
 from service.protocols.native.result_response import ResultResponse
 from service.protocols.problems import MalformedRequestError, NotSupportedError
 
@@ -43,7 +44,7 @@ async def create_job(request: Request) -> Response:
     """
     jobs = _jobs_of(request)
     webhook = single_values(request.query_params).get("webhook")
-    params = parse_segment_params(request.query_params, None, besides=["webhook"])
+    params = parse_job_params(request.query_params)
     if not tus.is_meant(request):
         return await accept(request, jobs, params, webhook)
     wish = _wish(jobs, context_of(request), params, webhook, tus.read_file_name(request))
@@ -127,19 +128,37 @@ async def delete_job(request: Request, id: str) -> Response:
     response_class=Response,
     responses=openapi.RESULT_RESPONSES,
 )
-async def get_result(request: Request, id: str) -> Response:
+async def get_result(
+    request: Request,
+    id: str,
+    format: str | None = Query(None, description="Which, where several were asked for."),
+) -> Response:
     """Whole, or in parts by `Range` and `If-Range`. It is there until the job `expires`."""
     jobs = _jobs_of(request)
     job = jobs.get(_owner(request), id)
-    path = jobs.result_path(job)
-    assert job.result is not None
+    path, file = jobs.result(job, format)
     (stem,) = safe_stems([job.wish.file_name or f"{job.id}.x"])
+    # a map's name is not the raster's own, which a download would overwrite
+    ending = ".classes.tif" if file.extension == ".tif" else file.extension
     return ResultResponse(
         path,
-        media_type=job.result.media_type,
-        filename=stem + job.result.extension,
+        media_type=file.media_type,
+        filename=stem + ending,
         headers={"X-Model": job.wish.model},
     )
+
+
+@router.get(
+    "/jobs/{id}/overview",
+    summary="A picture of a map that is done",
+    response_class=Response,
+    responses=openapi.OVERVIEW_RESPONSES,
+)
+async def get_overview(request: Request, id: str) -> Response:
+    """A PNG of the raster under its classes, 1024 pixels long at most; void is transparent."""
+    jobs = _jobs_of(request)
+    path = jobs.overview(jobs.get(_owner(request), id))
+    return ResultResponse(path, media_type="image/png")
 
 
 @open_router.api_route("/jobs", methods=["OPTIONS"])
@@ -165,7 +184,7 @@ def prefers_async(request: Request) -> bool:
 async def accept(
     request: Request,
     jobs: Jobs,
-    params: SegmentParams,
+    params: JobParams,
     webhook: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
@@ -206,15 +225,15 @@ def _answer(
 
 
 def _wish(
-    jobs: Jobs, parts: AppContext, params: SegmentParams, webhook: str | None, file_name: str | None
+    jobs: Jobs, parts: AppContext, params: JobParams, webhook: str | None, file_name: str | None
 ) -> Wish:
     """Raises UnknownModelError, ModelUnavailableError and InvalidOptionError."""
     if webhook is not None:
         jobs.webhooks.check(webhook)
     return Wish(
         model=parts.registry.check(params.model),
-        format=params.format.name,
-        options=params.options.model_dump(mode="json", exclude_unset=True),
+        format=params.format,
+        options=dict(params.options),
         file_name=file_name,
         webhook=webhook,
     )

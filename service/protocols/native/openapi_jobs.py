@@ -70,6 +70,11 @@ DELETE_RESPONSES: Answers = {
 _PARTS: Final = {
     "Content-Range": {"description": "Which part it is.", "schema": {"type": "string"}},
 }
+OVERVIEW_RESPONSES: Answers = {
+    200: {"description": "The picture.", "content": {"image/png": {"schema": BINARY}}},
+    206: {"description": "A part of it.", "content": {"image/png": {"schema": BINARY}}},
+    **problem_answers(*_OF_ONE, job_errors.JobNotDoneError, RangeNotSatisfiableError),
+}
 RESULT_RESPONSES: Answers = {
     200: {
         "description": "The result, in the media type of the job's format.",
@@ -80,5 +85,7 @@ RESULT_RESPONSES: Answers = {
         "headers": _PARTS,
         "content": {"*/*": {"schema": BINARY}},
     },
-    **problem_answers(*_OF_ONE, job_errors.JobNotDoneError, RangeNotSatisfiableError),
+    **problem_answers(
+        *_OF_ONE, errors.InvalidOptionError, job_errors.JobNotDoneError, RangeNotSatisfiableError
+    ),
 }

@@ -19,6 +19,7 @@ from service.protocols.native import openapi
 from service.protocols.native.batch import Entry, choose_container, safe_stems
 from service.protocols.native.body import ImagePart, read_image, read_images
 from service.protocols.native.encoded_response import EncodedResponse
+from service.protocols.native.job_params import of_segment
 from service.protocols.native.jobs import accept, prefers_async
 from service.protocols.native.params import (
     SegmentParams,
@@ -51,7 +52,7 @@ async def segment(request: Request) -> Response:
     params = parse_query(request.scope["query_string"], _accept_of(request))
     parts.registry.check(params.model)  # before the client uploads for nothing
     if parts.jobs is not None and "prefer" in request.headers and prefers_async(request):
-        return await accept(request, parts.jobs, params, headers=_ASYNC_HEADERS)
+        return await accept(request, parts.jobs, of_segment(params), headers=_ASYNC_HEADERS)
     image = await read_image(request)
     work = _segment(parts, params, image, context.deadline)
     answer = await cancel_on_disconnect(request, work)

@@ -1,0 +1,79 @@
+"""Jobs that make maps of rasters, over real HTTP."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+
+from tests.service.jobs.test_jobs import serving, settled
+from tests.service.maps.rasters import PLACE, UTM, patches, save_raster
+from tests.service.protocols.test_problems import assert_problem
+from tests.service.serving import ServerThread
+from tests.solvable import solve
+
+TIFF = {"Content-Type": "image/tiff"}
+PIXELS = patches(300, 400)
+
+
+@pytest.fixture(scope="module")
+def server(
+    openvino_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerThread]:
+    """Requests may have fewer pixels than the raster has."""
+    folder = tmp_path_factory.mktemp("jobs")
+    with serving(
+        openvino_store, job_folder=folder, max_image_pixels=10_000, tile_side_pixels=128
+    ) as running:
+        yield running
+
+
+def test_a_raster_becomes_a_map_with_areas_and_an_overview(
+    server: ServerThread, tmp_path: Path
+) -> None:
+    valid = np.ones(PIXELS.shape[:2], bool)
+    valid[:, :100] = False
+    body = save_raster(tmp_path / "ortho.tif", PIXELS, valid=valid).read_bytes()
+    made = server.client.post(
+        "/jobs?format=geotiff,confidence", files={"image": ("ortho.tif", body, "image/tiff")}
+    )
+    job = settled(server.client, made.headers["Location"])
+    assert job["state"] == "done", job
+    answer = server.client.get(job["result"]["url"])
+    assert 'filename="ortho.classes.tif"' in answer.headers["Content-Disposition"]
+    with rasterio.open(io.BytesIO(answer.content)) as dataset:
+        assert dataset.crs.to_string() == UTM
+        assert dataset.transform == PLACE
+        classes = dataset.read(1)
+    expected = np.where(valid, solve(PIXELS), 255)
+    np.testing.assert_array_equal(classes, expected)
+    found = {one["name"]: one for one in job["result"]["facts"]["classes"]}
+    for class_id, name in enumerate(("red", "green", "blue")):
+        count = int((expected == class_id).sum())
+        assert found[name]["pixels"] == count
+        # UTM's own pixels are up to 0.2 % larger or smaller than the ground's
+        assert found[name]["area_m2"] == pytest.approx(count * 0.25, rel=0.002)
+    overview = Image.open(io.BytesIO(server.client.get(job["result"]["overview"]).content))
+    assert overview.size == (400, 300)
+    pixels = np.asarray(overview)
+    np.testing.assert_array_equal(pixels[..., 3] > 0, valid)
+    strongest = pixels[:, 100:, :3].argmax(axis=-1)
+    assert (strongest == solve(PIXELS)[:, 100:]).mean() > 0.9
+    more = server.client.get(job["result"]["more"]["confidence"])
+    with rasterio.open(io.BytesIO(more.content)) as dataset:
+        assert dataset.shape == (300, 400)
+    unknown = server.client.get(f"{job['url']}/result?format=rle")
+    assert "geotiff, confidence" in assert_problem(unknown, "invalid-option")
+
+
+def test_what_is_no_raster_fails_and_options_are_those_of_maps(server: ServerThread) -> None:
+    made = server.client.post("/jobs?format=geotiff", content=b"no raster", headers=TIFF)
+    job = settled(server.client, made.headers["Location"])
+    assert job["problem"]["status"] in (415, 422)
+    stray = server.client.post("/jobs?format=geotiff&alpha=1", content=b"x", headers=TIFF)
+    assert "bbox" in assert_problem(stray, "malformed-request")
+    box = server.client.post("/jobs?format=geotiff&bbox=1,2", content=b"x", headers=TIFF)
+    assert "left,bottom,right,top" in assert_problem(box, "malformed-request")
