@@ -158,6 +158,7 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
         labeled=labeled_folder(settings),
         version_labels=version_labels(settings.version_labels),
         jobs=own_jobs,
+        max_image_pixels=limits.max_image_pixels,
     )
     app = FastAPI(
         title=TITLE,

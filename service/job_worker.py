@@ -136,6 +136,8 @@ class Worker:
             "height": summary.height,
             "scale": round(summary.scale, 6),
             "tiles": summary.tiles,
+            "rows": summary.rows,
+            "resumed_rows": summary.resumed_rows,
             "blended": summary.blended,
             "crs": summary.info.reference,
             "transform": summary.info.transform,

@@ -55,6 +55,7 @@ class AppContext:
     version_labels: Mapping[tuple[str, str], str] = field(default_factory=dict)
     one_large_text: asyncio.Lock = field(default_factory=asyncio.Lock)
     jobs: Jobs | None = None
+    max_image_pixels: int = 0
 
     @property
     def is_live(self) -> bool:

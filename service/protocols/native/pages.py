@@ -17,9 +17,10 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from service.inputs import readable_suffixes
+from service.maps.formats import MAP_FORMATS
 from service.outputs import OUTPUTS
 from service.outputs.output import Output
-from service.protocols.context import context_of
+from service.protocols.context import AppContext, context_of
 from service.protocols.native.negotiation import preferred
 
 WEB = Path(__file__).parents[2] / "web"
@@ -77,9 +78,10 @@ async def home(request: Request) -> HTMLResponse:
         for output in OUTPUTS.values()
         if output.project is None  # those of annotation tools are of folders
     ]
+    limits = orjson.dumps(_limits(context_of(request))).decode()
     table = orjson.dumps(formats).decode().replace("<", "\\u003c")
     base = f'<base href="{prefix}/">\n    ' if prefix else ""
-    return _filled("index.html", base=base, accept=accept, formats=table)
+    return _filled("index.html", base=base, accept=accept, formats=table, limits=limits)
 
 
 @router.api_route("/docs", methods=["GET", "HEAD"])
@@ -96,6 +98,16 @@ async def model_page(request: Request, name: str) -> FileResponse:
     response = _page("model.html", 200 if is_known or parts.keys is not None else 404)
     response.headers["Vary"] = "Accept"
     return response
+
+
+def _limits(parts: AppContext) -> dict[str, object]:
+    """What the page sends as a job, where the server does jobs."""
+    return {
+        "maxUploadBytes": parts.limits.max_upload_bytes,
+        "maxPixels": parts.max_image_pixels,
+        "maxJobBytes": None if parts.jobs is None else parts.jobs.limits.max_job_bytes,
+        "mapFormats": [name for name in MAP_FORMATS if name != "confidence"],
+    }
 
 
 def mount_assets(app: FastAPI) -> None:

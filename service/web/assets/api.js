@@ -65,9 +65,10 @@ export function parseTiming(header) {
   ]);
 }
 
-async function ask(path, options = {}) {
+/** The answer to a request of this server. Throws a Problem where it is refused or does not come. */
+export async function ask(path, options = {}) {
   const key = sessionStorage.getItem(KEY);
-  const headers = { Accept: "*/*", ...(key === null ? {} : { Authorization: `Bearer ${key}` }) };
+  const headers = { Accept: "*/*", ...(key === null ? {} : { Authorization: `Bearer ${key}` }), ...options.headers };
   let response;
   try {
     // never stored: a model's page has the same address as its JSON

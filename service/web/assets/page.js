@@ -4,6 +4,7 @@ import { segment } from "./api.js";
 import { close, keepMap, openPicture, paintMap, readMap } from "./bitmaps.js";
 import { shares } from "./class-map.js";
 import { byId } from "./dom.js";
+import { Jobs, sortOut } from "./jobs.js";
 import { Legend } from "./legend.js";
 import { ModelChoice } from "./model-choice.js";
 import { Pictures } from "./pictures.js";
@@ -51,6 +52,7 @@ const result = new Result({
 });
 const strip = new Strip(byId("strip"), { selects: select, removes: remove });
 const pictures = new Pictures(pictureChanged);
+const jobs = new Jobs(byId("jobs"), byId("job-list"), () => pictures.model);
 const choice = new ModelChoice(
   {
     list: byId("model"),
@@ -224,9 +226,11 @@ function remove(picture) {
   byId("strip").querySelector("[aria-current=true]").focus();
 }
 
-/** Add files or blobs with a name; `address` where they came from this server. */
-function add(files, address = null) {
-  const sources = [...files].map((file) => ({ name: file.name, file, address }));
+/** Add files or blobs with a name; `address` where they came from this server. What is too large for a request becomes a job. */
+async function add(files, address = null) {
+  const [large, usual] = address === null ? await sortOut([...files]) : [[], [...files]];
+  large.forEach((file) => jobs.add(file));
+  const sources = usual.map((file) => ({ name: file.name, file, address }));
   if (sources.length === 0) return;
   select(pictures.add(sources));
 }
@@ -303,3 +307,4 @@ listen();
 setInterval(showWait, 1000);
 setOpacity(Number(byId("opacity").value));
 choice.watch();
+jobs.resume();

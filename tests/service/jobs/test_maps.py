@@ -77,3 +77,20 @@ def test_what_is_no_raster_fails_and_options_are_those_of_maps(server: ServerThr
     assert "bbox" in assert_problem(stray, "malformed-request")
     box = server.client.post("/jobs?format=geotiff&bbox=1,2", content=b"x", headers=TIFF)
     assert "left,bottom,right,top" in assert_problem(box, "malformed-request")
+
+
+def test_a_map_goes_on_at_its_row_when_its_process_is_lost(
+    openvino_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = save_raster(tmp_path / "ortho.tif", PIXELS).read_bytes()
+    monkeypatch.setattr("service.job_parts.WORKER", "tests.service.jobs.dying_worker")
+    with serving(openvino_store, job_folder=tmp_path / "jobs", tile_side_pixels=64) as server:
+        made = server.client.post("/jobs?format=geotiff", content=body, headers=TIFF)
+        job = settled(server.client, made.headers["Location"])
+        assert job["state"] == "done", job
+        facts = job["result"]["facts"]
+        assert facts["rows"] > facts["resumed_rows"] > 1
+        answer = server.client.get(job["result"]["url"])
+    with rasterio.open(io.BytesIO(answer.content)) as dataset:
+        np.testing.assert_array_equal(dataset.read(1), solve(PIXELS))
+    assert (tmp_path / "jobs" / "died").exists()

@@ -35,6 +35,7 @@ def test_every_route_is_in_it(document: dict[str, Any]) -> None:
         "/segment/batch",
         "/jobs",
         "/jobs/{id}",
+        "/jobs/{id}/overview",
         "/jobs/{id}/result",
         "/feedback",
         "/models",
