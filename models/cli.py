@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
 
-from models.commands import adopt, check, evaluate, export, networks, quantize, train
+from models.commands import adopt, calibrate, check, evaluate, export, networks, quantize, train
 from models.commands.command import Command
 from models.contract import UserError
 from models.contract.command_line import sentence_of
@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, Command] = {
     "evaluate": evaluate,
     "export": export,
     "quantize": quantize,
+    "calibrate": calibrate,
     "adopt": adopt,
 }
 

@@ -19,6 +19,7 @@ from starlette.types import Message, Scope
 
 from models.contract import Contract, SegmentationClass
 from service.capture.labeled import LabeledFolder, refuse_if_full
+from service.catalogue.instance import RuntimeFacts
 from service.catalogue.registry import Registry, RegistryOptions, UnknownModelError
 from service.catalogue.store import Artefact
 from service.domain.model import Model
@@ -229,6 +230,7 @@ class _IdleRunner:
 
     alone = None
     tile_sides = DEFAULT_TILE_SIDES
+    facts = RuntimeFacts("openvino", "", "CPU", "", "fp32", 1)
 
     def capacity(self, _shape: tuple[int, int]) -> int:
         return 1

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from models.commands.command import DEFAULT_STORE, for_shell, import_tensorflow, scale_text
+from models.commands.fields import data_options
 from models.export.adopt_options import (
     AdoptionError,
     AdoptOptions,
@@ -20,6 +21,8 @@ from models.export.adopt_options import (
 if TYPE_CHECKING:
     from models.data.dataset import ClassList
     from models.export.adopt import Wrapper
+    from models.export.artefact import ModelFacts
+    from models.export.confidence import Measure
     from models.export.hugging_face import HuggingFaceModel
 
 HELP = "wrap a model of another trainer (ONNX, PyTorch, LiteRT, Keras, …) to serve it"
@@ -43,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--images", type=Path, nargs="+", default=[], help="files or folders to show it on"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="a data set of its classes, on whose val its probabilities are calibrated",
     )
     parser.add_argument(
         "--preview", type=Path, help="the HTML page of that (default: <name>-preview.html here)"
@@ -128,8 +136,24 @@ def run(parsed: argparse.Namespace) -> None:
             "nothing was written; say --yes, or answer y, where the predictions look right"
         )
     card = adopted_card(parsed.name, model.name, class_list, wrapped)
-    artefact = wrapped.write(card, parsed.store, parsed.version)
+    measure = _measure(parsed.data, facts) if parsed.data else None
+    artefact = wrapped.write(card, parsed.store, parsed.version, measure)
     print(f"{artefact}\nNext: segserve serve --model-store {for_shell(parsed.store)}")
+
+
+def _measure(folder: Path, facts: "ModelFacts") -> "Measure":
+    """What calibrates on a data set of the model's own classes. Raises RecipeError and
+    DatasetError."""
+    import_tensorflow()
+    from models.commands.evaluate import require_same_task
+    from models.data.examination import examine
+    from models.data.reading import read_dataset
+    from models.export.confidence import FITTED_SPLIT, measure_on
+
+    dataset = read_dataset(folder, *data_options({})).with_intensity(facts.intensity)
+    require_same_task([c.name for c in facts.classes], None, dataset)
+    examine(dataset, (FITTED_SPLIT,)).raise_on_error()
+    return measure_on(dataset)
 
 
 def _said_beside_it(parsed: argparse.Namespace) -> "HuggingFaceModel | None":

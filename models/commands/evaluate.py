@@ -106,6 +106,7 @@ def run(parsed: argparse.Namespace) -> None:
         batch_size=BATCH_SIZE,
         inference_mode=mode,
         scale=scale_in_words(model_scale, parsed.scale),
+        temperatures=None if run else _temperatures(parsed.model, parsed.engine),
     )
     # Scores on other data, or in another mode, are not this model's card's.
     if run and are_own and mode == SINGLE_PASS and parsed.scale.kind == "auto":
@@ -120,6 +121,9 @@ def run(parsed: argparse.Namespace) -> None:
     print(f"{'scale':24} {assessment.scale}")
     for name, value in assessment.summary().items():
         print(f"{name.replace('_', ' '):24} {value:.4f}")
+    if assessment.uncalibrated is not None:
+        for name, value in assessment.uncalibrated.summary().items():
+            print(f"{name.replace('_', ' '):24} {value:.4f}   before the temperature")
     print(f"{'images per second':24} {assessment.images_per_second:.1f}")
     for name, values in assessment.by_class().items():
         print(f"  IoU {name:20} {values['iou']:.4f}   Dice {values['dice']:.4f}")
@@ -162,7 +166,7 @@ def _data_of_run(run: "Run", folder: Path | None, changes: dict[str, Any]) -> "D
         )
     dataset = read_dataset(folder or run.recipe.data, *data_options(changes, run.recipe))
     record = run.record
-    _require_same_task(run.class_names(), record.channels if record else None, dataset)
+    require_same_task(run.class_names(), record.channels if record else None, dataset)
     return dataset.with_intensity(record.intensity if record else None)
 
 
@@ -218,7 +222,7 @@ def data_of_artefact(artefact: Path, folder: Path, changes: dict[str, Any]) -> "
     dataset = read_dataset(folder, *data_options(changes, recipe)).with_intensity(
         contract.intensity
     )
-    _require_same_task([c.name for c in contract.classes], contract.channels, dataset)
+    require_same_task([c.name for c in contract.classes], contract.channels, dataset)
     return dataset
 
 
@@ -256,6 +260,14 @@ def _predictor(
     return predictor, "+".join(modes) or SINGLE_PASS
 
 
+def _temperatures(artefact: Path, said: str | None) -> tuple[float, ...] | None:
+    """Those that the artefact's probabilities are served with, one a class."""
+    contract = read_contract(artefact)
+    stored = OPENVINO_ENGINES[said][0] if said in OPENVINO_ENGINES else "fp32"
+    fitted = (contract.calibration or {}).get(stored)
+    return None if fitted is None else fitted.temperatures(len(contract.classes))
+
+
 def _artefact_predictor(artefact: Path, said: str | None) -> "Predictor":
     """Raise ContractError where the artefact holds no files for the engine."""
     from models.export.predictors import (
@@ -282,7 +294,7 @@ def _artefact_predictor(artefact: Path, said: str | None) -> "Predictor":
     return openvino_file_predictor(artefact / openvino_path(stored), contract, computed)
 
 
-def _require_same_task(
+def require_same_task(
     names: Sequence[str] | None, channels: int | None, dataset: "Dataset"
 ) -> None:
     """Raise RecipeError where the model has other classes or channels than the data set; None is

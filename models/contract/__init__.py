@@ -34,6 +34,7 @@ from models.contract.errors import UserError
 from models.contract.facts import (
     Calibration,
     ModelIO,
+    OperatingPoint,
     Overlap,
     Reference,
     Spread,
@@ -70,6 +71,7 @@ __all__ = [
     "ModelIO",
     "Name",
     "NativeScale",
+    "OperatingPoint",
     "Overlap",
     "PercentileIntensity",
     "PhysicalScale",

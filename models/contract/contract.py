@@ -21,6 +21,7 @@ from models.contract.facts import (
     Calibration,
     Facts,
     ModelIO,
+    OperatingPoint,
     Overlap,
     Reference,
     StoredPrecision,
@@ -102,8 +103,9 @@ class Contract(Facts):
     output pixel, or None where the network has global context. `files` maps each other file's path
     to its SHA-256; which runtime takes a file its path says (`runtimes`). Of what format 2 added,
     None is what format 1 meant: `scale` pixels as they are, `intensity` the upper 8 bits,
-    `calibration` none, `reference` not known, `io` a graph that takes pixel values 0–255 uint8 (N,
-    H, W, C) of any size and gives class maps and probabilities, `overlap` one class a pixel.
+    `calibration` none, `reference` not known, `operating_points` (by precision, then by the name of
+    a class) none chosen, `io` a graph that takes pixel values 0–255 uint8 (N, H, W, C) of any size
+    and gives class maps and probabilities, `overlap` one class a pixel.
     """
 
     format_version: Annotated[int, Field(ge=1)] = FORMAT_VERSION
@@ -121,6 +123,7 @@ class Contract(Facts):
     intensity: Intensity | None = None
     calibration: dict[StoredPrecision, Calibration] | None = None
     reference: Reference | None = None
+    operating_points: dict[StoredPrecision, dict[str, OperatingPoint]] | None = None
     io: ModelIO | None = None
     overlap: Overlap | None = None
     training: Training | None = None
@@ -169,6 +172,24 @@ class Contract(Facts):
                         f"io.{name} has {len(values)} values; one, or one a channel of "
                         f"{self.channels}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_by_precision_is_of_these_classes(self) -> Self:
+        for precision, calibration in (self.calibration or {}).items():
+            of_classes = calibration.class_temperatures
+            if of_classes is not None and len(of_classes) != len(self.classes):
+                raise ValueError(
+                    f"calibration.{precision}.class_temperatures has {len(of_classes)} values, for "
+                    f"{len(self.classes)} classes"
+                )
+        names = {segmentation_class.name for segmentation_class in self.classes}
+        for precision, points in (self.operating_points or {}).items():
+            unknown = sorted(set(points) - names)
+            if unknown:
+                raise ValueError(
+                    f"operating_points.{precision} names {unknown[0]!r}, which is no class"
+                )
         return self
 
     @property
@@ -245,7 +266,7 @@ def write_contract(artefact: Path, contract: Contract) -> None:
     path = artefact / CONTRACT_PATH
     path.parent.mkdir(parents=True, exist_ok=True)
     document = contract.model_dump(mode="json") | {"format_version": FORMAT_VERSION}
-    added = ("scale", "intensity", "calibration", "reference", "io", "overlap")
+    added = ("scale", "intensity", "calibration", "reference", "operating_points", "io", "overlap")
     kept = {key: value for key, value in document.items() if not (key in added and value is None)}
     path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -22,12 +22,35 @@ class Facts(BaseModel):
 
 class Calibration(Facts):
     """A temperature that logits are divided by, fitted on a split, and the expected calibration
-    error before and after."""
+    error before and after.
+
+    `class_temperatures`, one a class by id, take its place where they are there: all logits of a
+    pixel are divided by that of its strongest class, so that no class changes. `scores` and
+    `uncalibrated_scores` say by split what the probabilities were worth with and without it.
+    """
 
     temperature: Positive
+    class_temperatures: tuple[Positive, ...] | None = None
     split: str
     error_before: Fraction
     error_after: Fraction
+    scores: dict[str, dict[str, Finite]] = {}
+    uncalibrated_scores: dict[str, dict[str, Finite]] = {}
+
+    def temperatures(self, classes: int) -> tuple[float, ...]:
+        """That of each class."""
+        return self.class_temperatures or (self.temperature,) * classes
+
+
+class OperatingPoint(Facts):
+    """The least confidence at which the pixels of a class are right as often as was wished: its
+    `precision` and `recall` on a split with and above it."""
+
+    min_confidence: Fraction
+    wished_precision: Fraction
+    precision: Fraction
+    recall: Fraction
+    split: str
 
 
 class Spread(Facts):
@@ -51,8 +74,10 @@ class Reference(Facts):
     use.
 
     `class_shares` are the classes' shares of the predicted pixels, by id; `confidence` is each
-    image's mean over its pixels, `brightness` its mean pixel value 0–255, `long_side` its larger
-    side in pixels.
+    image's mean over its pixels, on val alone where `split` has train too. The others are those of
+    `typicality.py`, of the image as the network sees it: its mean pixel value 0–255 is the
+    `brightness`, its larger side in pixels the `long_side`. `limit` is the distance that 99 % of
+    these images keep within.
     """
 
     split: str
@@ -61,6 +86,13 @@ class Reference(Facts):
     confidence: Spread
     brightness: Spread
     long_side: Spread
+    contrast: Spread | None = None
+    color: Spread | None = None
+    vertical: Spread | None = None
+    horizontal: Spread | None = None
+    detail: Spread | None = None
+    class_shift: Spread | None = None
+    limit: Positive | None = None
 
     @model_validator(mode="after")
     def _shares_are_of_one_whole(self) -> Self:

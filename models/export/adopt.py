@@ -21,6 +21,7 @@ from models.data.page import Figure, Gallery, Legend, Section, Table, Text, writ
 from models.data.tiles import draw_tile
 from models.export.adopt_options import AdoptionError, AdoptOptions
 from models.export.artefact import ModelFacts
+from models.export.confidence import Measure
 
 _MOST_IMAGES = 24
 
@@ -29,13 +30,13 @@ _MOST_IMAGES = 24
 class Wrapped:
     """An external model in our form. `notes` say what was found out of it, each as "what: how";
     `images` (H, W, C) are those to show it on, of which `class_map` gives class ids (H, W);
-    `write(card, store, version)` writes the artefact and gives its path."""
+    `write(card, store, version, measure)` writes the artefact and gives its path."""
 
     notes: tuple[str, ...]
     images: Sequence[NDArray[np.uint8]]
     class_map: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
     parameters: int
-    write: Callable[[str, Path, int | None], Path]
+    write: Callable[[str, Path, int | None, Measure | None], Path]
 
 
 class Wrapper(Protocol):

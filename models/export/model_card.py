@@ -3,9 +3,15 @@ Reporting")."""
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from models.contract import Quantization, SegmentationClass, Training
+from models.contract import (
+    Calibration,
+    Quantization,
+    SegmentationClass,
+    StoredPrecision,
+    Training,
+)
 
 
 def model_card(
@@ -75,11 +81,101 @@ def _seen(lines: Sequence[str]) -> str:
 
 
 def with_int8_section(card: str, quantization: Quantization) -> str:
-    """The card with what int8 files score, in front of the section on training or at the end.
-    Replaces an older one."""
-    rest = re.sub(r"^## int8\n.*?(?=^## |\Z)", "", card, flags=re.DOTALL | re.MULTILINE)
+    """The card with what int8 files score."""
+    return _with_section(card, "int8", _int8_section(quantization))
+
+
+def with_confidence_section(
+    card: str,
+    classes: Sequence[SegmentationClass],
+    calibration: Mapping[StoredPrecision, Calibration],
+) -> str:
+    """The card with what the probabilities are worth, by precision."""
+    return _with_section(card, "Confidence", _confidence_section(classes, calibration))
+
+
+def _with_section(card: str, title: str, section: str) -> str:
+    """The card with a section in front of that on training or at the end, in place of an older
+    one."""
+    older = rf"^## {title}\n.*?(?=^## |\Z)"
+    rest = re.sub(older, "", card, flags=re.DOTALL | re.MULTILINE)
     head, heading, tail = rest.partition("## Training\n")
-    return f"{head.rstrip()}\n\n{_int8_section(quantization)}\n{heading}{tail}"
+    return f"{head.rstrip()}\n\n{section.rstrip()}\n\n{heading}{tail}".rstrip() + "\n"
+
+
+_CONFIDENCE_COLUMNS = {
+    "ECE": "calibration_error",
+    "class-wise ECE": "class_calibration_error",
+    "Brier": "brier",
+    "log loss": "log_loss",
+}
+
+
+def _confidence_section(
+    classes: Sequence[SegmentationClass], calibration: Mapping[StoredPrecision, Calibration]
+) -> str:
+    said = []
+    for precision, fitted in calibration.items():
+        line = f"- {precision}: {fitted.temperature:.3f}"
+        if fitted.class_temperatures is not None:
+            named = zip(classes, fitted.class_temperatures, strict=True)
+            by_class = ", ".join(f"{one.name} {value:.2f}" for one, value in named)
+            line += (
+                "; by the strongest class, which did better on both halves of the split: "
+                + by_class
+            )
+        said.append(line)
+    rows = [
+        f"| {split}, {precision}, {which} | "
+        + " | ".join(f"{scores[name]:.4f}" for name in _CONFIDENCE_COLUMNS.values())
+        + " |"
+        for precision, fitted in calibration.items()
+        for split in fitted.scores
+        for which, scores in (
+            ("as trained", fitted.uncalibrated_scores[split]),
+            ("served", fitted.scores[split]),
+        )
+    ]
+    fitted_on = next(iter(calibration.values())).split
+    head = "| split | " + " | ".join(_CONFIDENCE_COLUMNS) + " |"
+    rule = "|---" * (len(_CONFIDENCE_COLUMNS) + 1) + "|"
+    table = "\n".join([head, rule, *rows])
+    temperatures = "\n".join(said)
+    return f"""## Confidence
+
+All probabilities that are served have their logits divided by a temperature fitted on \
+{fitted_on}, which changes no class:
+
+{temperatures}
+
+{table}
+
+{_why_not_halved(calibration)}ECE is the expected calibration error over 15 bins, counted on \
+pixels spread evenly over the split; class-wise, the mean of that of each class's own probability; \
+Brier, the squared distance of a pixel's probabilities to the truth, 0 to 2.
+"""
+
+
+def _why_not_halved(calibration: Mapping[StoredPrecision, Calibration]) -> str:
+    sentences = []
+    for precision, fitted in calibration.items():
+        for split, scores in fitted.scores.items():
+            before = fitted.uncalibrated_scores[split]["calibration_error"]
+            after = scores["calibration_error"]
+            if after <= before / 2:
+                continue
+            reason = (
+                "what is left comes from pixels that are sure and wrong in other ways than by one "
+                "number"
+                if split == fitted.split
+                else f"{split} asks for another temperature than {fitted.split}, on which it was "
+                "fitted"
+            )
+            sentences.append(
+                f"In {precision} the error on {split} is not halved ({before:.4f} to {after:.4f}): "
+                f"{reason}.\n"
+            )
+    return "".join(sentences) + ("\n" if sentences else "")
 
 
 def _int8_section(quantization: Quantization) -> str:
@@ -107,7 +203,9 @@ The OpenVINO files of int8 were calibrated with {
 def _score_table(scores: dict[str, dict[str, float]]) -> str:
     if not scores:
         return "Not scored: `segtrain evaluate` before the export fills this in."
-    names = list(next(iter(scores.values())))
+    names = [
+        name for name in next(iter(scores.values())) if all(name in s for s in scores.values())
+    ]
     head = (
         "| split | "
         + " | ".join(name.replace("_", " ").replace("iou", "IoU") for name in names)

@@ -31,6 +31,7 @@ from models.contract.usage_reports import report_nothing
 from models.contract.working_size import ScaleRequest, wanted_ratio, working_size
 from models.data.dataset import Dataset, Sample
 from models.export.artefact import ExportError
+from models.export.confidence import measure_on
 from models.export.model_card import with_int8_section
 from models.export.openvino import convert_to_openvino, layer_names, write_openvino
 from models.export.predictors import mirrored_to, openvino_file_predictor, with_own_scale
@@ -93,7 +94,7 @@ def quantize(
         if not options.keep_fp32:
             for path in (folder / OPENVINO_PATH).glob(f"{openvino_path('fp32').stem}.*"):
                 path.unlink()
-        _describe(folder, contract, before, after, len(samples), kept)
+        _describe(folder, contract, before, after, len(samples), kept, dataset)
     return Quantized(target, before, after)
 
 
@@ -205,6 +206,7 @@ def _describe(
     after: Scores,
     images: int,
     kept: tuple[str, ...],
+    dataset: Dataset,
 ) -> None:
     """Card, then contract, which is written last."""
     quantization = Quantization(
@@ -217,4 +219,5 @@ def _describe(
     if card.is_file():
         card.write_text(with_int8_section(card.read_text(), quantization))
     changed = {"quantization": quantization, "files": file_digests(folder)}
-    write_contract(folder, contract.model_copy(update=changed))
+    described = contract.model_copy(update=changed)
+    write_contract(folder, measure_on(dataset)(folder, described))

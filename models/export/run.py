@@ -1,5 +1,7 @@
 """From a run folder to an artefact: the facts and the card that the training left behind."""
 
+import contextlib
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,16 +12,19 @@ from models.architectures.networks import with_facts
 from models.architectures.start import is_exported
 from models.contract import ContractError, Intensity, Scale, Training, read_contract
 from models.contract.preprocessing import read_scale
-from models.data.dataset import ClassList
+from models.data.dataset import ClassList, DatasetError
 from models.data.reading import read_dataset
 from models.data.record import class_difference
 from models.export.artefact import ExportError, ModelFacts
+from models.export.confidence import Measure, measure_on
 from models.export.format_options import FormatName
 from models.export.model_card import model_card
 from models.export.saved_model import export_network
 from models.training.checkpoint import load_network
 from models.training.recipe import Recipe
 from models.training.run import BEST, LAST, Run, SplitScores, is_run
+
+logger = logging.getLogger(__name__)
 
 
 def export_run(
@@ -93,7 +98,31 @@ def export_run(
         recipe=_recipe_text(recipe),
         with_openvino=with_openvino,
         formats=formats,
+        measure=_measure(run),
     )
+
+
+def _measure(run: Run) -> Measure | None:
+    """What fits temperatures on the run's own val; None, and a warning, where its data are gone or
+    changed."""
+    record, recipe = run.record, run.recipe
+    reason = f"{recipe.data} is not what it was trained on any more"
+    if record is None:
+        reason = "it was made by release 0.1"
+    elif not recipe.data.is_dir():
+        reason = f"its data are not at {recipe.data}"
+    else:
+        with contextlib.suppress(DatasetError):
+            dataset = read_dataset(recipe.data, recipe.split, recipe.layout)
+            if record.is_of(dataset):
+                return measure_on(dataset.with_intensity(record.intensity))
+    logger.warning(
+        "%s: no temperature is fitted, for %s; `segtrain calibrate STORE/NAME/VERSION --data "
+        "FOLDER` does it later",
+        run.folder,
+        reason,
+    )
+    return None
 
 
 def _seen(run: Run, asked: str | None) -> tuple[Scale | None, Intensity | None, list[str]]:

@@ -25,6 +25,7 @@ from models.contract import (
 )
 from models.contract.globbing import without_pattern
 from models.export.artefact import ExportError, ModelFacts, version_folder
+from models.export.confidence import Measure
 from models.export.format_options import FormatName
 from models.export.formats import Described, require_installed, write_formats
 from models.export.odd_sizes import VERIFIED_SIZES, smooth_noise
@@ -69,12 +70,13 @@ def export_network(
     recipe: str | None = None,
     with_openvino: bool | None = False,
     formats: Sequence[FormatName] = (),
+    measure: Measure | None = None,
 ) -> Path:
     """Write `<store>/<name>/<version>` and give its path; without a version, the next one.
 
     `recipe` is that of its training, as TOML. `with_openvino` writes OpenVINO's fp32 files beside
     the SavedModel, None where it can convert the network; `formats` are files of other runtimes.
-    Raises ExportError.
+    `measure` completes contract and card. Raises ExportError, and what `measure` raises.
     """
     require_installed(formats)
     if "openvino" in formats:
@@ -97,7 +99,8 @@ def export_network(
         write_formats(folder, others, described)
         if recipe is not None:
             (folder / RECIPE_PATH).write_text(recipe)
-        write_contract(folder, _contract(network, facts, folder))
+        contract = _contract(network, facts, folder)
+        write_contract(folder, contract if measure is None else measure(folder, contract))
     return target
 
 

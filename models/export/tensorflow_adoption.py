@@ -8,6 +8,7 @@ from models.contract import NativeScale
 from models.export.adopt import Wrapped, read_images
 from models.export.adopt_options import AdoptionError, AdoptOptions
 from models.export.artefact import ModelFacts
+from models.export.confidence import Measure
 from models.export.external import ExternalNetwork
 from models.export.external_io import input_axes
 from models.export.external_loading import load_external
@@ -35,7 +36,7 @@ def wrap_by_tensorflow(
     facts = replace(facts, scale=facts.scale or NativeScale())
     network = ExternalNetwork(model, io_spec, options, classes)
 
-    def write(card: str, store: Path, version: int | None) -> Path:
-        return export_network(network, facts, card, store, version)
+    def write(card: str, store: Path, version: int | None, measure: Measure | None) -> Path:
+        return export_network(network, facts, card, store, version, measure=measure)
 
     return Wrapped(io_spec.notes, images, network.class_map, network.parameters, write)

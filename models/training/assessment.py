@@ -3,6 +3,7 @@ report shows."""
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from models.training.boundary import BoundaryF1
 from models.training.calibration import Calibration
 from models.training.evaluation import Predictor, eval_batches
 from models.training.metrics import ConfusionMatrix, Scores
+from models.training.temperature import calibrated
 
 SINGLE_PASS = "single_pass"  # each image once, whole, as it is served
 
@@ -28,7 +30,8 @@ class ImageScore:
 @dataclass(frozen=True)
 class Assessment:
     """The scores of one model on one split, and what they are made of. The rate is that of the
-    model alone."""
+    model alone. `calibration` is of the probabilities as they are served, `uncalibrated` of those
+    of the network where that has a temperature."""
 
     dataset: Dataset
     split: str
@@ -39,6 +42,7 @@ class Assessment:
     images_per_second: float
     inference_mode: str
     scale: str = "native"  # at which size the images were seen
+    uncalibrated: Calibration | None = None
 
     @property
     def scores(self) -> Scores:
@@ -50,6 +54,8 @@ class Assessment:
             **self.scores.summary(),
             "boundary_f1": self.boundary_f1,
             "calibration_error": self.calibration.error,
+            "class_calibration_error": self.calibration.class_error,
+            "brier": self.calibration.brier,
         }
 
     def by_class(self) -> dict[str, dict[str, float]]:
@@ -87,11 +93,10 @@ class Assessment:
                 "class_dice": {name: values["dice"] for name, values in by_class.items()},
                 "class_accuracy": {name: values["accuracy"] for name, values in by_class.items()},
                 "confusion": self.confusion.counts.tolist(),
-                "calibration": {
-                    "pixels": self.calibration.pixels.tolist(),
-                    "confidence": self.calibration.confidence.tolist(),
-                    "accuracy": self.calibration.accuracy.tolist(),
-                },
+                "calibration": _reliability(self.calibration),
+                "uncalibrated": None
+                if self.uncalibrated is None
+                else self.uncalibrated.summary() | _reliability(self.uncalibrated),
                 "images": {
                     self.name_of(scored.sample): scored.mean_iou
                     for scored in sorted(self.images, key=lambda scored: scored.sample.image)
@@ -109,11 +114,14 @@ def assess(
     batch_size: int,
     inference_mode: str = SINGLE_PASS,
     scale: str = "native",
+    temperatures: Sequence[float] | None = None,
 ) -> Assessment:
     """Predict the split once and score it; `inference_mode` says how the predictor runs the model,
-    and `scale` at which size it sees the images. Raises DatasetError."""
+    `scale` at which size it sees the images, and `temperatures`, one a class, are those that its
+    probabilities are served with. Raises DatasetError."""
     classes = len(dataset.class_list.classes)
-    confusion, calibration = ConfusionMatrix(classes), Calibration()
+    confusion, calibration = ConfusionMatrix(classes), Calibration(classes)
+    uncalibrated = None if temperatures is None else Calibration(classes)
     boundary, images = BoundaryF1(classes), []
     timed: list[tuple[int, float]] = []  # images, seconds
     for shown in eval_batches(dataset, split, batch_size):
@@ -121,6 +129,9 @@ def assess(
         probabilities = predictor.probabilities(shown.images)
         timed.append((len(shown.samples), time.perf_counter() - began))
         class_maps = probabilities.argmax(axis=-1).astype(np.uint8)
+        if temperatures is not None and uncalibrated is not None:
+            uncalibrated.add(shown.masks, probabilities)
+            probabilities = calibrated(probabilities, temperatures)
         calibration.add(shown.masks, probabilities)
         for sample, mask, class_map in zip(shown.samples, shown.masks, class_maps, strict=True):
             own = ConfusionMatrix(classes)
@@ -138,7 +149,16 @@ def assess(
         _rate(timed),
         inference_mode,
         scale,
+        uncalibrated,
     )
+
+
+def _reliability(calibration: Calibration) -> dict[str, list[float]]:
+    return {
+        "pixels": calibration.pixels.tolist(),
+        "confidence": calibration.confidence.tolist(),
+        "accuracy": calibration.accuracy.tolist(),
+    }
 
 
 def _rate(timed: list[tuple[int, float]]) -> float:

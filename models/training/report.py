@@ -23,6 +23,7 @@ from models.data.page import (
 )
 from models.data.tiles import colorize_mask, jpeg_data_uri, side_by_side, thumbnail
 from models.training.assessment import Assessment, ImageScore
+from models.training.calibration import Calibration
 from models.training.charts import Line, chart_row, line_chart
 from models.training.evaluation import Predictor
 from models.training.run import Run
@@ -61,8 +62,12 @@ _SCORES = (
 _CONFUSION = "Of the pixels of each class (row), the percentage that was given each class (column)."
 _CALIBRATION = (
     "Of the pixels with a confidence as on the x axis, the share that is right. On the dashed "
-    "line, confidence is what it says; below it, the model is surer than it should be. The "
-    "expected calibration error over 15 bins is {error:.4f}."
+    "line, confidence is what it says; below it, the model is surer than it should be. {errors}"
+)
+_CALIBRATION_NOTE = (
+    "ECE: the expected calibration error over 15 bins. Class-wise: the mean over classes of that "
+    "of the class's own probability. Brier: the mean squared distance of a pixel's probabilities "
+    "to the truth, 0 to 2."
 )
 _PREDICTIONS = (
     "By each image's own mean IoU: image, truth, prediction, and in red where they "
@@ -132,15 +137,36 @@ def _confusion_table(assessment: Assessment) -> Table:
 
 
 def _reliability(assessment: Assessment) -> list[Block]:
-    calibration = assessment.calibration
-    found = [
+    before, served = assessment.uncalibrated, assessment.calibration
+    named = {"as served": served} if before is None else {"before": before, "as served": served}
+    lines = [
+        *(Line(name, _reliability_line(calibration)) for name, calibration in named.items()),
+        Line("perfect", [(0.0, 0.0), (1.0, 1.0)], dashed=True),
+    ]
+    how = (
+        "No temperature was applied."
+        if before is None
+        else "The model's temperature was applied to what is served."
+    )
+    rows = [
+        (name, *(_fraction(value) for value in calibration.summary().values()))
+        for name, calibration in named.items()
+    ]
+    header = ("probabilities", "ECE", "class-wise ECE", "Brier", "log loss")
+    return [
+        Text(_CALIBRATION.format(errors=how)),
+        Drawing(line_chart(lines, "confidence", (0.0, 1.0)), "Reliability"),
+        Table(header, rows),
+        Text(_CALIBRATION_NOTE),
+    ]
+
+
+def _reliability_line(calibration: Calibration) -> list[tuple[float, float]]:
+    return [
         (float(x), float(y))
         for x, y in zip(calibration.confidence, calibration.accuracy, strict=True)
         if math.isfinite(x)
     ]
-    lines = [Line("accuracy", found), Line("perfect", [(0.0, 0.0), (1.0, 1.0)], dashed=True)]
-    text = _CALIBRATION.format(error=calibration.error)
-    return [Text(text), Drawing(line_chart(lines, "confidence", (0.0, 1.0)), "Reliability")]
 
 
 def _predictions(assessment: Assessment, predictor: Predictor) -> list[Block]:

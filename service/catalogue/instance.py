@@ -15,7 +15,9 @@ class CannotLoadError(Exception):
 
 @dataclass(frozen=True)
 class RuntimeFacts:
-    """What runs a model, as `GET /models` tells it. `best_batch` is in images."""
+    """What runs a model, as `GET /models` tells it. `best_batch` is in images;
+    `light_class_maps` is what an engine says of itself.
+    """
 
     name: str
     reason: str
@@ -23,6 +25,7 @@ class RuntimeFacts:
     device_reason: str
     precision: str
     best_batch: int
+    light_class_maps: bool = False
 
 
 class Instance(Protocol):

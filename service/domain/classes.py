@@ -42,8 +42,9 @@ def keep_classes(
 ) -> None:
     """Give other classes' pixels of `class_map` (H, W) the background or else the ignore id.
 
-    Works in place. Their confidence becomes 0, for it was another class's. Where classes overlap,
-    what lies under others comes forth as these go, by the `probabilities` (H, W, classes).
+    Works in place. Their confidence becomes 0, for it was another class's. Pixels that have the
+    ignore id already keep it. Where classes overlap, what lies under others comes forth as these
+    go, by the `probabilities` (H, W, classes).
     """
     if len(kept) == len(contract.classes):
         return
@@ -59,7 +60,7 @@ def keep_classes(
         return
     rest = contract.ignore if contract.background is None else contract.background
     assert rest is not None  # kept_ids has refused a model that has neither
-    table = bytes(i if i in kept else rest for i in range(256))
+    table = bytes(i if i in kept or i == contract.ignore else rest for i in range(256))
     for rows in bands(*class_map.shape):
         band = class_map[rows]
         if confidence is not None:

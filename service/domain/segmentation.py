@@ -9,20 +9,22 @@ from numpy.typing import NDArray
 
 from models.contract.intensity import IntensityWindow
 from service.domain.model import Model
+from service.domain.observation import Observation
 from service.domain.source import SourceInfo
 
-Need = Literal["class_map", "confidence", "probabilities"]
+Need = Literal["class_map", "confidence", "uncertainty", "probabilities"]
 
 
 @dataclass(frozen=True)
 class Segmentation:
     """One picture's result, at its own size.
 
-    `class_map` (H, W) uint8 holds class ids, and the ignore id where the caller's `classes` left a
-    pixel out. `confidence` (H, W) uint8 is the top class's probability × 255; `probabilities` (H,
-    W, classes) float32. `image` (H, W, C) uint8 is there for outputs that show it. `blended` says
-    that tiles were blended, see `tiling/plan.py`. `source` is what the file knows of itself. The
-    network saw the picture at `scale` of its size, and `window` of its samples as 8 bits, None
+    `class_map` (H, W) uint8 holds class ids, and the ignore id where the caller's `classes` or
+    `min_confidence` left a pixel out. `confidence` (H, W) uint8 is the top class's probability ×
+    255; `uncertainty` (H, W) uint8 the entropy of all, 255 where they are equal; `probabilities`
+    (H, W, classes) float32. `image` (H, W, C) uint8 is there for outputs that show it. `blended`
+    says that tiles were blended, see `tiling/plan.py`. `source` is what the file knows of itself.
+    The network saw the picture at `scale` of its size, and `window` of its samples as 8 bits, None
     where they had 8.
     """
 
@@ -35,6 +37,8 @@ class Segmentation:
     source: SourceInfo = field(default_factory=SourceInfo)
     scale: float = 1.0
     window: IntensityWindow | None = None
+    uncertainty: NDArray[np.uint8] | None = None
+    observation: Observation | None = None
 
     def layers(self, kept: frozenset[int]) -> Iterator[tuple[frozenset[int], NDArray[np.uint8]]]:
         """Class maps (H, W), each with the ids that count in it, which together hold the classes
@@ -52,8 +56,11 @@ class Segmentation:
             yield frozenset({class_id}), layer
 
     def seen(self) -> dict[str, Any]:
-        """At which size and depth the network saw the picture, and whether classes overlap, as JSON
-        answers say it."""
+        """At which size and depth the network saw the picture, whether classes overlap, how sure it
+        is of it, and how far the picture lies outside of what it was made on, as JSON answers say
+        it.
+        """
         depth = {} if self.window is None else {"intensity": list(self.window)}
         overlap = {} if self.model.contract.overlap is None else {"classes_overlap": True}
-        return {"scale": round(self.scale, 6), **depth, **overlap}
+        observed = {} if self.observation is None else self.observation.document()
+        return {"scale": round(self.scale, 6), **depth, **overlap, **observed}

@@ -7,6 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from models.contract.intensity import IntensityWindow
+from service.domain.observation import Observation
 from service.domain.segmentation import Need
 from service.outputs.output import Encoded
 
@@ -28,8 +29,9 @@ class Answer:
     `model_id` is the version that answered. `tiles` is 1 for a picture run whole; `blended` tells
     tiles that were not cut exactly. `width` and `height` are the picture's, which is number `page`
     of the `pages` in its file. The network saw it at `scale` of its size, and
-    `window` of its samples as 8 bits, None where they had 8. The picture is kept as
-    `captured`, None where it is not.
+    `window` of its samples as 8 bits, None where they had 8. `observation` says how sure the model
+    is, and whether the picture is like its own. The picture is kept as `captured`, None where it is
+    not.
     """
 
     model_id: str
@@ -39,6 +41,7 @@ class Answer:
     blended: bool
     width: int
     height: int
+    observation: Observation
     page: int = 1
     pages: int = 1
     scale: float = 1.0
@@ -53,7 +56,7 @@ class TensorAnswer:
     Each of `outputs` is one array (N, …) where all pictures have one size, else a list of N:
     `class_map` and `confidence` (H, W) uint8, `probabilities` (H, W, classes) float32. `tiles`
     counts those of all pictures; `blended` tells that some were not cut exactly. The network saw
-    each picture at its part of `scales` of its size.
+    each picture at its part of `scales` of its size; `observations` are as of `Answer`.
     """
 
     model_id: str
@@ -62,3 +65,4 @@ class TensorAnswer:
     tiles: int
     blended: bool
     scales: Sequence[float]
+    observations: Sequence[Observation] = ()

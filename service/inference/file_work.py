@@ -8,11 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract.intensity import IntensityWindow
+from models.contract.typicality import picture_statistics
 from models.contract.working_size import WorkingSize
+from service.domain.certainty import leave_out_unsure, limits_of, with_ignore_id
 from service.domain.classes import keep_classes, kept_ids
 from service.domain.model import Model
+from service.domain.observation import Observation, observe
 from service.domain.segmentation import Need, Segmentation
 from service.domain.source import Source, SourceInfo
+from service.domain.temperature import Temperatures
 from service.inference.answer import Answer, Timings
 from service.inference.prepare import prepare
 from service.inference.runner import RunImage, TileSides
@@ -35,7 +39,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Result:
-    """What the engine's results are put together in, and what an answer says beside it."""
+    """What the engine's results are put together in, and what an answer says beside it.
+
+    `statistics` are those of the picture as the network sees it.
+    """
 
     maps: Maps
     info: SourceInfo
@@ -45,14 +52,15 @@ class Result:
     window: IntensityWindow | None
     shown: NDArray[np.uint8] | None
     type: str
+    statistics: dict[str, float]
 
 
 class FileWork:
     """For one file; each of its steps may be called on another thread. `watcher` sees the result
     of `upload`.
 
-    Raises InvalidOptionError where `options` keep a class that the model does not have, or its
-    classes overlap and the format cannot say so.
+    Raises InvalidOptionError where `options` keep a class that the model does not have, its classes
+    overlap and the format cannot say so, or it cannot obey the confidence that they say.
     """
 
     def __init__(
@@ -64,8 +72,15 @@ class FileWork:
         file_name: str | None,
         upload: bytes | bytearray | memoryview,
         watcher: Watcher | None,
+        temperatures: Temperatures | None = None,
+        *,
+        precision: str = "fp32",
+        light_logits: bool = False,
     ) -> None:
-        self._model = model
+        least = options.least_confidence
+        self._model = model if least is None else with_ignore_id(model)
+        self._limits = None if least is None else limits_of(least, model.contract, precision)
+        self._temperatures, self._light_logits = temperatures, light_logits
         self._tile_sides = tile_sides
         self._output, self._options = output, options
         self._file_name = file_name
@@ -75,7 +90,7 @@ class FileWork:
         if watcher is not None:
             self.need = larger_need(self.need, watcher.need)
         self._captured: str | None = None
-        self._kept = kept_ids(model.contract, options.classes)
+        self._kept = kept_ids(self._model.contract, options.classes)
 
     def prepare(self, source: Source, working: WorkingSize | None) -> tuple[Picture, Result]:
         """Decode, and lay out for the engine. Raises UnreadableImageError."""
@@ -92,7 +107,15 @@ class FileWork:
         scaled = working is not None
         plan = self._tile_sides.plan(contract, height, width, need, scaled=scaled)
         maps = Maps.empty((prepared.height, prepared.width), need, len(contract.classes))
-        canvas = make_canvas(plan, maps, need, contract, working)
+        canvas = make_canvas(
+            plan,
+            maps,
+            need,
+            contract,
+            working,
+            self._temperatures,
+            light_logits=self._light_logits,
+        )
         result = Result(
             maps=maps,
             info=replace(source.info, file_name=self._file_name),
@@ -102,14 +125,20 @@ class FileWork:
             window=prepared.window,
             shown=prepared.shown,
             type=source.type,
+            statistics=picture_statistics(prepared.image),
         )
         return Picture(prepared.image, plan, canvas), result
 
-    def write(self, result: Result) -> Encoded:
+    def write(self, result: Result) -> tuple[Encoded, Observation]:
         """Encode what is put together."""
         maps = result.maps
+        observation = observe_maps(self._model, result.statistics, maps)
         if self._watcher is not None:
             self._captured = self._watcher.see(self._seen(result))
+        if self._limits is not None and maps.confidence is not None:
+            ignore = self._model.contract.ignore
+            assert ignore is not None  # the model has one, or was given one
+            leave_out_unsure(maps.class_map, maps.confidence, self._limits, ignore)
         keep_classes(
             self._model.contract, self._kept, maps.class_map, maps.confidence, maps.probabilities
         )
@@ -123,8 +152,10 @@ class FileWork:
             result.info,
             result.scale,
             result.window,
+            maps.uncertainty,
+            observation,
         )
-        return self._output.write(segmentation, self._options)
+        return self._output.write(segmentation, self._options), observation
 
     def _seen(self, result: Result) -> SeenResult:
         maps = result.maps
@@ -134,7 +165,7 @@ class FileWork:
 
     def run_alone(
         self, source: Source, working: WorkingSize | None, watch: Stopwatch, run_image: RunImage
-    ) -> tuple[Result, Encoded]:
+    ) -> tuple[Result, Encoded, Observation]:
         """All of it, for a picture that is run whole. Raises UnreadableImageError, and as
         `run_image`.
         """
@@ -143,13 +174,15 @@ class FileWork:
         image, shape = picture.plan.cut(picture.image, tile), picture.plan.tile_shape
         of_tile = watch.run_here("infer", run_image, picture.canvas.signature, image, shape)
 
-        def write() -> Encoded:
+        def write() -> tuple[Encoded, Observation]:
             picture.canvas.put(tile, of_tile)
             return self.write(result)
 
-        return result, watch.run_here("encode", write)
+        return result, *watch.run_here("encode", write)
 
-    def answer(self, result: Result, encoded: Encoded, timings: Timings) -> Answer:
+    def answer(
+        self, result: Result, encoded: Encoded, observation: Observation, timings: Timings
+    ) -> Answer:
         height, width = result.maps.class_map.shape
         return Answer(
             model_id=self._model.id,
@@ -159,9 +192,17 @@ class FileWork:
             blended=result.blended,
             width=width,
             height=height,
+            observation=observation,
             page=result.info.page,
             pages=result.info.pages,
             scale=result.scale,
             window=result.window,
             captured=self._captured,
         )
+
+
+def observe_maps(model: Model, statistics: dict[str, float], maps: Maps) -> Observation:
+    """What is found of one picture whose maps are complete."""
+    if maps.confidence is not None:
+        maps.sampled.add_confidence(maps.confidence)
+    return observe(model.contract, statistics, maps.class_map, maps.sampled)

@@ -2,6 +2,9 @@
 
 from typing import Literal, Protocol
 
+from service.domain.model import Model
+from service.domain.observation import Observation
+
 Stage = Literal["decode", "queue", "infer", "encode"]
 DropReason = Literal["deadline", "cancelled"]
 
@@ -11,6 +14,10 @@ class Observer(Protocol):
 
     def stage(self, model_id: str, stage: Stage, seconds: float) -> None:
         """One answered image spent `seconds` in `stage`."""
+        ...
+
+    def answered(self, model: Model, observation: Observation) -> None:
+        """One image was answered, of which this was found."""
         ...
 
     def batch(self, model_id: str, images: int) -> None:
@@ -24,6 +31,9 @@ class Observer(Protocol):
 
 class _Silent:
     def stage(self, model_id: str, stage: Stage, seconds: float) -> None:
+        pass
+
+    def answered(self, model: Model, observation: Observation) -> None:
         pass
 
     def batch(self, model_id: str, images: int) -> None:

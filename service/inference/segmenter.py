@@ -4,22 +4,25 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.contract.typicality import picture_statistics
 from models.contract.working_size import WorkingSize
 from service.catalogue.instance import RuntimeFacts
 from service.concurrency import cancel_all
 from service.domain.errors import AnswerTooLargeError
 from service.domain.model import Model
+from service.domain.observation import Observation
 from service.domain.requests import ScaleRequest
 from service.domain.segmentation import Need
+from service.domain.temperature import Temperatures, temperatures_of
 from service.inference.admission import Admission, Place
 from service.inference.answer import Answer, TensorAnswer, Timings
-from service.inference.file_work import FileWork, Picture
+from service.inference.file_work import FileWork, Picture, observe_maps
 from service.inference.limits import InferenceLimits
 from service.inference.memory import Work, array_bytes, file_bytes, footprint, probability_bytes
 from service.inference.observer import SILENT, Observer
@@ -103,7 +106,16 @@ class Segmenter:
         `watcher` sees.
         """
         steps = FileWork(
-            self.model, self.runner.tile_sides, output, options, file_name, upload, watcher
+            self.model,
+            self.runner.tile_sides,
+            output,
+            options,
+            file_name,
+            upload,
+            watcher,
+            self._temperatures,
+            precision=self.facts.precision,
+            light_logits=self._light_logits,
         )
         watch = Stopwatch(self._workers)
         max_pixels = self.limits.max_image_pixels
@@ -121,21 +133,21 @@ class Segmenter:
         alone, shape = self.runner.alone, work.plan.tile_shape
         if alone is not None and _fits_alone(work) and alone.runs_alone(shape):
             all_steps = partial(steps.run_alone, source, working, watch)
-            result, encoded = await alone.run_alone(all_steps, shape, deadline)
+            result, encoded, found = await alone.run_alone(all_steps, shape, deadline)
         else:
             picture, result = await watch.run("decode", steps.prepare, source, working)
             del source  # it may hold the picture in another form
             last_tile = await self._infer([picture], deadline, watch)
             del picture  # a third of a large picture's memory
 
-            def finish() -> Encoded:
+            def finish() -> tuple[Encoded, Observation]:
                 last_tile.put()
                 return steps.write(result)
 
-            encoded = await watch.run("encode", finish)
+            encoded, found = await watch.run("encode", finish)
         timings = watch.timings()
-        self._report(timings)
-        return steps.answer(result, encoded, timings)
+        self._report(timings, [found])
+        return steps.answer(result, encoded, found, timings)
 
     async def predict(
         self,
@@ -165,13 +177,21 @@ class Segmenter:
         if any(sizes):
             images = await watch.run("decode", lambda: list(map(seen_at, images, sizes)))
         pictures = [
-            Picture(image, work.plan, make_canvas(work.plan, maps_of_one, need, contract, size))
+            Picture(image, work.plan, self._canvas(work.plan, maps_of_one, need, size))
             for image, work, maps_of_one, size in zip(images, works, maps, sizes, strict=True)
         ]
         last_tile = await self._infer(pictures, deadline, watch)
-        await watch.run("encode", last_tile.put)
+
+        def finish() -> list[Observation]:
+            last_tile.put()
+            statistics = [picture_statistics(picture.image) for picture in pictures]
+            return [
+                observe_maps(self.model, *found) for found in zip(statistics, maps, strict=True)
+            ]
+
+        observations = await watch.run("encode", finish)
         timings = watch.timings()
-        self._report(timings, len(images))
+        self._report(timings, observations)
         return TensorAnswer(
             self.model.id,
             outputs,
@@ -179,6 +199,7 @@ class Segmenter:
             tiles=sum(len(work.plan) for work in works),
             blended=any(work.plan.blended for work in works),
             scales=[1.0 if size is None else size.scale for size in sizes],
+            observations=observations,
         )
 
     async def warm_up(self) -> None:
@@ -188,6 +209,29 @@ class Segmenter:
     async def close(self) -> None:
         """Give the engine back. Images that still wait are refused."""
         await self.runner.close()
+
+    @cached_property
+    def _temperatures(self) -> Temperatures | None:
+        return temperatures_of(self.model.contract, self.facts.precision)
+
+    @property
+    def _light_logits(self) -> bool:
+        """Whether logits take no longer to come here than class maps."""
+        is_here = self.runner.alone is not None
+        return is_here and self.facts.light_class_maps and self.model.contract.overlap is None
+
+    def _canvas(
+        self, plan: TilePlan, maps: Maps, need: Need, working: WorkingSize | None
+    ) -> Canvas:
+        return make_canvas(
+            plan,
+            maps,
+            need,
+            self.model.contract,
+            working,
+            self._temperatures,
+            light_logits=self._light_logits,
+        )
 
     def _plan(self, height: int, width: int, need: Need, *, scaled: bool) -> TilePlan:
         sides = self.runner.tile_sides
@@ -231,9 +275,11 @@ class Segmenter:
         """Tiles of one request that run or wait to."""
         return 2 * self.runner.capacity(plan.tile_shape)
 
-    def _report(self, timings: Timings, images: int = 1) -> None:
+    def _report(self, timings: Timings, observations: Sequence[Observation]) -> None:
         """Each of several images is counted, with its part of their time."""
-        for _ in range(images):
+        images = len(observations)
+        for observation in observations:
+            self._observer.answered(self.model, observation)
             self._observer.stage(self.model.id, "decode", timings.decode_seconds / images)
             self._observer.stage(self.model.id, "queue", timings.queue_seconds / images)
             self._observer.stage(self.model.id, "infer", timings.infer_seconds / images)
@@ -247,7 +293,7 @@ class Segmenter:
         if working is not None:
             seen = working.height, working.width
         plan = self._plan(*seen, need, scaled=scaled)
-        return Work(plan, height * width, held_bytes, scaled)
+        return Work(plan, height * width, held_bytes, scaled, self._light_logits)
 
     def _size_of(self, works: Sequence[Work], need: Need) -> int:
         """Bytes that pictures need until they are answered. Raises AnswerTooLargeError."""

@@ -1,7 +1,7 @@
 """What `predict` takes and gives: arrays of pixels that are decoded already."""
 
 from collections.abc import Collection, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from service.inference.limits import InferenceLimits
 
 Arrays = NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
 
-NAMES: tuple[Need, ...] = get_args(Need)
+NAMES: tuple[Need, ...] = ("class_map", "confidence", "probabilities")
 
 
 def checked_outputs(outputs: Collection[str]) -> frozenset[Need]:

@@ -51,7 +51,7 @@ class Watcher(Protocol):
 
 def larger_need(one: Need, other: Need) -> Need:
     """What covers both."""
-    order: tuple[Need, ...] = ("class_map", "confidence", "probabilities")
+    order: tuple[Need, ...] = ("class_map", "confidence", "uncertainty", "probabilities")
     return max(one, other, key=order.index)
 
 

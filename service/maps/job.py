@@ -291,6 +291,11 @@ class _Opened:
 
 
 def _refuse_page(options: MapOptions) -> None:
+    if options.min_confidence is not None:
+        raise InvalidOptionError(
+            "A map leaves nothing out by its confidence. Leave `min_confidence` out, ask for the "
+            "confidence too, and compare the two rasters."
+        )
     if options.page not in (None, 1):
         raise InvalidOptionError(
             f"A map is made of a file's first raster; `page={options.page}` was asked for. Send "

@@ -18,6 +18,7 @@ from service.concurrency import cancel_all
 from service.domain.classes import keep_classes
 from service.domain.segmentation import Need
 from service.domain.source import Window
+from service.domain.temperature import Temperatures, powers_of, temperatures_of
 from service.domain.upsampling import Grid, strongest, upsampled_class_map, upsampled_logits
 from service.inference.runner import InferenceResult, Runner, Signature
 from service.inference.tiling.plan import Span, Tile
@@ -101,7 +102,9 @@ class RowRunner:
         top, bottom = self._plan.row_extent(row)
         size, shape = (bottom - top, self._plan.window.width), self._plan.tiles.tile_shape
         files = RowFiles(self._work.folder, row, size, self._void)
-        canvas = _RowCanvas(self._plan, self._need, len(self._contract.classes), self._taken(row))
+        temperatures = temperatures_of(self._contract, runner.facts.precision)
+        classes = len(self._contract.classes)
+        canvas = _RowCanvas(self._plan, self._need, classes, self._taken(row), temperatures)
         running: deque[tuple[Tile, Cut, asyncio.Task[InferenceResult]]] = deque()
 
         async def finish_next() -> None:
@@ -217,16 +220,22 @@ class _RowCanvas:
     """Turns the results of a row's tiles, from left to right, into the classes that they settle."""
 
     def __init__(
-        self, plan: MapPlan, need: Need, classes: int, above: NDArray[np.float32] | None
+        self,
+        plan: MapPlan,
+        need: Need,
+        classes: int,
+        above: NDArray[np.float32] | None,
+        temperatures: Temperatures | None,
     ) -> None:
         self._plan, self._need, self._classes = plan, need, classes
+        self._temperatures = temperatures
         self.signature: Signature = "class_map" if need == "class_map" else "probabilities"
         self.above: NDArray[np.float32] | None = None
         if plan.working is not None:
             self.signature = "logits"
         elif plan.tiles.blended:
             self.signature = "probabilities"
-            self._blending = _BlendedRow(plan, need, classes, above)
+            self._blending = _BlendedRow(plan, need, classes, above, temperatures)
             self.above = self._blending.canvas.above
 
     def put(self, tile: Tile, result: NDArray[Any], window: Window) -> Maps:
@@ -240,7 +249,9 @@ class _RowCanvas:
         if self.signature == "class_map":
             ClassMapCanvas(maps).put(own, result)
         else:
-            ProbabilityCanvas(self._plan.tiles, maps, self._classes).put(own, result)
+            ProbabilityCanvas(self._plan.tiles, maps, self._classes, self._temperatures).put(
+                own, result
+            )
         return maps
 
     def _upsampled(self, tile: Tile, logits: NDArray[Any], window: Window) -> Maps:
@@ -258,9 +269,10 @@ class _RowCanvas:
                 window.top + rows.start, window.left, rows.stop - rows.start, window.width
             )
             values = upsampled_logits(logits, grid, part)
-            maps.class_map[rows] = strongest(values)
-            np.exp(np.subtract(values, values.max(axis=0), out=values), out=values)
-            maps.confidence[rows] = np.rint(255 / values.sum(axis=0))
+            ids = strongest(values)
+            maps.class_map[rows] = ids
+            total = powers_of(values, ids, self._temperatures).sum(axis=0)
+            maps.confidence[rows] = np.rint(255 / total)
         return maps
 
 
@@ -268,13 +280,18 @@ class _BlendedRow:
     """A row of tiles that are blended: what is settled lies in maps of all of the row."""
 
     def __init__(
-        self, plan: MapPlan, need: Need, classes: int, above: NDArray[np.float32] | None
+        self,
+        plan: MapPlan,
+        need: Need,
+        classes: int,
+        above: NDArray[np.float32] | None,
+        temperatures: Temperatures | None,
     ) -> None:
         self._plan = plan
         self._maps: Maps | None = None
         self._need, self._classes = need, classes
         self.canvas = ProbabilityCanvas(
-            plan.tiles, Maps.empty((0, 0), need, classes), classes, above=above
+            plan.tiles, Maps.empty((0, 0), need, classes), classes, temperatures, above=above
         )
 
     def put(self, tile: Tile, result: NDArray[Any], window: Window) -> Maps:

@@ -17,11 +17,13 @@ from service.outputs.qupath import QUPATH
 from service.outputs.rle import RLE
 from service.outputs.supervisely import SUPERVISELY
 from service.outputs.ultralytics import ULTRALYTICS
+from service.outputs.uncertainty import UNCERTAINTY
 
 __all__ = ["OUTPUTS", "Encoded", "Output", "OutputOptions"]
 
 _TOOLS = (LABELSTUDIO, CVAT, QUPATH, SUPERVISELY, ULTRALYTICS)
 
 OUTPUTS: dict[str, Output] = {
-    f.name: f for f in (PNG, OVERLAY, RLE, COCO, POLYGONS, CONFIDENCE, NPZ, MASKS, *_TOOLS)
+    f.name: f
+    for f in (PNG, OVERLAY, RLE, COCO, POLYGONS, CONFIDENCE, UNCERTAINTY, NPZ, MASKS, *_TOOLS)
 }

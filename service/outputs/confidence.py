@@ -13,7 +13,7 @@ class ConfidenceOptions(OutputOptions):
     overlap: ClassVar[OverlapWriting] = "top"
 
     @property
-    def need(self) -> Need:
+    def format_need(self) -> Need:
         return "confidence"
 
 

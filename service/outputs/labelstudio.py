@@ -57,7 +57,7 @@ class PredictionOptions(OutputOptions):
     control: Control
 
     @property
-    def need(self) -> Need:
+    def format_need(self) -> Need:
         return "confidence"
 
 

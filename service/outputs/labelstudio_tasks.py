@@ -53,7 +53,7 @@ class LabelStudioOptions(OutlineOptions):
     )
 
     @property
-    def need(self) -> Need:
+    def format_need(self) -> Need:
         return "confidence"
 
 

@@ -32,7 +32,7 @@ class NpzOptions(OutputOptions):
     )
 
     @property
-    def need(self) -> Need:
+    def format_need(self) -> Need:
         return "probabilities" if self.probabilities else "class_map"
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from models.contract import Contract
+from service.domain.certainty import MinConfidence
 from service.domain.errors import InvalidOptionError
 from service.domain.requests import IntensityRequest, ScaleRequest
 from service.domain.segmentation import Need, Segmentation
@@ -95,6 +96,16 @@ class OutputOptions(BaseModel):
         examples=["full", "200,3000"],
     )
 
+    min_confidence: Annotated[str, AfterValidator(checked_by(MinConfidence.parse))] | None = Field(
+        default=None,
+        description=(
+            "Pixels whose class is less probable than this get the model's ignore id, or 255 where "
+            "it has none: one number, one for each class by name, or `auto`, the operating points "
+            "that the model keeps. It is compared in 8 bits, as `confidence` gives it."
+        ),
+        examples=["0.6", "car:0.5,road:0.8", "auto"],
+    )
+
     @property
     def scale_request(self) -> ScaleRequest:
         return ScaleRequest.parse(self.scale)
@@ -107,8 +118,18 @@ class OutputOptions(BaseModel):
     overlap: ClassVar[OverlapWriting] = None
 
     @property
+    def least_confidence(self) -> MinConfidence | None:
+        return None if self.min_confidence is None else MinConfidence.parse(self.min_confidence)
+
+    @property
     def need(self) -> Need:
         """What the engine must compute beyond which class wins."""
+        need = self.format_need
+        return "confidence" if need == "class_map" and self.min_confidence is not None else need
+
+    @property
+    def format_need(self) -> Need:
+        """What the format shows beyond the class map."""
         return "class_map"
 
     def needed(self, contract: Contract) -> Need:

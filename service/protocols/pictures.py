@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import Contract
+from service.catalogue.slot import ModelState
 from service.concurrency import as_completed
+from service.domain.certainty import only_sure
 from service.domain.classes import keep_classes, kept_ids
 from service.domain.errors import ModelUnavailableError, ServiceError
-from service.domain.model import Model
 from service.domain.segmentation import Need, Segmentation
 from service.inference.inference import Answer, TensorAnswer, Timings
+from service.outputs.output import OutputOptions
 from service.protocols.context import AppContext
 from service.protocols.problems import MalformedRequestError
 from service.protocols.results import (
@@ -141,13 +143,16 @@ async def _infer_pixels(
     deadline: float | None,
     at_once: int,
 ) -> Inferred:
-    kept = asked[0].options.classes
+    first = asked[0].options
+    least = first.least_confidence
+    edits = first.classes is not None or least is not None
 
     def names(contract: Contract) -> set[Need]:
         with_files = any(one.result.tensor is None for one in asked)
-        wanted: set[Need] = {"class_map"} if with_files or kept is not None else set()
+        wanted: set[Need] = {"class_map"} if with_files or edits else set()
         wanted |= {one.result.tensor for one in asked if one.result.tensor is not None}
-        return wanted | {one.options.needed(contract) for one in asked}
+        wanted |= {"confidence"} if least is not None else set()
+        return wanted | {_tensor_for(one.options.needed(contract)) for one in asked}
 
     by_output: list[list[Any]] = [[] for _ in asked]
     timings: list[Timings] = []
@@ -155,30 +160,42 @@ async def _infer_pixels(
     model_id = ""
     for start in range(0, len(images), at_once):
         chunk = images[start : start + at_once]
-        scale = asked[0].options.scale_request
+        scale = first.scale_request
         answer = await parts.inference.predict(model, chunk, names, deadline, scale=scale)
         model_id = answer.model_id
         timings.append(answer.timings)
         scales.extend(answer.scales)
-        if kept is None and all(one.result.tensor is not None for one in asked):
-            rows = [list(answer.outputs[one.options.need]) for one in asked]
+        tensors = [one.result.tensor for one in asked if one.result.tensor is not None]
+        if not edits and len(tensors) == len(asked):
+            rows = [list(answer.outputs[tensor]) for tensor in tensors]
         else:
-            segmentations = _segmentations(parts, answer, chunk)
-            rows = await asyncio.to_thread(_write, segmentations, asked, kept)
+            state = _state_of(parts, answer.model_id)
+            segmentations = _segmentations(state, answer, chunk)
+            precision = "fp32" if state.engine is None else state.engine.precision
+            rows = await asyncio.to_thread(_write, segmentations, asked, first, precision)
         for results, row in zip(by_output, rows, strict=True):
             results.extend(row)
     return Inferred(model_id, by_output, _longest(timings), scales)
 
 
+def _tensor_for(need: Need) -> Need:
+    return "probabilities" if need == "uncertainty" else need
+
+
 def _write(
-    segmentations: Sequence[Segmentation], asked: Sequence[Wanted], classes: str | None
+    segmentations: Sequence[Segmentation],
+    asked: Sequence[Wanted],
+    options: OutputOptions,
+    precision: str,
 ) -> list[list[Any]]:
     by_image = []
-    for segmentation in segmentations:
+    for whole in segmentations:
+        segmentation = only_sure(whole, options.least_confidence, precision)
         contract = segmentation.model.contract
+        kept = kept_ids(contract, options.classes)
         keep_classes(
             contract,
-            kept_ids(contract, classes),
+            kept,
             segmentation.class_map,
             segmentation.confidence,
             segmentation.probabilities,
@@ -196,29 +213,30 @@ def _write(
 
 
 def _segmentations(
-    parts: AppContext, answer: TensorAnswer, images: NDArray[np.uint8]
+    state: ModelState, answer: TensorAnswer, images: NDArray[np.uint8]
 ) -> list[Segmentation]:
-    model = _model_of(parts, answer.model_id)
+    assert state.model is not None  # `_state_of` found one that has it
     maps = answer.outputs
     confidence, probabilities = maps.get("confidence"), maps.get("probabilities")
     return [
         Segmentation(
-            model,
+            state.model,
             maps["class_map"][index],
             None if confidence is None else confidence[index],
             None if probabilities is None else probabilities[index],
             image,
             answer.blended,
             scale=answer.scales[index],
+            observation=answer.observations[index],
         )
         for index, image in enumerate(images)
     ]
 
 
-def _model_of(parts: AppContext, model_id: str) -> Model:
+def _state_of(parts: AppContext, model_id: str) -> ModelState:
     for state in parts.registry.states():
         if state.id == model_id and state.model is not None:
-            return state.model
+            return state
     raise ModelUnavailableError(f"{model_id} was taken away meanwhile. Try again in 1 s.", 1.0)
 
 

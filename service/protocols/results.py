@@ -28,7 +28,7 @@ DEFAULT: Final = "class_map"
 _DTYPES: Final[dict[Kind, type[np.generic]]] = {"UINT8": np.uint8, "FP32": np.float32}
 _PARTS_LENGTH: Final = 8
 _SHARED: Final = tuple(OutputOptions.model_fields)
-_FOR_PIXELS: Final = ("classes", "scale")
+_FOR_PIXELS: Final = ("classes", "scale", "min_confidence")
 _RAW: Final = {"application/octet-stream": ".bin"}
 
 
@@ -40,7 +40,7 @@ class _ConfidenceOptions(OutputOptions):
     overlap: ClassVar[OverlapWriting] = "top"
 
     @property
-    def need(self) -> Need:
+    def format_need(self) -> Need:
         return "confidence"
 
 
@@ -48,7 +48,7 @@ class _ProbabilitiesOptions(OutputOptions):
     overlap: ClassVar[OverlapWriting] = "each"
 
     @property
-    def need(self) -> Need:
+    def format_need(self) -> Need:
         return "probabilities"
 
 
@@ -186,7 +186,12 @@ class _BundleOptions(OutputOptions):
         return _most({one.options.needed(contract) for one in self.parts})
 
 
-_MOST_FIRST: Final[tuple[Need, ...]] = ("probabilities", "confidence", "class_map")
+_MOST_FIRST: Final[tuple[Need, ...]] = (
+    "probabilities",
+    "uncertainty",
+    "confidence",
+    "class_map",
+)
 
 
 def _most(needs: Collection[Need]) -> Need:

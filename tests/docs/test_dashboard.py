@@ -7,20 +7,37 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from models.contract import FrameScale, Reference, Spread, read_contract, write_contract
 from tests.service.serving import ServerThread, serving
+from tests.solvable import save_solvable_model
 
-DASHBOARD = json.loads(
-    (Path(__file__).parents[2] / "deploy" / "grafana" / "segserve.json").read_text()
-)
+DEPLOY = Path(__file__).parents[2] / "deploy"
+DASHBOARD = json.loads((DEPLOY / "grafana" / "segserve.json").read_text())
 QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", ())]
 
 
 @pytest.fixture(scope="module")
-def metrics(solvable_store: Path) -> Iterator[str]:
-    """What a server shows that has answered one image and refused another."""
-    with serving(solvable_store, default_model="solvable") as server:
-        ServerThread.segment(server, np.zeros((4, 4, 3), np.uint8))
+def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """What a server shows that has answered images and refused another, of a model that knows what
+    it was made on."""
+    store = tmp_path_factory.mktemp("store")
+    artefact = save_solvable_model(store)
+    spread = Spread(mean=0.5, p05=0, p50=0.5, p95=1)
+    reference = Reference(
+        split="val",
+        images=1,
+        class_shares=(1, 0, 0),
+        confidence=spread,
+        brightness=spread,
+        long_side=spread,
+    )
+    facts = {"reference": reference, "scale": FrameScale(long_side=16)}
+    write_contract(artefact, read_contract(artefact).model_copy(update=facts))
+    with serving(store, default_model="solvable") as server:
+        for _ in range(20):
+            ServerThread.segment(server, np.zeros((32, 32, 3), np.uint8))
         server.client.post("/segment", content=b"no image", headers={"Content-Type": "image/png"})
         yield server.client.get("/metrics").text
 
@@ -43,6 +60,14 @@ def test_each_query_asks_for_series_and_labels_that_exist(metrics: str, query: s
 
 def test_dropped_images_go_by_the_name_that_the_dashboard_asks_for(metrics: str) -> None:
     assert "# TYPE segserve_dropped_images_total counter" in metrics
+
+
+def test_each_alert_rule_asks_for_series_that_exist(metrics: str) -> None:
+    rules = yaml.safe_load((DEPLOY / "monitoring" / "alerts.yml").read_text())
+    shown = set(re.findall(r"^(segserve_\w+)", metrics, re.MULTILINE))
+    asked = [re.findall(r"segserve_\w+", r["expr"]) for g in rules["groups"] for r in g["rules"]]
+    assert len(asked) == 2
+    assert all(set(names) <= shown for names in asked)
 
 
 def test_panels_do_not_overlap() -> None:

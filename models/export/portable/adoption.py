@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from models.export.adopt import Wrapped, read_images
 from models.export.adopt_options import AdoptionError, AdoptOptions
 from models.export.artefact import ModelFacts
+from models.export.confidence import Measure
 from models.export.external_io import input_axes
 from models.export.io_inference import infer_io_spec
 from models.export.portable.judging import judge, own_answers, require_agreement
@@ -58,8 +59,10 @@ def wrap_portable(
         f"served by: {_SERVERS[options.runtime]}",
     )
 
-    def write(card: str, store: Path, version: int | None) -> Path:
-        return write_portable(network, served, io_spec, options, facts, card, store, version)
+    def write(card: str, store: Path, version: int | None, measure: Measure | None) -> Path:
+        return write_portable(
+            network, served, io_spec, options, facts, card, store, version, measure
+        )
 
     def class_map(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return class_map_of(answers, io_spec.size, image)

@@ -18,6 +18,7 @@ from models.contract import (
 )
 from models.export.adopt_options import AdoptOptions
 from models.export.artefact import ModelFacts, version_folder
+from models.export.confidence import Measure
 from models.export.external_io import IOSpec, value_range
 from models.export.portable.network import PortableNetwork
 
@@ -31,9 +32,11 @@ def write_portable(
     card: str,
     store: Path,
     version: int | None,
+    measure: Measure | None = None,
 ) -> Path:
     """Write `<store>/<name>/<version>` with `served`, the wrapped openvino.Model, or with the ONNX
-    file alone where that is None, and give its path. Raises ExportError."""
+    file alone where that is None, and give its path. `measure` completes contract and card. Raises
+    ExportError, and what `measure` raises."""
     target = version_folder(store, facts.name, version)
     with atomic.new_folder(target) as folder:
         if served is not None:
@@ -61,7 +64,7 @@ def write_portable(
             training=facts.training,
             files=file_digests(folder),
         )
-        write_contract(folder, contract)
+        write_contract(folder, contract if measure is None else measure(folder, contract))
     return target
 
 

@@ -3,6 +3,7 @@
 from models.contract import Contract
 from models.contract.working_size import WorkingSize
 from service.domain.segmentation import Need
+from service.domain.temperature import Temperatures
 from service.inference.tiling.plan import TilePlan
 from service.inference.tiling.stitch import (
     ClassMapCanvas,
@@ -16,18 +17,26 @@ Canvas = ClassMapCanvas | ProbabilityCanvas | UpsampledCanvas | BlendedCanvas | 
 
 
 def make_canvas(
-    plan: TilePlan, maps: Maps, need: Need, contract: Contract, working: WorkingSize | None = None
+    plan: TilePlan,
+    maps: Maps,
+    need: Need,
+    contract: Contract,
+    working: WorkingSize | None = None,
+    temperatures: Temperatures | None = None,
+    *,
+    light_logits: bool = False,
 ) -> Canvas:
     """What puts the results of the plan's tiles into `maps`: those of the picture, or of its
-    `working` size.
+    `working` size. Where logits are light, class maps come from them, and with these how sure the
+    model is.
     """
     classes, overlap = len(contract.classes), contract.overlap
     if working is not None:
         if overlap is not None:
             return OverlapCanvas(plan, maps, working, classes, overlap)
         if plan.blended:
-            return BlendedCanvas(plan, maps, working, classes)
-        return UpsampledCanvas(plan, maps, working)
+            return BlendedCanvas(plan, maps, working, classes, temperatures)
+        return UpsampledCanvas(plan, maps, working, temperatures)
     if needs_probabilities(plan, need):
-        return ProbabilityCanvas(plan, maps, classes, overlap)
-    return ClassMapCanvas(maps)
+        return ProbabilityCanvas(plan, maps, classes, temperatures, overlap)
+    return UpsampledCanvas(plan, maps, None, temperatures) if light_logits else ClassMapCanvas(maps)

@@ -1,14 +1,16 @@
 """Put the tiles' results together, holding no more than a seam of probabilities."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import Overlap
+from service.domain.observation import ConfidenceSample
 from service.domain.overlap import top_classes
 from service.domain.segmentation import Need
+from service.domain.temperature import Temperatures, calibrated, uncertainty_of
 from service.inference.tiling.plan import Span, Tile, TilePlan
 
 _CACHED_VALUES = (
@@ -25,12 +27,15 @@ def needs_probabilities(plan: TilePlan, need: Need) -> bool:
 class Maps:
     """Where a picture's result is put; None where it is not asked for.
 
-    `class_map` and `confidence` (H, W) uint8, `probabilities` (H, W, classes) float32.
+    `class_map`, `confidence` and `uncertainty` (H, W) uint8, `probabilities` (H, W, classes)
+    float32. `sampled` is how sure the model is, where no confidence is asked for.
     """
 
     class_map: NDArray[np.uint8]
     confidence: NDArray[np.uint8] | None = None
     probabilities: NDArray[np.float32] | None = None
+    uncertainty: NDArray[np.uint8] | None = None
+    sampled: ConfidenceSample = field(default_factory=ConfidenceSample)
 
     @classmethod
     def empty(cls, shape: tuple[int, ...], need: Need, classes: int) -> "Maps":
@@ -39,6 +44,7 @@ class Maps:
             np.empty(shape, np.uint8),
             None if need == "class_map" else np.empty(shape, np.uint8),
             np.empty((*shape, classes), np.float32) if need == "probabilities" else None,
+            np.empty(shape, np.uint8) if need == "uncertainty" else None,
         )
 
     def __getitem__(self, index: int) -> "Maps":
@@ -47,6 +53,7 @@ class Maps:
             self.class_map[index],
             None if self.confidence is None else self.confidence[index],
             None if self.probabilities is None else self.probabilities[index],
+            None if self.uncertainty is None else self.uncertainty[index],
         )
 
 
@@ -68,8 +75,8 @@ class ProbabilityCanvas:
     """Takes probabilities (H, W, classes) in the plan's order, and blends them where tiles overlap.
 
     Of the blended ones it takes the strongest class, or where classes overlap the one on top; the
-    probabilities themselves are kept only if
-    asked for.
+    probabilities themselves are kept only if asked for. These have `temperatures`, the classes are
+    those of the network.
     """
 
     signature: Literal["probabilities"] = "probabilities"
@@ -79,12 +86,14 @@ class ProbabilityCanvas:
         plan: TilePlan,
         maps: Maps,
         classes: int,
+        temperatures: Temperatures | None = None,
         overlap: Overlap | None = None,
         above: NDArray[np.float32] | None = None,
     ) -> None:
         """`above` is that of a canvas of the row of tiles above, where each row has its own."""
         self._overlap = overlap
         self._blended = plan.blended
+        self._temperatures = temperatures
         self.maps = maps
         # What the tile to the left, and the row of tiles above, have given to the ramps they share
         # with the next.
@@ -134,8 +143,14 @@ class ProbabilityCanvas:
             else:
                 ids, highest = top_classes(part, self._overlap)
             maps.class_map[rows, columns] = ids
-            if maps.confidence is not None:
-                maps.confidence[rows, columns] = np.rint(highest * 255)
+            if maps.confidence is None:
+                continue
+            if self._temperatures is not None:
+                part = calibrated(part, ids, self._temperatures)
+                highest = part.max(axis=-1)
+            maps.confidence[rows, columns] = np.rint(highest * 255)
+            if maps.uncertainty is not None:
+                maps.uncertainty[rows, columns] = uncertainty_of(part)
             if maps.probabilities is not None:
                 maps.probabilities[rows, columns] = part
 

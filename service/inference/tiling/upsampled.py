@@ -11,6 +11,7 @@ from models.contract import Overlap
 from models.contract.working_size import WorkingSize
 from service.domain.overlap import top_classes
 from service.domain.source import Window
+from service.domain.temperature import Temperatures, powers_of, to_uncertainty
 from service.domain.upsampling import Grid, strongest, upsampled_class_map, upsampled_logits
 from service.inference.tiling.plan import Span, Tile, TilePlan
 from service.inference.tiling.stitch import Maps, ProbabilityCanvas
@@ -20,26 +21,39 @@ _BAND_VALUES = 2**20
 
 
 class UpsampledCanvas:
-    """Takes logits (classes, h, w) of the tiles of a working picture, and puts what they say of the
-    picture itself into `maps`, which have its size.
+    """Takes logits (classes, h, w) of the tiles of a working picture, or of the picture itself
+    where `working` is None, and puts what they say of it into `maps`, which have its size.
+
+    Probabilities have `temperatures`, the classes are those of the network.
     """
 
     signature: Literal["logits"] = "logits"
 
-    def __init__(self, plan: TilePlan, maps: Maps, working: WorkingSize) -> None:
+    def __init__(
+        self,
+        plan: TilePlan,
+        maps: Maps,
+        working: WorkingSize | None,
+        temperatures: Temperatures | None = None,
+    ) -> None:
         self._plan = plan
         self._maps = maps
-        self._working = working
+        self._factors = (1.0, 1.0) if working is None else working.factors
+        self._overhang = (0, 0) if working is None else working.overhang
+        self._temperatures = temperatures
 
     def put(self, tile: Tile, result: NDArray[Any]) -> None:
         """Logits of the whole tile; what is kept of it is written."""
         step = self._plan.tile_shape[0] // result.shape[1]  # working pixels in one of the logits'
-        factors = self._working.factors
+        factors = self._factors
         grid = Grid(
             (factors[0] * step, factors[1] * step),
             (tile.rows.start // step, tile.columns.start // step),
         )
-        maps, overhang = self._maps, self._working.overhang
+        maps, overhang = self._maps, self._overhang
+        if maps.confidence is None:
+            kept = result[:, _inside(tile.rows, step), _inside(tile.columns, step)]
+            maps.sampled.add_logits(kept, self._temperatures)
         rows = self._kept(tile.rows, 0)
         columns = self._kept(tile.columns, 1)
         width = columns.stop - columns.start
@@ -56,20 +70,25 @@ class UpsampledCanvas:
                 self._write(band, columns, upsampled_logits(result, grid, window))
 
     def _write(self, rows: slice, columns: slice, logits: NDArray[np.float32]) -> None:
-        maps, highest = self._maps, logits.max(axis=0)
-        maps.class_map[rows, columns] = strongest(logits)
-        np.exp(np.subtract(logits, highest, out=logits), out=logits)
-        total = logits.sum(axis=0)
+        maps, ids = self._maps, strongest(logits)
+        maps.class_map[rows, columns] = ids
+        powers = powers_of(logits, ids, self._temperatures)
+        total = powers.sum(axis=0)
         if maps.confidence is not None:
             maps.confidence[rows, columns] = np.rint(255 / total)
         if maps.probabilities is not None:
-            maps.probabilities[rows, columns] = np.moveaxis(logits / total, 0, -1)
+            maps.probabilities[rows, columns] = np.moveaxis(powers / total, 0, -1)
+        if maps.uncertainty is not None:
+            # of shares q / total: log(total) - Σ q log(q) / total
+            powers *= np.log(np.maximum(powers, np.finfo(np.float32).tiny))
+            entropy = np.log(total) - powers.sum(axis=0) / total
+            maps.uncertainty[rows, columns] = to_uncertainty(entropy, len(logits))
 
     def _kept(self, span: Span, axis: int) -> slice:
         """The picture's rows or columns that `span` of the working picture keeps."""
         full = self._maps.class_map.shape[axis]
         length = (self._plan.height, self._plan.width)[axis]
-        factor, overhang = self._working.factors[axis], self._working.overhang[axis]
+        factor, overhang = self._factors[axis], self._overhang[axis]
         start = max(0, round(span.keep_start * factor) - overhang)
         stop = full if span.keep_stop == length else round(span.keep_stop * factor) - overhang
         return slice(start, min(stop, full))
@@ -82,8 +101,16 @@ class BlendedCanvas:
 
     signature: Literal["probabilities"] = "probabilities"
 
-    def __init__(self, plan: TilePlan, maps: Maps, working: WorkingSize, classes: int) -> None:
+    def __init__(
+        self,
+        plan: TilePlan,
+        maps: Maps,
+        working: WorkingSize,
+        classes: int,
+        temperatures: Temperatures | None = None,
+    ) -> None:
         self._plan, self._maps, self._working = plan, maps, working
+        self._temperatures = temperatures
         self._blended = Maps.empty((plan.height, plan.width), "probabilities", classes)
         self._canvas = ProbabilityCanvas(plan, self._blended, classes)
         self._missing = len(plan)
@@ -98,7 +125,14 @@ class BlendedCanvas:
         logits = logits_of(self._blended.probabilities[np.newaxis])[0]
         whole = replace(self._plan, tile_shape=logits.shape[1:], blended=False)
         rows, columns = Span(0, 0, self._plan.height), Span(0, 0, self._plan.width)
-        UpsampledCanvas(whole, self._maps, self._working).put(Tile(rows, columns), logits)
+        canvas = UpsampledCanvas(whole, self._maps, self._working, self._temperatures)
+        canvas.put(Tile(rows, columns), logits)
+
+
+def _inside(span: Span, step: int) -> slice:
+    """The logits of what counts of a tile, each of which is `step` pixels long."""
+    inside = span.inside
+    return slice(inside.start // step, -(-inside.stop // step))
 
 
 class OverlapCanvas:
@@ -113,7 +147,7 @@ class OverlapCanvas:
     ) -> None:
         self._maps, self._working, self._overlap = maps, working, overlap
         self._seen = Maps.empty((plan.height, plan.width), "probabilities", classes)
-        self._canvas = ProbabilityCanvas(plan, self._seen, classes, overlap)
+        self._canvas = ProbabilityCanvas(plan, self._seen, classes, overlap=overlap)
         self._missing = len(plan)
 
     def put(self, tile: Tile, result: NDArray[Any]) -> None:

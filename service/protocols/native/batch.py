@@ -153,6 +153,7 @@ def _answer_line(entry: Entry, answer: Answer) -> bytes:
         "height": answer.height,
         "scale": round(answer.scale, 6),
         **({} if answer.window is None else {"intensity": list(answer.window)}),
+        **answer.observation.document(),
         "tiles": answer.tiles,
         "blended": answer.blended,
         "page": answer.page,

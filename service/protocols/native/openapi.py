@@ -90,6 +90,24 @@ _COMMON_HEADERS: Json = {
         "schema": {"type": "string"},
         "example": "200,3000",
     },
+    "X-Confidence": {
+        "description": "Mean probability of the winning classes, from a grid of pixels; not there "
+        "where the runtime gives class maps alone.",
+        "schema": {"type": "number"},
+        "example": 0.9312,
+    },
+    "X-Atypical": {
+        "description": "How far the picture and its answer lie outside of what the model was made "
+        "on: above 1, further than 99 % of that. Not there where the contract has no reference.",
+        "schema": {"type": "number"},
+        "example": 0.412,
+    },
+    "X-Atypical-Reasons": {
+        "description": "Which statistics lie outside, the furthest first, where X-Atypical is "
+        "above 1.",
+        "schema": {"type": "string"},
+        "example": "brightness,contrast",
+    },
     "X-Tiles": {
         "description": "Number of tiles, where the image was run in tiles.",
         "schema": {"type": "integer"},

@@ -64,6 +64,7 @@ async def segment(request: Request) -> Response:
         "Server-Timing": timing,
         **_page_header(answer),
         **_size_headers(answer),
+        **_observed_headers(answer),
         **_tile_headers(answer),
         **_capture_header(answer),
     }
@@ -177,6 +178,17 @@ def _size_headers(answer: Answer) -> dict[str, str]:
     headers = {"X-Scale": f"{answer.scale:.4g}"}
     if answer.window is not None:
         headers["X-Intensity"] = f"{answer.window.low},{answer.window.high}"
+    return headers
+
+
+def _observed_headers(answer: Answer) -> dict[str, str]:
+    """How sure the model is, and whether the picture is like its own."""
+    confidence, found = answer.observation.confidence, answer.observation.typicality
+    headers = {} if confidence is None else {"X-Confidence": f"{confidence:.4f}"}
+    if found is not None:
+        headers["X-Atypical"] = f"{found.score:.3f}"
+        if found.reasons:
+            headers["X-Atypical-Reasons"] = ",".join(found.reasons)
     return headers
 
 

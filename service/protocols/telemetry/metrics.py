@@ -20,10 +20,13 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from service.catalogue.slot import ModelState, State
+from service.domain.model import Model
+from service.domain.observation import Observation
 from service.inference.observer import DropReason, Stage
 from service.jobs.job import State as JobState
 from service.protocols.budgets import Budget
 from service.protocols.telemetry.loop_metrics import LoopMetrics
+from service.protocols.telemetry.observed import ObservedMetrics
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 IMAGES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -130,6 +133,7 @@ class Metrics:
             "segserve_held_answer_bytes", "Bytes of answers not sent yet.", registry=collectors
         )
         self.loop = LoopMetrics(collectors)
+        self._observed = ObservedMetrics(collectors)
         ProcessCollector(registry=collectors)
 
     def follow(self, registry: StatesSource, uploads: Budget, answers: Budget) -> None:
@@ -149,6 +153,9 @@ class Metrics:
         histogram.observe(seconds)
         if stage == "encode":
             self._last_images[model_id] = time.time()
+
+    def answered(self, model: Model, observation: Observation) -> None:
+        self._observed.answered(model, observation)
 
     def batch(self, model_id: str, images: int) -> None:
         self.batch_images.labels(model_id).observe(images)

@@ -79,6 +79,9 @@ def test_the_new_version_is_whole_and_says_what_both_precisions_score(quantized:
     assert facts.scores["val"].keys() == facts.float_scores["val"].keys()
     card = (quantized / MODEL_CARD_PATH).read_text()
     assert card.index("## Data") < card.index("## int8") < card.index("## Training")
+    assert contract.calibration is not None
+    assert contract.calibration.keys() == {"fp32", "int8"}
+    assert f"- int8: {contract.calibration['int8'].temperature:.3f}" in card
     assert f"| val, int8 | {facts.scores['val']['pixel_accuracy']:.4f} |" in card
     assert not list(quantized.parent.glob(".*"))
 

@@ -65,11 +65,12 @@ def test_neighbors_of_one_size_are_shown_together(dataset_folder: Path) -> None:
 
 
 def test_the_calibration_error_is_the_mean_gap_over_pixels() -> None:
-    calibration = Calibration()
+    calibration = Calibration(2)
     # Four pixels at 0.9, of which two are right; one at 0.6, right; one void.
     first = np.array([0.9, 0.9, 0.9, 0.9, 0.6, 0.9], np.float32)
     masks = np.array([0, 0, 1, 1, 0, 255], np.uint8)
-    calibration.add(masks[np.newaxis], np.stack([first, 1 - first], axis=-1)[np.newaxis])
+    probabilities = np.stack([first, 1 - first], axis=-1)
+    calibration.add(masks[np.newaxis, np.newaxis], probabilities[np.newaxis, np.newaxis])
     assert calibration.error == pytest.approx((4 * 0.4 + 1 * 0.4) / 5, rel=1e-5)
     assert calibration.pixels.sum() == 5
     filled = np.flatnonzero(calibration.pixels)

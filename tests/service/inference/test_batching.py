@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from service.domain.errors import DeadlineExceededError, InferenceError, ModelUnavailableError
 from service.domain.model import Model
+from service.domain.observation import Observation
 from service.inference.batching import Batcher
 from service.inference.observer import DropReason, Stage
 from service.inference.runner import InferenceResult, Signature
@@ -34,6 +35,8 @@ class RecordingObserver:
     def stage(self, model_id: str, stage: Stage, seconds: float) -> None:
         assert seconds >= 0
         self.stages.append((model_id, stage))
+
+    def answered(self, model: Model, observation: Observation) -> None: ...
 
     def batch(self, model_id: str, images: int) -> None:  # noqa: ARG002
         self.batches.append(images)

@@ -1,0 +1,17 @@
+"""An artefact with another contract and card, in its own place."""
+
+import shutil
+from pathlib import Path
+
+from models.contract import atomic, read_contract, verify_files, write_contract
+from models.export.confidence import Measure
+
+
+def rewrite(artefact: Path, complete: Measure) -> None:
+    """Replace the folder in one step, so that a server that watches the store finds one or the
+    other. Raises ContractError, and what `complete` raises; nothing has changed then."""
+    contract = read_contract(artefact)
+    verify_files(artefact, contract)
+    with atomic.replacing_folder(artefact) as folder:
+        shutil.copytree(artefact, folder, dirs_exist_ok=True)
+        write_contract(folder, complete(folder, contract))

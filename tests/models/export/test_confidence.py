@@ -1,0 +1,63 @@
+"""What `segtrain calibrate` and its kin write, on a small network of random weights."""
+
+from pathlib import Path
+
+import keras
+import pytest
+
+from models.architectures.networks import build_network
+from models.cli import main
+from models.contract import (
+    MODEL_CARD_PATH,
+    SegmentationClass,
+    read_contract,
+    verify_files,
+)
+from models.export.artefact import ModelFacts
+from models.export.saved_model import export_network
+from tests.models.conftest import CLASSES, IGNORE
+
+FACTS = ModelFacts(
+    name="small",
+    classes=tuple(SegmentationClass.model_validate(c) for c in CLASSES),
+    background=0,
+    ignore=IGNORE,
+    architecture="unet (width 4)",
+    upsampling="bilinear",
+    training=None,
+)
+CARD = "# small\n\n## Training\n\nNone.\n"
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    keras.utils.set_random_seed(3)
+    network = build_network(
+        "unet", classes=len(CLASSES), channels=3, width=4, upsampling="bilinear"
+    )
+    return export_network(network, FACTS, CARD, tmp_path_factory.mktemp("store"))
+
+
+def test_calibrate_writes_contract_and_card_anew_and_changes_no_class(
+    tmp_path: Path, dataset_folder: Path, exported: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", str(dataset_folder)]
+    assert main(["calibrate", str(exported), *data, "--report", "test"]) == 0
+    assert "fp32: temperature " in capsys.readouterr().out
+    contract = read_contract(exported)
+    verify_files(exported, contract)
+    assert contract.calibration is not None
+    fitted = contract.calibration["fp32"]
+    assert fitted.scores.keys() == fitted.uncalibrated_scores.keys() == {"val", "test"}
+    before, after = fitted.uncalibrated_scores["val"], fitted.scores["val"]
+    assert after["log_loss"] <= before["log_loss"] + 1e-6
+    assert contract.reference is not None
+    assert contract.reference.split == "val+train"
+    assert contract.reference.images == 11
+    card = (exported / MODEL_CARD_PATH).read_text()
+    assert card.count("## Confidence") == 1
+    assert f"- fp32: {fitted.temperature:.3f}" in card
+    page = tmp_path / "report.html"
+    assert main(["evaluate", str(exported), *data, "--report", str(page)]) == 0
+    assert "before the temperature" in capsys.readouterr().out
+    assert "class-wise ECE" in page.read_text()
