@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache
@@ -33,6 +33,7 @@ from service.parts import (
     inference_limits,
     labeled_folder,
     open_capture,
+    open_shadow,
     registry_options,
 )
 from service.protocols.budgets import Budget, RequestLimits
@@ -51,6 +52,7 @@ from service.protocols.telemetry.tracing import Tracing, TracingUnavailableError
 from service.protocols.tfserving import routes as tfserving
 from service.setting_types import version_labels
 from service.settings import Settings, setting_error
+from service.shadow.shadow import Shadow
 
 TITLE = "segserve"
 
@@ -117,9 +119,9 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
 
     Raises SettingError.
     """
-    if cluster is not None and settings.capture_folder is not None:
-        fault = "pictures are kept by a server of one process; leave --ray out"
-        raise setting_error(settings, "capture_folder", fault)
+    for name in ("capture_folder", "shadow"):
+        if cluster is not None and getattr(settings, name) is not None:
+            raise setting_error(settings, name, "it is not done under --ray; leave one of them out")
     if not settings.model_store.is_dir():
         raise setting_error(settings, "model_store", "there is no such folder")
     _check_room_for_uploads(settings)
@@ -137,7 +139,9 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
     )
     registry = Registry(settings.model_store, registry_options(settings), loader)
     capture = open_capture(settings, metrics.loop)
-    watcher = None if capture is None else Watchers((capture,))
+    shadow = open_shadow(settings, metrics.loop, capture)
+    watching = [watcher for watcher in (capture, shadow) if watcher is not None]
+    watcher = Watchers(watching) if watching else None
     request_limits = make_request_limits(settings)
     uploads = Budget(request_limits.max_held_upload_bytes)
     answers = Budget(request_limits.max_held_answer_bytes)
@@ -172,7 +176,7 @@ def create_app(settings: Settings, cluster: Cluster | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
         generate_unique_id_function=_operation_id,
         middleware=_middleware(settings, parts),
-        lifespan=lambda _app: _lifespan(parts, workers, capture),
+        lifespan=lambda _app: _lifespan(parts, workers, watching),
     )
     app.state.parts = parts
     ERROR_ANSWERS.install(app)
@@ -223,13 +227,13 @@ def _describe(app: FastAPI) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _lifespan(
-    parts: AppContext, workers: ThreadPoolExecutor, capture: Capture | None
+    parts: AppContext, workers: ThreadPoolExecutor, watching: Sequence[Capture | Shadow]
 ) -> AsyncGenerator[None]:
     await parts.registry.start()
     if parts.jobs is not None:
         await parts.jobs.start()
-    if capture is not None:
-        capture.start()
+    for watcher in watching:
+        watcher.start()
     lag = asyncio.create_task(parts.metrics.watch_loop_lag())
     try:
         yield
@@ -245,8 +249,8 @@ async def _lifespan(
                 await asyncio.to_thread(workers.shutdown)
         except TimeoutError:
             log.error("an engine did not end its batch within %g s", STOP_SECONDS)
-        if capture is not None:
-            await asyncio.to_thread(capture.stop)
+        for watcher in reversed(watching):
+            await asyncio.to_thread(watcher.stop)
         if parts.tracing is not None:
             await asyncio.to_thread(parts.tracing.close)
 

@@ -5,7 +5,6 @@ of JSON from it. It takes what the machine has left beside the server's requests
 """
 
 import asyncio
-import contextlib
 import os
 import sys
 import threading
@@ -16,6 +15,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from models.contract import atomic
+from service.background import go_first, step_back, take_stdout
 from service.catalogue.registry import UnknownModelError
 from service.domain.errors import ImageTooLargeError, ServiceError
 from service.jobs.folder import UPLOAD
@@ -199,7 +199,7 @@ class Worker:
 
 
 def main() -> None:
-    wire = _take_stdout()
+    wire = take_stdout()
     settings = Settings.model_validate(orjson.loads(sys.stdin.buffer.readline())["settings"])
     if settings.job_priority == "idle":
         step_back()
@@ -211,20 +211,6 @@ def main() -> None:
         "load_timeout_seconds": min(86_400.0, PATIENCE * settings.load_timeout_seconds),
     }
     asyncio.run(_serve(settings.model_copy(update=patient), wire))
-
-
-def step_back() -> None:
-    """Take what the machine has left. Threads that are begun later do so too."""
-    with contextlib.suppress(AttributeError, OSError):  # not every system has it
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    with contextlib.suppress(OSError):
-        os.nice(19)
-
-
-def go_first() -> None:
-    """Be what the system ends where memory is short, before the server."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("800")
 
 
 async def _serve(settings: Settings, wire: BinaryIO) -> None:
@@ -261,13 +247,6 @@ async def _say_alive(worker: Worker, say: Callable[[Event], None]) -> None:
         await asyncio.sleep(ALIVE_SECONDS)
         if not worker.is_stuck:
             say({"event": "alive"})
-
-
-def _take_stdout() -> BinaryIO:
-    """The pipe to the server, out of reach of whatever else prints in this process."""
-    wire = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return wire
 
 
 if __name__ == "__main__":

@@ -6,10 +6,14 @@ from service.capture.labeled import LabeledFolder
 from service.capture.policies import Policies
 from service.capture.writer import Capture, CaptureObserver
 from service.catalogue.registry import RegistryOptions
-from service.catalogue.store import Selector
+from service.catalogue.store import Selector, scan
 from service.inference.limits import InferenceLimits
 from service.runtimes.engine import EngineOptions
 from service.settings import Settings, setting_error, variable
+from service.shadow.shadow import Shadow, ShadowObserver
+
+# What takes what a busy server leaves may take long to load.
+SHADOW_PATIENCE = 5
 
 
 def image_workers(settings: Settings) -> int:
@@ -100,4 +104,28 @@ def labeled_folder(settings: Settings) -> LabeledFolder | None:
         return None
     return LabeledFolder(
         settings.capture_folder, settings.capture_max_bytes, settings.max_image_pixels
+    )
+
+
+def open_shadow(
+    settings: Settings, observer: ShadowObserver, capture: Capture | None
+) -> Shadow | None:
+    """What runs a second version; None where none is named. Raises SettingError."""
+    if settings.shadow is None:
+        return None
+    selector = _selector(settings, "shadow", settings.shadow)
+    if selector.version is None:
+        fault = f"name a version, such as {selector.name}/2: the newest may be the one that serves"
+        raise setting_error(settings, "shadow", fault)
+    versions = scan(settings.model_store).models.get(selector.name, {})
+    if selector.version not in versions:
+        there = ", ".join(artefact.id for artefact in versions.values()) or "none"
+        raise setting_error(settings, "shadow", f"the store has no such version, but {there}")
+    return Shadow(
+        str(selector),
+        settings.shadow_share,
+        settings.model_dump(mode="json"),
+        SHADOW_PATIENCE * settings.load_timeout_seconds,
+        observer,
+        capture,
     )

@@ -311,6 +311,15 @@ class Settings(BaseSettings):
         "new ones; and so may those of a model that came back, which stay.",
     )
 
+    shadow: str | None = Field(
+        None,
+        description="A version such as street/2 that pictures which another version of its model "
+        "answers are run on too, in a process of its own that takes what the machine has left.",
+    )
+    shadow_share: float = Field(
+        0.1, gt=0, le=1, description="The share of those pictures; what finds it busy is left out."
+    )
+
     api_keys_file: Path | None = Field(
         None,
         description="File of hashed API keys, made by `segserve keys add`; without it every caller "

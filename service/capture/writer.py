@@ -184,6 +184,8 @@ def _note(result: SeenResult, id: str, policy: str, glance: Glance | None) -> di
         "file_name": result.info.file_name,
         "page": result.info.page,
         "pages": result.info.pages,
+        "scale": result.scale,
+        "intensity": result.intensity,
         "height": result.class_map.shape[0],
         "width": result.class_map.shape[1],
     }

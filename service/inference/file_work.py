@@ -160,7 +160,14 @@ class FileWork:
     def _seen(self, result: Result) -> SeenResult:
         maps = result.maps
         return SeenResult(
-            self._model, self._upload, result.type, result.info, maps.class_map, maps.confidence
+            self._model,
+            self._upload,
+            result.type,
+            result.info,
+            self._options.scale,
+            self._options.intensity,
+            maps.class_map,
+            maps.confidence,
         )
 
     def run_alone(

@@ -47,7 +47,7 @@ class Inference:
 
     def __init__(self, models: Models, watcher: Watcher | None = None) -> None:
         self._models = models
-        self._watcher = watcher
+        self.watcher = watcher
 
     def lease(
         self, model: str | None, deadline: float | None = None
@@ -76,7 +76,7 @@ class Inference:
             _accepted(segmenter, 1, deadline) as place,
         ):
             return await segmenter.segment(
-                upload, output, options, deadline, place, file_name, self._watcher
+                upload, output, options, deadline, place, file_name, self.watcher
             )
 
     async def predict(

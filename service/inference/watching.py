@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 class SeenResult:
     """One picture and its result, before `classes` leaves any out.
 
-    `upload` is the file as it came, of the type named `type` (a row of the table of inputs).
+    `upload` is the file as it came, of the type named `type` (a row of the table of inputs), which
+    the caller asked to be seen at `scale` and `intensity`, as `OutputOptions` has them.
     `class_map` and `confidence` (H, W) uint8, if there is one, belong to the answer: what is to be
     kept is copied.
     """
@@ -29,6 +30,8 @@ class SeenResult:
     upload: bytes | bytearray | memoryview
     type: str
     info: SourceInfo
+    scale: str
+    intensity: str
     class_map: NDArray[np.uint8]
     confidence: NDArray[np.uint8] | None
 

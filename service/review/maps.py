@@ -20,9 +20,10 @@ class MapsOf:
     confidence: float
 
 
-async def maps_of(model: LoadedModel, body: bytes) -> MapsOf:
-    """Segment a file. Raises ServiceError."""
-    answer = await model.segment(body, _MAPS, _Options(), "")
+async def maps_of(model: LoadedModel, body: bytes, options: OutputOptions | None = None) -> MapsOf:
+    """Segment a file, seen as `options` say. Raises ServiceError."""
+    seen = {} if options is None else options.model_dump(include={"page", "scale", "intensity"})
+    answer = await model.segment(body, _MAPS, _Options(**seen), "")
     pixels = np.frombuffer(answer.encoded.body, np.uint8)
     size = answer.height * answer.width
     class_map = pixels[:size].reshape(answer.height, answer.width)

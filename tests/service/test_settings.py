@@ -111,7 +111,7 @@ def test_help_lists_every_setting_with_its_variable_and_default(
 
 
 def test_every_number_has_its_unit_in_its_name() -> None:
-    unitless = {"port", "threads", "streams", "image_workers"}
+    unitless = {"port", "threads", "streams", "image_workers", "shadow_share"}
     for field, info in Settings.model_fields.items():
         if info.annotation in (int, float) and field not in unitless:
             assert field.endswith(UNITS), f"{PREFIX}{field.upper()}"

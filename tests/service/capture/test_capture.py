@@ -57,7 +57,7 @@ def result(shares: tuple[float, ...] = (1.0,), confidence: float | None = None) 
     ids = np.repeat(np.arange(len(shares)), [round(100 * share) for share in shares])
     sure = None if confidence is None else np.full((10, 10), round(255 * confidence), np.uint8)
     class_map = ids.astype(np.uint8).reshape(10, 10)
-    return SeenResult(MODEL, b"picture", "PNG", SourceInfo(), class_map, sure)
+    return SeenResult(MODEL, b"picture", "PNG", SourceInfo(), "auto", "auto", class_map, sure)
 
 
 def chosen(policies: Policies, *results: SeenResult) -> list[str | None]:
