@@ -296,10 +296,11 @@ class Settings(BaseSettings):
         "those that come back by POST /feedback; not set, nothing is kept.",
     )
     capture_policies: Strings = Field(
-        ("confidence=0.8", "every=1000"),
+        ("confidence=0.8", "atypical=1", "every=1000"),
         description="What chooses a picture: confidence=0.8 (a mean confidence below it), "
-        "rare=0.01 (a class with that share that usually has less), disagreement=0.1 (the share of "
-        "pixels on which SEGSERVE_SHADOW differs), every=1000 (one in so many).",
+        "atypical=1 (further out than 99 % of the model's own), rare=0.01 (a class with that share "
+        "that usually has less), disagreement=0.1 (the share of pixels on which SEGSERVE_SHADOW "
+        "differs), every=1000 (one in so many).",
     )
     capture_pause_seconds: float = Field(
         1.0, ge=0, le=86_400, description="No more than one picture is kept in this time."

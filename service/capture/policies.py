@@ -13,35 +13,13 @@ from numpy.typing import NDArray
 from service.domain.segmentation import Need
 from service.inference.watching import SeenResult
 
-_LOOKED_AT_PIXELS = 2**16  # of a picture; shares and means of more differ in the fourth digit
 _LEAST_PICTURES = 100  # seen before a class is called rare, where the contract does not know
-
-
-@dataclass(frozen=True)
-class Glance:
-    """What policies go by: `shares` (classes,) of the pixels, the mean `confidence` of the winners
-    from 0 to 1.
-    """
-
-    shares: NDArray[np.float64]
-    confidence: float | None
-
-    @classmethod
-    def at(cls, result: SeenResult) -> "Glance":
-        """On a grid of at most `_LOOKED_AT_PIXELS`."""
-        step = max(1, math.isqrt(max(1, result.class_map.size // _LOOKED_AT_PIXELS)))
-        classes = len(result.model.contract.classes)
-        counts = np.bincount(result.class_map[::step, ::step].reshape(-1), minlength=classes)
-        shares = counts[:classes] / max(1, counts.sum())
-        if result.confidence is None:
-            return cls(shares, None)
-        return cls(shares, float(result.confidence[::step, ::step].mean()) / 255)
 
 
 class Policy(Protocol):
     """Called on any thread."""
 
-    def keeps(self, result: SeenResult, glance: Glance) -> bool: ...
+    def keeps(self, result: SeenResult) -> bool: ...
 
 
 @dataclass
@@ -51,7 +29,7 @@ class Every:
     number: float
     _seen: "itertools.count[int]" = field(default_factory=itertools.count)
 
-    def keeps(self, _result: SeenResult, _glance: Glance) -> bool:
+    def keeps(self, _result: SeenResult) -> bool:
         return next(self._seen) % int(self.number) == 0
 
 
@@ -61,8 +39,20 @@ class LowConfidence:
 
     below: float
 
-    def keeps(self, _result: SeenResult, glance: Glance) -> bool:
-        return glance.confidence is not None and glance.confidence < self.below
+    def keeps(self, result: SeenResult) -> bool:
+        confidence = result.observation.confidence
+        return confidence is not None and confidence < self.below
+
+
+@dataclass(frozen=True)
+class Atypical:
+    """Pictures further out than `above`; 1 is where 99 % of the model's own lie within."""
+
+    above: float
+
+    def keeps(self, result: SeenResult) -> bool:
+        found = result.observation.typicality
+        return found is not None and found.score > self.above
 
 
 @dataclass
@@ -76,30 +66,31 @@ class RareClass:
     _counts: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def keeps(self, result: SeenResult, glance: Glance) -> bool:
-        usual = self._usual(result, glance)
+    def keeps(self, result: SeenResult) -> bool:
+        shares = np.array(result.observation.class_shares)
+        usual = self._usual(result, shares)
         if usual is None:
             return False
-        return bool(((usual < self.share) & (glance.shares >= self.share)).any())
+        return bool(((usual < self.share) & (shares >= self.share)).any())
 
-    def _usual(self, result: SeenResult, glance: Glance) -> NDArray[np.float64] | None:
+    def _usual(self, result: SeenResult, shares: NDArray[np.float64]) -> NDArray[np.float64] | None:
         reference = result.model.contract.reference
         if reference is not None:
             return np.array(reference.class_shares)
         model = result.model.id
         with self._lock:
             count = self._counts.get(model, 0)
-            sums = self._sums.setdefault(model, np.zeros(len(glance.shares)))
+            sums = self._sums.setdefault(model, np.zeros(len(shares)))
             usual = sums / count if count >= _LEAST_PICTURES else None
             self._counts[model] = count + 1
-            self._sums[model] = sums + glance.shares
+            self._sums[model] = sums + shares
         return usual
 
 
 class Never:
     """By what another part finds out later, such as a second version's answer."""
 
-    def keeps(self, _result: SeenResult, _glance: Glance) -> bool:
+    def keeps(self, _result: SeenResult) -> bool:
         return False
 
 
@@ -119,6 +110,7 @@ DISAGREEMENT = "disagreement"
 ROWS: Mapping[str, Row] = {
     "every": Row(Every, 1, 1e9, "one picture in so many", whole=True),
     "confidence": Row(LowConfidence, 0, 1, "a mean confidence below it", need="confidence"),
+    "atypical": Row(Atypical, 0, 1e9, "the distance from the model's own pictures that it exceeds"),
     "rare": Row(RareClass, 0, 1, "the share of a class that usually has less"),
     DISAGREEMENT: Row(lambda _: Never(), 0, 1, "the share of pixels on which the shadow differs"),
 }
@@ -151,11 +143,10 @@ class Policies:
         needs = {ROWS[name].need for name in self.by_name}
         return "confidence" if "confidence" in needs else "class_map"
 
-    def first_that_keeps(self, result: SeenResult) -> tuple[str | None, Glance]:
+    def first_that_keeps(self, result: SeenResult) -> str | None:
         """Its name. All of them are asked, for some of them count."""
-        glance = Glance.at(result)
-        names = [name for name, policy in self.by_name.items() if policy.keeps(result, glance)]
-        return (names[0] if names else None), glance
+        names = [name for name, policy in self.by_name.items() if policy.keeps(result)]
+        return names[0] if names else None
 
 
 def examples() -> str:

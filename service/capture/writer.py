@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.capture.folder import CaptureFolder, new_id
-from service.capture.policies import DISAGREEMENT, Glance, Policies
+from service.capture.policies import DISAGREEMENT, Policies
 from service.domain.classes import bands, palette
 from service.domain.model import Model
 from service.domain.segmentation import Need
@@ -103,12 +103,10 @@ class Capture:
 
     def see(self, result: SeenResult) -> str | None:
         """As `Watcher.see` says."""
-        policy, glance = self.policies.first_that_keeps(result)
-        return None if policy is None else self.keep(result, policy, glance)
+        policy = self.policies.first_that_keeps(result)
+        return None if policy is None else self.keep(result, policy)
 
-    def keep(
-        self, result: SeenResult, policy: str, glance: Glance | None = None, **more: Any
-    ) -> str | None:
+    def keep(self, result: SeenResult, policy: str, **more: Any) -> str | None:
         """Keep a picture for a policy that chose it, with `more` in its note. On any thread."""
         size = len(result.upload) + result.class_map.nbytes
         with self._lock:
@@ -129,7 +127,7 @@ class Capture:
             bytes(result.upload),
             result.type,
             result.class_map.copy(),
-            _note(result, id, policy, glance) | more,
+            _note(result, id, policy) | more,
         )
         try:
             self._waiting.put_nowait(item)
@@ -175,24 +173,20 @@ class Capture:
             log.error("a picture was not kept in %s: %s", self.folder.path, error)
 
 
-def _note(result: SeenResult, id: str, policy: str, glance: Glance | None) -> dict[str, Any]:
-    note: dict[str, Any] = {
+def _note(result: SeenResult, id: str, policy: str) -> dict[str, Any]:
+    names = [one.name for one in result.model.contract.classes]
+    shares = zip(names, result.observation.class_shares, strict=True)
+    return {
         "id": id,
         "model": result.model.id,
         "digest": result.model.contract.digest[:16],
         "policy": policy,
         "file_name": result.info.file_name,
-        "page": result.info.page,
-        "pages": result.info.pages,
+        **result.info.place(),
         "scale": result.scale,
         "intensity": result.intensity,
         "height": result.class_map.shape[0],
         "width": result.class_map.shape[1],
+        "classes": {name: round(share, 4) for name, share in shares if share},
+        **result.observation.document(),
     }
-    if glance is not None:
-        names = [one.name for one in result.model.contract.classes]
-        shares = {n: round(float(s), 4) for n, s in zip(names, glance.shares, strict=True) if s}
-        note |= {"classes": shares}
-        if glance.confidence is not None:
-            note |= {"confidence": round(glance.confidence, 4)}
-    return note

@@ -87,7 +87,7 @@ class FileWork:
         self._upload, self._watcher = upload, watcher
         self._needed = options.needed(model.contract)
         self.need: Need = self._needed
-        if watcher is not None:
+        if watcher is not None and not light_logits:
             self.need = larger_need(self.need, watcher.need)
         self._captured: str | None = None
         self._kept = kept_ids(self._model.contract, options.classes)
@@ -134,7 +134,7 @@ class FileWork:
         maps = result.maps
         observation = observe_maps(self._model, result.statistics, maps)
         if self._watcher is not None:
-            self._captured = self._watcher.see(self._seen(result))
+            self._captured = self._watcher.see(self._seen(result, observation))
         if self._limits is not None and maps.confidence is not None:
             ignore = self._model.contract.ignore
             assert ignore is not None  # the model has one, or was given one
@@ -157,8 +157,7 @@ class FileWork:
         )
         return self._output.write(segmentation, self._options), observation
 
-    def _seen(self, result: Result) -> SeenResult:
-        maps = result.maps
+    def _seen(self, result: Result, observation: Observation) -> SeenResult:
         return SeenResult(
             self._model,
             self._upload,
@@ -166,8 +165,8 @@ class FileWork:
             result.info,
             self._options.scale,
             self._options.intensity,
-            maps.class_map,
-            maps.confidence,
+            result.maps.class_map,
+            observation,
         )
 
     def run_alone(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.model import Model
+from service.domain.observation import Observation
 from service.domain.segmentation import Need
 from service.domain.source import SourceInfo
 
@@ -22,8 +23,7 @@ class SeenResult:
 
     `upload` is the file as it came, of the type named `type` (a row of the table of inputs), which
     the caller asked to be seen at `scale` and `intensity`, as `OutputOptions` has them.
-    `class_map` and `confidence` (H, W) uint8, if there is one, belong to the answer: what is to be
-    kept is copied.
+    `class_map` (H, W) uint8 belongs to the answer: what is to be kept is copied.
     """
 
     model: Model
@@ -33,7 +33,7 @@ class SeenResult:
     scale: str
     intensity: str
     class_map: NDArray[np.uint8]
-    confidence: NDArray[np.uint8] | None
+    observation: Observation
 
 
 class Watcher(Protocol):
@@ -41,7 +41,9 @@ class Watcher(Protocol):
 
     @property
     def need(self) -> Need:
-        """What the engine must compute for it, whatever a caller asks for."""
+        """What the engine must compute for it, whatever a caller asks for, where no logits are at
+        hand that it could be seen from.
+        """
         ...
 
     def see(self, result: SeenResult) -> str | None:

@@ -103,7 +103,6 @@ class Shadow:
                     result,
                     upload=bytes(result.upload),
                     class_map=result.class_map.copy(),
-                    confidence=None,
                 )
                 self._waiting.put_nowait(own)
         if is_full:

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from models.contract import Contract
+from models.contract.typicality import Typicality
 from models.data.dataset import IMAGE_SUFFIXES
 from service.capture.folder import CaptureFolder, FolderInUseError, captured_image, new_id
 from service.capture.labeled import TRAINED_TYPES
 from service.capture.policies import Policies
 from service.capture.writer import Capture
 from service.domain.model import Model
+from service.domain.observation import Observation
 from service.domain.source import SourceInfo
 from service.inference.watching import SeenResult, Watchers
 from service.inputs import INPUTS
@@ -52,16 +54,22 @@ class RecordingObserver:
         self.bytes = size
 
 
-def result(shares: tuple[float, ...] = (1.0,), confidence: float | None = None) -> SeenResult:
+def result(
+    shares: tuple[float, ...] = (1.0,),
+    confidence: float | None = None,
+    atypical: float | None = None,
+) -> SeenResult:
     """100 pixels with these shares of the classes."""
     ids = np.repeat(np.arange(len(shares)), [round(100 * share) for share in shares])
-    sure = None if confidence is None else np.full((10, 10), round(255 * confidence), np.uint8)
     class_map = ids.astype(np.uint8).reshape(10, 10)
-    return SeenResult(MODEL, b"picture", "PNG", SourceInfo(), "auto", "auto", class_map, sure)
+    all_shares = (*shares, *[0.0] * (3 - len(shares)))
+    outside = None if atypical is None else Typicality(atypical, ())
+    seen = Observation(100, all_shares, confidence, outside)
+    return SeenResult(MODEL, b"picture", "PNG", SourceInfo(), "auto", "auto", class_map, seen)
 
 
 def chosen(policies: Policies, *results: SeenResult) -> list[str | None]:
-    return [policies.first_that_keeps(one)[0] for one in results]
+    return [policies.first_that_keeps(one) for one in results]
 
 
 def test_one_in_so_many_is_chosen() -> None:
@@ -76,6 +84,12 @@ def test_a_picture_that_the_model_is_unsure_of_is_chosen() -> None:
     sure, unsure = result(confidence=0.81), result(confidence=0.79)
     assert chosen(policies, sure, unsure) == [None, "confidence"]
     assert policies.need == "confidence"
+
+
+def test_a_picture_unlike_the_models_own_is_chosen() -> None:
+    policies = Policies.parse(["atypical=1"])
+    seen = [result(atypical=distance) for distance in (None, 0.9, 1.1)]
+    assert chosen(policies, *seen) == [None, None, "atypical"]
 
 
 def test_a_class_that_is_usually_rare_is_chosen_once_what_is_usual_is_known() -> None:
