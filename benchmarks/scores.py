@@ -71,7 +71,7 @@ HEADLINES: dict[str, Headline] = {
     "vessels": Headline("F1", "U-Net about 0.81", "vessel"),
     "cells": Headline("IoU", "U-Net 0.7756 (20 images)", "cell"),
     "pets": Headline("mean IoU", "–"),
-    "drone": Headline("mean IoU of the classes there", "–"),
+    "aerial": Headline("mean IoU of the classes there", "–"),
 }
 
 

@@ -41,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what pixels are that no region of an annotation tool covers (default: background)",
     )
     parser.add_argument(
+        "--label-field",
+        metavar="COLUMN",
+        help="the column of a GeoPackage or GeoJSON that holds the classes",
+    )
+    parser.add_argument(
         "--images", metavar="GLOB", help="which files are images, such as 'photos/*.jpg'"
     )
     parser.add_argument(
@@ -86,6 +91,7 @@ def run(parsed: argparse.Namespace) -> None:
             ignore=parsed.ignore,
             shift=parsed.shift,
             unlabelled=parsed.unlabelled,
+            label_field=parsed.label_field,
             images=parsed.images,
             masks=parsed.masks,
         )

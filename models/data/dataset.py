@@ -31,6 +31,7 @@ from models.data.depth import (
 )
 from models.data.mask_size import fitted
 from models.data.names import is_background, shortened
+from models.data.scenes import Window, read_samples, read_scene, read_valid
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 VOID = 255  # in masks: no class, nothing to learn; data sets hold at most 255 classes
@@ -145,22 +146,55 @@ class MaskSource(Protocol):
 @dataclass(frozen=True)
 class Sample:
     """One image and where its mask comes from. Samples of one `group` never fall into two
-    splits. `intensity` is how an image deeper than 8 bits is read."""
+    splits. `intensity` is how an image deeper than 8 bits is read. `window` is the part that is
+    meant of a scene on the ground (`models.data.scenes`); a whole picture has none."""
 
     image: Path
     mask: MaskSource
     group: str | None = None
     intensity: Intensity | None = BY_PERCENTILES
+    window: Window | None = None
 
     def read(self, channels: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """The image uint8 (H, W, channels) and the mask uint8 (H, W), which is brought to the
         image's size where it is the same picture scaled. Raises DatasetError."""
         image = self.read_image(channels)
-        return image, fitted(self.mask.read(), *image.shape[:2])
+        return image, self.without_void(fitted(self.mask.read(), *image.shape[:2]))
+
+    def read_mask(self) -> NDArray[np.uint8]:
+        """The mask alone, at its own size. Raises DatasetError."""
+        return self.without_void(self.mask.read())
 
     def read_image(self, channels: int) -> NDArray[np.uint8]:
         """The image uint8 (H, W, channels). Raises DatasetError."""
-        return read_image(self.image, channels, self.intensity)
+        return self.read_picture(channels).pixels
+
+    def read_picture(self, channels: int) -> "Picture":
+        """The image with what its file says of it. Raises DatasetError."""
+        if self.window is None:
+            return read_picture(self.image, channels, self.intensity)
+        return _read_part(self.image, self.window, channels, self.intensity)
+
+    def without_void(self, ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Class ids (H, W) that are VOID where the scene has no picture. Raises DatasetError."""
+        scene = None if self.window is None else read_scene(self.image)
+        if scene is None or self.window is None or ids.shape != self.window[2:]:
+            return ids
+        try:
+            valid = read_valid(scene, self.window)
+        except UNREADABLE as error:
+            raise unreadable(self.image, error) from error
+        return ids if valid is None else np.where(valid, ids, np.uint8(VOID))
+
+    @property
+    def place(self) -> tuple[Path, tuple[int, ...]]:
+        """What orders samples."""
+        return self.image, self.window or ()
+
+    def name(self, folder: Path) -> str:
+        """Its path below the data set's folder, and which part of the scene it is."""
+        own = relative_name(self.image, folder)
+        return own if self.window is None else f"{own} {self.window.name}"
 
 
 @dataclass(frozen=True)
@@ -237,6 +271,18 @@ def read_picture(
         return _read_by_pillow(path, channels, page)
     except UNREADABLE as error:
         raise unreadable(path, error) from error
+
+
+def _read_part(path: Path, window: Window, channels: int, intensity: Intensity | None) -> Picture:
+    try:
+        scene = read_scene(path)
+        if scene is None:
+            raise ValueError("it is no GeoTIFF any more")
+        samples, depth = read_samples(scene, window, intensity)
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+    pixels, _ = _upright(samples, 1, channels)
+    return Picture(pixels, scene.mode, False, 1, is_transparent=False, depth=depth)
 
 
 def _read_by_pillow(path: Path, channels: int, page: tiff.Page | None) -> Picture:

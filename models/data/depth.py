@@ -1,6 +1,7 @@
 """From samples as a file stores them to the 8 bits that a network sees: by the rule of
 `models.contract.intensity`, as the service does it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -66,31 +67,52 @@ def to_8_bits(
 ) -> tuple[NDArray[np.uint8], Depth]:
     """Deep samples (H, W, 1 or 3) of `bits` as 8-bit ones, by the rule's window of the whole
     picture. Raises ValueError where they are floating-point and no window holds them."""
-    if samples.dtype.kind == "f":
-        return _floats_to_8_bits(samples, bits, rule)
-    counts = np.bincount(samples.reshape(-1), minlength=1 << BITS).tolist()
-    window = model_window(counts, BITS, samples.shape[2], significant_bits, rule)
+    depth = depth_of([samples.reshape(-1)], bits, samples.shape[2], significant_bits, rule)
+    return in_8_bits(samples, depth), depth
+
+
+def depth_of(
+    parts: Iterable[Deep],
+    bits: int,
+    bands: int,
+    significant_bits: int | None,
+    rule: Intensity | None,
+) -> Depth:
+    """How deep samples of `bits`, here all of a picture of 1 or 3 `bands` in parts (n,), become 8
+    bits. Raises ValueError where they are floating-point and no window holds them."""
+    first, *others = parts
+    if first.dtype.kind == "f":
+        return _depth_of_floats(np.concatenate((first, *others)), bits, bands, rule)
+    counts = np.zeros(1 << BITS, np.int64)
+    for part in (first, *others):
+        counts += np.bincount(part, minlength=1 << BITS)
+    held = counts.tolist()
+    window = model_window(held, BITS, bands, significant_bits, rule)
     by_shares = rule if isinstance(rule, PercentileIntensity) else BY_PERCENTILES
-    depth = Depth(bits, *percentiles(counts, by_shares), window, _by(significant_bits, rule))
-    return np.frombuffer(lookup_table(window, BITS), np.uint8)[samples], depth
+    return Depth(bits, *percentiles(held, by_shares), window, _by(significant_bits, rule))
 
 
-def _floats_to_8_bits(
-    samples: Deep, bits: int, rule: Intensity | None
-) -> tuple[NDArray[np.uint8], Depth]:
+def in_8_bits(samples: Deep, depth: Depth) -> NDArray[np.uint8]:
+    """Deep samples of any shape by the window of their picture."""
+    if not depth.is_floating:
+        table = np.frombuffer(lookup_table(depth.window, BITS), np.uint8)
+        return np.asarray(table[samples])
+    within = np.clip(samples.astype(np.float64), *depth.window)
+    return np.asarray(spread(within, depth.window).astype(np.uint8))
+
+
+def _depth_of_floats(samples: Deep, bits: int, bands: int, rule: Intensity | None) -> Depth:
     by_shares = rule if isinstance(rule, PercentileIntensity) else BY_PERCENTILES
     places = percentile_places(samples.size, by_shares)
-    ordered = np.partition(samples.reshape(-1), places)
+    ordered = np.partition(samples, places)
     low, high = (float(ordered[place]) for place in places)
-    window = float_window(low, high, samples.shape[2], rule)
+    window = float_window(low, high, bands, rule)
     if window is None:
         raise ValueError("it has floating-point samples, for which the model has no rule")
     fault = why_not_spread(int(samples.size - np.isfinite(samples).sum()), window)
     if fault is not None:
         raise ValueError(f"it {fault}")
-    within = np.clip(samples.astype(np.float64), *window)
-    pixels = spread(within, window).astype(np.uint8)
-    return pixels, Depth(bits, low, high, window, _by(None, rule), is_floating=True)
+    return Depth(bits, low, high, window, _by(None, rule), is_floating=True)
 
 
 def _by(significant_bits: int | None, rule: Intensity | None) -> By:

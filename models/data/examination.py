@@ -20,7 +20,6 @@ from models.data.dataset import (
     Sample,
     Severity,
     is_gray,
-    relative_name,
 )
 from models.data.layouts.class_files import FAULTY_CLASSES, NO_CLASSES
 from models.data.layouts.regions import OUTSIDE
@@ -139,7 +138,7 @@ class Examination:
 
     def add(self, examined: ExaminedSample) -> None:
         self.issues += examined.issues
-        name = relative_name(examined.sample.image, self.dataset.folder)
+        name = examined.sample.name(self.dataset.folder)
         digest = SampleDigest(name, examined.digest, examined.mask_digest)
         self.digests.setdefault(examined.split, []).append(digest)
         if examined.size is not None:
@@ -198,6 +197,8 @@ class Examination:
         *others, kept = holders
         for other in others:
             mine, theirs = kept.sample.image, other.sample.image
+            if mine == theirs and kept.sample.window != other.sample.window:
+                continue  # parts of one scene: sea looks like sea
             if other.split != kept.split:
                 self.copies.add((other.split, other.sample))
                 text = (

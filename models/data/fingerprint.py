@@ -73,7 +73,7 @@ def fingerprint(dataset: Dataset, examination: Examination) -> Fingerprint:
 
 
 def _mask(sample: Sample) -> NDArray[np.uint8]:
-    return sample.mask.read()
+    return sample.read_mask()
 
 
 def _object_sides(mask: NDArray[np.uint8], background: int, classes: int) -> list[float]:

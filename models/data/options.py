@@ -23,6 +23,7 @@ LayoutName = Literal[
     "labelstudio",
     "cvat",
     "qupath",
+    "geo",
     "coco",
     "hugging_face",
     "found",
@@ -134,6 +135,10 @@ class LayoutOptions(BaseModel):
         Unlabelled,
         Field(description="what pixels are that no region of an annotation tool covers"),
     ] = "background"
+    label_field: Annotated[
+        str | None,
+        Field(description="the column of a GeoPackage or GeoJSON that holds the classes"),
+    ] = None
     images: Annotated[
         str | None,
         Field(description="glob of the images below the folder, where their names do not tell"),

@@ -1,6 +1,8 @@
 """What has to be done to a picture before a network that is trained on a data set sees it: found
 in the data, kept with the run, and written into the artefact's contract."""
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
@@ -9,11 +11,14 @@ from models.contract.preprocessing import (
     FrameScale,
     NativeScale,
     PercentileIntensity,
+    PhysicalScale,
     Scale,
     read_scale,
 )
+from models.data.dataset import Dataset
 from models.data.examination import Examination
 from models.data.fingerprint import THIN_PIXELS, Fingerprint, fingerprint
+from models.data.scenes import read_scene
 from models.data.tones import intensity_of
 
 _ALIKE = 1.25  # long sides within a quarter are of one kind of frame
@@ -35,7 +40,7 @@ class Preprocessing(BaseModel):
     @property
     def hint(self) -> str | None:
         """What to say where the data did not show it."""
-        if isinstance(self.scale, FrameScale) or self.scale_reason == _BY_RECIPE:
+        if isinstance(self.scale, FrameScale | PhysicalScale) or self.scale_reason == _BY_RECIPE:
             return None
         return (
             "where a larger picture of yours shows the same scene with more pixels, say --scale "
@@ -57,7 +62,7 @@ def preprocessing_of(examination: Examination, scale: str = "auto") -> Preproces
     if asked is not None:
         found, reason = asked, _BY_RECIPE
     else:
-        found, reason = scale_of(
+        found, reason = _scale_on_ground(examination.dataset) or scale_of(
             fingerprint(examination.dataset, examination), _long_sides(examination)
         )
     learned = [one for one in examination.tones if one.split == "train"]
@@ -65,6 +70,31 @@ def preprocessing_of(examination: Examination, scale: str = "auto") -> Preproces
     return Preprocessing(
         scale=found, scale_reason=reason, intensity=intensity, intensity_reason=why
     )
+
+
+def _scale_on_ground(dataset: Dataset) -> tuple[Scale, str] | None:
+    """Where nine in ten training pictures know about one size of their pixels on the ground."""
+    samples = dataset.split("train")
+    sizes = {path: _ground_pixel(path) for path in {sample.image for sample in samples}}
+    known = [size for sample in samples if (size := sizes[sample.image]) is not None]
+    if not known or len(known) < len(samples):
+        return None
+    middle = float(np.median(known))
+    alike = [middle / _ALIKE <= size <= middle * _ALIKE for size in known]
+    if np.mean(alike) < _MOST:
+        return None
+    rounded = float(f"{middle:.3g}")
+    return PhysicalScale(pixel_size=rounded, unit="m"), (
+        f"the training pictures are georeferenced, with pixels of about {rounded:g} m on the ground"
+    )
+
+
+def _ground_pixel(path: Path) -> float | None:
+    try:
+        scene = read_scene(path)
+    except (ValueError, OSError):
+        return None
+    return scene.pixel_size if scene else None
 
 
 def scale_of(found: Fingerprint, long_sides: NDArray[np.int64]) -> tuple[Scale, str]:

@@ -12,11 +12,13 @@ from models.data.layouts.cvat import parse_cvat
 from models.data.layouts.cvat_masks import parse_cvat_masks
 from models.data.layouts.folders import parse_folders
 from models.data.layouts.found import parse_found
+from models.data.layouts.geo import parse_geo
 from models.data.layouts.hugging_face import parse_hugging_face
 from models.data.layouts.labelme import parse_labelme
 from models.data.layouts.labelstudio import parse_labelstudio
 from models.data.layouts.layout import SPLITS, UNSPLIT, LayoutParser, ParsedLayout
 from models.data.layouts.mapillary import parse_mapillary
+from models.data.layouts.on_ground import place_on_ground
 from models.data.layouts.qupath import parse_qupath
 from models.data.layouts.roboflow import parse_roboflow
 from models.data.layouts.split_lists import split_by_lists
@@ -32,6 +34,7 @@ from models.data.splits import groups_in_two_splits, series_in_two_splits, split
 # In this order a folder is tried: the more telling the files, the earlier.
 LAYOUTS: dict[LayoutName, LayoutParser] = {
     "csv": parse_table,
+    "geo": parse_geo,
     "voc": parse_voc,
     "cityscapes": parse_cityscapes,
     "ade20k": parse_ade20k,
@@ -94,6 +97,7 @@ def scan_dataset(
     name, found = _detected(folder, layout)
     if layout.name is None:
         found.issues += _other_readings(folder, layout, name, found)
+    place_on_ground(found)
     split_by_lists(found, folder)
     if name not in ("csv", "folders"):  # which tell of it themselves
         found.issues += _shared_masks(found)

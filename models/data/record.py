@@ -132,7 +132,7 @@ def files_digest(dataset: Dataset) -> str:
                 if isinstance(sample.mask, FileMask):
                     encodings.add(sample.mask.encoding)
                 masks = "\0".join(map(state, sample.mask.files))
-                yield f"{split}\0{state(sample.image)}\0{masks}\n"
+                yield f"{split}\0{state(sample.image)}\0{masks}{sample.window or ''}\n"
         yield from sorted(map(repr, encodings))
 
     return _digest(lines())

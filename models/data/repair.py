@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from models.contract import SegmentationClass, atomic
-from models.data.dataset import VOID, ClassList, DatasetError, Sample, read_picture
+from models.data.dataset import VOID, ClassList, DatasetError, Sample
 from models.data.examination import Examination
 from models.data.georeference import displacement
 from models.data.layouts.layout import make_class_list
@@ -206,7 +206,7 @@ class _Writer:
         if (split, sample) in self._examination.contested:
             return f"{sample.image}: it has two masks that differ"
         try:
-            picture = read_picture(sample.image, self._examination.dataset.channels)
+            picture = sample.read_picture(self._examination.dataset.channels)
             ids = (
                 self._repair.ids(sample.mask)
                 if isinstance(sample.mask, FileMask)
@@ -218,6 +218,7 @@ class _Writer:
             ids = fitted(ids, *picture.pixels.shape[:2])
             if moved := displacement(sample.image, sample.mask.path):
                 return f"{sample.mask.path} {moved}"
+        ids = sample.without_void(ids)
         if ids.shape != picture.pixels.shape[:2]:
             return f"{sample.mask.path} has another size than its image"
         stray = (
@@ -226,7 +227,7 @@ class _Writer:
         if stray:
             return f"{sample.mask.path} holds the value {min(stray)}, which is no class"
         Image.fromarray(ids).save(self._folder / "masks" / split / f"{stem}.png")
-        if picture.rotated_by_exif:
+        if picture.rotated_by_exif or sample.window is not None:
             pixels = picture.pixels[..., 0] if picture.pixels.shape[-1] == 1 else picture.pixels
             Image.fromarray(pixels).save(self._folder / "images" / split / f"{stem}.png")
         else:

@@ -17,8 +17,6 @@ from models.data.dataset import (
     MaskSource,
     Picture,
     Sample,
-    read_picture,
-    relative_name,
 )
 from models.data.georeference import displacement
 from models.data.mask_files import LossyMaskError, RawMask
@@ -84,7 +82,7 @@ class Examiner:
             return self._to_compare(split, sample)
         issues: list[Issue] = []
         try:
-            picture = read_picture(sample.image, self._dataset.channels)
+            picture = sample.read_picture(self._dataset.channels)
             issues += _picture_remarks(sample, picture)
         except DatasetError as error:
             picture = None
@@ -103,6 +101,8 @@ class Examiner:
                 issues.append(Issue("error", "mask of another place", text))
             if ids is not None and raw is not None:
                 ids = fitted(ids, *picture.pixels.shape[:2])
+            if ids is not None:
+                ids = sample.without_void(ids)
         return ExaminedSample(
             split,
             sample,
@@ -122,7 +122,7 @@ class Examiner:
         )
 
     def _tones(self, split: str, sample: Sample, picture: Picture | None) -> Tones | None:
-        name = relative_name(sample.image, self._dataset.folder)
+        name = sample.name(self._dataset.folder)
         return tones_of(name, split, picture) if picture else None
 
     def _index_colors(self, mask: MaskSource, raw: RawMask | None) -> Mapping[int, int]:
@@ -138,7 +138,7 @@ class Examiner:
     def _to_compare(self, split: str, sample: Sample) -> ExaminedSample:
         """The digest alone, where the image can be read."""
         with contextlib.suppress(DatasetError):
-            picture = read_picture(sample.image, self._dataset.channels)
+            picture = sample.read_picture(self._dataset.channels)
             return ExaminedSample(split, sample, (), digest=_digest(picture.pixels))
         return ExaminedSample(split, sample, ())
 

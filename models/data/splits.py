@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from models.data.blocks import with_blocks
 from models.data.dataset import DatasetError, Issue, Sample, relative_name
 from models.data.layouts.layout import UNSPLIT
 from models.data.options import SplitOptions
@@ -51,6 +52,8 @@ def split_samples(
         samples.get(UNSPLIT, ()), folder, options.group if samples.get(UNSPLIT) else None
     )
     pool = [*splits.pop("train", []), *loose]
+    if options.group is None:
+        pool = with_blocks(pool)
     shares = {
         name: share
         for name, share in (("val", options.fraction), ("test", options.test))
@@ -120,7 +123,7 @@ def _split_by_hash(
     """
     groups: dict[str, list[Sample]] = {}
     for sample in pool:
-        groups.setdefault(sample.group or relative_name(sample.image, folder), []).append(sample)
+        groups.setdefault(sample.group or sample.name(folder), []).append(sample)
     if len(groups) <= len(shares):  # nothing can be taken off
         return {"train": list(pool)}
     waiting = sorted((_hash(key, seed), key) for key in groups)
@@ -136,7 +139,7 @@ def _split_by_hash(
         splits[name] = chosen
     splits["train"] = [sample for _, key in waiting for sample in groups[key]]
     return {
-        name: sorted(entries, key=lambda sample: sample.image) for name, entries in splits.items()
+        name: sorted(entries, key=lambda sample: sample.place) for name, entries in splits.items()
     }
 
 

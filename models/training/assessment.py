@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from models.data.dataset import Dataset, Sample, relative_name
+from models.data.dataset import Dataset, Sample
 from models.training.boundary import BoundaryF1
 from models.training.calibration import Calibration
 from models.training.evaluation import Predictor, eval_batches
@@ -75,7 +75,7 @@ class Assessment:
     def name_of(self, sample: Sample) -> str:
         """Its image's path below the data set's folder: file names alone can be equal in nested
         folders."""
-        return relative_name(sample.image, self.dataset.folder)
+        return sample.name(self.dataset.folder)
 
     def document(self) -> dict[str, Any]:
         """All numbers, for JSON; None in place of NaN."""
@@ -99,7 +99,7 @@ class Assessment:
                 else self.uncalibrated.summary() | _reliability(self.uncalibrated),
                 "images": {
                     self.name_of(scored.sample): scored.mean_iou
-                    for scored in sorted(self.images, key=lambda scored: scored.sample.image)
+                    for scored in sorted(self.images, key=lambda scored: scored.sample.place)
                 },
             }
         )

@@ -101,7 +101,7 @@ def as_layout(
     known."""
     require_no_value_mapping(options, tool)
     drawn = [shape.label for picture in annotations.pictures for shape in picture.shapes]
-    classes = _classes(folder, annotations.labels or _as_labels(drawn), tool, options, drawn)
+    classes = classes_of(folder, annotations.labels or _as_labels(drawn), tool, options, drawn)
     found = ParsedLayout(classes.class_list)
     for kind, text in annotations.errors:
         found.error(kind, text)
@@ -164,7 +164,7 @@ def _areas(
     return None if faults else tuple(areas)
 
 
-def _classes(
+def classes_of(
     folder: Path, labels: Sequence[Label], tool: str, options: LayoutOptions, drawn: Sequence[str]
 ) -> Classes:
     """classes.json if there is one; else background and the labels in their order, without what is

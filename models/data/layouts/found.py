@@ -93,6 +93,18 @@ def parse_found(folder: Path, options: LayoutOptions) -> ParsedLayout | None:
     return found
 
 
+def is_named_as_mask(path: Path, folder: Path) -> bool:
+    """Whether a word in the name of a file, or of a folder below the data set, says that it is a
+    mask."""
+    return _named(path, folder).is_mask
+
+
+def are_named_in_pairs(images: Iterable[Path], masks: Iterable[Path], folder: Path) -> bool:
+    """Whether each image has one mask of its name, and no mask is left."""
+    keys = [sorted(_named(path, folder).key for path in paths) for paths in (images, masks)]
+    return keys[0] == keys[1] and len({*keys[0]}) == len(keys[0])
+
+
 def _pictures(folder: Path) -> Iterator[Path]:
     for path in files_below(folder):
         if path.suffix.lower() in IMAGE_SUFFIXES | MASK_SUFFIXES | LOSSY_SUFFIXES:
