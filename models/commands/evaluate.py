@@ -62,6 +62,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the size at which the model sees images: auto, as it is served (default), native, a "
         "factor such as 0.5, or longest=1024",
     )
+    parser.add_argument(
+        "--precision",
+        type=_class_precision,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="CLASS=SHARE",
+        help="find the confidence above which this share of a class's pixels is right on val, such "
+        "as car=0.95, and keep it in the contract, where min_confidence=auto takes it",
+    )
     parser.add_argument("--report", type=Path, help="write a page to look at, and its numbers")
     add_recipe_flags(
         parser.add_argument_group("data", "where the folder alone does not say it"),
@@ -79,6 +89,19 @@ def _window(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
+def _class_precision(text: str) -> tuple[str, float]:
+    name, equals, number = text.rpartition("=")
+    try:
+        share = float(number)
+    except ValueError:
+        share = 0.0
+    if not equals or not name or not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a class and the share of its pixels that is right, such as car=0.95"
+        )
+    return name, share
+
+
 def _scale(text: str) -> ScaleRequest:
     try:
         return ScaleRequest.parse(text)
@@ -87,8 +110,12 @@ def _scale(text: str) -> ScaleRequest:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    """Score, print, and keep the scores where they are the run's own."""
+    """Score, print, and keep the scores where they are the run's own; or choose operating
+    points."""
     import_tensorflow()
+    if parsed.precision:
+        _choose_points(parsed)
+        return
     from models.training.assessment import SINGLE_PASS, assess
     from models.training.report import write_report
     from models.training.run import Run, is_run
@@ -127,6 +154,31 @@ def run(parsed: argparse.Namespace) -> None:
     print(f"{'images per second':24} {assessment.images_per_second:.1f}")
     for name, values in assessment.by_class().items():
         print(f"  IoU {name:20} {values['iou']:.4f}   Dice {values['dice']:.4f}")
+
+
+def _choose_points(parsed: argparse.Namespace) -> None:
+    """Raises RecipeError, DatasetError, ContractError and PrecisionError."""
+    from models.export.operating_points import choose_on
+    from models.export.rewriting import rewrite
+    from models.training.run import is_run
+
+    if is_run(parsed.model):
+        raise RecipeError(
+            f"{parsed.model} is a run; operating points are kept by exported models: segtrain "
+            "export it first"
+        )
+    if parsed.split != "val":
+        raise RecipeError("operating points are chosen on val alone; leave --split out")
+    dataset = _dataset(parsed, None)
+    _examine(parsed, None, dataset)
+    rewrite(parsed.model, choose_on(dataset, dict(parsed.precision)))
+    points = read_contract(parsed.model).operating_points or {}
+    for precision, of_classes in points.items():
+        for name, point in of_classes.items():
+            print(
+                f"{precision:5} {name:20} min_confidence {point.min_confidence:.4f}   precision "
+                f"{point.precision:.4f}   recall {point.recall:.4f}"
+            )
 
 
 def _dataset(parsed: argparse.Namespace, run: "Run | None") -> "Dataset":

@@ -76,7 +76,7 @@ def export_network(
 
     `recipe` is that of its training, as TOML. `with_openvino` writes OpenVINO's fp32 files beside
     the SavedModel, None where it can convert the network; `formats` are files of other runtimes.
-    `measure` completes contract and card. Raises ExportError, and what `measure` raises.
+    `measure` completes contract and card. Raises ExportError, and whatever `measure` does.
     """
     require_installed(formats)
     if "openvino" in formats:

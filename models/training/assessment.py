@@ -30,8 +30,8 @@ class ImageScore:
 @dataclass(frozen=True)
 class Assessment:
     """The scores of one model on one split, and what they are made of. The rate is that of the
-    model alone. `calibration` is of the probabilities as they are served, `uncalibrated` of those
-    of the network where that has a temperature."""
+    model alone. `calibration` is of the probabilities as they are served, `uncalibrated` of the
+    network's own where these have a temperature."""
 
     dataset: Dataset
     split: str

@@ -23,14 +23,15 @@ from numpy.typing import NDArray
 
 from service.domain.classes import describe, kept_ids
 from service.domain.segmentation import Segmentation
-from service.outputs.output import Output, OutputOptions, OverlapWriting
+from service.outputs.output import Output, OverlapWriting
 from service.outputs.runs import Runs, find_runs
+from service.outputs.sureness import SurenessOptions, mean_of_classes
 
 UNNAMED = "image"  # what a picture is called that was sent without a name
 _CHUNK = 2**20
 
 
-class CocoOptions(OutputOptions):
+class CocoOptions(SurenessOptions):
     overlap: ClassVar[OverlapWriting] = "each"
 
 
@@ -44,6 +45,7 @@ def encode(segmentation: Segmentation, options: CocoOptions) -> Iterator[bytes]:
         for class_id in runs.pixels()
         if class_id in ids
     ]
+    sure = mean_of_classes(segmentation) if options.confidence else {}
     document = {
         "info": {
             "description": "Class map as one RLE a class",
@@ -75,6 +77,7 @@ def encode(segmentation: Segmentation, options: CocoOptions) -> Iterator[bytes]:
                 "iscrowd": 0,
             }
             | _annotate(mask, height, width)
+            | ({"score": sure[class_id]} if class_id in sure else {})
             for number, (class_id, mask) in enumerate(masks, start=1)
         ],
     }

@@ -11,7 +11,8 @@ from pydantic import Field
 from service.domain.classes import bands, describe, is_one_of, kept_ids
 from service.domain.errors import AnswerTooLargeError
 from service.domain.segmentation import Segmentation
-from service.outputs.output import Output, OutputOptions, OverlapWriting
+from service.outputs.output import Output, OverlapWriting
+from service.outputs.sureness import RegionSums, SurenessOptions
 
 MAX_REGIONS = 100_000
 MAX_EDGES = 4_000_000
@@ -25,7 +26,7 @@ COORDINATE_SYSTEM = (
 Ring = NDArray[np.int64]  # (n, 2), the last corner equal to the first
 
 
-class PolygonsOptions(OutputOptions):
+class PolygonsOptions(SurenessOptions):
     overlap: ClassVar[OverlapWriting] = "each"
 
     tolerance: float = Field(
@@ -50,8 +51,9 @@ class PolygonsOptions(OutputOptions):
 def encode(segmentation: Segmentation, options: PolygonsOptions) -> Iterator[bytes]:
     contract = segmentation.model.contract
 
-    def properties(class_id: int, area: int) -> dict[str, Any]:
-        return describe(contract, class_id) | {"area": area}
+    def properties(class_id: int, area: int, confidence: float | None) -> dict[str, Any]:
+        sure = {} if confidence is None else {"confidence": confidence}
+        return describe(contract, class_id) | {"area": area} | sure
 
     everything = frozenset(one.id for one in contract.classes)
     return encode_features(segmentation, options, everything, properties)
@@ -61,14 +63,18 @@ def encode_features(
     segmentation: Segmentation,
     options: PolygonsOptions,
     drawn: frozenset[int],
-    properties: Callable[[int, int], dict[str, Any]],
+    properties: Callable[[int, int, float | None], dict[str, Any]],
 ) -> Iterator[bytes]:
-    """A FeatureCollection of the regions of the classes `drawn`, their `properties` by class id and
-    area in pixels."""
+    """A FeatureCollection of the regions of the classes `drawn`, their `properties` by class id,
+    area in pixels, and mean confidence where that is asked for. Raises AnswerTooLargeError."""
     model, contract = segmentation.model, segmentation.model.contract
     height, width = segmentation.class_map.shape
     kept = kept_ids(contract, options.classes) & drawn
     refuse_noise(layer for _, layer in segmentation.layers(kept))
+    sums = None
+    if options.confidence:
+        assert segmentation.confidence is not None  # the options say need
+        sums = RegionSums(segmentation.confidence)
     head = {
         "type": "FeatureCollection",
         "model": {"name": contract.name, "version": model.version},
@@ -88,7 +94,8 @@ def encode_features(
         for region in regions_of(layer, ids, options.min_area)
     )
     for class_id, area, rings in regions:
-        said = properties(class_id, int(area))
+        sure = None if sums is None else sums.mean(rings, area)
+        said = properties(class_id, int(area), sure)
         yield comma + _feature(said, simplify(rings, options.tolerance))
         comma = b","
     yield b"]}"

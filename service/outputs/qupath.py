@@ -18,13 +18,14 @@ class QuPathOptions(PolygonsOptions):
 def encode(segmentation: Segmentation, options: QuPathOptions) -> Iterator[bytes]:
     contract = segmentation.model.contract
 
-    def properties(class_id: int, _area: int) -> dict[str, Any]:
+    def properties(class_id: int, _area: int, confidence: float | None) -> dict[str, Any]:
         """As QuPath 0.3 and later read them."""
         described = describe(contract, class_id)
         color = list(bytes.fromhex(str(described["color"])[1:]))
         return {
             "objectType": "annotation",
             "classification": {"name": described["name"], "color": color},
+            **({} if confidence is None else {"measurements": {"confidence": confidence}}),
         }
 
     drawn = frozenset(one.id for one in drawn_classes(contract))

@@ -7,17 +7,19 @@ import orjson
 
 from service.domain.classes import describe
 from service.domain.segmentation import Segmentation
-from service.outputs.output import Output, OutputOptions, OverlapWriting
+from service.outputs.output import Output, OverlapWriting
 from service.outputs.runs import find_runs
+from service.outputs.sureness import SurenessOptions, mean_of_classes
 
 
-class RleOptions(OutputOptions):
+class RleOptions(SurenessOptions):
     overlap: ClassVar[OverlapWriting] = "top"
 
 
-def encode(segmentation: Segmentation, _options: RleOptions) -> Iterator[bytes]:
+def encode(segmentation: Segmentation, options: RleOptions) -> Iterator[bytes]:
     model = segmentation.model
     height, width = segmentation.class_map.shape
+    sure = mean_of_classes(segmentation) if options.confidence else {}
     runs = find_runs(segmentation.class_map.reshape(-1))
     document = {
         "model": {"name": model.contract.name, "version": model.version},
@@ -30,6 +32,7 @@ def encode(segmentation: Segmentation, _options: RleOptions) -> Iterator[bytes]:
                 **describe(model.contract, class_id),
                 "pixels": pixels,
                 "fraction": pixels / (height * width),
+                **({"confidence": sure[class_id]} if class_id in sure else {}),
             }
             for class_id, pixels in runs.pixels().items()
         ],

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from rasterio.features import rasterize
 
 from models.contract import (
     Calibration,
@@ -243,6 +244,34 @@ def test_an_answer_says_how_sure_it_is_where_that_costs_nothing(server: ServerTh
     assert framed.json()["confidence"] == pytest.approx(float(framed.headers["X-Confidence"]))
     exact = gray(ask(server, image, "model=framed&format=confidence")).mean() / 255
     assert framed.json()["confidence"] == pytest.approx(exact, abs=0.05)
+
+
+def test_json_says_the_mean_of_each_class_and_of_each_region(server: ServerThread) -> None:
+    image = np.asarray(
+        Image.fromarray(picture(6, 8, seed=9)).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+    )
+    confidence = gray(ask(server, image, "format=confidence")) / 255
+    classes = solve(image)
+    for query, entries, score in (
+        ("format=rle", "classes", "confidence"),
+        ("format=coco", "annotations", "score"),
+    ):
+        document = ask(server, image, f"{query}&confidence=true").json()
+        assert document[entries]
+        for entry in document[entries]:
+            class_id = entry["category_id"] - 1 if "category_id" in entry else entry["id"]
+            mean = confidence[classes == class_id].mean()
+            assert entry[score] == pytest.approx(mean, abs=1e-3)
+        assert score not in ask(server, image, query).json()[entries][0]
+    regions = ask(server, image, "format=polygons&confidence=true&tolerance=3").json()["features"]
+    whole = ask(server, image, "format=polygons").json()["features"]
+    assert len(regions) == len(whole) > 3
+    for region, outline in zip(regions, whole, strict=True):
+        mask = rasterize([outline["geometry"]], (HEIGHT, WIDTH)).astype(bool)
+        mean = confidence[mask].mean()
+        assert region["properties"]["confidence"] == pytest.approx(mean, abs=1e-3)
+    annotations = ask(server, image, "format=qupath&confidence=true").json()["features"]
+    assert all("confidence" in one["properties"]["measurements"] for one in annotations)
 
 
 def test_metrics_count_what_is_seen(server: ServerThread) -> None:

@@ -36,7 +36,7 @@ def write_portable(
 ) -> Path:
     """Write `<store>/<name>/<version>` with `served`, the wrapped openvino.Model, or with the ONNX
     file alone where that is None, and give its path. `measure` completes contract and card. Raises
-    ExportError, and what `measure` raises."""
+    ExportError, and whatever `measure` does."""
     target = version_folder(store, facts.name, version)
     with atomic.new_folder(target) as folder:
         if served is not None:

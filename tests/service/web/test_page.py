@@ -27,6 +27,7 @@ LABELS_AND_FILES = {
     "polygons": ("Polygons", "photo.polygons.geojson"),
     "coco": ("COCO", "photo.coco.json"),
     "confidence": ("Confidence", "photo.confidence.png"),
+    "uncertainty": ("Uncertainty", "photo.uncertainty.png"),
     "npz": ("NumPy", "photo.npz"),
     "masks": ("Masks", "photo.masks.zip"),
 }
