@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.cli.command import KILLED_BY, SOMETHING_FAILED, add_store, end, settings_for
+from service.cli.maps import add_map_arguments, is_map, run_maps
 from service.cluster.errors import ClusterError
 from service.cluster.options import BulkLayout, add_ray_flags, layout_of
 from service.outputs import OUTPUTS, OutputOptions
@@ -17,8 +18,8 @@ from service.predict.model import PinnedModel, pin_model
 
 HELP = "segment image files and folders, without HTTP"
 DESCRIPTION = (
-    "Segment image files, and all images in folders. The same command resumes a job that was "
-    "stopped."
+    "Segment image files, and all images in folders; rasters of any size become maps. The same "
+    "command resumes a job that was stopped."
 )
 
 
@@ -29,10 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="IMAGE",
         help="image file or folder of images; with --ray one folder, s3://… and gs://… too",
     )
-    parser.add_argument("-o", "--out", required=True, help="folder that the answers are written to")
+    parser.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        help="folder that the answers are written to, or the .tif of one map",
+    )
     parser.add_argument("-m", "--model", help="model by name, or a version of it such as street/1")
     parser.add_argument(
-        "-f", "--format", default="png", help=f"one of {', '.join(OUTPUTS)} (default: png)"
+        "-f",
+        "--format",
+        help=f"one of {', '.join(OUTPUTS)} (default: png), or geotiff for maps of rasters of any "
+        "size (default where -o ends in .tif)",
     )
     parser.add_argument(
         "-p",
@@ -45,12 +54,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="make anew what is there of this command's answers"
     )
+    add_map_arguments(parser)
     add_store(parser)
     add_ray_flags(parser.add_argument_group("on a Ray cluster (the extra ray)"), BulkLayout)
 
 
 def run(given: argparse.Namespace) -> int:
     settings = settings_for(given.model_store)
+    if is_map(given):
+        return run_maps(given, settings, _parameters(given.parameter))
+    given.format = given.format or "png"
     chosen = output_named(given.format)
     options = parse_options(chosen, _parameters(given.parameter))
     logging.basicConfig(level=logging.ERROR, format="%(message)s")

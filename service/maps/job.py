@@ -6,7 +6,6 @@ in `work.py`.
 
 import asyncio
 import functools
-import json
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from models.contract import Contract, atomic
+from models.contract import Contract
 from models.contract.intensity import IntensityWindow
 from service.domain.classes import kept_ids
 from service.domain.errors import InvalidOptionError, ServiceError
@@ -24,17 +23,25 @@ from service.domain.source import SourceInfo
 from service.inference.inference import Inference
 from service.inference.runner import TileSides
 from service.inputs.raster import Raster, open_raster
+from service.maps.finish import (
+    FORMATS,
+    Finished,
+    Noting,
+    finish,
+    refuse_targets,
+    refuse_without_ground,
+)
+from service.maps.like import box_like
 from service.maps.options import MapOptions
 from service.maps.plan import MapPlan, plan_map
 from service.maps.rows import RowRunner
 from service.maps.view import View, find_tone, find_working_size
 from service.maps.window import info_of, wanted_window
 from service.maps.work import Work
-from service.outputs.geo.cog import side_file, write_cog
-from service.outputs.geo.mosaic import Legend, void_id, write_mosaic
+from service.outputs.geo.areas import ClassArea
+from service.outputs.geo.mosaic import void_id
 
-Format = Literal["geotiff", "confidence"]
-FORMATS: tuple[Format, ...] = ("geotiff", "confidence")
+__all__ = ["FORMATS", "MapProgress", "MapStoppedError", "MapSummary", "predict_raster"]
 
 _VERSION = 1  # of what lies in a work folder
 
@@ -60,9 +67,11 @@ class MapProgress:
 
 @dataclass(frozen=True)
 class MapSummary:
-    """What became of a map of `height` × `width` pixels. `files` are those that were written, by
-    format. `notes` are sentences that whoever asked should read. `resumed_rows` of `rows` of tiles
-    were there. `read_seconds`, `infer_seconds` and `write_seconds` are of this run, and overlap in
+    """What became of a map of `height` × `width` pixels.
+
+    `files` are those that were written, by format, `areas` what each class covers of the ground.
+    `notes` are sentences that whoever asked should read. `resumed_rows` of `rows` of tiles were
+    there. `read_seconds`, `infer_seconds` and `write_seconds` are of this run, and overlap in
     `seconds`.
     """
 
@@ -70,6 +79,7 @@ class MapSummary:
     width: int
     model_id: str
     files: Mapping[str, tuple[Path, ...]]
+    areas: tuple[ClassArea, ...]
     notes: tuple[str, ...]
     tiles: int
     rows: int
@@ -123,26 +133,29 @@ async def predict_raster(
     cancelled: Callable[[], bool] | None = None,
     before_tile: Callable[[], Awaitable[None]] | None = None,
     only_rows: Collection[int] | None = None,
+    like: Path | None = None,
+    noting: Noting | None = None,
 ) -> MapSummary:
     """Segment a GeoTIFF, BigTIFF or COG of any size by exact tiles, in bounded memory.
 
     `model` is the version, such as "street/1", which is leased for a row of tiles at a time.
-    `targets` says where each of `FORMATS` is wanted; each file appears whole, by one rename, when
-    all of the map is done. `work` is a folder of this map alone, on a disk with room for twice the
-    compressed result: what is done is kept there row by row, and a call of the same source, model
-    and options goes on after whatever ended the last one. It is removed at the end; whoever gives
-    a map up removes it.
+    `targets` says where each of `finish.FORMATS` is wanted; each file appears whole, by one
+    rename, when all of the map is done. `work` is a folder of this map alone, on a disk with room
+    for twice the compressed result: what is done is kept there row by row, and a call of the same
+    source, model and options goes on after whatever ended the last one. It is removed at the end;
+    whoever gives a map up removes it.
 
     `alone` (uploads) keeps files beside the source out. `side` bounds the tiles, in pixels: the
     default is larger than that of requests, which wait for as long as a tile takes.
     `progress` is called on the event loop after each tile. `cancelled` is asked before each tile;
     cancelling the task frees what it holds at once. `before_tile` is awaited before each tile is
     given to the engine, such as to let others pass. `only_rows` does those rows of tiles and writes
-    no target: others do the rest.
+    no target: others do the rest. `like` is a raster on whose grid the map is wanted. `noting` is
+    called with each file that is written and where it will be, just before it is there.
 
     Raises ServiceError (also MapStoppedError) and OSError.
     """
-    refuse_unknown(targets)
+    refuse_targets(targets)
     async with inference.lease(model) as segmenter:
         contract, sides = segmenter.model.contract, segmenter.runner.tile_sides
         is_fixed, model_id = segmenter.limits.tile_size is not None, segmenter.model.id
@@ -156,9 +169,20 @@ async def predict_raster(
         try:
             side = side or (min(sides) if is_fixed else None)
             begun = functools.partial(
-                opened.open, source, contract, sides, options, need, alone=alone, side=side
+                opened.open,
+                source,
+                contract,
+                sides,
+                options,
+                need,
+                like,
+                alone=alone,
+                side=side,
             )
             plan, view = await on_reader(begun)
+            assert opened.raster is not None
+            info = info_of(opened.raster, plan.window)
+            refuse_without_ground(targets, info)
             facts = _facts(source, contract, model_id, options, need, plan)
             kept_work = await on_writer(functools.partial(Work.begin, work, facts))
             meter = _Meter(plan.window.height * plan.window.width, progress or (lambda _: None))
@@ -192,27 +216,35 @@ async def predict_raster(
                     continue
                 async with inference.lease(model) as segmenter:
                     await rows.run(row, segmenter.runner)
-            assert opened.raster is not None
-            info = info_of(opened.raster, plan.window)
             notes = opened.notes
             window = opened.window
         finally:
             await asyncio.shield(on_reader(opened.close))
         spent = rows.spent
-        files: dict[str, tuple[Path, ...]] = {}
+        finished = Finished({}, (), (plan.window.height, plan.window.width), info)
         if only_rows is None:
             meter.writing()
             started = time.monotonic()
-            finish = functools.partial(
-                _finish, kept_work, plan, contract, model_id, info, dict(targets)
+            finishing = functools.partial(
+                finish,
+                kept_work,
+                plan,
+                contract,
+                model_id,
+                info,
+                options,
+                targets,
+                like,
+                noting or (lambda _partial, _target: None),
             )
-            files = await on_writer(finish)
+            finished = await on_writer(finishing)
             spent.write += time.monotonic() - started
     return MapSummary(
-        height=plan.window.height,
-        width=plan.window.width,
+        height=finished.size[0],
+        width=finished.size[1],
         model_id=model_id,
-        files=files,
+        files=finished.files,
+        areas=finished.areas,
         notes=tuple(notes),
         tiles=len(plan.rows) * len(plan.columns),
         rows=len(plan.rows),
@@ -220,22 +252,12 @@ async def predict_raster(
         blended=plan.tiles.blended,
         scale=1.0 if plan.working is None else plan.working.scale,
         window=window,
-        info=info,
+        info=finished.info,
         seconds=time.monotonic() - meter.started,
         read_seconds=spent.read,
         infer_seconds=spent.infer,
         write_seconds=spent.write,
     )
-
-
-def refuse_unknown(targets: Mapping[str, Path]) -> None:
-    """Raises InvalidOptionError where a format is asked for that maps are not written in."""
-    unknown = [name for name in targets if name not in FORMATS]
-    if unknown or not targets:
-        raise InvalidOptionError(
-            f"Maps are written as {', '.join(FORMATS)}; "
-            f"{', '.join(unknown) or 'none of them'} was asked for."
-        )
 
 
 class _Opened:
@@ -254,6 +276,7 @@ class _Opened:
         sides: TileSides,
         options: MapOptions,
         need: Need,
+        like: Path | None,
         *,
         alone: bool,
         side: int | None,
@@ -273,7 +296,13 @@ class _Opened:
             )
         working, note = find_working_size(raster, contract, options.scale_request)
         self.notes += [each for each in (raster.note, note) if each is not None]
-        window = wanted_window(raster, options)
+        window = wanted_window(raster, options.bbox)
+        if like is not None:
+            if options.bbox is not None:
+                raise InvalidOptionError(
+                    "`bbox` and the grid of another raster exclude each other."
+                )
+            window = wanted_window(raster, box_like(like, raster))
         size = raster.height, raster.width
         plan = plan_map(contract, sides, size, working, need, window, side)
         if plan.working is not None and plan.tiles.blended:
@@ -325,39 +354,3 @@ def _facts(
 
 
 _OF_ROWS = {"classes", "page", "scale", "intensity", "bands"}
-
-
-def _finish(
-    work: Work,
-    plan: MapPlan,
-    contract: Contract,
-    model_id: str,
-    info: SourceInfo,
-    targets: Mapping[str, Path],
-) -> dict[str, tuple[Path, ...]]:
-    """Make the targets of the rows; gives the files of each."""
-    size = plan.window.height, plan.window.width
-    extents = {row: plan.row_extent(row) for row in plan.rows}
-    extents = {row: (top, bottom) for row, (top, bottom) in extents.items() if bottom > top}
-    names = {str(one.id): one.name for one in contract.classes}
-    legend = Legend.of(
-        contract, {"SEGSERVE_MODEL": model_id, "SEGSERVE_CLASSES": json.dumps(names)}
-    )
-    files: dict[str, tuple[Path, ...]] = {}
-    mosaic = work.folder / "classes.vrt"
-    write_mosaic(mosaic, size, work.parts("classes", extents), info, legend)
-    for kind, target in targets.items():
-        if kind == "geotiff":
-            side = Path(f"{target}.aux.xml")
-            with atomic.replacing(target) as partial:
-                write_cog(partial, work.folder, mosaic, info, legend)
-            atomic.write_text(side, side_file(legend))
-            files[kind] = target, side
-        elif kind == "confidence":
-            own = work.folder / "confidence.vrt"
-            write_mosaic(own, size, work.parts("confidence", extents), info, None)
-            with atomic.replacing(target) as partial:
-                write_cog(partial, work.folder, own, info, None)
-            files[kind] = (target,)
-    work.remove()
-    return files

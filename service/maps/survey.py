@@ -72,7 +72,7 @@ def write_overview(
         shape = max(1, round(raster.height * factor)), max(1, round(raster.width * factor))
         ids = raster.read(Window(0, 0, raster.height, raster.width), shape)[..., 0].astype(np.uint8)
     with open_raster(source, bands=options.bands) as raster:
-        samples = raster.read(wanted_window(raster, options), shape)
+        samples = raster.read(wanted_window(raster, options.bbox), shape)
     shades = seen_samples(samples, intensity, contract)
     Image.fromarray(_blend(shades, ids, contract)).save(target, "PNG")
 

@@ -7,16 +7,16 @@ from affine import Affine
 from service.domain.errors import InvalidOptionError
 from service.domain.source import SourceInfo, Window
 from service.inputs.raster import Raster
-from service.maps.options import MapOptions, parse_box
+from service.maps.options import parse_box
 
 
-def wanted_window(raster: Raster, options: MapOptions) -> Window:
-    """The raster's pixels that `bbox` touches, all of them without it. Raises
+def wanted_window(raster: Raster, bbox: str | None) -> Window:
+    """The raster's pixels that a `bbox` touches, all of them without it. Raises
     InvalidOptionError.
     """
-    if options.bbox is None:
+    if bbox is None:
         return Window(0, 0, raster.height, raster.width)
-    left, bottom, right, top = parse_box(options.bbox)
+    left, bottom, right, top = parse_box(bbox)
     corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
     if raster.info.transform is not None:
         to_pixels = ~Affine(*raster.info.transform)
@@ -29,7 +29,7 @@ def wanted_window(raster: Raster, options: MapOptions) -> Window:
     last_row = min(raster.height, -int(-(max(rows) - slack) // 1))
     if last_column <= first_column or last_row <= first_row:
         raise InvalidOptionError(
-            f"`bbox={options.bbox}` does not touch the raster, which reaches {_reach(raster)}. "
+            f"`bbox={bbox}` does not touch the raster, which reaches {_reach(raster)}. "
             "It is left,bottom,right,top in the raster's own CRS."
         )
     return Window(first_row, first_column, last_row - first_row, last_column - first_column)

@@ -14,6 +14,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from models.contract import atomic
 from service.concurrency import as_completed
@@ -134,7 +135,7 @@ class _Run:
         and noted.
         """
         work = asyncio.create_task(self._all(model))
-        with _stopping_on_signals(self, work):
+        with stopping_on_signals(self, work):
             try:
                 await work
             except asyncio.CancelledError:
@@ -214,8 +215,15 @@ class _Run:
             file.writelines(chunks)
 
 
+class Stoppable(Protocol):
+    """What is told of the signal that ends its work."""
+
+    stopped: str | None
+    signal: int | None
+
+
 @contextmanager
-def _stopping_on_signals(run: _Run, work: "asyncio.Task[None]") -> Iterator[None]:
+def stopping_on_signals(run: Stoppable, work: "asyncio.Task[None]") -> Iterator[None]:
     """The first SIGINT or SIGTERM cancels `work`; a second one ends the process as it would any.
 
     Where something hangs, the process ends by itself `END_SECONDS` after the first.

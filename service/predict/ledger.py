@@ -74,6 +74,13 @@ class Picture:
         path = _relative(source, folder)
         return cls(path, status.st_size, status.st_mtime_ns, digest_of(body)), body
 
+    @classmethod
+    def of(cls, source: Path, folder: Path) -> "Picture":
+        """The picture, of which no more than a part is held. Raises OSError."""
+        status = source.stat()
+        digest = _digest_of_file(source)
+        return cls(_relative(source, folder), status.st_size, status.st_mtime_ns, digest)
+
     def is_at(self, source: Path, folder: Path) -> bool:
         """Whether it was read from this path, whatever is there now."""
         return self.path == _relative(source, folder)
@@ -104,6 +111,11 @@ class Note:
     def of(cls, answer: str, chunks: Sequence[bytes], source: Picture, recipe: Recipe) -> "Note":
         size = sum(map(len, chunks))
         return cls(answer, size, digest_of(*chunks), source, recipe)
+
+    @classmethod
+    def of_file(cls, path: Path, answer: str, source: Picture, recipe: Recipe) -> "Note":
+        """As `of`, of an answer that lies in a file. Raises OSError."""
+        return cls(answer, path.stat().st_size, _digest_of_file(path), source, recipe)
 
     @classmethod
     def read(cls, line: Mapping[str, Any]) -> "Note":

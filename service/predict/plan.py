@@ -33,6 +33,7 @@ class Verdict:
 MAKE, DONE = Verdict("make"), Verdict("done")
 _GRAVITY = ("done", "make", "kept", "refused")
 ANOTHER_FOLDER = "give another folder with -o"
+WORK_PREFIX = ".segserve-map-"  # of folders that hold what is done of a map
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,10 @@ def plan(
     project: Project | None = None,
 ) -> Plan:
     """Look at the sources and at what is there of their answers. Raises PredictError."""
-    found = _find(sources, out, ledgers)
+    found = find_pictures(sources, out, ledgers)
     steps = _steps(found.pictures, out, extension, project)
-    _refuse_sources_as_targets(steps)
-    verdicts = [_judge_all(step, recipe, ledgers, overwrite=overwrite) for step in steps]
+    refuse_sources_as_targets(steps)
+    verdicts = [judge_step(step, recipe, ledgers, overwrite=overwrite) for step in steps]
     refused = [verdict.sentence for verdict in verdicts if verdict.kind == "refused"]
     if refused:
         more = f" The same holds for {len(refused) - 1} more." if len(refused) > 1 else ""
@@ -143,7 +144,7 @@ def _steps(
 
 
 @dataclass
-class _Found:
+class Found:
     """Pictures with their paths below their source, each once."""
 
     pictures: list[tuple[Path, Path]] = field(default_factory=list)
@@ -151,8 +152,9 @@ class _Found:
     answers: int = 0
 
 
-def _find(sources: Sequence[Path], out: Path, ledgers: Ledgers) -> _Found:
-    found = _Found()
+def find_pictures(sources: Sequence[Path], out: Path, ledgers: Ledgers) -> Found:
+    """Raises PredictError."""
+    found = Found()
     for source in sources:
         if source.is_dir():
             _search(source, out, ledgers, found)
@@ -167,12 +169,14 @@ def _find(sources: Sequence[Path], out: Path, ledgers: Ledgers) -> _Found:
     return found
 
 
-def _search(source: Path, out: Path, ledgers: Ledgers, found: _Found) -> None:
+def _search(source: Path, out: Path, ledgers: Ledgers, found: Found) -> None:
     """Take the pictures of a folder and of those below it."""
     at, to = source.resolve(), out.resolve()
     lies_in_answers = at != to and at.is_relative_to(to)
 
     def are_answers(folder: Folder) -> bool:
+        if folder.path.name.startswith(WORK_PREFIX):
+            return True
         of_cluster = _is_of_cluster(folder)
         found.answers += of_cluster
         return of_cluster
@@ -195,7 +199,7 @@ def _is_of_cluster(folder: Folder) -> bool:
     return report in folder.folders and (folder.path / BULK_JOB).is_file()
 
 
-def _take(path: Path, relative: Path, ledgers: Ledgers, found: _Found) -> None:
+def _take(path: Path, relative: Path, ledgers: Ledgers, found: Found) -> None:
     if ledgers.of(path.parent).knows(path.name):
         found.answers += 1
     else:
@@ -215,7 +219,7 @@ def _stranger(path: Path, source: Path, *, is_both: bool) -> str:
     )
 
 
-def _refuse_sources_as_targets(steps: Sequence[Step]) -> None:
+def refuse_sources_as_targets(steps: Sequence[Step]) -> None:
     sources = {_identity(step.source): step.source for step in steps}
     for step in steps:
         for target in step.targets:
@@ -237,7 +241,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _judge_all(step: Step, recipe: Recipe, ledgers: Ledgers, *, overwrite: bool) -> Verdict:
+def judge_step(step: Step, recipe: Recipe, ledgers: Ledgers, *, overwrite: bool) -> Verdict:
     """The gravest verdict on what it writes."""
     verdicts = [
         _judge(step, target, recipe, ledgers, overwrite=overwrite) for target in step.targets

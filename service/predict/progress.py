@@ -12,9 +12,10 @@ PROGRESS_SECONDS = 30.0
 class Progress:
     """A bar on a terminal, and a line now and then in a log: how many, how fast, how long still."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, unit: str = "image", *, scaled: bool = False) -> None:
         # disable=None: no bar where standard error is no terminal
-        self._bar = tqdm(total=total, unit="image", disable=None)
+        self._bar = tqdm(total=total, unit=unit, unit_scale=scaled, disable=None)
+        self._unit, self._scaled, self._began_with = unit, scaled, 0
         self._total, self._done = total, 0
         self._began = self._told = time.monotonic()
 
@@ -24,6 +25,12 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
+    def at(self, done: int, began_with: int) -> None:
+        """So many are done, of which an earlier run did `began_with`."""
+        self._bar.initial = began_with
+        self._began_with = began_with
+        self.advance(done - self._done)
+
     def advance(self, images: int = 1) -> None:
         self._done += images
         self._bar.update(images)
@@ -31,6 +38,12 @@ class Progress:
         if self._bar.disable and (now - self._told > PROGRESS_SECONDS or self._done == self._total):
             self._told = now
             line = tqdm.format_meter(
-                self._done, self._total, now - self._began, unit="image", ncols=0
+                self._done,
+                self._total,
+                now - self._began,
+                unit=self._unit,
+                unit_scale=self._scaled,
+                initial=self._began_with,
+                ncols=0,
             )
             tqdm.write(line.strip(), file=sys.stderr)

@@ -1,0 +1,95 @@
+"""`geojson`: RFC 7946, longitude and latitude, a Feature a region."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import orjson
+import shapely
+from numpy.typing import NDArray
+
+from models.contract import Contract
+from service.domain.classes import describe
+from service.domain.errors import InvalidOptionError
+from service.domain.ground import LON_LAT, reproject, to_ground
+from service.domain.source import SourceInfo
+from service.outputs.geo.shapes import Shape
+
+_DECIMALS = 7  # a centimeter
+_TURN = 360.0
+
+
+def refuse_without_crs(info: SourceInfo) -> None:
+    """Raises InvalidOptionError."""
+    if info.transform is None or info.reference is None:
+        raise InvalidOptionError(
+            "GeoJSON is longitude and latitude (RFC 7946), and the picture does not say where on "
+            "the ground it lies. Ask for `polygons`, which are in pixels, or georeference it."
+        )
+
+
+def write_geojson(
+    shapes: Iterable[Shape], info: SourceInfo, contract: Contract, head: dict[str, Any]
+) -> Iterator[bytes]:
+    """A FeatureCollection in pieces; `head` are members of it beside the features."""
+    yield orjson.dumps({"type": "FeatureCollection", **head})[:-1] + b',"features":[\n'
+    comma = b""
+    for shape in shapes:
+        area = {} if shape.area_m2 is None else {"area_m2": round(shape.area_m2, 4)}
+        feature = {
+            "type": "Feature",
+            "properties": describe(contract, shape.class_id) | {"pixels": shape.pixels} | area,
+            "geometry": _geometry(shape, info),
+        }
+        yield comma + orjson.dumps(feature, option=orjson.OPT_SERIALIZE_NUMPY)
+        comma = b",\n"
+    yield b"\n]}\n"
+
+
+def _geometry(shape: Shape, info: SourceInfo) -> dict[str, Any]:
+    assert info.transform is not None
+    assert info.reference is not None
+    corners = np.concatenate(shape.rings)
+    ground = to_ground(info.transform, corners[:, 0], corners[:, 1])
+    points = reproject(ground, info.reference, LON_LAT)
+    rings = np.split(points, np.cumsum([len(ring) for ring in shape.rings])[:-1])
+    first = rings[0][0, 0]
+    rings = [np.column_stack((_near(ring[:, 0], first), ring[:, 1])) for ring in rings]
+    longitudes = rings[0][:, 0]
+    if longitudes.min() >= -180 and longitudes.max() <= 180:
+        return {"type": "Polygon", "coordinates": _wound(rings)}
+    return _cut(rings)
+
+
+def _near(longitudes: NDArray[np.float64], first: float) -> NDArray[np.float64]:
+    """The same meridians, without a jump at the antimeridian."""
+    return np.asarray((longitudes - first + _TURN / 2) % _TURN - _TURN / 2 + first)
+
+
+def _cut(rings: list[NDArray[np.float64]]) -> dict[str, Any]:
+    """Where it crosses the antimeridian (section 3.1.9)."""
+    whole = shapely.make_valid(shapely.Polygon(rings[0], rings[1:]))
+    parts: list[shapely.Polygon] = []
+    for turn in (-1, 0, 1):
+        box = shapely.box(turn * _TURN - 180, -90, turn * _TURN + 180, 90)
+        for part in shapely.get_parts(shapely.intersection(whole, box)):
+            if isinstance(part, shapely.Polygon) and not part.is_empty:
+                parts.append(shapely.transform(part, lambda xy, t=turn: xy - [t * _TURN, 0]))  # type: ignore[misc]
+    coordinates = [
+        _wound([shapely.get_coordinates(ring) for ring in (part.exterior, *part.interiors)])
+        for part in parts
+    ]
+    if len(coordinates) == 1:
+        return {"type": "Polygon", "coordinates": coordinates[0]}
+    return {"type": "MultiPolygon", "coordinates": coordinates}
+
+
+def _wound(rings: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    """By the right-hand rule, rounded."""
+    wound = []
+    for place, ring in enumerate(rings):
+        x, y = ring[:, 0] - ring[0, 0], ring[:, 1] - ring[0, 1]
+        is_counter_clockwise = float(x[:-1] @ y[1:] - x[1:] @ y[:-1]) > 0
+        turned = ring if is_counter_clockwise == (place == 0) else ring[::-1]
+        wound.append(np.ascontiguousarray(np.round(turned, _DECIMALS)))
+    return wound

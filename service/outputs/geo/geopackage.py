@@ -1,0 +1,172 @@
+"""`gpkg`: a GeoPackage 1.3 of regions in the raster's own CRS, written by SQLite alone.
+
+OGC 12-128r17: three tables that describe, one of features, whose geometries are a header of
+GeoPackage's own and WKB.
+"""
+
+import sqlite3
+import struct
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import shapely
+
+from models.contract import Contract
+from service.domain.ground import to_ground
+from service.domain.source import SourceInfo
+from service.outputs.geo.areas import ClassArea
+from service.outputs.geo.shapes import Shape
+
+LAYER, CLASSES = "regions", "classes"
+PIXELS = "pixels of the picture: x to the right, y down from its top left corner"
+
+_APPLICATION_ID, _VERSION = 0x47504B47, 10300
+_UNDEFINED = -1  # "undefined Cartesian", which every GeoPackage has
+_OWN_ID = 100_000  # of a CRS that no authority has a number for
+_LITTLE_ENDIAN_WITH_ENVELOPE = 0b011
+_ROWS_AT_ONCE = 5_000
+
+_TABLES = f"""
+CREATE TABLE gpkg_spatial_ref_sys (
+  srs_name TEXT NOT NULL, srs_id INTEGER PRIMARY KEY, organization TEXT NOT NULL,
+  organization_coordsys_id INTEGER NOT NULL, definition TEXT NOT NULL, description TEXT);
+CREATE TABLE gpkg_contents (
+  table_name TEXT NOT NULL PRIMARY KEY, data_type TEXT NOT NULL, identifier TEXT UNIQUE,
+  description TEXT DEFAULT '', last_change DATETIME NOT NULL, min_x DOUBLE, min_y DOUBLE,
+  max_x DOUBLE, max_y DOUBLE, srs_id INTEGER REFERENCES gpkg_spatial_ref_sys(srs_id));
+CREATE TABLE gpkg_geometry_columns (
+  table_name TEXT NOT NULL UNIQUE REFERENCES gpkg_contents(table_name),
+  column_name TEXT NOT NULL, geometry_type_name TEXT NOT NULL,
+  srs_id INTEGER NOT NULL REFERENCES gpkg_spatial_ref_sys(srs_id), z TINYINT NOT NULL,
+  m TINYINT NOT NULL, PRIMARY KEY (table_name, column_name));
+CREATE TABLE {LAYER} (
+  fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, geom POLYGON, class_id INTEGER, class TEXT,
+  pixels INTEGER, area_m2 DOUBLE);
+CREATE TABLE {CLASSES} (
+  fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, class_id INTEGER, class TEXT, color TEXT,
+  pixels INTEGER, area_m2 DOUBLE);
+"""
+_WGS84 = (
+    'GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],'
+    'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]]'
+)
+_REQUIRED = (
+    ("Undefined Cartesian SRS", -1, "NONE", -1, "undefined", None),
+    ("Undefined geographic SRS", 0, "NONE", 0, "undefined", None),
+    ("WGS 84", 4326, "EPSG", 4326, _WGS84, "longitude and latitude in degrees"),
+)
+
+
+def write_geopackage(
+    path: Path,
+    shapes: Iterable[Shape],
+    info: SourceInfo,
+    contract: Contract,
+    areas: Iterable[ClassArea],
+    size: tuple[int, int],
+) -> None:
+    """Write a new file `path`: a layer of regions, and a table of classes. Raises OSError."""
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as file:
+            file.execute("PRAGMA journal_mode = OFF")
+            file.execute("PRAGMA synchronous = OFF")
+            file.execute("BEGIN")
+            _write(file, shapes, info, contract, areas, size)
+            file.execute("COMMIT")
+            file.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            file.execute(f"PRAGMA user_version = {_VERSION}")
+    except sqlite3.OperationalError as error:
+        raise OSError(f"{path.name} cannot be written: {error}") from error
+
+
+def _write(
+    file: sqlite3.Connection,
+    shapes: Iterable[Shape],
+    info: SourceInfo,
+    contract: Contract,
+    areas: Iterable[ClassArea],
+    size: tuple[int, int],
+) -> None:
+    for statement in filter(str.strip, _TABLES.split(";")):
+        file.execute(statement)
+    crs = _crs_row(info)
+    rows = {row[1]: row for row in (*_REQUIRED, *([] if crs is None else [crs]))}
+    file.executemany("INSERT INTO gpkg_spatial_ref_sys VALUES (?, ?, ?, ?, ?, ?)", rows.values())
+    srs_id = _UNDEFINED if crs is None else crs[1]
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    described = PIXELS if info.transform is None else ""
+    file.executemany(
+        "INSERT INTO gpkg_contents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (LAYER, "features", LAYER, described, now, *_extent(size, info), srs_id),
+            (CLASSES, "attributes", CLASSES, "", now, None, None, None, None, None),
+        ],
+    )
+    file.execute(
+        "INSERT INTO gpkg_geometry_columns VALUES (?, 'geom', 'POLYGON', ?, 0, 0)", (LAYER, srs_id)
+    )
+    named = {one.id: one for one in contract.classes}
+    insert = f"INSERT INTO {LAYER} (geom, class_id, class, pixels, area_m2) VALUES (?, ?, ?, ?, ?)"
+    left = iter(shapes)
+    while batch := list(islice(left, _ROWS_AT_ONCE)):
+        geometries = _geometries(batch, info, srs_id)
+        file.executemany(
+            insert,
+            (
+                (geometry, one.class_id, named[one.class_id].name, one.pixels, one.area_m2)
+                for geometry, one in zip(geometries, batch, strict=True)
+            ),
+        )
+    file.executemany(
+        f"INSERT INTO {CLASSES} (class_id, class, color, pixels, area_m2) VALUES (?, ?, ?, ?, ?)",
+        [(a.class_id, a.name, named[a.class_id].color, a.pixels, a.area_m2) for a in areas],
+    )
+
+
+def _geometries(batch: list[Shape], info: SourceInfo, srs_id: int) -> Iterator[bytes]:
+    rings = [ring for shape in batch for ring in shape.rings]
+    corners = np.concatenate(rings)
+    if info.transform is not None:
+        corners = to_ground(info.transform, corners[:, 0], corners[:, 1])
+    of_ring = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
+    of_shape = np.repeat(np.arange(len(batch)), [len(shape.rings) for shape in batch])
+    lines = np.asarray(shapely.linearrings(corners, indices=of_ring))
+    polygons = np.asarray(shapely.polygons(lines, indices=of_shape))
+    bounds = shapely.bounds(polygons)
+    head = struct.pack("<2sBBi", b"GP", 0, _LITTLE_ENDIAN_WITH_ENVELOPE, srs_id)
+    for wkb, (left, bottom, right, top) in zip(
+        shapely.to_wkb(polygons, byte_order=1), bounds.tolist(), strict=True
+    ):
+        yield head + struct.pack("<4d", left, right, bottom, top) + wkb
+
+
+def _crs_row(info: SourceInfo) -> tuple[str, int, str, int, str, None] | None:
+    """Of gpkg_spatial_ref_sys; None where the raster has no CRS."""
+    if info.reference is None:
+        return None
+    from rasterio.crs import CRS
+
+    crs = CRS.from_wkt(info.reference)
+    authority = crs.to_authority()
+    if authority is not None and authority[1].isdecimal():
+        name, code = authority[0], int(authority[1])
+    else:
+        name, code = "NONE", _OWN_ID
+    title = info.reference.split('"')[1] if '"' in info.reference else "unnamed"
+    return title, code, name, code, info.reference, None
+
+
+def _extent(size: tuple[int, int], info: SourceInfo) -> tuple[float, float, float, float]:
+    """Left, bottom, right, top of the whole map."""
+    height, width = size
+    columns, rows = np.array([0.0, width, width, 0.0]), np.array([0.0, 0.0, height, height])
+    corners = np.stack((columns, rows), axis=-1)
+    if info.transform is not None:
+        corners = to_ground(info.transform, columns, rows)
+    left, bottom = corners.min(axis=0).tolist()
+    right, top = corners.max(axis=0).tolist()
+    return left, bottom, right, top

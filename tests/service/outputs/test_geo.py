@@ -1,0 +1,234 @@
+"""Regions, their areas, and the files that they are written to."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio.features
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.warp import transform as warp
+
+from models.contract import Contract
+from service.domain.errors import InvalidOptionError
+from service.domain.source import SourceInfo, Window
+from service.outputs.geo.areas import class_areas
+from service.outputs.geo.cog import halved
+from service.outputs.geo.geojson import refuse_without_crs, write_geojson
+from service.outputs.geo.geopackage import write_geopackage
+from service.outputs.geo.regions import Region, find_regions
+from service.outputs.geo.shapes import Shape, shapes_of
+from tests.solvable import RGB_CLASSES
+
+CONTRACT = Contract(
+    name="rgb",
+    classes=RGB_CLASSES,
+    ignore=255,
+    channels=3,
+    stride=8,
+    receptive_field_radius=5,
+    architecture="strongest-channel",
+    upsampling="none",
+    parameters=1,
+    files={},
+)
+ALL = frozenset({0, 1, 2})
+
+
+def wkt(code: str) -> str:
+    text: str = CRS.from_user_input(code).to_wkt()
+    return text
+
+
+def strips_of(class_map: NDArray[np.uint8], rows: int) -> list[NDArray[np.uint8]]:
+    return [class_map[top : top + rows] for top in range(0, len(class_map), rows)]
+
+
+def polygon(region: Region) -> shapely.Polygon:
+    return shapely.Polygon(region.rings[0], region.rings[1:])
+
+
+def drawn(regions: list[Region], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    geometries = [(polygon(region), region.class_id) for region in regions]
+    if not geometries:
+        return np.full(shape, 255, np.uint8)
+    image: NDArray[np.uint8] = rasterio.features.rasterize(
+        geometries, out_shape=shape, fill=255, dtype="uint8"
+    )
+    return image
+
+
+@given(seed=st.integers(0, 10_000), rows=st.integers(1, 9), classes=st.integers(2, 4))
+def test_regions_of_strips_are_those_of_the_whole(seed: int, rows: int, classes: int) -> None:
+    draw = np.random.default_rng(seed)
+    class_map = draw.integers(0, classes, (23, 19), np.uint8)
+    class_map[class_map == 3] = 255
+    if seed % 2:
+        class_map = class_map.repeat(2, axis=0)[:23]
+    whole = list(find_regions([class_map], ALL))
+    cut = list(find_regions(strips_of(class_map, rows), ALL))
+    assert len(cut) == len(whole)
+    np.testing.assert_array_equal(drawn(cut, class_map.shape), class_map)
+
+    def facts(regions: list[Region]) -> list[tuple[int, float, float]]:
+        return sorted((r.class_id, polygon(r).area, polygon(r).length) for r in regions)
+
+    assert facts(cut) == facts(whole)
+
+
+def test_a_snake_through_all_strips_is_one_region() -> None:
+    class_map = np.zeros((60, 41), np.uint8)
+    class_map[::2] = 1
+    class_map[1::4, -1] = 1
+    class_map[3::4, 0] = 1
+    regions = list(find_regions(strips_of(class_map, 7), frozenset({1})))
+    assert len(regions) == 1
+    assert polygon(regions[0]).area == (class_map == 1).sum()
+    np.testing.assert_array_equal(drawn(regions, class_map.shape), np.where(class_map == 1, 1, 255))
+
+
+def square(side: float, crs: str, longitude: float, latitude: float) -> tuple[SourceInfo, float]:
+    """A raster of 100 × 100 pixels, of `side` units of its grid, whose middle lies there; and its
+    area on the ellipsoid by an azimuthal equal-area projection of its own."""
+    (x,), (y,) = warp("EPSG:4326", crs, [longitude], [latitude])
+    step = side / 100
+    place = (step, 0.0, x - side / 2, 0.0, -step, y + side / 2)
+    own = f"+proj=laea +lat_0={latitude} +lon_0={longitude} +ellps=WGS84"
+    edge = np.linspace(-side / 2, side / 2, 50)
+    xs = np.concatenate((x + edge, np.full(50, x + side / 2), x - edge, np.full(50, x - side / 2)))
+    ys = np.concatenate((np.full(50, y - side / 2), y + edge, np.full(50, y + side / 2), y - edge))
+    east, north = warp(crs, own, xs, ys)
+    truth = shapely.Polygon(np.stack((east, north), axis=-1)).area
+    return SourceInfo(transform=place, reference=wkt(crs)), truth
+
+
+@pytest.mark.parametrize(
+    ("crs", "side"),
+    [("EPSG:32618", 100.0), ("EPSG:2263", 328.0), ("EPSG:3857", 132.0), ("EPSG:4326", 0.001)],
+)
+def test_areas_are_those_of_the_ground_in_any_grid(crs: str, side: float) -> None:
+    info, truth = square(side, crs, -73.97, 40.78)
+    class_map = np.zeros((100, 100), np.uint8)
+    class_map[:, 40:] = 1
+    (shape, *_) = shapes_of(find_regions([class_map], frozenset({1})), info, 0, 0)
+    assert shape.area_m2 == pytest.approx(0.6 * truth, rel=1e-4)
+    areas = class_areas(reader(class_map), class_map.shape, info, CONTRACT)
+    assert [area.pixels for area in areas] == [4000, 6000, 0]
+    assert areas[0].area_m2 == pytest.approx(0.4 * truth, rel=1e-4)
+    assert areas[0].area_m2 + areas[1].area_m2 == pytest.approx(truth, rel=1e-4)  # type: ignore[operator]
+
+
+def test_a_hundred_meters_in_new_york_are_10_006_square_meters() -> None:
+    """A7 of the facts: Web Mercator's own numbers say 17,453."""
+    info, _ = square(100.0, "EPSG:32618", -73.97, 40.78)
+    areas = class_areas(reader(np.zeros((100, 100), np.uint8)), (100, 100), info, CONTRACT)
+    assert areas[0].area_m2 == pytest.approx(10_006, rel=1e-3)
+
+
+def reader(class_map: NDArray[np.uint8]):  # type: ignore[no-untyped-def]
+    def read(window: Window) -> NDArray[np.uint8]:
+        top, left, height, width = window
+        return class_map[top : top + height, left : left + width]
+
+    return read
+
+
+def one_shape(class_map: NDArray[np.uint8], info: SourceInfo, **how: float) -> list[Shape]:
+    regions = find_regions([class_map], ALL - {0})
+    return list(shapes_of(regions, info, how.get("min_area", 0), how.get("tolerance", 0)))
+
+
+def test_small_regions_go_and_small_holes_are_filled_by_square_meters() -> None:
+    info, truth = square(1000.0, "EPSG:3857", 10.0, 60.0)
+    meters = truth / 10_000  # of a pixel: a quarter of its grid's
+    class_map = np.zeros((100, 100), np.uint8)
+    class_map[10:40, 10:40] = 1
+    class_map[20:22, 20:22] = 0
+    class_map[70:73, 70:73] = 2
+    kept = one_shape(class_map, info, min_area=5 * meters)
+    assert [(shape.class_id, shape.pixels) for shape in kept] == [(1, 900), (2, 9)]
+    assert one_shape(class_map, info, min_area=9.5 * meters)[0].pixels == 900
+    assert len(one_shape(class_map, info, min_area=9.5 * meters)) == 1
+    assert one_shape(class_map, info)[0].pixels == 896
+    assert one_shape(class_map, SourceInfo(), min_area=9.5)[0].area_m2 is None
+
+
+def document(shapes: list[Shape], info: SourceInfo) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(b"".join(write_geojson(shapes, info, CONTRACT, {})))
+    return parsed
+
+
+def test_geojson_is_longitude_and_latitude_by_the_right_hand_rule() -> None:
+    info, _ = square(100.0, "EPSG:32633", 13.4, 52.5)
+    class_map = np.zeros((100, 100), np.uint8)
+    class_map[10:40, 20:90] = 1
+    class_map[20:22, 30:32] = 0
+    (feature,) = document(one_shape(class_map, info), info)["features"]
+    assert "crs" not in document([], info)
+    exterior, hole = feature["geometry"]["coordinates"]
+    assert shapely.is_ccw(shapely.linearrings(exterior))
+    assert not shapely.is_ccw(shapely.linearrings(hole))
+    a, _, c, _, e, f = info.transform  # type: ignore[misc]
+    (longitude,), (latitude,) = warp("EPSG:32633", "EPSG:4326", [c + 20 * a], [f + 10 * e])
+    nearest = min(exterior, key=lambda p: abs(p[0] - longitude) + abs(p[1] - latitude))
+    assert nearest == pytest.approx([longitude, latitude], abs=6e-8)
+    assert feature["properties"]["area_m2"] == pytest.approx(2100 - 4, rel=1e-3)
+    assert feature["properties"]["name"] == "green"
+
+
+def test_geojson_is_cut_at_the_antimeridian() -> None:
+    place = (0.01, 0.0, 179.5, 0.0, -0.01, -16.0)
+    info = SourceInfo(transform=place, reference=wkt("EPSG:4326"))
+    class_map = np.ones((100, 100), np.uint8)
+    (shape,) = one_shape(class_map, info)
+    (feature,) = document([shape], info)["features"]
+    geometry: Any = shapely.geometry.shape(feature["geometry"])
+    assert geometry.geom_type == "MultiPolygon"
+    assert geometry.is_valid
+    west, east = sorted(geometry.geoms, key=lambda part: part.bounds[0])
+    assert west.bounds == pytest.approx((-180, -17, -179.5, -16))
+    assert east.bounds == pytest.approx((179.5, -17, 180, -16))
+    assert shape.area_m2 == pytest.approx(1.182e10, rel=1e-3)
+
+
+def test_geojson_without_a_place_on_the_ground_is_refused() -> None:
+    with pytest.raises(InvalidOptionError, match="polygons"):
+        refuse_without_crs(SourceInfo())
+
+
+def test_a_geopackage_says_where_it_lies_and_holds_each_region(tmp_path: Path) -> None:
+    info, truth = square(100.0, "EPSG:32633", 13.4, 52.5)
+    class_map = np.zeros((100, 100), np.uint8)
+    class_map[10:40, 20:90] = 1
+    shapes = one_shape(class_map, info)
+    areas = class_areas(reader(class_map), (100, 100), info, CONTRACT)
+    path = tmp_path / "regions.gpkg"
+    write_geopackage(path, shapes, info, CONTRACT, areas, (100, 100))
+    assert path.read_bytes()[68:72] == b"GPKG"
+    with sqlite3.connect(path) as file:
+        assert file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert file.execute("PRAGMA foreign_key_check").fetchall() == []
+        row = file.execute("SELECT geom, class_id, class, pixels, area_m2 FROM regions").fetchone()
+        classes = file.execute("SELECT class, pixels, area_m2 FROM classes").fetchall()
+        srs = file.execute("SELECT srs_id FROM gpkg_geometry_columns").fetchone()
+    file.close()
+    assert srs == (32633,)
+    assert row[1:4] == (1, "green", 2100)
+    assert row[4] == pytest.approx(0.21 * truth, rel=1e-4)
+    assert classes[1][1] == 2100
+    geometry = shapely.from_wkb(row[0][8 + 32 :])
+    a, _, c, _, e, f = info.transform  # type: ignore[misc]
+    assert geometry.bounds == pytest.approx((c + 20 * a, f + 40 * e, c + 90 * a, f + 10 * e))
+
+
+def test_overviews_show_the_most_frequent_class_and_no_void_beside_one() -> None:
+    values = np.array([[1, 2, 0, 0, 255], [2, 1, 3, 0, 255], [2, 2, 255, 255, 4]], np.uint8)
+    np.testing.assert_array_equal(halved(values, 255), [[1, 0, 255], [2, 255, 4]])
+    np.testing.assert_array_equal(halved(np.array([[255, 255], [255, 7]], np.uint8), 255), [[7]])
+    np.testing.assert_array_equal(halved(np.array([[5, 6], [7, 6]], np.uint8), None), [[6]])
