@@ -147,7 +147,6 @@ def _read_scene(path: Path, _mtime_ns: int, _size: int) -> Scene | None:
         return None
     try:
         with _opened(path) as dataset:
-            # Without a place it is the identity, or nothing but zeros where overviews are shut out.
             if dataset.transform.is_identity or dataset.transform.is_degenerate:
                 return None
             flags = {flag.name for band in dataset.mask_flag_enums for flag in band}
@@ -297,7 +296,7 @@ def _looked_at(scene: Scene) -> Iterator[Deep]:
 def _opened(path: Path) -> Iterator[rasterio.DatasetReader]:
     with (
         rasterio.Env(**_ENV),
-        rasterio.open(path.resolve(), driver="GTiff", OVERVIEW_LEVEL="NONE") as dataset,
+        rasterio.open(path.resolve(), driver="GTiff") as dataset,
     ):
         yield dataset
 
