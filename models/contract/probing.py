@@ -6,6 +6,9 @@ EXACT_PIXELS = 64_000_000  # every pixel of a smaller raster is looked at
 PROBES, PROBE_SIDE = 16, 96  # of a larger one so many parts, down and across
 _BAND_PIXELS = 2**21
 
+# Of floating-point samples, which are sorted, no more are kept: every so many-th.
+_FLOATING_SAMPLES = 2**24
+
 Part = tuple[int, int, int, int]  # top, left, height, width
 
 
@@ -17,6 +20,12 @@ def looked_at(height: int, width: int) -> Iterator[Part]:
             yield top, 0, min(rows, height - top), width
         return
     yield from probes(height, width)
+
+
+def floating_step(height: int, width: int, bands: int) -> int:
+    """Every how many-th of the floating-point samples of `looked_at` counts, those of a part in
+    the order of its pixels, void left out."""
+    return max(1, -(-min(height * width, EXACT_PIXELS) * bands // _FLOATING_SAMPLES))
 
 
 def probes(height: int, width: int) -> Iterator[Part]:

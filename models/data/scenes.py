@@ -23,7 +23,7 @@ from rasterio.windows import Window as GdalWindow
 from scipy import ndimage
 
 from models.contract.preprocessing import Intensity
-from models.contract.probing import looked_at
+from models.contract.probing import floating_step, looked_at
 from models.contract.tiff_form import CMYK
 from models.data import tiff
 from models.data.depth import ALONE, Deep, Depth, depth_of, in_8_bits
@@ -285,11 +285,13 @@ def _depth(scene: Scene, _mtime_ns: int, rule: Intensity | None) -> Depth:
 
 
 def _looked_at(scene: Scene) -> Iterator[Deep]:
+    is_floating = scene.dtype.startswith("float")
+    step = floating_step(scene.height, scene.width, len(scene.indexes)) if is_floating else 1
     with _opened(scene.path) as dataset:
         for part in map(Window._make, looked_at(scene.height, scene.width)):
             stored = np.moveaxis(dataset.read(list(scene.indexes), window=_gdal(part)), 0, -1)
             valid = _valid(dataset, scene, part, stored)
-            yield stored.reshape(-1) if valid is None else stored[valid].reshape(-1)
+            yield (stored if valid is None else stored[valid]).reshape(-1)[::step]
 
 
 @contextmanager

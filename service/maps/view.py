@@ -17,6 +17,7 @@ from models.contract.intensity import (
     percentile_places,
 )
 from models.contract.preprocessing import FrameScale, PercentileIntensity, Unit
+from models.contract.probing import floating_step, looked_at, probes
 from models.contract.working_size import ScaleRequest, WorkingSize, wanted_ratio, working_size
 from service.domain.errors import InvalidOptionError
 from service.domain.requests import IntensityRequest
@@ -27,8 +28,7 @@ from service.inputs.raster import Raster, RowReader
 from service.maps.voids import CONTEXT, fill_voids
 
 _BITS = 16
-_EXACT_PIXELS = 64_000_000  # of a smaller raster every sample is counted for its percentiles
-_PROBES, _PROBE_SIDE = 16, 96  # of a larger one these, down and across
+_KEPT = 96  # samples of a part of a deep raster that its mean color is of
 _BAND_PIXELS = 2**22
 
 
@@ -74,37 +74,29 @@ def find_tone(raster: Raster, contract: Contract, request: IntensityRequest) -> 
     """
     counts = np.zeros(1 << _BITS, np.int64)
     kept: list[Samples] = []
+    values: list[Samples] = []
+    height, width, bands = raster.height, raster.width, raster.bands
     is_deep, is_floating = raster.dtype != np.uint8, raster.dtype.kind == "f"
-    looks = not is_deep and not raster.has_void
-    for window in () if looks else _probed(raster, every_pixel=is_deep):
+    parts = looked_at(height, width) if is_deep else probes(height, width)
+    for window in map(Window._make, parts if is_deep or raster.has_void else ()):
         samples, valid = raster.read(window), raster.valid(window)
-        chosen = samples.reshape(-1, raster.bands) if valid is None else samples[valid]
-        if is_deep and not is_floating:
+        chosen = samples.reshape(-1, bands) if valid is None else samples[valid]
+        if is_floating:
+            values.append(chosen.reshape(-1)[:: floating_step(height, width, bands)])
+        elif is_deep:
             counts += np.bincount(chosen.reshape(-1), minlength=len(counts))
         if len(chosen):
-            kept.append(chosen[:: max(1, len(chosen) // _PROBE_SIDE)] if is_deep else chosen)
-    sample = np.concatenate(kept) if kept else np.zeros((0, raster.bands), raster.dtype)
+            kept.append(chosen[:: max(1, len(chosen) // _KEPT)] if is_deep else chosen)
+    sample = np.concatenate(kept) if kept else np.zeros((0, bands), raster.dtype)
     window_found = None
     if is_floating:
-        window_found = _float_window(sample, raster.bands, contract, request)
+        window_found = _float_window(np.concatenate(values), bands, contract, request)
     elif is_deep:
         window_found = _whole_window(counts, raster, contract, request)
     if not len(sample):
         return Tone(window_found, np.full(contract.channels, 128, np.uint8))
     seen = seen_samples(sample[np.newaxis], window_found, contract)[0]
     return Tone(window_found, np.rint(seen.mean(axis=0)).astype(np.uint8))
-
-
-def _probed(raster: Raster, *, every_pixel: bool) -> list[Window]:
-    """The windows that are looked at: all of it in bands, or a net of small ones."""
-    height, width = raster.height, raster.width
-    if every_pixel and height * width <= _EXACT_PIXELS:
-        rows = max(1, 2**21 // width)
-        return [Window(top, 0, min(rows, height - top), width) for top in range(0, height, rows)]
-    down, across = min(_PROBE_SIDE, height), min(_PROBE_SIDE, width)
-    tops = sorted({round(at) for at in np.linspace(0, height - down, _PROBES)})
-    lefts = sorted({round(at) for at in np.linspace(0, width - across, _PROBES)})
-    return [Window(top, left, down, across) for top in tops for left in lefts]
 
 
 def _whole_window(
@@ -125,10 +117,10 @@ def _float_window(
         return request.window
     rule, window = contract.intensity, None
     if request.kind == "auto" and sample.size:
-        ordered = np.sort(sample.reshape(-1))
         places = (0, 0)
         if isinstance(rule, PercentileIntensity):
-            places = percentile_places(ordered.size, rule)
+            places = percentile_places(sample.size, rule)
+        ordered = np.partition(sample, places)
         low, high = (float(ordered[place]) for place in places)
         window = float_window(low, high, bands, rule)
     if window is None:
