@@ -8,13 +8,13 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
 
-from models.contract import atomic
+from models.contract import Contract, atomic
 from service.background import go_first, step_back, take_stdout
 from service.catalogue.registry import UnknownModelError
 from service.domain.errors import ImageTooLargeError, ServiceError
@@ -23,8 +23,9 @@ from service.jobs.job import Result, ResultFile, Wish
 from service.maps.formats import MAP_FORMATS, map_formats
 from service.maps.job import MapProgress, predict_raster
 from service.maps.options import MapOptions
-from service.maps.survey import tally, write_overview
+from service.maps.overview import write_overview
 from service.outputs import OUTPUTS
+from service.outputs.geo.areas import ClassArea
 from service.predict.errors import PredictError
 from service.predict.loaded import LoadedModel
 from service.predict.model import pin_model
@@ -142,25 +143,22 @@ class Worker:
             "crs": summary.info.reference,
             "transform": summary.info.transform,
             "notes": list(summary.notes),
+            "classes": _shares(summary.areas, model.contract),
         }
         if summary.window is not None:
             facts["intensity"] = list(summary.window)
         overview = None
         if "geotiff" in targets:
             overview = "overview.png"
-
-            def survey() -> list[dict[str, Any]]:
-                write_overview(
-                    folder / UPLOAD,
-                    targets["geotiff"],
-                    folder / "overview.png",
-                    model.contract,
-                    options,
-                    summary.window,
-                )
-                return tally(targets["geotiff"], model.contract)
-
-            facts["classes"] = await asyncio.to_thread(survey)
+            await asyncio.to_thread(
+                write_overview,
+                folder / UPLOAD,
+                targets["geotiff"],
+                folder / overview,
+                model.contract,
+                options,
+                summary.window,
+            )
         files = {
             name: ResultFile(
                 file=target.name,
@@ -196,6 +194,23 @@ class Worker:
                 f"{error}"
             ) from None
         return model
+
+
+def _shares(areas: Sequence[ClassArea], contract: Contract) -> list[dict[str, Any]]:
+    """The classes that a map has, the most frequent first, each with its share of all that is no
+    void.
+    """
+    colors = {one.id: one.color for one in contract.classes}
+    total = sum(area.pixels for area in areas)
+    return [
+        {
+            **area.as_json(),
+            "color": colors[area.class_id],
+            "share": round(area.pixels / total, 6),
+        }
+        for area in sorted(areas, key=lambda area: -area.pixels)
+        if area.pixels
+    ]
 
 
 def main() -> None:

@@ -27,7 +27,8 @@ export async function sortOut(files) {
 async function formatOf(file) {
   const tiff = await readTiff(file).catch(() => null);
   const isLarge = file.size > LIMITS.maxUploadBytes || (tiff !== null && tiff.width * tiff.height > LIMITS.maxPixels);
-  if (tiff !== null && (tiff.isPlaced || isLarge)) return LIMITS.mapFormats.join(",");
+  if (tiff?.isPlaced) return LIMITS.mapFormats.join(",");
+  if (tiff !== null && isLarge) return "geotiff"; // GeoJSON is for what has a place on the Earth
   return isLarge ? "png" : null;
 }
 
@@ -199,7 +200,7 @@ function classes({ classes }) {
       swatch(color),
       element("span", { className: "name" }, name),
       element("span", { className: "share" }, `${(100 * share).toFixed(1)} %`),
-      element("span", { className: "area" }, area_m2 === null ? "" : area(area_m2)),
+      element("span", { className: "area" }, area_m2 === undefined ? "" : area(area_m2)),
     ),
   );
   return element("ul", { className: "job-classes" }, ...rows);

@@ -2,7 +2,8 @@
 
 const WIDTH = 256;
 const HEIGHT = 257;
-const PLACED = [33550, 33922, 34264, 34735]; // ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory
+const PLACES = [33922, 34264]; // ModelTiepoint, ModelTransformation
+const GEO_KEYS = 34735; // which name the CRS
 const MOST_ENTRIES = 512;
 
 /** `{ width, height, isPlaced }` of a TIFF or BigTIFF, where `isPlaced` says that it lies on the Earth; null of any other file. */
@@ -23,14 +24,15 @@ export async function readTiff(file) {
   const listed = Math.min(entries, MOST_ENTRIES);
   const table = await slice(file, offset + (isBig ? 8 : 2), listed * size);
   if (table === null) return null;
-  const found = { width: 0, height: 0, isPlaced: false };
+  const found = { width: 0, height: 0 };
+  const tags = new Set();
   for (let place = 0; place < listed * size; place += size) {
     const tag = table.getUint16(place, little);
     if (tag === WIDTH) found.width = value(table, place, isBig, little);
     if (tag === HEIGHT) found.height = value(table, place, isBig, little);
-    if (PLACED.includes(tag)) found.isPlaced = true;
+    tags.add(tag);
   }
-  return found;
+  return { ...found, isPlaced: tags.has(GEO_KEYS) && PLACES.some((tag) => tags.has(tag)) };
 }
 
 function value(table, place, isBig, little) {

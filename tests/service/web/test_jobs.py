@@ -1,6 +1,7 @@
 """What is too large for a request, or lies on the Earth, on the page: a job with a card."""
 
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +69,10 @@ def test_a_raster_shows_its_overview_areas_and_downloads(
     assert pending.value.suggested_filename == "ortho.classes.tif"
     with rasterio.open(io.BytesIO(pending.value.path().read_bytes())) as dataset:
         np.testing.assert_array_equal(dataset.read(1), classes)
+    with visit.page.expect_download() as pending:
+        card.get_by_role("button", name="GeoJSON").click()
+    regions = json.loads(pending.value.path().read_bytes())["features"]
+    assert {one["properties"]["name"] for one in regions} >= {"red", "green", "blue"}
     expect(visit.page.locator("#workbench")).to_be_hidden()
     visit.open("/")  # it is still there
     expect(card.locator("img")).to_be_visible()
