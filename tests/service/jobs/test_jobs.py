@@ -356,3 +356,21 @@ def test_a_folder_that_is_lost_is_said_to_be(openvino_store: Path, tmp_path: Pat
         assert "log" in assert_problem(answer, "job-folder-unusable")
         assert answer.headers["Retry-After"] == "60"
         assert server.client.get("/jobs").json()["jobs"] == []
+
+
+def test_a_server_that_is_told_to_end_leaves_its_job_to_the_next(
+    openvino_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "jobs"
+    with monkeypatch.context() as patch:
+        patch.setattr("service.job_parts.WORKER", "tests.service.jobs.endless_worker")
+        with serving(openvino_store, job_folder=folder) as server:
+            url = server.client.post("/jobs", content=BODY).headers["Location"]
+
+            def is_at_work() -> bool:
+                return bool(server.client.get(url).json()["progress"] > 0)
+
+            wait_until(is_at_work, "the job at work")
+    assert worker_of(folder) is None
+    with serving(openvino_store, job_folder=folder) as server:
+        np.testing.assert_array_equal(class_map_of(result_of(server.client, url)), solve(IMAGE))
