@@ -21,7 +21,7 @@ from service.domain.errors import ImageTooLargeError, ServiceError
 from service.jobs.folder import UPLOAD
 from service.jobs.job import Result, ResultFile, Wish
 from service.maps.formats import MAP_FORMATS, map_formats
-from service.maps.job import MapProgress, predict_raster
+from service.maps.job import predict_raster
 from service.maps.options import MapOptions
 from service.maps.overview import write_overview
 from service.outputs import OUTPUTS
@@ -87,7 +87,7 @@ class Worker:
         options = output.options.model_validate(wish.options)
         model = await self._loaded(wish.model)
         body = await asyncio.to_thread(self._read, folder / UPLOAD)
-        answer = await model.segment(body, output, options, wish.file_name)
+        answer = await model.segment(body, output, options, wish.file_name, self._tell)
         del body
         encoded = answer.encoded
 
@@ -120,9 +120,6 @@ class Worker:
         model = await self._loaded(wish.model)
         targets = {name: folder / f"{RESULT}{MAP_FORMATS[name].extension}" for name in formats}
 
-        def tell(progress: MapProgress) -> None:
-            self._say({"event": "progress", "done": progress.done, "total": progress.total})
-
         summary = await predict_raster(
             model.inference,
             wish.model,
@@ -130,7 +127,7 @@ class Worker:
             targets,
             options,
             work=folder / "work",
-            progress=tell,
+            progress=lambda progress: self._tell(progress.done, progress.total),
         )
         facts: dict[str, Any] = {
             "width": summary.width,
@@ -169,6 +166,9 @@ class Worker:
             for name, target in targets.items()
         }
         return Result(files=files, facts=facts, overview=overview)
+
+    def _tell(self, done: int, total: int) -> None:
+        self._say({"event": "progress", "done": done, "total": total})
 
     def _read(self, path: Path) -> bytes:
         size, limit = path.stat().st_size, self._settings.max_batch_upload_bytes

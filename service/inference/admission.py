@@ -10,7 +10,7 @@ ones come and go, so it waits in a line instead, and nobody passes it.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -22,7 +22,12 @@ _LARGE = 1 / 2  # of all bytes; what needs less finds room as soon as there is l
 
 
 class Place:
-    """One accepted request's share of the queue."""
+    """One accepted request's share of the queue.
+
+    `tell`, where somebody wants to know, is called with the pixels that are done, and all of them.
+    """
+
+    tell: Callable[[int, int], None] | None = None
 
     def __init__(self, admission: "Admission", images: int) -> None:
         self._admission = admission

@@ -66,15 +66,18 @@ class Inference:
         *,
         model: str | None = None,
         file_name: str | None = None,
+        tell: Callable[[int, int], None] | None = None,
     ) -> Answer:
         """Segment one image file, and encode the result. Raises subclasses of ServiceError only.
 
-        `file_name` is what the caller calls it, for outputs that name their picture.
+        `file_name` is what the caller calls it, for outputs that name their picture. `tell` is
+        called after each tile but the last, with the pixels that are done and with all of them.
         """
         async with (
             self._models.lease(model, deadline) as segmenter,
             _accepted(segmenter, 1, deadline) as place,
         ):
+            place.tell = tell
             return await segmenter.segment(
                 upload, output, options, deadline, place, file_name, self.watcher
             )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from typing import Any
@@ -137,7 +137,7 @@ class Segmenter:
         else:
             picture, result = await watch.run("decode", steps.prepare, source, working)
             del source  # it may hold the picture in another form
-            last_tile = await self._infer([picture], deadline, watch)
+            last_tile = await self._infer([picture], deadline, watch, place.tell)
             del picture  # a third of a large picture's memory
 
             def finish() -> tuple[Encoded, Observation]:
@@ -238,7 +238,11 @@ class Segmenter:
         return sides.plan(self.model.contract, height, width, need, scaled=scaled)
 
     async def _infer(
-        self, pictures: Sequence[Picture], deadline: float | None, watch: Stopwatch
+        self,
+        pictures: Sequence[Picture],
+        deadline: float | None,
+        watch: Stopwatch,
+        tell: Callable[[int, int], None] | None = None,
     ) -> _TileResult:
         """Run the pictures' tiles a few at a time, so that other requests come between.
 
@@ -247,6 +251,8 @@ class Segmenter:
         worker is saved.
         """
         running: deque[tuple[Canvas, Tile, asyncio.Task[InferenceResult]]] = deque()
+        tiles, done = sum(len(picture.plan) for picture in pictures), 0
+        pixels = sum(picture.image.shape[0] * picture.image.shape[1] for picture in pictures)
 
         async def next_result() -> _TileResult:
             canvas, tile, task = running[0]
@@ -254,6 +260,13 @@ class Segmenter:
             running.popleft()
             watch.ran(ran)
             return _TileResult(canvas, tile, ran.result)
+
+        async def put_next() -> None:
+            nonlocal done
+            await watch.run("infer", (await next_result()).put)
+            done += 1
+            if tell is not None:
+                tell(pixels * done // tiles, pixels)
 
         try:
             for picture in pictures:
@@ -264,9 +277,9 @@ class Segmenter:
                     )
                     running.append((canvas, tile, asyncio.create_task(run)))
                     while len(running) >= self._tiles_at_once(plan):
-                        await watch.run("infer", (await next_result()).put)
+                        await put_next()
             while len(running) > 1:
-                await watch.run("infer", (await next_result()).put)
+                await put_next()
             return await next_result()
         finally:
             await cancel_all([task for *_, task in running])

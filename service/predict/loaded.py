@@ -1,6 +1,7 @@
 """One model in this process, for whoever has many pictures and nobody waiting."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from service.catalogue.registry import Registry
@@ -55,9 +56,16 @@ class LoadedModel:
             raise PredictError(f"{self._id} cannot be used: {' '.join(faults) or error}") from None
 
     async def segment(
-        self, body: bytes, output: Output, options: OutputOptions, file_name: str | None
+        self,
+        body: bytes,
+        output: Output,
+        options: OutputOptions,
+        file_name: str | None,
+        tell: Callable[[int, int], None] | None = None,
     ) -> Answer:
-        """Segment one picture, however long it takes. Raises ServiceError."""
+        """Segment one picture, however long it takes; `tell` as of Inference. Raises
+        ServiceError.
+        """
         while True:
             try:
                 return await self._inference.segment(
@@ -67,6 +75,7 @@ class LoadedModel:
                     deadline=None,
                     model=self._id,
                     file_name=file_name,
+                    tell=tell,
                 )
             except QueueFullError as error:  # by pictures of this job: they make room
                 await asyncio.sleep(error.retry_after_seconds)

@@ -22,6 +22,7 @@ from service.domain.errors import (
 from service.domain.model import Model
 from service.inference.inference import Inference, TensorAnswer
 from service.inference.segmenter import Segmenter
+from service.outputs import OUTPUTS
 from service.runtimes.engine import Engine
 from tests.service.inference.always import Always
 from tests.service.inference.asking import (
@@ -326,3 +327,19 @@ async def test_pixels_that_may_not_be_written_to_are_taken_as_they_are(
     received = np.frombuffer(image.tobytes(), np.uint8).reshape(1, 16, 8, 3)
     answer = await predict(segmenter, received)
     np.testing.assert_array_equal(answer.outputs["class_map"][0], solve(image))
+
+
+async def test_how_far_a_picture_is_is_told_tile_by_tile(segmenter: Segmenter) -> None:
+    told: list[tuple[int, int]] = []
+    row = OUTPUTS["png"]
+    answer = await Inference(Always(segmenter)).segment(
+        file_of(picture(0, 200, 300)),
+        row,
+        row.options(),
+        None,
+        tell=lambda done, total: told.append((done, total)),
+    )
+    assert len(told) == answer.tiles - 1
+    assert told == sorted(told)
+    assert {total for _, total in told} == {200 * 300}
+    assert 0 < told[0][0] < told[-1][0] < 200 * 300
