@@ -63,7 +63,7 @@ def main() -> None:
         measured = {
             name: alternate(
                 {
-                    commit: partial(_round, server, pictures, run.seconds(SECONDS))
+                    commit: partial(measure_round, server, pictures, run.seconds(SECONDS))
                     for commit, server in servers.items()
                 },
                 run.rounds(ROUNDS),
@@ -140,7 +140,7 @@ def _candidate(name: str, checkout: Path) -> Candidate:
     return replace(ours, path="/segment", environment=environment)
 
 
-def _round(server: Running, pictures: list[bytes], seconds: float) -> Round:
+def measure_round(server: Running, pictures: list[bytes], seconds: float) -> Round:
     requests = [request_of(picture, server.candidate.path) for picture in pictures]
     server.resume()
     try:
