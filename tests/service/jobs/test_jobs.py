@@ -319,6 +319,18 @@ def test_a_job_whose_process_is_lost_again_and_again_fails(
         assert "lost 3 times" in job["problem"]["detail"]
 
 
+def test_a_process_that_stands_still_is_ended_and_its_job_fails(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.job_parts.WORKER", "tests.service.jobs.silent_worker")
+    monkeypatch.setattr("service.job_parts.SILENCE_SECONDS", 0.2)
+    folder = tmp_path / "jobs"
+    with serving(store, models=("solvable",), job_folder=folder) as server:
+        job = settled(server.client, server.client.post("/jobs", content=BODY).headers["Location"])
+        assert "told nothing for 0.2 s" in job["problem"]["detail"]
+        assert worker_of(folder) is None
+
+
 def test_a_job_at_work_is_ended_by_delete_and_its_process_with_it(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,6 @@
+"""Takes jobs and stands still."""
+
+import time
+
+while True:
+    time.sleep(3600)
