@@ -30,8 +30,8 @@ export async function showModel(name) {
 }
 
 /**
- * Segment one file: the answer's bytes, the model that made them ("street/1"), the page of the file ("1/3") where it has several, the stages of its Server-Timing in
- * milliseconds, and the milliseconds that it took as seen from here.
+ * Segment one file: the answer's bytes, the model that made them ("street/1"), the page of the file ("1/3") where it has several, the mean confidence and how
+ * atypical the picture is with the reasons, null where the server does not say, the stages of its Server-Timing in milliseconds, and the milliseconds that it took as seen from here.
  */
 export async function segment(file, name, query, signal) {
   const body = new FormData();
@@ -43,10 +43,15 @@ export async function segment(file, name, query, signal) {
     blob,
     model: response.headers.get("X-Model"),
     page: response.headers.get("X-Page"),
+    confidence: numberOf(response.headers.get("X-Confidence")),
+    atypical: numberOf(response.headers.get("X-Atypical")),
+    reasons: response.headers.get("X-Atypical-Reasons")?.split(",") ?? [],
     timing: parseTiming(response.headers.get("Server-Timing") ?? ""),
     milliseconds: performance.now() - started,
   };
 }
+
+const numberOf = (text) => (text === null ? null : Number(text));
 
 /** The command line that does what `segment` does. An example is fetched first, for it lies on the server alone. */
 export function curlLine(picture, query, output) {

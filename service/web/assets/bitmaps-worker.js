@@ -1,6 +1,7 @@
 // The other side of bitmaps.js. Each task gives its result, and what of it moves to the page without a copy.
 
 import { paint, readClassMap } from "./class-map.js";
+import { leastCertain, paintSureness } from "./sureness.js";
 
 const OVERVIEW_SIDE = 2048;
 
@@ -25,8 +26,18 @@ const tasks = {
     return [{ ...map, ids, number }, [ids.buffer]];
   },
 
-  async paintMap({ number, shown }) {
-    return levelsOf(await paint(maps.get(number), shown));
+  async paintMap({ number, shown, least }) {
+    return levelsOf(await paint(maps.get(number), shown, least));
+  },
+
+  async readConfidence({ number, blob }) {
+    const map = maps.get(number);
+    map.confidence = (await readClassMap(blob)).ids; // a gray PNG is read as an indexed one
+    return [leastCertain(map), []];
+  },
+
+  async paintConfidence({ number }) {
+    return levelsOf(await paintSureness(maps.get(number)));
   },
 
   keepMap({ number }) {

@@ -13,8 +13,15 @@ export const makeThumbnail = (blob, height) => ask("makeThumbnail", { blob, heig
 /** What `readClassMap` gives, with the `number` by which it is painted. */
 export const readMap = (blob) => ask("readMap", { blob });
 
-/** The class colours as `{ whole, overview }`; classes that are not in `shown` are transparent, null shows all. */
-export const paintMap = ({ number }, shown) => ask("paintMap", { number, shown });
+/** The class colours as `{ whole, overview }`; classes that are not in `shown` are transparent, null shows all, and so are pixels
+ * that are less sure than `least` of 1, for which `readConfidence` is asked before. */
+export const paintMap = ({ number }, shown, least = 0) => ask("paintMap", { number, shown, least });
+
+/** Keep the confidence of a class map's pixels beside it. Gives its least certain regions, see `leastCertain`. */
+export const readConfidence = ({ number }, blob) => ask("readConfidence", { number, blob });
+
+/** How sure each pixel is as `{ whole, overview }`: what is unsure is bright. */
+export const paintConfidence = ({ number }) => ask("paintConfidence", { number });
 
 /** Give back the memory of all other class maps. */
 export const keepMap = ({ number }) => ask("keepMap", { number });

@@ -42,21 +42,25 @@ export function shares({ counts }) {
   return parts.toSorted((a, b) => b.pixels - a.pixels).map(({ id, tenths }) => [id, tenths / 10]);
 }
 
-/** A bitmap of the class colours. Classes that are not in `shown` are left transparent; null shows all. */
-export function paint({ width, height, ids, colors }, shown) {
+/** A bitmap of the class colours. Classes that are not in `shown` are left transparent, null shows all; so are pixels whose
+ * `confidence`, where the map has it, is below `least` of 1. */
+export function paint({ width, height, ids, colors, confidence }, shown, least = 0) {
   const table = new Uint32Array(256);
   colors.forEach((color, id) => {
     if (shown === null || shown.has(id)) table[id] = abgr(color);
   });
-  const step = Math.ceil(Math.sqrt(ids.length / MAX_PAINTED_PIXELS));
+  if (least === 0) return paintPixels({ width, height }, (place) => table[ids[place]]);
+  const level = Math.ceil(255 * least - 1e-9);
+  return paintPixels({ width, height }, (place) => (confidence[place] < level ? 0 : table[ids[place]]));
+}
+
+/** A bitmap of a picture's pixels, or of some of them where there are too many: `colorOf` a place as an ImageData holds it. */
+export function paintPixels({ width, height }, colorOf) {
+  const step = Math.ceil(Math.sqrt((width * height) / MAX_PAINTED_PIXELS));
   const image = new ImageData(Math.ceil(width / step), Math.ceil(height / step));
   const pixels = new Uint32Array(image.data.buffer);
-  if (step === 1) {
-    for (let i = 0; i < ids.length; i += 1) pixels[i] = table[ids[i]];
-  } else {
-    for (let y = 0, i = 0; y < height; y += step) {
-      for (let x = 0; x < width; x += step, i += 1) pixels[i] = table[ids[y * width + x]];
-    }
+  for (let y = 0, i = 0; y < height; y += step) {
+    for (let x = 0; x < width; x += step, i += 1) pixels[i] = colorOf(y * width + x);
   }
   return createImageBitmap(image);
 }
@@ -90,7 +94,7 @@ function hexColors(palette) {
 }
 
 /** A colour as the little-endian number that an ImageData holds for it. */
-function abgr(color) {
+export function abgr(color) {
   const rgb = Number.parseInt(color.slice(1), 16);
   return (0xff000000 | ((rgb & 0xff) << 16) | (rgb & 0xff00) | (rgb >> 16)) >>> 0;
 }

@@ -1,8 +1,9 @@
 // The page at /: brings the parts together. Start reading at `show`.
 
 import { segment } from "./api.js";
-import { close, keepMap, openPicture, paintMap, readMap } from "./bitmaps.js";
+import { close, keepMap, openPicture, readMap } from "./bitmaps.js";
 import { shares } from "./class-map.js";
+import { Confidence } from "./confidence.js";
 import { byId } from "./dom.js";
 import { Jobs, sortOut } from "./jobs.js";
 import { Legend } from "./legend.js";
@@ -19,6 +20,7 @@ const SECONDS_SHOWN_FROM = 2; // of a wait: what is done sooner needs no clock
 let map = null; // the class map of the picture that is shown
 let opened = null; // the picture that the viewer has
 let read = null; // the answer whose class map is shown or on its way
+let paintings = 0; // counts what was painted, for the same reason
 let visit = 0; // counts what was shown, so that what is late is dropped
 
 const viewer = new Viewer(
@@ -50,6 +52,20 @@ const result = new Result({
   download: byId("download"),
   fault: byId("download-fault"),
 });
+const confidence = new Confidence(
+  {
+    mean: byId("confidence-mean"),
+    atypical: byId("atypical"),
+    least: byId("least"),
+    leastValue: byId("least-value"),
+    layer: byId("show-confidence"),
+    regions: byId("unsure-regions"),
+    list: byId("unsure"),
+    none: byId("no-regions"),
+    fault: byId("confidence-fault"),
+  },
+  { changes: () => showOnly(legend.shown), looksAt: (box) => viewer.lookAt(box) },
+);
 const strip = new Strip(byId("strip"), { selects: select, removes: remove });
 const pictures = new Pictures(pictureChanged);
 const jobs = new Jobs(byId("jobs"), byId("job-list"), () => pictures.model);
@@ -103,6 +119,7 @@ async function showClasses(picture) {
     map.names.filter((_, id) => map.counts[id] === 0),
   );
   result.set({ picture, shown: [], canFilter: contract.background !== null || contract.ignore !== null });
+  confidence.show(picture, answer, map, classOf);
   showTiming({ total: byId("timing-total"), bar: byId("timing-bar"), list: byId("timing") }, answer);
   showState(picture);
   byId("status").textContent =
@@ -126,10 +143,12 @@ async function showServersCopy(picture, { width, height }) {
 async function showOnly(ids) {
   if (map === null) return;
   const turn = visit;
-  result.set({ shown: ids === null ? [] : [...ids].map((id) => classOf(id).name) });
+  const painting = ++paintings;
+  const least = confidence.leastPercent;
+  result.set({ shown: ids === null ? [] : [...ids].map((id) => classOf(id).name), least });
   byId("viewer").ariaBusy = "true";
-  const levels = await paintMap(map, ids);
-  if (turn !== visit || ids !== legend.shown) return close(levels);
+  const levels = await confidence.paint(map, ids);
+  if (turn !== visit || painting !== paintings) return close(levels);
   viewer.setClasses(levels);
   byId("viewer").ariaBusy = "false";
 }
@@ -160,7 +179,7 @@ function showState({ state, problem, answer }) {
   byId("classes-section").hidden = byId("result-section").hidden = isFailed;
   byId("classes").hidden = !isDone;
   byId("no-classes").hidden = isDone;
-  byId("time").hidden = !isDone;
+  byId("time").hidden = byId("confidence-section").hidden = !isDone;
   byId("answered-by").textContent = isDone ? answer.model + pageOf(answer) : "";
 }
 

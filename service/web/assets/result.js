@@ -13,6 +13,7 @@ export class Result {
     this.model = null;
     this.alpha = 0.5;
     this.shown = [];
+    this.least = 0;
     this.format = "png";
     for (const { name, title } of FORMATS) this.formats.append(this.#choice(name, title));
     this.onlyShown.addEventListener("change", () => this.#update());
@@ -21,7 +22,8 @@ export class Result {
     this.#update();
   }
 
-  /** Take what changed of `{ picture, model, alpha, shown, canFilter }`; `shown` are the names of the classes chosen, if any. */
+  /** Take what changed of `{ picture, model, alpha, shown, least, canFilter }`; `shown` are the names of the classes chosen, if any, `least` the percentage below
+   * which pixels are left out. */
   set(changes) {
     Object.assign(this, changes);
     this.#update();
@@ -31,6 +33,7 @@ export class Result {
     const query = { model: this.model, format: this.format };
     if (this.format === "overlay") query.alpha = this.alpha;
     if (this.#isFiltered()) query.classes = this.shown.map(quoted).join(",");
+    if (this.least > 0) query.min_confidence = this.least / 100;
     return query;
   }
 
@@ -76,7 +79,7 @@ export class Result {
     this.download.disabled = true;
     this.fault.hidden = true;
     try {
-      const isHere = query.format === "png" && !this.#isFiltered();
+      const isHere = query.format === "png" && !this.#isFiltered() && this.least === 0;
       save(isHere ? picture.answer.blob : (await segment(picture.file, picture.name, query)).blob, name);
     } catch (problem) {
       this.fault.textContent = problem.message;

@@ -69,6 +69,16 @@ export class Viewer {
     this.#settle();
   }
 
+  /** Bring a box of the picture's pixels to the middle, with its surroundings. */
+  lookAt({ x, y, width, height }) {
+    if (this.size === null) return;
+    const { clientWidth, clientHeight } = this.root;
+    this.#zoomTo(Math.min(clientWidth / width, clientHeight / height) / 2, this.#focus());
+    this.x = clientWidth / 2 - (x + width / 2) * this.scale;
+    this.y = clientHeight / 2 - (y + height / 2) * this.scale;
+    this.#settle();
+  }
+
   zoom(factor, at = this.#focus()) {
     this.#zoomTo(this.scale * factor, at);
   }
