@@ -12,6 +12,7 @@ from models.contract.typicality import picture_statistics
 from models.contract.working_size import WorkingSize
 from service.domain.certainty import leave_out_unsure, limits_of, with_ignore_id
 from service.domain.classes import keep_classes, kept_ids
+from service.domain.errors import InvalidOptionError
 from service.domain.model import Model
 from service.domain.observation import Observation, observe
 from service.domain.segmentation import Need, Segmentation
@@ -22,6 +23,7 @@ from service.inference.prepare import prepare
 from service.inference.runner import RunImage, TileSides
 from service.inference.stopwatch import Stopwatch
 from service.inference.tiling.canvas import Canvas, make_canvas
+from service.inference.tiling.mirrored import MirrorCanvas, MirrorMean
 from service.inference.tiling.plan import TilePlan
 from service.inference.tiling.stitch import Maps
 from service.inference.watching import SeenResult, Watcher, larger_need
@@ -77,6 +79,12 @@ class FileWork:
         precision: str = "fp32",
         light_logits: bool = False,
     ) -> None:
+        self.flips = options.augment == "flip"
+        if self.flips and model.contract.overlap is not None:
+            raise InvalidOptionError(
+                f"The classes of {model.contract.name} overlap, of which no mean is taken. Leave "
+                "`augment` out."
+            )
         least = options.least_confidence
         self._model = model if least is None else with_ignore_id(model)
         self._limits = None if least is None else limits_of(least, model.contract, precision)
@@ -92,8 +100,10 @@ class FileWork:
         self._captured: str | None = None
         self._kept = kept_ids(self._model.contract, options.classes)
 
-    def prepare(self, source: Source, working: WorkingSize | None) -> tuple[Picture, Result]:
-        """Decode, and lay out for the engine. Raises UnreadableImageError."""
+    def prepare(self, source: Source, working: WorkingSize | None) -> tuple[list[Picture], Result]:
+        """Decode, and lay out for the engine: the picture, and its mirror image where that is asked
+        for. Raises UnreadableImageError.
+        """
         contract, need = self._model.contract, self.need
         prepared = prepare(
             source,
@@ -105,17 +115,10 @@ class FileWork:
         working = prepared.working
         height, width = prepared.image.shape[:2]
         scaled = working is not None
+        if self.flips:  # both give probabilities
+            need, scaled = "probabilities", False
         plan = self._tile_sides.plan(contract, height, width, need, scaled=scaled)
-        maps = Maps.empty((prepared.height, prepared.width), need, len(contract.classes))
-        canvas = make_canvas(
-            plan,
-            maps,
-            need,
-            contract,
-            working,
-            self._temperatures,
-            light_logits=self._light_logits,
-        )
+        maps = Maps.empty((prepared.height, prepared.width), self.need, len(contract.classes))
         result = Result(
             maps=maps,
             info=replace(source.info, file_name=self._file_name),
@@ -127,7 +130,27 @@ class FileWork:
             type=source.type,
             statistics=picture_statistics(prepared.image),
         )
-        return Picture(prepared.image, plan, canvas), result
+        return self._pictures(prepared.image, plan, maps, working), result
+
+    def _pictures(
+        self, image: NDArray[np.uint8], plan: TilePlan, maps: Maps, working: WorkingSize | None
+    ) -> list[Picture]:
+        contract = self._model.contract
+        if self.flips:
+            classes = len(contract.classes)
+            mean = MirrorMean(plan, maps, working, classes, self._temperatures)
+            sides = (image, np.ascontiguousarray(image[:, ::-1]))
+            return [Picture(one, plan, MirrorCanvas(mean, n)) for n, one in enumerate(sides)]
+        canvas = make_canvas(
+            plan,
+            maps,
+            self.need,
+            contract,
+            working,
+            self._temperatures,
+            light_logits=self._light_logits,
+        )
+        return [Picture(image, plan, canvas)]
 
     def write(self, result: Result) -> tuple[Encoded, Observation]:
         """Encode what is put together."""
@@ -175,7 +198,7 @@ class FileWork:
         """All of it, for a picture that is run whole. Raises UnreadableImageError, and as
         `run_image`.
         """
-        picture, result = watch.run_here("decode", self.prepare, source, working)
+        (picture,), result = watch.run_here("decode", self.prepare, source, working)
         (tile,) = picture.plan
         image, shape = picture.plan.cut(picture.image, tile), picture.plan.tile_shape
         of_tile = watch.run_here("infer", run_image, picture.canvas.signature, image, shape)

@@ -13,6 +13,7 @@ from service.inference.tiling.plan import TilePlan
 from service.inference.tiling.stitch import needs_probabilities
 
 _FLOAT_BYTES = 4
+_MAPS: dict[Need, int] = {"class_map": 1, "confidence": 2, "uncertainty": 3, "probabilities": 2}
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def footprint(
     tiles = sum(len(work.plan) for work in works)
     return Footprint(
         images=sum(work.held_bytes for work in works),
-        maps=pixels * (1 if need == "class_map" else 2) + probability_bytes(pixels, need, classes),
+        maps=pixels * _MAPS[need] + probability_bytes(pixels, need, classes),
         results=of_tile * min(tiles_at_once, tiles) * (2 if shared else 1)
         + sum(
             _stitching_bytes(work, classes)

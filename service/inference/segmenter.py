@@ -31,6 +31,7 @@ from service.inference.runner import InferenceResult, Result, Runner
 from service.inference.stopwatch import Stopwatch
 from service.inference.tensors import NAMES
 from service.inference.tiling.canvas import Canvas, make_canvas
+from service.inference.tiling.mirrored import HELD_PROBABILITIES
 from service.inference.tiling.plan import Tile, TilePlan
 from service.inference.tiling.stitch import Maps
 from service.inference.watching import Watcher
@@ -128,17 +129,21 @@ class Segmenter:
         )
         channels, show = self.model.contract.channels, output.needs_image
         held = file_bytes(source, working, channels, show=show)
-        work = self._work((source.height, source.width), working, steps.need, held)
-        await place.hold_in_turn(len(upload) + self._size_of([work], steps.need))
+        work = self._work(
+            (source.height, source.width), working, steps.need, held, flips=steps.flips
+        )
+        extra = self._mirror_bytes(work) if steps.flips else 0
+        await place.hold_in_turn(len(upload) + self._size_of([work], steps.need) + extra)
         alone, shape = self.runner.alone, work.plan.tile_shape
-        if alone is not None and _fits_alone(work) and alone.runs_alone(shape):
+        is_alone = _fits_alone(work) and not steps.flips
+        if alone is not None and is_alone and alone.runs_alone(shape):
             all_steps = partial(steps.run_alone, source, working, watch)
             result, encoded, found = await alone.run_alone(all_steps, shape, deadline)
         else:
-            picture, result = await watch.run("decode", steps.prepare, source, working)
+            pictures, result = await watch.run("decode", steps.prepare, source, working)
             del source  # it may hold the picture in another form
-            last_tile = await self._infer([picture], deadline, watch, place.tell)
-            del picture  # a third of a large picture's memory
+            last_tile = await self._infer(pictures, deadline, watch, place.tell)
+            del pictures  # a third of a large picture's memory
 
             def finish() -> tuple[Encoded, Observation]:
                 last_tile.put()
@@ -298,14 +303,36 @@ class Segmenter:
             self._observer.stage(self.model.id, "infer", timings.infer_seconds / images)
             self._observer.stage(self.model.id, "encode", timings.encode_seconds / images)
 
+    def _mirror_bytes(self, work: Work) -> int:
+        """What a picture and its mirror image hold together. Raises AnswerTooLargeError."""
+        pixels, classes = work.plan.height * work.plan.width, len(self.model.contract.classes)
+        held = HELD_PROBABILITIES * probability_bytes(pixels, "probabilities", classes)
+        if held > self.limits.max_probability_bytes:
+            raise AnswerTooLargeError(
+                f"The probabilities of {pixels / 1e6:,.1f} megapixels and their mirror image take "
+                f"{held / 2**20:,.0f} MiB; the limit is "
+                f"{self.limits.max_probability_bytes / 2**20:,.0f} MiB. Leave `augment` out, or "
+                "ask for a smaller `scale`."
+            )
+        return held
+
     def _work(
-        self, shape: Sequence[int], working: WorkingSize | None, need: Need, held_bytes: int
+        self,
+        shape: Sequence[int],
+        working: WorkingSize | None,
+        need: Need,
+        held_bytes: int,
+        *,
+        flips: bool = False,
     ) -> Work:
         height, width = shape[:2]
         seen, scaled = (height, width), working is not None
         if working is not None:
             seen = working.height, working.width
-        plan = self._plan(*seen, need, scaled=scaled)
+        if flips:  # as `FileWork.prepare` plans it
+            plan = self._plan(*seen, "probabilities", scaled=False)
+        else:
+            plan = self._plan(*seen, need, scaled=scaled)
         return Work(plan, height * width, held_bytes, scaled, self._light_logits)
 
     def _size_of(self, works: Sequence[Work], need: Need) -> int:

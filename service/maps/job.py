@@ -320,6 +320,11 @@ class _Opened:
 
 
 def _refuse_page(options: MapOptions) -> None:
+    if options.augment != "none":
+        raise InvalidOptionError(
+            "A map is made of the raster as it lies; leave `augment` out, or send a smaller "
+            "picture to /segment."
+        )
     if options.min_confidence is not None:
         raise InvalidOptionError(
             "A map leaves nothing out by its confidence. Leave `min_confidence` out, ask for the "

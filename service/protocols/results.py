@@ -140,7 +140,7 @@ def check_for_pixels(asked: Sequence[Wanted]) -> None:
         default = OutputOptions.model_fields[option].default
         if value != default and option not in _FOR_PIXELS:
             raise MalformedRequestError(
-                f"Parameter {option} says how a file is read; pixels are taken as they are. "
+                f"Parameter {option} is of files alone; pixels are taken as they are. "
                 "Leave it out, or send the file."
             )
 

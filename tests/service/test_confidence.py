@@ -22,6 +22,9 @@ from models.contract import (
     read_contract,
     write_contract,
 )
+from service.inference.tiling.mirrored import MirrorCanvas, MirrorMean
+from service.inference.tiling.plan import plan_tiles
+from service.inference.tiling.stitch import Maps
 from tests.service.serving import ServerThread, class_map_of, picture, png_bytes, serving
 from tests.solvable import save_solvable_model, solve
 
@@ -272,6 +275,26 @@ def test_json_says_the_mean_of_each_class_and_of_each_region(server: ServerThrea
         assert region["properties"]["confidence"] == pytest.approx(mean, abs=1e-3)
     annotations = ask(server, image, "format=qupath&confidence=true").json()["features"]
     assert all("confidence" in one["properties"]["measurements"] for one in annotations)
+
+
+def test_a_picture_and_its_mirror_image_give_their_mean(server: ServerThread) -> None:
+    image = picture(100, 130, seed=11)
+    for model in ("sure", "blended", "framed"):
+        plain = ask(server, image, f"model={model}&format=confidence")
+        both = ask(server, image, f"model={model}&format=confidence&augment=flip")
+        off = np.abs(gray(plain).astype(int) - gray(both))  # the solvable model is symmetric
+        assert np.mean(off) < 2
+        assert both.headers["X-Atypical" if model != "blended" else "X-Model"]
+    probabilities = np.random.default_rng(1).dirichlet((1, 1, 1), (2, 4, 6)).astype(np.float32)
+    plan, maps = plan_tiles(4, 6, 1, None, 8), Maps.empty((4, 6), "probabilities", 3)
+    mean = MirrorMean(plan, maps, None, 3, None)
+    (tile,) = plan
+    MirrorCanvas(mean, 1).put(tile, probabilities[1])
+    MirrorCanvas(mean, 0).put(tile, probabilities[0])
+    expected_mean = (probabilities[0] + probabilities[1][:, ::-1]) / 2
+    np.testing.assert_array_equal(maps.class_map, expected_mean.argmax(axis=-1))
+    assert maps.probabilities is not None
+    np.testing.assert_allclose(maps.probabilities, expected_mean, atol=1e-5)
 
 
 def test_metrics_count_what_is_seen(server: ServerThread) -> None:

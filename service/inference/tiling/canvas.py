@@ -4,6 +4,7 @@ from models.contract import Contract
 from models.contract.working_size import WorkingSize
 from service.domain.segmentation import Need
 from service.domain.temperature import Temperatures
+from service.inference.tiling.mirrored import MirrorCanvas
 from service.inference.tiling.plan import TilePlan
 from service.inference.tiling.stitch import (
     ClassMapCanvas,
@@ -13,7 +14,14 @@ from service.inference.tiling.stitch import (
 )
 from service.inference.tiling.upsampled import BlendedCanvas, OverlapCanvas, UpsampledCanvas
 
-Canvas = ClassMapCanvas | ProbabilityCanvas | UpsampledCanvas | BlendedCanvas | OverlapCanvas
+Canvas = (
+    MirrorCanvas
+    | ClassMapCanvas
+    | ProbabilityCanvas
+    | UpsampledCanvas
+    | BlendedCanvas
+    | OverlapCanvas
+)
 
 
 def make_canvas(
