@@ -11,12 +11,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.architectures.blocks import BATCH_NORM_MOMENTUM, BatchNorm, max_pool
-from models.contract import UserError
-
-
-class BackboneWeightsError(UserError):
-    """The weights are not where they were said to be, or belong to another network."""
-
+from models.architectures.keras_hub import (
+    BackboneWeightsError,
+    PixelForm,
+    backbone_of,
+    is_preset,
+    vgg16_preset,
+)
 
 # ---- MobileNetV2
 
@@ -67,6 +68,11 @@ def _mobilenet_v2(weights: str | None) -> keras.Model:
         )
     if weights == "imagenet":
         return _downloaded()
+    if is_preset(Path(weights)):
+        raise BackboneWeightsError(
+            f"{weights} is a preset of keras-hub's {backbone_of(Path(weights))}, which has no "
+            "MobileNetV2; the encoder vgg16 takes its VGG16"
+        )
     if Path(weights).is_dir():
         return _with_encoder_of(Path(weights))
     if not Path(weights).is_file():
@@ -190,13 +196,20 @@ def _vgg16_convolution(
 def load_vgg16(network: keras.Model, weights: str) -> None:
     """Put VGG16's weights into a network that was built on `vgg16_stages`.
 
-    `weights` is a file of `keras.applications.VGG16` (`.weights.h5`, or the older `.h5`), or
-    "imagenet" (Keras downloads it). Where the network has fc6 and fc7 and the file the classifier's
-    fc1 and fc2, these become convolutions (Long et al. 2015, section 3.1). Raises
-    BackboneWeightsError.
+    `weights` is a file of `keras.applications.VGG16` (`.weights.h5`, or the older `.h5`), the
+    folder of a preset of keras-hub's VGG16, or "imagenet" (Keras downloads it). Where the network
+    has fc6 and fc7 and the file the classifier's fc1 and fc2, these become convolutions (Long et
+    al. 2015, section 3.1). Raises BackboneWeightsError.
     """
     wants_classifier = any(layer.name == "fc6" for layer in network.layers)
-    kept = _downloaded_vgg16(wants_classifier) if weights == "imagenet" else read_vgg16(weights)
+    form: PixelForm | None = None
+    if weights == "imagenet":
+        kept = _downloaded_vgg16(wants_classifier)
+    elif is_preset(Path(weights)):
+        file, form = vgg16_preset(Path(weights))
+        kept = read_vgg16(str(file))
+    else:
+        kept = read_vgg16(weights)
     names = {name: name for name in _vgg16_names()}
     if wants_classifier and "fc1" in kept:
         names |= {"fc6": "fc1", "fc7": "fc2"}
@@ -212,9 +225,22 @@ def load_vgg16(network: keras.Model, weights: str) -> None:
         # A fully connected layer over (7, 7, channels) is a 7×7 convolution: the same numbers in
         # the same order.
         kernel = kernel.reshape(shape)
-        if ours == "block1_conv1":  # trained on BGR pixels that were not scaled
-            kernel = kernel[:, :, ::-1] * _PIXEL_SCALE
+        if ours == "block1_conv1":
+            kernel, bias = _on_our_pixels(kernel, bias, form)
         layer.set_weights([kernel, bias])
+
+
+def _on_our_pixels(
+    kernel: NDArray[np.float32], bias: NDArray[np.float32], form: PixelForm | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The first convolution for the pixels that `vgg16_stages` gives it, of one that was trained on
+    another form of them; None is the publication's: BGR, less its mean."""
+    if form is None:
+        return kernel[:, :, ::-1] * np.float32(_PIXEL_SCALE), bias
+    scale, mean = form.scale.astype(np.float32), np.array(_IMAGENET_MEAN_RGB, np.float32)
+    left = mean * scale + form.offset.astype(np.float32)  # what their form makes of our zero
+    moved = bias + np.einsum("hwio,i->o", kernel, left)
+    return kernel * (scale * np.float32(_PIXEL_SCALE))[:, np.newaxis], moved
 
 
 def read_vgg16(path: str) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:

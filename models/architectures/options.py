@@ -45,8 +45,8 @@ class NetworkOptions(BaseModel):
     weights: Annotated[
         str | None,
         Field(
-            description="the encoder's start: a weights file, an exported model's folder "
-            "(mobilenet_v2), 'imagenet', or nothing for random"
+            description="the encoder's start: a weights file, the folder of an exported model "
+            "(mobilenet_v2) or of a keras-hub preset (vgg16), 'imagenet', or nothing for random"
         ),
     ] = None
     dropout: Annotated[

@@ -1,6 +1,8 @@
 """Staged training, and weights of VGG16."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -149,3 +151,79 @@ def test_weights_of_another_width_or_network_are_refused(tmp_path: Path) -> None
         build_network("segnet", classes=3, channels=3, width=1, weights=str(tmp_path / "text.h5"))
     with pytest.raises(BackboneWeightsError, match="no file of VGG16 weights at"):
         build_network("segnet", classes=3, channels=3, width=1, weights=str(tmp_path / "none.h5"))
+
+
+# ---- presets of keras-hub, as task.save_to_preset writes them
+
+
+def write_preset(folder: Path, trunk: keras.Model, **changes: Any) -> Path:
+    """`changes` replaces the class of the backbone, its repeats, or the converter (None: none)."""
+    folder.mkdir()
+    trunk.save_weights(folder / "model.weights.h5")
+    config = {
+        "module": "keras_hub.src.models.vgg.vgg_backbone",
+        "class_name": changes.get("class_name", "VGGBackbone"),
+        "config": {
+            "stackwise_num_repeats": changes.get("repeats", [2, 2, 3, 3, 3]),
+            "stackwise_num_filters": [WIDTH * multiple for multiple in VGG16_WIDTHS],
+            "image_shape": [None, None, 3],
+        },
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    converter = changes.get("converter", {"scale": SCALE, "offset": OFFSET})
+    if converter is not None:
+        document = {"class_name": "VGGImageConverter", "config": converter}
+        (folder / "image_converter.json").write_text(json.dumps(document))
+    return folder
+
+
+MEAN, STD = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
+SCALE, OFFSET = (1 / (255 * STD)).tolist(), (-MEAN / STD).tolist()
+
+
+def test_a_preset_of_keras_hub_starts_the_encoder_on_the_pixels_it_was_trained_on(
+    tmp_path: Path,
+) -> None:
+    keras.utils.set_random_seed(4)
+    trunk = classifier(top=False)
+    for weight in trunk.weights:
+        weight.assign(weight + np.random.default_rng(1).normal(0, 0.02, weight.shape))
+    image = np.random.default_rng(2).uniform(0, 255, (1, 96, 96, 3)).astype(np.float32)
+    theirs = keras.Model(trunk.input, trunk.get_layer("block3_conv3").output)
+    expected = np.asarray(theirs(image * SCALE + OFFSET))
+    preset = write_preset(tmp_path / "preset", trunk)
+    network = build_network("segnet", classes=3, channels=3, width=WIDTH, weights=str(preset)).model
+    ours = keras.Model(network.input, network.get_layer("block1_conv1").output)(image)
+    first = keras.Model(trunk.input, trunk.get_layer("block1_conv1").output)
+    before = np.maximum(np.asarray(ours), 0)  # ours has BatchNorm and ReLU behind it
+    inside = slice(1, -1)  # their zeros around the picture are another gray than ours, by a hair
+    np.testing.assert_allclose(
+        before[:, inside, inside], first(image * SCALE + OFFSET)[:, inside, inside], atol=1e-3
+    )
+    unet = build_network(
+        "unet", classes=3, channels=3, width=WIDTH, encoder="vgg16", weights=str(preset)
+    ).model
+    inner = slice(12, -12)
+    given = keras.Model(unet.input, unet.get_layer("block3_conv3_relu").output)(image)
+    np.testing.assert_allclose(
+        np.asarray(given)[:, inner, inner], expected[:, inner, inner], rtol=1e-3, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"class_name": "ResNetBackbone"}, "keras-hub's ResNetBackbone; the encoder vgg16 takes"),
+        ({"repeats": [2, 2, 4, 4, 4]}, "such as vgg_16_imagenet"),
+        ({"converter": None}, "has no image_converter.json"),
+        ({"converter": {"scale": "large"}}, "scale is 'large'; it is a number"),
+    ],
+)
+def test_a_preset_that_does_not_fit_is_one_sentence(
+    tmp_path: Path, changes: dict[str, Any], sentence: str
+) -> None:
+    preset = write_preset(tmp_path / "preset", classifier(top=False), **changes)
+    with pytest.raises(BackboneWeightsError, match=sentence):
+        build_network("segnet", classes=3, channels=3, width=WIDTH, weights=str(preset))
+    with pytest.raises(BackboneWeightsError, match="which has no MobileNetV2"):
+        build_network("unet_mobile", classes=3, channels=3, weights=str(preset))
