@@ -12,7 +12,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from benchmarks import cameras_report, charts, second_round
+from benchmarks import adopted_report, cameras_report, charts, second_round
+from benchmarks.adopted_report import over_onnx_runtime as over_onnx
 from benchmarks.measuring import RESULTS, ratio
 from models.contract import read_contract
 
@@ -249,6 +250,8 @@ TARGETS: tuple[tuple[str, str, str, Callable[[Result], tuple[str, bool]]], ...] 
     ("The same int8 file in both, over Triton", "≥ 1.15", "peer_int8", _over_triton(1.15)),
     ("The same int8 file in all, over the best peer", "≥ 1.1", "peer_int8", _best_peer),
     ("p99 at equal load, the same int8 file", "below Triton's", "peer_int8", _p99_beside_triton),
+    ("An adopted Unet, over ONNX Runtime in FastAPI", "≥ 1.5", "adopted", over_onnx("fp32", 1.5)),
+    ("The same in int8", "≥ 3", "adopted", over_onnx("int8", 3)),
     ("Other protocols over /segment", "≥ 0.97", "protocols", _other_protocols),
     (
         "Five sizes shuffled, default engine over the best peer",
@@ -592,6 +595,7 @@ SECTIONS: dict[str, Callable[[Result], str]] = {
     "soak": _memory,
     "hot_swap": _hot_swap,
     "cameras": cameras_report.section,
+    "adopted": adopted_report.section,
     "batch_norm": _batch_norm,
     "input_pipeline": _input_pipeline,
 }

@@ -14,6 +14,7 @@ from models.export.external_io import input_axes
 from models.export.io_inference import infer_io_spec
 from models.export.portable.judging import judge, own_answers, require_agreement
 from models.export.portable.network import require_pixel_values
+from models.export.portable.reach import receptive_field_radius
 from models.export.portable.reading import read_portable
 from models.export.portable.serving import class_map_of, served_answers
 from models.export.portable.wrapping import wrapped
@@ -33,8 +34,8 @@ def wrap_portable(
     """Raises AdoptionError, for too little agreement with its own runtime unless `force`."""
     if options.receptive_field_radius is not None:
         raise AdoptionError(
-            "--receptive-field-radius is of SavedModels and Keras files alone; large pictures are "
-            "blended where tiles of this model meet: leave it out"
+            "--receptive-field-radius is of SavedModels and Keras files alone; of this file it is "
+            "computed, or large pictures are blended where tiles meet: leave it out"
         )
     network = read_portable(path, options)
     if options.runtime == "onnx" and network.onnx is None:
@@ -52,16 +53,27 @@ def wrap_portable(
     agreement = judge(answers, own, io_spec, images, network.runtime)
     require_agreement(agreement, force=force)
     overlap = () if facts.overlap is None else (f"classes: {_overlap_in_words(facts)}",)
+    radius = receptive_field_radius(network.graph, io_spec)
     notes = (
         *io_spec.notes,
         *overlap,
+        f"sees: {_reach_in_words(radius)}",
         f"agreement: {agreement}",
         f"served by: {_SERVERS[options.runtime]}",
     )
 
     def write(card: str, store: Path, version: int | None, measure: Measure | None) -> Path:
         return write_portable(
-            network, served, io_spec, options, facts, card, store, version, measure
+            network,
+            served,
+            io_spec,
+            options,
+            facts,
+            card,
+            store,
+            version,
+            measure,
+            radius=radius,
         )
 
     def class_map(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -77,3 +89,9 @@ def _overlap_in_words(facts: ModelFacts) -> str:
     return (
         f"each for itself, where it is above {facts.overlap.threshold:g}; a class map shows {names}"
     )
+
+
+def _reach_in_words(radius: int | None) -> str:
+    if radius is None:
+        return "the whole picture, as far as is known; where tiles of a large one meet, both count"
+    return f"{radius} pixels to each side, which tiles of a large picture have to spare"

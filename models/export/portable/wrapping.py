@@ -13,6 +13,7 @@ import numpy as np
 from models.contract import OPENVINO_OUTPUTS, Overlap
 from models.export.adopt_options import AdoptionError, AdoptOptions
 from models.export.external_io import IOSpec, value_range
+from models.export.portable.doubling import merge_doublings
 from models.export.portable.network import PortableNetwork, short_cause
 
 LEAST_PROBABILITY = 1e-7
@@ -34,6 +35,7 @@ def wrapped(
     try:
         graph = network.graph.clone()
         graph = openvino.Model([graph.output(network.output)], graph.get_parameters(), "external")
+        merge_doublings(graph, io_spec)
         graph = _with_pixels(graph, network.input_dtype, io_spec, options)
         images, size = graph.get_parameters()[0], None
         if io_spec.size is None:

@@ -33,6 +33,8 @@ def write_portable(
     store: Path,
     version: int | None,
     measure: Measure | None = None,
+    *,
+    radius: int | None,
 ) -> Path:
     """Write `<store>/<name>/<version>` with `served`, the wrapped openvino.Model, or with the ONNX
     file alone where that is None, and give its path. `measure` completes contract and card. Raises
@@ -53,7 +55,7 @@ def write_portable(
             ignore=facts.ignore,
             channels=1 if io_spec.channels == 1 else 3,
             stride=io_spec.stride,
-            receptive_field_radius=None,  # not known: tiles are blended
+            receptive_field_radius=radius,  # None: tiles are blended
             architecture=facts.architecture,
             upsampling=facts.upsampling,
             parameters=network.parameters,
