@@ -21,8 +21,7 @@ from models.export.adopt_options import (
 if TYPE_CHECKING:
     from models.data.dataset import ClassList
     from models.export.adopt import Wrapper
-    from models.export.artefact import ModelFacts
-    from models.export.confidence import Measure
+    from models.export.artefact import Measure, ModelFacts
     from models.export.hugging_face import HuggingFaceModel
 
 HELP = "wrap a model of another trainer (ONNX, PyTorch, LiteRT, Keras, …) to serve it"

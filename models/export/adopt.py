@@ -20,8 +20,7 @@ from models.data.layouts.layout import images_below, make_class_list
 from models.data.page import Figure, Gallery, Legend, Section, Table, Text, write_page
 from models.data.tiles import draw_tile
 from models.export.adopt_options import AdoptionError, AdoptOptions
-from models.export.artefact import ModelFacts
-from models.export.confidence import Measure
+from models.export.artefact import Measure, ModelFacts
 
 _MOST_IMAGES = 24
 

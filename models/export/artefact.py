@@ -1,9 +1,11 @@
 """What every way to write an artefact needs: its facts, its place, its error. No TensorFlow."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.contract import (
+    Contract,
     Intensity,
     Overlap,
     Scale,
@@ -12,6 +14,9 @@ from models.contract import (
     UserError,
     find_versions,
 )
+
+# Completes the contract of a folder that is not in its place yet, and its card.
+Measure = Callable[[Path, Contract], Contract]
 
 
 class ExportError(UserError):

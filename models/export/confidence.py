@@ -1,7 +1,7 @@
 """What a model's probabilities are worth, for its contract and its card: a temperature for each
 precision, fitted on val, and the reference of its own data."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from models.contract import (
     openvino_path,
 )
 from models.data.dataset import Dataset, Sample
-from models.export.artefact import ExportError
+from models.export.artefact import ExportError, Measure
 from models.export.model_card import with_confidence_section
 from models.export.predictors import onnx_file_predictor, openvino_file_predictor, with_own_scale
 from models.export.reference import ReferenceSample
@@ -27,9 +27,6 @@ from models.training.temperature import PixelSample, calibrated, fit_temperature
 
 FITTED_SPLIT = "val"
 _MOST_REFERENCE_IMAGES = 200  # of each split
-
-# Completes the contract of a folder that is not in its place yet, and its card.
-Measure = Callable[[Path, Contract], Contract]
 
 
 def measure_on(dataset: Dataset, *, report: tuple[str, ...] = ()) -> Measure:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from models.contract import Contract, OperatingPoint, StoredPrecision, UserError
 from models.data.dataset import Dataset
-from models.export.confidence import FITTED_SPLIT, Measure, file_predictor, held_precisions
+from models.export.artefact import Measure
+from models.export.confidence import FITTED_SPLIT, file_predictor, held_precisions
 from models.training.evaluation import eval_batches
 from models.training.temperature import with_temperatures
 

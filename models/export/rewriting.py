@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from models.contract import atomic, read_contract, verify_files, write_contract
-from models.export.confidence import Measure
+from models.export.artefact import Measure
 
 
 def rewrite(artefact: Path, complete: Measure) -> None:

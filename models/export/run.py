@@ -15,8 +15,8 @@ from models.contract.preprocessing import read_scale
 from models.data.dataset import ClassList, DatasetError
 from models.data.reading import read_dataset
 from models.data.record import class_difference
-from models.export.artefact import ExportError, ModelFacts
-from models.export.confidence import Measure, measure_on
+from models.export.artefact import ExportError, Measure, ModelFacts
+from models.export.confidence import measure_on
 from models.export.format_options import FormatName
 from models.export.model_card import model_card
 from models.export.saved_model import export_network

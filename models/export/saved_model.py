@@ -24,8 +24,7 @@ from models.contract import (
     write_contract,
 )
 from models.contract.globbing import without_pattern
-from models.export.artefact import ExportError, ModelFacts, version_folder
-from models.export.confidence import Measure
+from models.export.artefact import ExportError, Measure, ModelFacts, version_folder
 from models.export.format_options import FormatName
 from models.export.formats import Described, require_installed, write_formats
 from models.export.odd_sizes import VERIFIED_SIZES, smooth_noise

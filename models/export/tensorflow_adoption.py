@@ -7,8 +7,7 @@ from pathlib import Path
 from models.contract import NativeScale
 from models.export.adopt import Wrapped, read_images
 from models.export.adopt_options import AdoptionError, AdoptOptions
-from models.export.artefact import ModelFacts
-from models.export.confidence import Measure
+from models.export.artefact import Measure, ModelFacts
 from models.export.external import ExternalNetwork
 from models.export.external_io import input_axes
 from models.export.external_loading import load_external

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from models.export.adopt import Wrapped, read_images
 from models.export.adopt_options import AdoptionError, AdoptOptions
-from models.export.artefact import ModelFacts
-from models.export.confidence import Measure
+from models.export.artefact import Measure, ModelFacts
 from models.export.external_io import input_axes
 from models.export.io_inference import infer_io_spec
 from models.export.portable.judging import judge, own_answers, require_agreement

@@ -17,8 +17,7 @@ from models.contract import (
     write_contract,
 )
 from models.export.adopt_options import AdoptOptions
-from models.export.artefact import ModelFacts, version_folder
-from models.export.confidence import Measure
+from models.export.artefact import Measure, ModelFacts, version_folder
 from models.export.external_io import IOSpec, value_range
 from models.export.portable.network import PortableNetwork
 
