@@ -11,13 +11,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.architectures.blocks import BATCH_NORM_MOMENTUM, BatchNorm, max_pool
-from models.architectures.keras_hub import (
-    BackboneWeightsError,
-    PixelForm,
-    backbone_of,
-    is_preset,
-    vgg16_preset,
-)
+from models.architectures.keras_hub import PixelForm, backbone_of, is_preset, vgg16_preset
+from models.architectures.weights_error import BackboneWeightsError
 
 # ---- MobileNetV2
 

@@ -8,11 +8,15 @@ trained from the next coarser one: `initialize_from_coarser`.
 
 import keras
 
-from models.architectures.backbones import BackboneWeightsError, load_vgg16, vgg16_stages
+from models.architectures.backbones import (
+    load_vgg16,
+    vgg16_stages,
+)
 from models.architectures.blocks import CropLike, MirrorPad
 from models.architectures.network import Network, assemble
 from models.architectures.table import NETWORKS, Upsampling
 from models.architectures.upsampling import UPSAMPLINGS, BilinearKernel
+from models.architectures.weights_error import BackboneWeightsError
 
 # ---- blocks
 

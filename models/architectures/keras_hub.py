@@ -9,15 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.contract import UserError
+from models.architectures.weights_error import BackboneWeightsError
 
 CONFIG, WEIGHTS, CONVERTER = "config.json", "model.weights.h5", "image_converter.json"
 _VGG16 = [2, 2, 3, 3, 3]
 _MOST_BYTES = 2**20  # of a JSON file
-
-
-class BackboneWeightsError(UserError):
-    """The weights are not where they were said to be, or belong to another network."""
 
 
 @dataclass(frozen=True)

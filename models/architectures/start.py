@@ -7,9 +7,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from models.architectures.backbones import BackboneWeightsError, exported_variables
+from models.architectures.backbones import (
+    exported_variables,
+)
 from models.architectures.fcn import initialize_from_coarser
 from models.architectures.table import NETWORKS
+from models.architectures.weights_error import BackboneWeightsError
 from models.contract import CONTRACT_PATH
 
 Weights = Mapping[str, NDArray[np.generic]]

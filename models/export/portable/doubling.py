@@ -134,7 +134,7 @@ def _parts(image: Any) -> list[Any]:
 def _alone(output: Any) -> bool:
     """Whether one node takes its values; others may take its shape."""
     takers = [target.get_node().get_type_name() for target in output.get_target_inputs()]
-    return sum(taker != "ShapeOf" for taker in takers) == 1
+    return len([taker for taker in takers if taker != "ShapeOf"]) == 1
 
 
 def _groups(doubled: Sequence[bool]) -> list[list[int]]:

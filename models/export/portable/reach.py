@@ -204,7 +204,7 @@ def _interpolated(node: Any, image: Reach) -> Reach:
     sides = []
     for one in image:
         factor = Fraction(after[one.axis], before[one.axis])
-        wider = neighbors * one.step * max(1, 1 / factor)
+        wider = neighbors * one.step * max(Fraction(1), 1 / factor)
         sides.append(
             replace(
                 one,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.architectures.backbones import BackboneWeightsError
 from models.architectures.networks import build_network
+from models.architectures.weights_error import BackboneWeightsError
 
 BUNDLED = Path(__file__).parents[3] / "models" / "zoo" / "nuclei" / "1"
 

@@ -12,11 +12,11 @@ import pytest
 from models.architectures.backbones import (
     VGG16_CONVOLUTIONS,
     VGG16_WIDTHS,
-    BackboneWeightsError,
     load_vgg16,
 )
 from models.architectures.fcn import initialize_from_coarser
 from models.architectures.networks import build_network
+from models.architectures.weights_error import BackboneWeightsError
 
 WIDTH = 2
 MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)

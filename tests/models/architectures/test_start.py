@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from models.architectures.backbones import BackboneWeightsError
 from models.architectures.networks import build_network
 from models.architectures.start import start_from_exported, start_from_trained
+from models.architectures.weights_error import BackboneWeightsError
 
 NETWORKS = ["unet", "segnet", "fcn8s"]
 
