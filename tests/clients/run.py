@@ -44,6 +44,7 @@ CLIENTS = (
     "datumaro",
     "qupath",
     "supervisely",
+    "tuspy",
 )
 LARGE = ("ultralytics",)  # brings PyTorch with CUDA, gigabytes: run where it is named
 
@@ -129,6 +130,7 @@ def run(names: Sequence[str]) -> int:
         flags = ["--models", "street", "--grpc-port", "0"]
         flags += ["--label-studio-url", f"http://127.0.0.1:{label_studio_port}"]
         flags += ["--label-studio-token-file", str(folder / "token")]
+        flags += ["--job-folder", str(folder / "jobs"), "--job-priority", "normal"]
         server = ServerProcess(flags, folder / "server.log")
         try:
             url = server.wait_until_ready()
