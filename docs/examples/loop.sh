@@ -69,7 +69,6 @@ say "compare $first and $second"
 "${segserve[@]}" compare "$first" "$second" "$pictures" --model-store "$store" -o "$work/comparison.html"
 
 say "serve $second"
-picture=$(find "$pictures" -type f | sort | head -1)
 answers_new() { curl -sf -D - -F "image=@$picture" "$url/segment?model=$model" -o /dev/null | grep -qi "^x-model: $second"; }
 wait_for "$second to serve" answers_new
 echo "$url is answered by $second"

@@ -36,7 +36,7 @@ class AppContext:
     find room there. Whoever reads or writes numbers as a large JSON text holds `one_large_text`,
     for lists of numbers need many times its memory. `fetcher` None fetches no files by URLs.
     `version_labels` has the version of a model and label. `jobs` None does none. `labeled` takes
-    pictures that come back corrected; None where the server keeps none.
+    pictures that come back corrected, one at a time; None where the server keeps none.
     """
 
     registry: Registry[Segmenter]
@@ -54,6 +54,7 @@ class AppContext:
     labeled: LabeledFolder | None = None
     version_labels: Mapping[tuple[str, str], str] = field(default_factory=dict)
     one_large_text: asyncio.Lock = field(default_factory=asyncio.Lock)
+    one_feedback: asyncio.Lock = field(default_factory=asyncio.Lock)
     jobs: Jobs | None = None
     max_image_pixels: int = 0
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.classes import bands
 from service.domain.segmentation import Need, Segmentation
-from service.outputs.output import Output, OutputOptions
+from service.outputs.output import Output, OutputOptions, OverlapWriting
 from service.predict.loaded import LoadedModel
 
 
@@ -31,6 +32,8 @@ async def maps_of(model: LoadedModel, body: bytes, options: OutputOptions | None
 
 
 class _Options(OutputOptions):
+    overlap: ClassVar[OverlapWriting] = "top"
+
     @property
     def need(self) -> Need:
         return "confidence"

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from service.domain.source import Source
 from service.inference.prepare import plan_size, prepare
 from service.inference.resizing import resized
 from service.inputs import open_source
-from service.outputs.output import Output, OutputOptions
+from service.outputs.output import Output, OutputOptions, OverlapWriting
 from service.parts import engine_options
 from service.predict.loaded import LoadedModel
 from service.predict.model import PinnedModel
@@ -39,6 +40,8 @@ class Measure:
 
 
 class _Options(OutputOptions):
+    overlap: ClassVar[OverlapWriting] = "top"
+
     @property
     def need(self) -> Need:
         return "confidence"

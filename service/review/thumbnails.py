@@ -5,6 +5,7 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from PIL import Image
 from models.contract import Contract
 from service.domain.classes import palette
 from service.domain.segmentation import Segmentation
-from service.outputs.output import Output, OutputOptions
+from service.outputs.output import Output, OutputOptions, OverlapWriting
 from service.predict.loaded import LoadedModel
 
 SIDE = 320  # pixels, of the longer one
@@ -30,7 +31,7 @@ class Thumbnails:
 
 async def thumbnails(model: LoadedModel, body: bytes) -> Thumbnails:
     """Segment a file for them. Raises ServiceError."""
-    answer = await model.segment(body, _THUMBNAILS, OutputOptions(), "")
+    answer = await model.segment(body, _THUMBNAILS, _Options(), "")
     said = json.loads(answer.encoded.body)
     return Thumbnails(b64decode(said["picture"]), b64decode(said["overlay"]))
 
@@ -57,6 +58,10 @@ def jpeg(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
+class _Options(OutputOptions):
+    overlap: ClassVar[OverlapWriting] = "top"
+
+
 def _encode(segmentation: Segmentation, _options: OutputOptions) -> Iterator[bytes]:
     assert segmentation.image is not None  # the output says needs_image
     picture = small_picture(segmentation.image)
@@ -69,7 +74,7 @@ _THUMBNAILS = Output(
     "thumbnails",
     "Thumbnails",
     {"application/json": ".json"},
-    OutputOptions,
+    _Options,
     "",
     _encode,
     needs_image=True,

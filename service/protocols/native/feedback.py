@@ -11,6 +11,8 @@ from pydantic import BaseModel, Field
 
 from models.contract import Contract
 from service.capture.labeled import FeedbackRefusedError, LabeledFolder
+from service.domain.deadline import seconds_left
+from service.domain.errors import DeadlineExceededError
 from service.protocols.auth import require_key
 from service.protocols.context import AppContext, context_of, request_context
 from service.protocols.native.body import read_parts
@@ -77,7 +79,12 @@ async def feedback(request: Request) -> Response:
         picture = bytes(sent[IMAGE].body)
     contract = _contract_of(parts, parts.registry.check(model))
     try:
-        stored = await asyncio.to_thread(labeled.add, contract, picture, mask)
+        async with asyncio.timeout(seconds_left(context.deadline)), parts.one_feedback:
+            stored = await asyncio.to_thread(labeled.add, contract, picture, mask)
+    except TimeoutError:
+        raise DeadlineExceededError(
+            "The picture was not stored by the deadline. Try again when the server is less busy."
+        ) from None
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise

@@ -37,6 +37,7 @@ FEEDBACK_RESPONSES: dict[int | str, Json] = {
         UploadsFullError,
         AnswersFullError,
         errors.ModelUnavailableError,
+        errors.DeadlineExceededError,
     ),
 }
 
