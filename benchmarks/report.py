@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from benchmarks import adopted_report, cameras_report, charts, second_round
+from benchmarks import adopted_report, cameras_report, charts, maps_report, second_round
 from benchmarks.adopted_report import over_onnx_runtime as over_onnx
 from benchmarks.measuring import RESULTS, ratio
 from models.contract import read_contract
@@ -596,6 +596,7 @@ SECTIONS: dict[str, Callable[[Result], str]] = {
     "hot_swap": _hot_swap,
     "cameras": cameras_report.section,
     "adopted": adopted_report.section,
+    "maps": maps_report.section,
     "batch_norm": _batch_norm,
     "input_pipeline": _input_pipeline,
 }

@@ -61,6 +61,14 @@ class Raster:
         flags = {flag.name for each in dataset.mask_flag_enums for flag in each}
         self.has_void = flags != {"all_valid"} or self.dtype.kind == "f"
         self._has_mask = flags != {"all_valid"}
+        # By the same rule, and several times as fast as GDAL says it.
+        self._plain_nodata = (
+            flags == {"nodata"}
+            and self.dtype == np.uint8
+            and set(dataset.dtypes) == {"uint8"}
+            and dataset.count <= len(_COLORS)
+            and all(value is not None and value in range(256) for value in dataset.nodatavals)
+        )
         block_height, block_width = dataset.block_shapes[0]
         self.is_striped = block_width >= self.width > 1024 and block_height < self.height
         if block_height * block_width > MAX_BLOCK_PIXELS:
@@ -104,12 +112,22 @@ class Raster:
         valid = None
         with _reading():
             if self._has_mask:
-                valid = self._dataset.dataset_mask(window=_ranges(window)) > 0
+                valid = self._masked(window)
             if self.dtype.kind == "f":
                 samples = self._dataset.read(self._indexes, window=_ranges(window))
                 finite = np.isfinite(samples).all(axis=0)
                 valid = finite if valid is None else valid & finite
         return None if valid is None or valid.all() else valid
+
+    def _masked(self, window: Window) -> NDArray[np.bool_]:
+        if not self._plain_nodata:
+            masked: NDArray[np.bool_] = self._dataset.dataset_mask(window=_ranges(window)) > 0
+            return masked
+        bands = self._dataset.read(window=_ranges(window))  # which are read anyway
+        valid = np.zeros(bands.shape[1:], np.bool_)
+        for band, nodata in zip(bands, self._dataset.nodatavals, strict=True):
+            valid |= band != bands.dtype.type(nodata)
+        return valid
 
 
 @contextmanager

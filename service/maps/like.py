@@ -8,7 +8,7 @@ import numpy as np
 from service.domain.errors import InvalidOptionError
 from service.domain.source import SourceInfo
 from service.inputs.raster import Raster, open_raster
-from service.outputs.geo.mosaic import Legend, Part, opened_mosaic, part_options, write_mosaic
+from service.outputs.geo.mosaic import Legend, Part, created_part, opened_mosaic, write_mosaic
 
 _CHUNK = 2048
 
@@ -42,7 +42,6 @@ def lay_on_grid(
     A pixel gets the class that lies at its middle; where the grid's pixels are larger, the most
     frequent one of its area.
     """
-    import rasterio
     from affine import Affine
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
@@ -69,7 +68,7 @@ def lay_on_grid(
             nodata=void,
             warp_mem_limit=64,
         ) as warped,
-        rasterio.open(laid, "w", **part_options(size[1], size[0], void)) as written,
+        created_part(laid, size[1], size[0], void) as written,
     ):
         for top in range(0, size[0], _CHUNK):
             for left in range(0, size[1], _CHUNK):

@@ -143,6 +143,7 @@ class View:
         self._raster, self._contract, self._tone = raster, contract, tone
         self._working = working
         self._reader = RowReader(raster, CONTEXT)
+        self._last: tuple[Window, NDArray[np.bool_] | None] = (Window(0, 0, 0, 0), None)
         self.height = raster.height if working is None else working.height
         self.width = raster.width if working is None else working.width
 
@@ -168,19 +169,33 @@ class View:
         return pixels
 
     def valid(self, window: Window) -> NDArray[np.bool_] | None:
-        """Where (h, w) of the raster's own pixels there is a picture; None for everywhere."""
-        return self._reader.valid(window)
+        """Where (h, w) of the raster's own pixels there is a picture; None for everywhere. A part
+        of what was asked for last is not read again.
+        """
+        last, held = self._last
+        top, left = window.top - last.top, window.left - last.left
+        if (
+            min(top, left) < 0
+            or top + window.height > last.height
+            or left + window.width > last.width
+        ):
+            held = self._reader.valid(window)
+            self._last, top, left = (window, held), 0, 0
+        if held is None:
+            return None
+        part = held[top : top + window.height, left : left + window.width]
+        return None if part.all() else part
 
     def _filled(self, window: Window) -> NDArray[np.uint8]:
         """Pixels of the raster's own, with no void among them."""
-        valid = self._reader.valid(window)
+        valid = self.valid(window)
         if valid is None:
             return self._seen(window)
         top, left = max(0, window.top - CONTEXT), max(0, window.left - CONTEXT)
         bottom = min(window.top + window.height + CONTEXT, self._raster.height)
         right = min(window.left + window.width + CONTEXT, self._raster.width)
         around = Window(top, left, bottom - top, right - left)
-        valid = self._reader.valid(around)
+        valid = self.valid(around)
         if valid is None or not valid.any():
             pixels = np.empty((*window[2:], self._contract.channels), np.uint8)
             pixels[...] = self._tone.mean

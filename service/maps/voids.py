@@ -32,23 +32,20 @@ def fill_voids(
 
 def _mirror_along_rows(pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> None:
     """Fill what lies within MIRRORED of a known pixel of its row; it is known then."""
-    length = known.shape[1]
-    rows, columns = np.nonzero(~known)
-    if not len(rows) or not known.any():
+    mixed = np.flatnonzero(known.any(axis=1) & ~known.all(axis=1))
+    if not len(mixed):
         return
-    place = np.arange(length, dtype=np.int32)
-    before = np.maximum.accumulate(np.where(known, place, np.int32(-length - MIRRORED)), axis=1)
-    behind = np.where(known, place, np.int32(2 * length + MIRRORED))
-    behind = np.minimum.accumulate(behind[:, ::-1], axis=1)[:, ::-1]
-    left, right = before[rows, columns], behind[rows, columns]
-    from_left = columns - left <= right - columns
-    edge = np.where(from_left, left, right)
-    distance = np.abs(columns - edge)
-    near = distance <= MIRRORED
-    rows, columns, edge = rows[near], columns[near], edge[near]
-    away = np.where(from_left, -1, 1)[near] * (distance[near] - 1)
+    own, length = known[mixed], known.shape[1]
+    place, far = np.arange(length, dtype=np.int32), np.int32(2 * length + MIRRORED)
+    left = np.maximum.accumulate(np.where(own, place, -far), axis=1)
+    right = np.minimum.accumulate(np.where(own, place, far)[:, ::-1], axis=1)[:, ::-1]
+    rows, columns = np.nonzero(~own & (np.minimum(place - left, right - place) <= MIRRORED))
+    to_left, to_right = columns - left[rows, columns], right[rows, columns] - columns
+    edge = np.where(to_left <= to_right, columns - to_left, columns + to_right)
+    away = np.where(to_left <= to_right, 1 - to_left, to_right - 1)
     mirrored = np.clip(edge + away, 0, length - 1)
-    mirrored = np.where(known[rows, mirrored], mirrored, edge)
+    mirrored = np.where(own[rows, mirrored], mirrored, edge)
+    rows = mixed[rows]
     pixels[rows, columns] = pixels[rows, mirrored]
     known[rows, columns] = True
 

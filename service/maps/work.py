@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import atomic
-from service.outputs.geo.mosaic import Part, part_options
+from service.outputs.geo.mosaic import Part, created_part
 
 _JOURNAL = "job.json"
 _KINDS = ("confidence", "classes")  # the classes appear last: where they are, the row is done
@@ -29,6 +29,7 @@ class RowFiles:
     def __init__(self, folder: Path, row: int, size: tuple[int, int], void: int | None) -> None:
         self._folder, self._row = folder, row
         self._open: dict[str, Any] = {}
+        self._stacks: dict[str, ExitStack] = {}
         self._size, self._void = size, void
 
     def write(self, kind: str, values: NDArray[np.uint8], top: int, left: int) -> None:
@@ -44,23 +45,23 @@ class RowFiles:
         for kind in sorted(kinds, key=_KINDS.index):
             if kind not in self._open:
                 self._open[kind] = self._created(kind)
-            self._open.pop(kind).close()
+            self._open.pop(kind)
+            self._stacks.pop(kind).close()
             with self._partial(kind).open("rb") as file:
                 os.fsync(file.fileno())
             self._partial(kind).replace(path_of(self._folder, kind, self._row))
 
     def abandon(self) -> None:
-        for kind, dataset in self._open.items():
-            dataset.close()
+        for kind in self._open:
+            self._stacks.pop(kind).close()
             self._partial(kind).unlink(missing_ok=True)
         self._open.clear()
 
     def _created(self, kind: str) -> Any:
-        import rasterio
-
         height, width = self._size
         void = self._void if kind == "classes" else 0
-        return rasterio.open(self._partial(kind), "w", **part_options(width, height, void))
+        created = created_part(self._partial(kind), width, height, void)
+        return self._stacks.setdefault(kind, ExitStack()).enter_context(created)
 
     def _partial(self, kind: str) -> Path:
         # By process: two that were given one row do not write into each other's file.

@@ -45,6 +45,7 @@ CLIENTS = (
     "qupath",
     "supervisely",
     "tuspy",
+    "gis",
 )
 LARGE = ("ultralytics",)  # brings PyTorch with CUDA, gigabytes: run where it is named
 

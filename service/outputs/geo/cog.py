@@ -13,8 +13,8 @@ from service.outputs.geo.mosaic import (
     BLOCK,
     Legend,
     Part,
+    created_part,
     opened_mosaic,
-    part_options,
     write_mosaic,
 )
 
@@ -81,15 +81,13 @@ def side_file(legend: Legend) -> str:
 
 
 def _write_overviews(folder: Path, dataset: object, legend: Legend | None) -> list[Path]:
-    import rasterio
-
     height, width = dataset.height, dataset.width  # type: ignore[attr-defined]
     void = None if legend is None else legend.void
     sizes = list(_sizes(height, width))
     paths = [folder / f"overview-{2 ** (place + 1)}.tif" for place in range(len(sizes))]
     with ExitStack() as stack:
         files = [
-            stack.enter_context(rasterio.open(path, "w", **part_options(size[1], size[0], void)))
+            stack.enter_context(created_part(path, size[1], size[0], void))
             for path, size in zip(paths, sizes, strict=True)
         ]
         for top in range(0, height, _CHUNK):

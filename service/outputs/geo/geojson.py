@@ -9,7 +9,6 @@ import shapely
 from numpy.typing import NDArray
 
 from models.contract import Contract
-from service.domain.classes import describe
 from service.domain.errors import InvalidOptionError
 from service.domain.ground import LON_LAT, reproject, to_ground
 from service.domain.source import SourceInfo
@@ -36,9 +35,11 @@ def write_geojson(
     comma = b""
     for shape in shapes:
         area = {} if shape.area_m2 is None else {"area_m2": round(shape.area_m2, 4)}
+        known = contract.classes[shape.class_id]
+        said = {"class_id": known.id, "class": known.name, "color": known.color}
         feature = {
             "type": "Feature",
-            "properties": describe(contract, shape.class_id) | {"pixels": shape.pixels} | area,
+            "properties": said | {"pixels": shape.pixels} | area,
             "geometry": _geometry(shape, info),
         }
         yield comma + orjson.dumps(feature, option=orjson.OPT_SERIALIZE_NUMPY)

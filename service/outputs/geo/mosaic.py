@@ -1,5 +1,6 @@
 """A class map on the disk: rows of tiles in files of their own, read as one raster."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,6 +72,23 @@ def part_options(width: int, height: int, void: int | None) -> dict[str, object]
     }
 
 
+@contextmanager
+def created_part(
+    path: Path, width: int, height: int, void: int | None
+) -> Iterator["rasterio.io.DatasetWriter"]:
+    """A new part, open to write for the time of the block. Where it lies the mosaic says, so that
+    it has no georeference of its own is no matter for a warning.
+    """
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        dataset = rasterio.open(path, "w", **part_options(width, height, void))
+    with dataset:
+        yield dataset
+
+
 def write_mosaic(
     path: Path,
     size: tuple[int, int],
@@ -103,9 +121,13 @@ def write_mosaic(
 def opened_mosaic(path: Path) -> Iterator["rasterio.DatasetReader"]:
     """Any of our own files, for the time of the block, GDAL's cache bounded."""
     import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
 
-    with rasterio.Env(GDAL_CACHEMAX=64), rasterio.open(path) as dataset:
-        yield dataset
+    with rasterio.Env(GDAL_CACHEMAX=64), warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        dataset = rasterio.open(path)
+        with dataset:
+            yield dataset
 
 
 def _source(part: Part, width: int) -> str:

@@ -179,7 +179,7 @@ def test_geojson_is_longitude_and_latitude_by_the_right_hand_rule() -> None:
     nearest = min(exterior, key=lambda p: abs(p[0] - longitude) + abs(p[1] - latitude))
     assert nearest == pytest.approx([longitude, latitude], abs=6e-8)
     assert feature["properties"]["area_m2"] == pytest.approx(2100 - 4, rel=1e-3)
-    assert feature["properties"]["name"] == "green"
+    assert feature["properties"]["class"] == "green"
 
 
 def test_geojson_is_cut_at_the_antimeridian() -> None:

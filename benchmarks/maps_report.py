@@ -1,0 +1,70 @@
+"""The section of docs/performance.md that says what a map takes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.tables import markdown
+
+
+def section(result: Mapping[str, Any]) -> str:
+    """A table of the parts that were measured."""
+    parts = result["parts"]
+    rows = [_map(parts[name]) for name in ("street", "growth") if name in parts]
+    pieces = [
+        markdown(
+            [
+                "raster",
+                "of it picture",
+                "seconds",
+                "MP/s of picture",
+                "memory above idle",
+                "reading",
+                "writing",
+            ],
+            rows,
+        )
+    ]
+    if "street" in parts:
+        one = parts["street"]
+        over = sorted(one["rate_over_png"])
+        pieces.append(
+            f"A PNG of 10 megapixels took {min(one['png_seconds_a_megapixel']):.3f} to "
+            f"{max(one['png_seconds_a_megapixel']):.3f} s a megapixel in turn with it: the map's "
+            f"rate was {over[0]:.2f} to {over[-1]:.2f} times that (must 1.0, aim 2.0)."
+        )
+    if "growth" in parts and "street" in parts:
+        grown = parts["growth"]["peak_megabytes_above_idle"]
+        pieces.append(
+            "Four gigapixels took "
+            f"{grown / parts['street']['peak_megabytes_above_idle'] - 1:+.1%} of memory over one "
+            "(must +10 %)."
+        )
+    if "polygons" in parts:
+        one = parts["polygons"]
+        pieces.append(
+            f"{one['regions']:,} regions of {one['megapixels']:,.0f} megapixels became a "
+            f"GeoPackage of {one['file_megabytes']:,.0f} MB in {one['seconds']:.1f} s, with "
+            f"{one['peak_megabytes_above_map']:,.0f} MB beside the map (must 60 s, 1 GB)."
+        )
+    if "resume" in parts:
+        one = parts["resume"]
+        pieces.append(
+            f"Killed with {one['rows_kept_of_the_killed_run']} rows of tiles done and resumed, the "
+            f"map of {one['megapixels']:,.0f} megapixels "
+            f"{'is' if one['equals_unbroken'] else 'IS NOT'} that of an unbroken run, byte by "
+            f"byte; areas of known shapes are off by {max(one['area_errors']):.4%} at most "
+            "(must 0.1 %)."
+        )
+    return "\n\n".join(pieces)
+
+
+def _map(one: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{one['megapixels']:,.0f} MP",
+        f"{one['picture_megapixels']:,.0f} MP",
+        f"{one['seconds']:.0f} s",
+        f"{one['megapixels_a_second']:.2f}",
+        f"{one['peak_megabytes_above_idle']:,.0f} MB",
+        f"{one['read_share']:.1%}",
+        f"{one['write_share']:.1%}",
+    ]
