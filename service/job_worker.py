@@ -20,7 +20,7 @@ from service.catalogue.registry import UnknownModelError
 from service.domain.errors import ImageTooLargeError, ServiceError
 from service.jobs.folder import UPLOAD
 from service.jobs.job import Result, ResultFile, Wish
-from service.maps.formats import MAP_FORMATS, map_formats
+from service.maps.formats import MAP_FORMATS, MapFormat, map_formats
 from service.maps.job import predict_raster
 from service.maps.options import MapOptions
 from service.maps.overview import write_overview
@@ -146,25 +146,18 @@ class Worker:
             facts["intensity"] = list(summary.window)
         overview = None
         if "geotiff" in targets:
-            overview = "overview.png"
+            picture = folder / "overview.png"
             await asyncio.to_thread(
                 write_overview,
                 folder / UPLOAD,
                 targets["geotiff"],
-                folder / overview,
+                picture,
                 model.contract,
                 options,
                 summary.window,
             )
-        files = {
-            name: ResultFile(
-                file=target.name,
-                bytes=target.stat().st_size,
-                media_type=MAP_FORMATS[name].media_type,
-                extension=MAP_FORMATS[name].extension,
-            )
-            for name, target in targets.items()
-        }
+            overview = _file(picture, MapFormat("image/png", ".png"))
+        files = {name: _file(target, MAP_FORMATS[name]) for name, target in targets.items()}
         return Result(files=files, facts=facts, overview=overview)
 
     def _tell(self, done: int, total: int) -> None:
@@ -194,6 +187,15 @@ class Worker:
                 f"{error}"
             ) from None
         return model
+
+
+def _file(path: Path, form: MapFormat) -> ResultFile:
+    return ResultFile(
+        file=path.name,
+        bytes=path.stat().st_size,
+        media_type=form.media_type,
+        extension=form.extension,
+    )
 
 
 def _shares(areas: Sequence[ClassArea], contract: Contract) -> list[dict[str, Any]]:

@@ -41,14 +41,14 @@ class ResultFile(BaseModel):
 class Result(BaseModel):
     """The files by their formats, the main one first, and what is known of them.
 
-    `overview` is the file of a picture to look at, where there is one.
+    `overview` is a picture to look at, where there is one.
     """
 
     model_config = ConfigDict(frozen=True)
 
     files: dict[str, ResultFile]
     facts: dict[str, Any] = {}
-    overview: str | None = None
+    overview: ResultFile | None = None
 
     @property
     def main(self) -> ResultFile:
@@ -56,15 +56,16 @@ class Result(BaseModel):
 
     @property
     def bytes(self) -> int:
-        return sum(file.bytes for file in self.files.values())
+        return sum(file.bytes for file in self._all)
 
     @property
     def names(self) -> list[str]:
         """Of all files that are to be kept."""
-        return [
-            *(file.file for file in self.files.values()),
-            *([] if self.overview is None else [self.overview]),
-        ]
+        return [file.file for file in self._all]
+
+    @property
+    def _all(self) -> list[ResultFile]:
+        return [*self.files.values(), *([] if self.overview is None else [self.overview])]
 
 
 class Job(BaseModel):

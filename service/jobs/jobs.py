@@ -115,7 +115,7 @@ class Jobs:
         result = check_done(job)
         if result.overview is None:
             raise JobNotDoneError("The job's result is a picture itself; it has no overview.")
-        return self._kept.folder.of(job.id) / result.overview
+        return self._kept.folder.of(job.id) / result.overview.file
 
     async def remove(self, job: Job) -> None:
         """End a job wherever it is, and free what it holds."""

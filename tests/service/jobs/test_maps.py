@@ -56,7 +56,8 @@ def test_a_raster_becomes_a_map_with_areas_and_an_overview(
         assert found[name]["pixels"] == count
         # UTM's own pixels are up to 0.2 % larger or smaller than the ground's
         assert found[name]["area_m2"] == pytest.approx(count * 0.25, rel=0.002)
-    overview = Image.open(io.BytesIO(server.client.get(job["result"]["overview"]).content))
+    drawn = server.client.get(job["result"]["overview"])
+    overview = Image.open(io.BytesIO(drawn.content))
     assert overview.size == (400, 300)
     pixels = np.asarray(overview)
     np.testing.assert_array_equal(pixels[..., 3] > 0, valid)
@@ -65,6 +66,8 @@ def test_a_raster_becomes_a_map_with_areas_and_an_overview(
     more = server.client.get(job["result"]["more"]["confidence"])
     with rasterio.open(io.BytesIO(more.content)) as dataset:
         assert dataset.shape == (300, 400)
+    sizes = map(len, (answer.content, more.content, drawn.content))
+    assert server.metric("segserve_job_folder_bytes") == sum(sizes)
     unknown = server.client.get(f"{job['url']}/result?format=rle")
     assert "geotiff, confidence" in assert_problem(unknown, "invalid-option")
 
