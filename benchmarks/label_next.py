@@ -16,7 +16,6 @@ import json
 import os
 import random
 import shutil
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.label_next_report import ARMS, RESULTS, write
 from models.architectures.network import Network
 from models.architectures.networks import build_network
 from models.contract import atomic
@@ -45,11 +45,9 @@ from models.training.losses import SegmentationLoss, class_weights
 from models.training.metrics import ConfusionMatrix
 from models.training.options import ClassWeighting, LossOptions
 
-RESULTS = Path(__file__).parent / "results" / "label_next.json"
 SEEDS = (1, 2, 3)
 SHARE = 0.05  # of train: drawn at random at first, and added by each of the two ways
 STEPS, BATCH, RATE = 80, 6, 1e-3
-ARMS = ("first", "ranked", "random")
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -185,25 +183,7 @@ def main() -> None:
                     done[arm] = _train(data, learner, seed, arm, given.work / data.name / str(seed))
                     atomic.write_text(RESULTS, json.dumps(results, indent=2) + "\n")
                     print(data.name, seed, arm, done[arm], flush=True)
-    print(table(results))
-
-
-def table(results: dict[str, Any]) -> str:
-    """The means over the seeds, and what the ranking gains in each."""
-    lines = [
-        "| data | labeled images | test mIoU, ranked | drawn at random | gain, seed by seed |",
-        "|---|---:|---:|---:|---|",
-    ]
-    for name, seeds in results.items():
-        whole = [arms for arms in seeds.values() if all(arm in arms for arm in ARMS)]
-        if not whole:
-            continue
-        first, ranked, drawn = (statistics.mean(a[arm]["miou"] for a in whole) for arm in ARMS)
-        gains = ", ".join(f"{a['ranked']['miou'] - a['random']['miou']:+.3f}" for a in whole)
-        few, more = whole[0]["first"]["images"], whole[0]["ranked"]["images"]
-        lines.append(f"| {name} | {few} | – | {first:.3f} | – |")
-        lines.append(f"| {name} | {more} | {ranked:.3f} | {drawn:.3f} | {gains} |")
-    return "\n".join(lines)
+    write(results)
 
 
 def _train(data: Data, learner: Learner, seed: int, arm: str, work: Path) -> dict[str, Any]:

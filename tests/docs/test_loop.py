@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.label_next_report import CHART, RESULTS, chart, table
 from models.contract import read_contract
 from tests.solvable import save_solvable_model, solve
 
@@ -82,3 +83,9 @@ def test_one_turn_of_the_loop_serves_a_new_version(tmp_path: Path) -> None:
         "solvable/2",
     )
     assert comparison["pictures"] == 14
+
+
+def test_the_page_has_what_the_benchmark_found() -> None:
+    results = json.loads(RESULTS.read_text())
+    assert table(results) in (ROOT / "docs" / "loop.md").read_text()
+    assert CHART.read_text() == chart(results)
