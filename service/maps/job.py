@@ -17,7 +17,7 @@ from typing import Literal
 from models.contract import Contract
 from models.contract.intensity import IntensityWindow
 from service.domain.classes import kept_ids
-from service.domain.errors import InvalidOptionError, ServiceError
+from service.domain.errors import InvalidOptionError
 from service.domain.segmentation import Need
 from service.domain.source import SourceInfo
 from service.inference.inference import Inference
@@ -46,7 +46,7 @@ __all__ = ["FORMATS", "MapProgress", "MapStoppedError", "MapSummary", "predict_r
 _VERSION = 1  # of what lies in a work folder
 
 
-class MapStoppedError(ServiceError):
+class MapStoppedError(Exception):
     """`cancelled` said so. What is done is kept, and the same call goes on with it."""
 
 
@@ -153,7 +153,7 @@ async def predict_raster(
     no target: others do the rest. `like` is a raster on whose grid the map is wanted. `noting` is
     called with each file that is written and where it will be, just before it is there.
 
-    Raises ServiceError (also MapStoppedError) and OSError.
+    Raises ServiceError, MapStoppedError and OSError.
     """
     refuse_targets(targets)
     async with inference.lease(model) as segmenter:
