@@ -9,6 +9,8 @@ from models.contract.faults import first_fault
 from service.outputs import OUTPUTS
 from service.outputs.output import Output, OutputOptions
 
+_OF_MAPS = ("geotiff", "gpkg", "geojson")
+
 
 class UnknownOutputError(UserError):
     """There is no format of that name. The text says which there are."""
@@ -20,6 +22,12 @@ class OptionError(UserError):
 
 def output_named(name: str) -> Output:
     """Raises UnknownOutputError."""
+    if name in _OF_MAPS:
+        raise UnknownOutputError(
+            f"{name} is a format of maps, which outlast a request: send the raster to POST /jobs "
+            "with it, or `segserve predict ortho.tif -o classes.tif` makes one. A picture's "
+            "`polygons` are in its pixels."
+        )
     if name not in OUTPUTS:
         there_are = ", ".join(
             f"{known.name} ({', '.join(known.media_types)})" for known in OUTPUTS.values()

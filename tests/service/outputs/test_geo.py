@@ -18,6 +18,7 @@ from rasterio.warp import transform as warp
 from models.contract import Contract
 from service.domain.errors import InvalidOptionError
 from service.domain.source import SourceInfo, Window
+from service.outputs.choice import UnknownOutputError, output_named
 from service.outputs.geo.areas import class_areas
 from service.outputs.geo.cog import halved
 from service.outputs.geo.geojson import refuse_without_crs, write_geojson
@@ -232,3 +233,9 @@ def test_overviews_show_the_most_frequent_class_and_no_void_beside_one() -> None
     np.testing.assert_array_equal(halved(values, 255), [[1, 0, 255], [2, 255, 4]])
     np.testing.assert_array_equal(halved(np.array([[255, 255], [255, 7]], np.uint8), 255), [[7]])
     np.testing.assert_array_equal(halved(np.array([[5, 6], [7, 6]], np.uint8), None), [[6]])
+
+
+@pytest.mark.parametrize("name", ["geotiff", "gpkg", "geojson"])
+def test_a_picture_s_request_for_a_map_is_told_the_way_to_one(name: str) -> None:
+    with pytest.raises(UnknownOutputError, match="POST /jobs"):
+        output_named(name)
