@@ -4,7 +4,9 @@ server where memory is short, and speaks to it over a pipe.
 
 import contextlib
 import os
+import select
 import sys
+import threading
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +23,20 @@ def go_first() -> None:
     """Be what the system ends where memory is short, before the server."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("800")
+
+
+def end_with(pipe: BinaryIO) -> None:
+    """End at once when the other end of a pipe is closed: the server has gone, and what is under
+    way, be it a load that gets little of the machine, is for nobody.
+    """
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(pipe, 0)  # which is told of the end alone
+        poll.poll()
+        os._exit(0)
+
+    threading.Thread(target=watch, name="end-with-server", daemon=True).start()
 
 
 def take_stdout() -> BinaryIO:

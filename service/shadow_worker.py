@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from service.background import go_first, step_back, take_stdout
+from service.background import end_with, go_first, step_back, take_stdout
 from service.domain.comparison import Agreement
 from service.domain.errors import ServiceError
 from service.outputs.output import OutputOptions
@@ -28,6 +28,7 @@ PATIENCE = 5
 
 def main() -> None:
     wire, orders = take_stdout(), sys.stdin.buffer
+    end_with(orders)
     told = hear(orders)
     if told is None:
         return

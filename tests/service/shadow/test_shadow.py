@@ -3,24 +3,33 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from service.inference.watching import SeenResult
-from service.settings import SettingError
+from service.settings import SettingError, Settings
 from service.shadow import process as processes
 from service.shadow import shadow as shadows
+from service.shadow.messages import say
 from service.shadow.shadow import Shadow
+from tests.service import serving as servers
 from tests.service.capture.test_capture import result
-from tests.service.serving import ServerThread, class_map_of, picture, serving, wait_until
+from tests.service.serving import ServerThread, class_map_of, picture, serving
 from tests.solvable import save_solvable_model, solve
 
 GAINS = 1.0, 1.5, 1.0
 IMAGE = picture(24, 20)
 OF = {"model": "solvable/1", "shadow": "solvable/2"}
+
+
+# A process that starts beside a busy machine's other work.
+wait_until = partial(servers.wait_until, timeout_seconds=5 * servers.TIMEOUT_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +100,15 @@ def test_a_shadow_that_is_killed_or_hangs_costs_no_request_and_comes_back(
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: shadowed.metric("segserve_shadow_images_total", OF) > 1, "it comes back")
     assert shadowed.metric("segserve_shadow_dropped_images_total", {"reason": "failed"}) == 1
+
+
+def test_the_process_ends_with_the_server_whatever_it_is_at(two_versions: Path) -> None:
+    settings = Settings(model_store=two_versions).model_dump(mode="json")
+    worker = subprocess.Popen([sys.executable, "-m", processes.WORKER], stdin=subprocess.PIPE)
+    assert worker.stdin is not None
+    say(worker.stdin, {"settings": settings, "model": "solvable/2", "steps_back": False})
+    worker.stdin.close()  # as when the server is killed: the model is being loaded
+    assert worker.wait(5 * servers.TIMEOUT_SECONDS) == 0
 
 
 class SilentObserver:
