@@ -10,20 +10,22 @@ def section(result: Mapping[str, Any]) -> str:
     """A table of the parts that were measured."""
     parts = result["parts"]
     rows = [_map(parts[name]) for name in ("street", "growth") if name in parts]
-    pieces = [
-        markdown(
-            [
-                "raster",
-                "of it picture",
-                "seconds",
-                "MP/s of picture",
-                "memory above idle",
-                "reading",
-                "writing",
-            ],
-            rows,
+    pieces = list[str]()
+    if rows:
+        pieces.append(
+            markdown(
+                [
+                    "raster",
+                    "of it picture",
+                    "seconds",
+                    "MP/s of picture",
+                    "memory above idle",
+                    "reading",
+                    "writing",
+                ],
+                rows,
+            )
         )
-    ]
     if "street" in parts:
         one = parts["street"]
         over = sorted(one["rate_over_png"])
