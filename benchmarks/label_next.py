@@ -7,7 +7,7 @@ For each data set and seed: 5 % of train drawn at random are labeled and trained
 model ranks the rest. Then twice from the start, alike in all else: on these and the 5 % that it
 ranked first, and on these and 5 % more drawn at random. The budget is small and the same for all,
 CamVid is halved; scored on test, by which nothing was chosen. Resumes where it was stopped; about
-a quarter of an hour on one core.
+half an hour on one core.
 """
 
 import argparse
