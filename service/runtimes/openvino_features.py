@@ -5,13 +5,15 @@ found in the graph by its size alone, so networks of any making have it, adopted
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from models.contract import Contract, openvino_path
+
+if TYPE_CHECKING:  # the command line knows this module; a server of another engine never maps it
+    import openvino
 
 # What a feature map comes out of. Nothing but convolutions make new ones; the rest follows them.
 _LAYERS = frozenset(
@@ -41,6 +43,8 @@ class FeatureModel:
         """Raises LookupError where the artefact has no OpenVINO files or no such map."""
         if not contract.openvino_precisions:
             raise LookupError(f"{contract.name} has no OpenVINO files")
+        import openvino
+
         core = openvino.Core()
         path = artefact / openvino_path(contract.openvino_precisions[0])
         model = core.read_model(path)
@@ -60,7 +64,7 @@ class FeatureModel:
         return vector
 
 
-def _deepest_layer(model: openvino.Model, contract: Contract) -> Any | None:
+def _deepest_layer(model: "openvino.Model", contract: Contract) -> Any | None:
     """The last layer among those whose maps (1, C, h, w) are the smallest; what is pooled to one
     position is none.
     """

@@ -72,7 +72,7 @@ def test_a_raster_shows_its_overview_areas_and_downloads(
     with visit.page.expect_download() as pending:
         card.get_by_role("button", name="GeoJSON").click()
     regions = json.loads(pending.value.path().read_bytes())["features"]
-    assert {one["properties"]["name"] for one in regions} >= {"red", "green", "blue"}
+    assert {one["properties"]["class"] for one in regions} >= {"red", "green", "blue"}
     expect(visit.page.locator("#workbench")).to_be_hidden()
     visit.open("/")  # it is still there
     expect(card.locator("img")).to_be_visible()
