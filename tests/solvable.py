@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.contract import Contract, SegmentationClass, file_digests, write_contract
+from models.contract.preprocessing import Intensity
 from models.export.openvino import convert_to_openvino, write_openvino
 
 RGB_CLASSES = (
@@ -25,6 +26,22 @@ GRAY_CLASSES = (
     SegmentationClass(id=0, name="dark", color="#000000"),
     SegmentationClass(id=1, name="bright", color="#ffffff"),
 )
+
+
+def contract_of_depth(channels: int, rule: Intensity | None) -> Contract:
+    """A contract without files, of a model that has deep pictures read by `rule`."""
+    return Contract(
+        name="m",
+        classes=RGB_CLASSES,
+        channels=channels,
+        stride=8,
+        receptive_field_radius=5,
+        architecture="none",
+        upsampling="none",
+        parameters=0,
+        intensity=rule,
+        files={},
+    )
 
 
 def solve(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.contract import Contract, PercentileIntensity
+from models.contract import PercentileIntensity
 from models.contract.preprocessing import Intensity, WindowIntensity
 from models.contract.probing import floating_step, looked_at
 from models.data.scenes import read_samples, read_scene, windows_of
@@ -16,7 +16,7 @@ from service.domain.source import Window as ServedWindow
 from service.inputs.raster import open_raster
 from service.maps.view import View, find_tone
 from tests.service.maps.rasters import save_raster
-from tests.solvable import RGB_CLASSES
+from tests.solvable import contract_of_depth
 
 RULES = [PercentileIntensity(gray=(3, 102), color=(20, 213)), WindowIntensity(low=100, high=3000)]
 HEIGHT, WIDTH = 1100, 1400
@@ -41,18 +41,7 @@ def test_training_and_serving_see_the_same_map(
     valid[:300, :500] = False
     pixels[~valid] = 60_000  # none of the percentiles
     path = save_raster(tmp_path / "map.tif", pixels, valid=valid)
-    contract = Contract(
-        name="map",
-        classes=RGB_CLASSES,
-        channels=bands,
-        stride=1,
-        receptive_field_radius=0,
-        architecture="none",
-        upsampling="none",
-        parameters=0,
-        intensity=rule,
-        files={},
-    )
+    contract = contract_of_depth(bands, rule)
     scene = read_scene(path)
     assert scene is not None
     with open_raster(path) as raster:

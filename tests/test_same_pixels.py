@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rasterio.io import MemoryFile
 
-from models.contract import Contract, PercentileIntensity
+from models.contract import PercentileIntensity
 from models.contract.preprocessing import Intensity, WindowIntensity
 from models.data.dataset import DatasetError, is_gray_file, read_image, read_picture
 from service.domain.errors import ServiceError, UnreadableImageError
@@ -31,7 +31,7 @@ from tests.pictures import (
     tiff,
 )
 from tests.service.inputs.files import png
-from tests.solvable import RGB_CLASSES
+from tests.solvable import contract_of_depth
 
 YCBCR = 6
 PHOTOMETRICS = (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, CIELAB)
@@ -48,27 +48,12 @@ def seen(path: Path, channels: int, rule: Intensity | None = FOUND) -> tuple[obj
         learned = None
     try:
         source = open_source(path.read_bytes(), 10**6)
-        model = contract(channels, rule)
+        model = contract_of_depth(channels, rule)
         prepared = prepare(source, model, None, IntensityRequest(), show=False)
         served: object = prepared.image.tolist()
     except ServiceError:
         served = None
     return learned, served
-
-
-def contract(channels: int, rule: Intensity | None) -> Contract:
-    return Contract(
-        name="m",
-        classes=RGB_CLASSES,
-        channels=channels,
-        stride=8,
-        receptive_field_radius=5,
-        architecture="none",
-        upsampling="none",
-        parameters=0,
-        intensity=rule,
-        files={},
-    )
 
 
 def samples_of(bits: int, count: int, format: int) -> NDArray[np.generic]:
@@ -243,7 +228,13 @@ def test_what_is_no_number_is_refused_by_both_with_a_sentence(tmp_path: Path, va
     source = open_source(path.read_bytes(), 10**6)
     for request in ("auto", "0,100"):
         with pytest.raises(UnreadableImageError, match="has one sample that is not a number"):
-            prepare(source, contract(1, FOUND), None, IntensityRequest.parse(request), show=False)
+            prepare(
+                source,
+                contract_of_depth(1, FOUND),
+                None,
+                IntensityRequest.parse(request),
+                show=False,
+            )
 
 
 def test_flat_floating_point_pictures_are_black(tmp_path: Path) -> None:

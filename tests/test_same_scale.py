@@ -13,7 +13,7 @@ from service.domain.source import Window
 from service.domain.upsampling import Grid, upsampled_class_map
 from service.inference.prepare import plan_array_size, seen_at
 from service.runtimes.engine import logits_of
-from tests.test_same_pixels import contract
+from tests.solvable import contract_of_depth
 
 FRAME = FrameScale(long_side=40)
 DRAW = np.random.default_rng(5)
@@ -37,7 +37,7 @@ def test_scores_are_of_the_class_maps_that_are_served(size: tuple[int, int], req
     drawn = DRAW.integers(0, 256, (*size, 3)).astype(np.uint8)
     image = drawn.repeat(3, axis=0).repeat(3, axis=1)[: size[0], : size[1]]
     request = ScaleRequest.parse(request_)
-    model = contract(3, None).model_copy(update={"scale": FRAME})
+    model = contract_of_depth(3, None).model_copy(update={"scale": FRAME})
     working = plan_array_size(image, model, request)
     seen = seen_at(image, working)
     served = probabilities(seen[np.newaxis]).argmax(-1)[0]

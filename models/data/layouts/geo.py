@@ -20,6 +20,7 @@ from models.data.layouts.ground_labels import (
     VectorLabels,
     VectorMask,
     partial_overlaps,
+    placed_on,
     rasters_on,
     read_label_raster,
     touch,
@@ -149,8 +150,9 @@ def _of_rasters(
         _require_one_meaning(raster, scenes[0], found.class_list)
     out = _Outside()
     for scene in scenes:
+        placed = placed_on(rasters, scene)
         for window in windows_of(scene):
-            own = tuple(rasters_on(rasters, scene, window))
+            own = tuple(rasters_on(placed, scene, window))
             if own:
                 mask = RasterMask(own[0].path, scene, window, own, classes.encoding)
                 found.add(split_of(scene.path, folder), Sample(scene.path, mask, window=window))

@@ -244,11 +244,16 @@ def touch(first: Bounds, second: Bounds) -> bool:
     )
 
 
+def placed_on(rasters: Sequence[LabelRaster], scene: Scene) -> list[tuple[LabelRaster, Bounds]]:
+    """Each raster with what it spans in the CRS of a scene."""
+    return [(raster, in_crs(raster.bounds, raster.crs, scene.crs)) for raster in rasters]
+
+
 def rasters_on(
-    rasters: Sequence[LabelRaster], scene: Scene, window: Window
+    placed: Sequence[tuple[LabelRaster, Bounds]], scene: Scene, window: Window
 ) -> Iterator[LabelRaster]:
-    """Those that reach into a part of a scene."""
+    """Those that reach into a part of the scene that they were placed on."""
     own = array_bounds(window.height, window.width, scene.on_ground(window))
-    for raster in rasters:
-        if touch(in_crs(raster.bounds, raster.crs, scene.crs), own):
+    for raster, bounds in placed:
+        if touch(bounds, own):
             yield raster
