@@ -13,8 +13,8 @@ from models.contract.probing import floating_step, looked_at
 from models.data.scenes import read_samples, read_scene, windows_of
 from service.domain.requests import IntensityRequest
 from service.domain.source import Window as ServedWindow
+from service.inference.raster_view import View, find_tone
 from service.inputs.raster import open_raster
-from service.maps.view import View, find_tone
 from tests.service.maps.rasters import save_raster
 from tests.solvable import contract_of_depth
 

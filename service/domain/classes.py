@@ -11,6 +11,14 @@ from service.domain.overlap import top_classes
 IGNORE_NAME = "ignore"
 IGNORE_COLOR = "#e0e0c0"  # the cream that PASCAL VOC gives its void pixels; a contract names none
 BAND_PIXELS = 2**20
+_NO_PICTURE = 255  # of pixels without a picture, where the model has no ignore id
+
+
+def void_id(contract: Contract) -> int | None:
+    """What a pixel without a picture gets; None where every id is a class."""
+    if contract.ignore is not None:
+        return contract.ignore
+    return _NO_PICTURE if len(contract.classes) <= _NO_PICTURE else None
 
 
 def kept_ids(contract: Contract, classes: str | None) -> frozenset[int]:

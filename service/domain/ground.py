@@ -55,6 +55,8 @@ def quads_area(corners: Coordinates) -> Coordinates:
     ring = (np.s_[:-1, :-1], np.s_[:-1, 1:], np.s_[1:, 1:], np.s_[1:, :-1])
     xs = unwrapped(np.stack([x[part] for part in ring], axis=-1))
     ys = np.stack([y[part] for part in ring], axis=-1)
+    # From the first corner: far from the origin, products of coordinates have no digits left.
+    xs, ys = xs - xs[..., :1], ys - ys[..., :1]
     twice = (xs * np.roll(ys, -1, axis=-1) - np.roll(xs, -1, axis=-1) * ys).sum(axis=-1)
     area: Coordinates = np.abs(twice) / 2
     return area
@@ -69,6 +71,5 @@ def true_pixel_size(transform: Transform, crs: str, height: int, width: int) -> 
     )
     points = to_ground(transform, columns.reshape(-1), rows.reshape(-1))
     net = reproject(points, crs, EQUAL_AREA).reshape(2, 2, 2)
-    # As differences from the first: a pixel of a centimeter far from the origin has few digits.
-    area = float(quads_area(net - net[:1, :1])[0, 0])
+    area = float(quads_area(net)[0, 0])
     return math.sqrt(area) if math.isfinite(area) and area > 0 else None

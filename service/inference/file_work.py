@@ -20,6 +20,7 @@ from service.domain.source import Source, SourceInfo
 from service.domain.temperature import Temperatures
 from service.inference.answer import Answer, Timings
 from service.inference.prepare import prepare
+from service.inference.rasters import prepare_raster
 from service.inference.runner import RunImage, TileSides
 from service.inference.stopwatch import Stopwatch
 from service.inference.tiling.canvas import Canvas, make_canvas
@@ -27,6 +28,7 @@ from service.inference.tiling.mirrored import MirrorCanvas, MirrorMean
 from service.inference.tiling.plan import TilePlan
 from service.inference.tiling.stitch import Maps
 from service.inference.watching import SeenResult, Watcher, larger_need
+from service.inputs.raster_source import RasterSource
 from service.outputs.output import Encoded, Output, OutputOptions
 
 
@@ -100,18 +102,18 @@ class FileWork:
         self._captured: str | None = None
         self._kept = kept_ids(self._model.contract, options.classes)
 
-    def prepare(self, source: Source, working: WorkingSize | None) -> tuple[list[Picture], Result]:
+    def prepare(
+        self, source: Source | RasterSource, working: WorkingSize | None
+    ) -> tuple[list[Picture], Result]:
         """Decode, and lay out for the engine: the picture, and its mirror image where that is asked
         for. Raises UnreadableImageError.
         """
         contract, need = self._model.contract, self.need
-        prepared = prepare(
-            source,
-            contract,
-            working,
-            self._options.intensity_request,
-            show=self._output.needs_image,
-        )
+        intensity, show = self._options.intensity_request, self._output.needs_image
+        if isinstance(source, RasterSource):
+            prepared = prepare_raster(source, contract, working, intensity)
+        else:
+            prepared = prepare(source, contract, working, intensity, show=show)
         working = prepared.working
         height, width = prepared.image.shape[:2]
         scaled = working is not None
@@ -121,7 +123,7 @@ class FileWork:
         maps = Maps.empty((prepared.height, prepared.width), self.need, len(contract.classes))
         result = Result(
             maps=maps,
-            info=replace(source.info, file_name=self._file_name),
+            info=replace(source.info, file_name=self._file_name, valid=prepared.valid),
             tiles=len(plan),
             blended=plan.blended,
             scale=1.0 if working is None else working.scale,
@@ -193,7 +195,11 @@ class FileWork:
         )
 
     def run_alone(
-        self, source: Source, working: WorkingSize | None, watch: Stopwatch, run_image: RunImage
+        self,
+        source: Source | RasterSource,
+        working: WorkingSize | None,
+        watch: Stopwatch,
+        run_image: RunImage,
     ) -> tuple[Result, Encoded, Observation]:
         """All of it, for a picture that is run whole. Raises UnreadableImageError, and as
         `run_image`.

@@ -38,7 +38,8 @@ class Prepared:
     `working` size or its own.
 
     `shown` (H, W, C) is the picture at its own size, where an output shows it. `window` is how deep
-    samples became 8 bits, None where they had 8.
+    samples became 8 bits, None where they had 8. `valid` (H, W) is where a raster has a picture,
+    None for everywhere.
     """
 
     height: int
@@ -47,6 +48,7 @@ class Prepared:
     working: WorkingSize | None
     shown: NDArray[np.uint8] | None
     window: IntensityWindow | None
+    valid: NDArray[np.bool_] | None = None
 
 
 def plan_size(

@@ -19,6 +19,7 @@ from service.domain.model import Model
 from service.domain.observation import Observation
 from service.domain.requests import ScaleRequest
 from service.domain.segmentation import Need
+from service.domain.source import Source
 from service.domain.temperature import Temperatures, temperatures_of
 from service.inference.admission import Admission, Place
 from service.inference.answer import Answer, TensorAnswer, Timings
@@ -27,6 +28,7 @@ from service.inference.limits import InferenceLimits
 from service.inference.memory import Work, array_bytes, file_bytes, footprint, probability_bytes
 from service.inference.observer import SILENT, Observer
 from service.inference.prepare import plan_array_size, plan_size, seen_at
+from service.inference.rasters import plan_raster_size, raster_bytes
 from service.inference.runner import InferenceResult, Result, Runner
 from service.inference.stopwatch import Stopwatch
 from service.inference.tensors import NAMES
@@ -36,7 +38,8 @@ from service.inference.tiling.plan import Tile, TilePlan
 from service.inference.tiling.stitch import Maps
 from service.inference.watching import Watcher
 from service.inputs import open_source, opens_at_once
-from service.outputs.output import Encoded, Output, OutputOptions
+from service.inputs.raster_source import RasterSource, refuse_page
+from service.outputs.output import Encoded, Output, OutputOptions, RasterOptions
 
 # Of a larger picture the steps beside the engine may take long, and its stream would idle.
 _MOST_ALONE_PIXELS = 2**20
@@ -119,16 +122,7 @@ class Segmenter:
             light_logits=self._light_logits,
         )
         watch = Stopwatch(self._workers)
-        max_pixels = self.limits.max_image_pixels
-        if opens_at_once(upload):
-            source = watch.run_here("decode", open_source, upload, max_pixels, options.page)
-        else:
-            source = await watch.run("decode", open_source, upload, max_pixels, options.page)
-        working = plan_size(
-            source, self.model.contract, options.scale_request, show=output.needs_image
-        )
-        channels, show = self.model.contract.channels, output.needs_image
-        held = file_bytes(source, working, channels, show=show)
+        source, working, held = await self._opened(upload, output, options, watch)
         work = self._work(
             (source.height, source.width), working, steps.need, held, flips=steps.flips
         )
@@ -153,6 +147,32 @@ class Segmenter:
         timings = watch.timings()
         self._report(timings, [found])
         return steps.answer(result, encoded, found, timings)
+
+    async def _opened(
+        self,
+        upload: bytes | bytearray | memoryview,
+        output: Output,
+        options: OutputOptions,
+        watch: Stopwatch,
+    ) -> tuple[Source | RasterSource, WorkingSize | None, int]:
+        """An upload whose header is read, at which size the network sees it, and how many bytes
+        its picture takes.
+        """
+        contract, max_pixels = self.model.contract, self.limits.max_image_pixels
+        scale, show = options.scale_request, output.needs_image
+        if isinstance(options, RasterOptions):
+            refuse_page(options.page)
+            raster = await watch.run("decode", RasterSource, upload, max_pixels, options.bands)
+            options.check_place(raster.info)
+            working = plan_raster_size(raster, contract, scale)
+            return raster, working, raster_bytes(raster, working, contract.channels)
+        source: Source
+        if opens_at_once(upload):
+            source = watch.run_here("decode", open_source, upload, max_pixels, options.page)
+        else:
+            source = await watch.run("decode", open_source, upload, max_pixels, options.page)
+        working = plan_size(source, contract, scale, show=show)
+        return source, working, file_bytes(source, working, contract.channels, show=show)
 
     async def predict(
         self,

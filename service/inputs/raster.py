@@ -20,6 +20,7 @@ from service.domain.errors import (
     UnsupportedImageTypeError,
 )
 from service.domain.ground import true_pixel_size
+from service.domain.requests import parse_bands
 from service.domain.source import Samples, SourceInfo, Window
 from service.inputs.gdal import CACHE_MEGABYTES
 from service.inputs.tiff import TIFF, pages_of
@@ -146,8 +147,8 @@ def open_raster(
     from rasterio.io import MemoryFile
 
     form = _form_of(file)
-    with warnings.catch_warnings(), ExitStack() as stack:
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+    with ExitStack() as stack:
         stack.enter_context(rasterio.Env(**(_ALONE if alone else _ENV)))
         options = {"driver": "GTiff"}
         try:
@@ -227,15 +228,20 @@ def _damaged() -> UnreadableImageError:
     )
 
 
+def refuse_no_tiff(start: bytes) -> None:
+    """By a file's first bytes. Raises UnsupportedImageTypeError."""
+    if not TIFF.sniff(start):
+        raise UnsupportedImageTypeError(
+            "The bytes are no TIFF; maps are made of GeoTIFF, BigTIFF and COG files."
+        )
+
+
 def _form_of(file: Path | bytes) -> Directory:
     """The directory that GDAL opens, by its tags. Raises as `open_raster`."""
     if isinstance(file, bytes):
         return _main_directory(file)
     with file.open("rb") as opened:
-        if not TIFF.sniff(opened.read(4)):
-            raise UnsupportedImageTypeError(
-                "The bytes are no TIFF; maps are made of GeoTIFF, BigTIFF and COG files."
-            )
+        refuse_no_tiff(opened.read(4))
         with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _main_directory(data)
 
@@ -263,19 +269,6 @@ def _indexes(dataset: "rasterio.DatasetReader", bands: str | None) -> list[int]:
     raise InvalidOptionError(
         f"The TIFF has {dataset.count} bands ({', '.join(kinds)}), and none are called red, green "
         "and blue. Say which are, such as `bands=4,3,2`, or which is gray, such as `bands=1`."
-    )
-
-
-def parse_bands(bands: str) -> list[int]:
-    """Read "4,3,2" or "1". Raises ValueError."""
-    parts = bands.split(",")
-    if len(parts) in (1, 3) and all(
-        part.isascii() and part.isdecimal() and 0 < int(part) < 2**16 for part in parts
-    ):
-        return [int(part) for part in parts]
-    raise ValueError(
-        "it can be the number of one band, or those of red, green and blue, counted from 1, such "
-        "as 4,3,2"
     )
 
 

@@ -1,6 +1,5 @@
 """What is made of a map when all of its rows are done: rasters, polygons, areas."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,7 +110,7 @@ def finish(
     extents = {row: plan.row_extent(row) for row in plan.rows}
     extents = {row: (top, bottom) for row, (top, bottom) in extents.items() if bottom > top}
     raster, confidence = work.folder / "classes.vrt", work.folder / "confidence.vrt"
-    legend = _legend(contract, model_id)
+    legend = Legend.of(contract, model_id)
     write_mosaic(raster, size, work.parts("classes", extents), info, legend)
     if "confidence" in targets:
         write_mosaic(confidence, size, work.parts("confidence", extents), info, None)
@@ -130,14 +129,8 @@ def finish(
     return Finished(files, areas, size, info)
 
 
-def _legend(contract: Contract, model_id: str) -> Legend:
-    names = {str(one.id): one.name for one in contract.classes}
-    tags = {"SEGSERVE_MODEL": model_id, "SEGSERVE_CLASSES": json.dumps(names, ensure_ascii=False)}
-    return Legend.of(contract, tags)
-
-
 def _write_geotiff(of: _Map, target: Path) -> tuple[Path, ...]:
-    legend, side = _legend(of.contract, of.model_id), Path(f"{target}.aux.xml")
+    legend, side = Legend.of(of.contract, of.model_id), Path(f"{target}.aux.xml")
     with of.placed(target) as partial:
         write_cog(partial, of.folder, of.raster, of.info, legend)
     with of.placed(side) as partial:

@@ -16,13 +16,16 @@ from typing import Literal
 
 from models.contract import Contract
 from models.contract.intensity import IntensityWindow
-from service.domain.classes import kept_ids
+from service.domain.classes import kept_ids, void_id
 from service.domain.errors import InvalidOptionError
 from service.domain.segmentation import Need
 from service.domain.source import SourceInfo
 from service.inference.inference import Inference
+from service.inference.raster_view import View, find_tone, find_working_size
+from service.inference.rasters import refuse_void
 from service.inference.runner import TileSides
 from service.inputs.raster import Raster, open_raster
+from service.inputs.raster_source import refuse_page
 from service.maps.finish import (
     FORMATS,
     Finished,
@@ -35,11 +38,9 @@ from service.maps.like import box_like
 from service.maps.options import MapOptions
 from service.maps.plan import MapPlan, plan_map
 from service.maps.rows import RowRunner
-from service.maps.view import View, find_tone, find_working_size
 from service.maps.window import info_of, wanted_window
 from service.maps.work import Work
 from service.outputs.geo.areas import ClassArea
-from service.outputs.geo.mosaic import void_id
 
 __all__ = ["FORMATS", "MapProgress", "MapStoppedError", "MapSummary", "predict_raster"]
 
@@ -283,17 +284,13 @@ class _Opened:
     ) -> tuple[MapPlan, View]:
         raster = self._stack.enter_context(open_raster(source, bands=options.bands, alone=alone))
         self.raster = raster
-        _refuse_page(options)
+        _refuse_unmapped(options)
         if contract.overlap is not None:
             raise InvalidOptionError(
                 f"The classes of {contract.name} overlap, and a map has one class a pixel. Cut the "
                 "raster into pictures and ask for the format `masks`."
             )
-        if raster.has_void and void_id(contract) is None:
-            raise InvalidOptionError(
-                f"The raster has pixels without a picture, and {contract.name} has 256 classes and "
-                "no id left for them. Take its nodata value or mask out."
-            )
+        refuse_void(raster.has_void, contract)
         working, note = find_working_size(raster, contract, options.scale_request)
         self.notes += [each for each in (raster.note, note) if each is not None]
         window = wanted_window(raster, options.bbox)
@@ -319,7 +316,7 @@ class _Opened:
         self._stack.close()
 
 
-def _refuse_page(options: MapOptions) -> None:
+def _refuse_unmapped(options: MapOptions) -> None:
     if options.augment != "none":
         raise InvalidOptionError(
             "A map is made of the raster as it lies; leave `augment` out, or send a smaller "
@@ -330,11 +327,7 @@ def _refuse_page(options: MapOptions) -> None:
             "A map leaves nothing out by its confidence. Leave `min_confidence` out, ask for the "
             "confidence too, and compare the two rasters."
         )
-    if options.page not in (None, 1):
-        raise InvalidOptionError(
-            f"A map is made of a file's first raster; `page={options.page}` was asked for. Send "
-            "that page as a file of its own."
-        )
+    refuse_page(options.page)
 
 
 def _facts(

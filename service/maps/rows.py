@@ -20,11 +20,11 @@ from service.domain.segmentation import Need
 from service.domain.source import Window
 from service.domain.temperature import Temperatures, powers_of, temperatures_of
 from service.domain.upsampling import Grid, strongest, upsampled_class_map, upsampled_logits
+from service.inference.raster_view import View
 from service.inference.runner import InferenceResult, Runner, Signature
 from service.inference.tiling.plan import Span, Tile
 from service.inference.tiling.stitch import ClassMapCanvas, Maps, ProbabilityCanvas
 from service.maps.plan import MapPlan
-from service.maps.view import View
 from service.maps.work import RowFiles, Work
 
 P = ParamSpec("P")

@@ -6,6 +6,7 @@
 from service.outputs.coco import COCO
 from service.outputs.confidence import CONFIDENCE
 from service.outputs.cvat import CVAT
+from service.outputs.geo.answers import GEOJSON, GEOTIFF, GPKG
 from service.outputs.labelstudio_tasks import LABELSTUDIO
 from service.outputs.masks import MASKS
 from service.outputs.npz import NPZ
@@ -19,7 +20,7 @@ from service.outputs.supervisely import SUPERVISELY
 from service.outputs.ultralytics import ULTRALYTICS
 from service.outputs.uncertainty import UNCERTAINTY
 
-__all__ = ["OUTPUTS", "Encoded", "Output", "OutputOptions"]
+__all__ = ["ANSWERS", "OUTPUTS", "Encoded", "Output", "OutputOptions"]
 
 _TOOLS = (LABELSTUDIO, CVAT, QUPATH, SUPERVISELY, ULTRALYTICS)
 
@@ -27,3 +28,6 @@ OUTPUTS: dict[str, Output] = {
     f.name: f
     for f in (PNG, OVERLAY, RLE, COCO, POLYGONS, CONFIDENCE, UNCERTAINTY, NPZ, MASKS, *_TOOLS)
 }
+
+# What a request for one file can be answered with: those of any picture, and of a raster alone.
+ANSWERS: dict[str, Output] = OUTPUTS | {f.name: f for f in (GEOTIFF, GEOJSON, GPKG)}

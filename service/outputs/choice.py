@@ -6,10 +6,8 @@ from pydantic import ValidationError
 
 from models.contract.errors import UserError
 from models.contract.faults import first_fault
-from service.outputs import OUTPUTS
+from service.outputs import ANSWERS, OUTPUTS
 from service.outputs.output import Output, OutputOptions
-
-_OF_MAPS = ("geotiff", "gpkg", "geojson")
 
 
 class UnknownOutputError(UserError):
@@ -20,20 +18,18 @@ class OptionError(UserError):
     """The format has no such option, or not of that value. The text says what it takes."""
 
 
-def output_named(name: str) -> Output:
+def output_named(name: str, among: Mapping[str, Output] = OUTPUTS) -> Output:
     """Raises UnknownOutputError."""
-    if name in _OF_MAPS:
+    if name in among:
+        return among[name]
+    if name in ANSWERS:
         raise UnknownOutputError(
-            f"{name} is a format of maps, which outlast a request: send the raster to POST /jobs "
-            "with it, or `segserve predict ortho.tif -o classes.tif` makes one. A picture's "
+            f"{name} is a format of maps: `segserve predict ortho.tif -o classes.tif` makes one, "
+            "and `--polygons regions.gpkg` or `regions.geojson` its polygons. A picture's "
             "`polygons` are in its pixels."
         )
-    if name not in OUTPUTS:
-        there_are = ", ".join(
-            f"{known.name} ({', '.join(known.media_types)})" for known in OUTPUTS.values()
-        )
-        raise UnknownOutputError(f"There is no format {name!r}; the formats are {there_are}.")
-    return OUTPUTS[name]
+    there_are = ", ".join(f"{one.name} ({', '.join(one.media_types)})" for one in among.values())
+    raise UnknownOutputError(f"There is no format {name!r}; the formats are {there_are}.")
 
 
 def parse_options(chosen: Output, parameters: Mapping[str, str]) -> OutputOptions:
@@ -54,7 +50,7 @@ def parse_options(chosen: Output, parameters: Mapping[str, str]) -> OutputOption
 
 def _stray(name: str, chosen: Output) -> str:
     takes = f"{chosen.name} takes: {', '.join(chosen.options.model_fields) or 'none'}"
-    belongs_to = [known.name for known in OUTPUTS.values() if name in known.options.model_fields]
+    belongs_to = [known.name for known in ANSWERS.values() if name in known.options.model_fields]
     if belongs_to:
         where = f"does not belong to format {chosen.name}; it belongs to {', '.join(belongs_to)}"
     else:

@@ -9,8 +9,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from models.contract import Contract
 from service.domain.certainty import MinConfidence
 from service.domain.errors import InvalidOptionError
-from service.domain.requests import IntensityRequest, ScaleRequest
+from service.domain.requests import IntensityRequest, ScaleRequest, parse_bands
 from service.domain.segmentation import Need, Segmentation
+from service.domain.source import SourceInfo
 from service.outputs.project import Project
 
 OverlapWriting = Literal["top", "each"] | None
@@ -155,6 +156,24 @@ class OutputOptions(BaseModel):
             )
         by_class = self.overlap == "each" or self.classes is not None
         return "probabilities" if by_class else self.need
+
+
+class RasterOptions(OutputOptions):
+    """Of formats that read the upload as a raster: where it lies, and where it has no picture."""
+
+    bands: Annotated[str, AfterValidator(checked_by(parse_bands))] | None = Field(
+        default=None,
+        description=(
+            "Which bands are red, green and blue, or which is gray, counted from 1; those that the "
+            "file calls so if left out."
+        ),
+        examples=["4,3,2", "1"],
+    )
+
+    def check_place(self, info: SourceInfo) -> None:
+        """Raises InvalidOptionError where the format needs a place on the ground and the raster has
+        none.
+        """
 
 
 @dataclass(frozen=True)

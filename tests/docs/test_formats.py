@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Page, sync_playwright
 
-from service.outputs import OUTPUTS, OutputOptions
+from service.outputs import ANSWERS, OutputOptions
 from tests.service.serving import ServerThread, png_bytes, serving
 from tests.solvable import solve
 
@@ -170,8 +170,8 @@ def test_every_format_is_documented() -> None:
     for option in OutputOptions.model_fields:
         assert f"`{option}" in DOCUMENT.split("\n## ")[0], f"option {option} is not documented"
     headings = re.findall(r"^## (\w+)$", DOCUMENT, re.MULTILINE)
-    assert set(OUTPUTS) <= set(headings)
-    for name, format in OUTPUTS.items():
+    assert set(ANSWERS) <= set(headings)
+    for name, format in ANSWERS.items():
         section = DOCUMENT.split(f"## {name}\n")[1].split("\n## ")[0]
         for option in set(format.options.model_fields) - set(OutputOptions.model_fields):
             assert f"`{option}" in section, f"option {option} of {name} is not documented"

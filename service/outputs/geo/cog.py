@@ -1,8 +1,10 @@
 """`geotiff`: a Cloud Optimized GeoTIFF of class ids, with palette, names, nodata and overviews."""
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -14,9 +16,13 @@ from service.outputs.geo.mosaic import (
     Legend,
     Part,
     created_part,
+    mosaic_text,
     opened_mosaic,
     write_mosaic,
 )
+
+if TYPE_CHECKING:
+    import rasterio
 
 _CHUNK = 4096  # a side that all overviews divide
 
@@ -28,15 +34,47 @@ def write_cog(
 
     `folder` takes what is needed meanwhile: about a third of the map. Memory is that of a chunk.
     """
+    with opened_mosaic(mosaic) as dataset:
+        size = int(dataset.height), int(dataset.width)
+        sizes = list(_sizes(*size))
+        levels = [folder / name for name in _level_names(sizes)]
+        _write_overviews(levels, sizes, dataset, legend)
+    whole = folder / "whole.vrt"
+    write_mosaic(whole, size, [Part(mosaic, 0, size[0])], info, legend, levels)
+    _copy_to_cog(whole, target, has_levels=bool(levels))
+    for level in levels:
+        level.unlink()
+
+
+def cog_bytes(class_map: NDArray[np.uint8], info: SourceInfo, legend: Legend) -> bytes:
+    """The same of a map (H, W) in memory, without a file on any disk."""
+    from rasterio.io import MemoryFile
+
+    folder, (height, width) = uuid.uuid4().hex, class_map.shape
+    with ExitStack() as files:
+
+        def created(name: str, content: bytes | None = None) -> MemoryFile:
+            return files.enter_context(MemoryFile(content, dirname=folder, filename=name))
+
+        part, sizes = created("classes.tif"), list(_sizes(height, width))
+        with created_part(Path(part.name), width, height, legend.void) as dataset:
+            dataset.write(class_map, 1)
+        levels = [Path(created(name).name) for name in _level_names(sizes)]
+        with opened_mosaic(Path(part.name)) as dataset:
+            _write_overviews(levels, sizes, dataset, legend)
+        parts = [Part(Path(part.name), 0, height)]
+        text = mosaic_text((height, width), parts, info, legend, levels)
+        whole, target = created("whole.vrt", text.encode()), created("whole.tif")
+        _copy_to_cog(Path(whole.name), Path(target.name), has_levels=bool(levels))
+        target.seek(0)
+        content: bytes = target.read()
+        return content
+
+
+def _copy_to_cog(whole: Path, target: Path, *, has_levels: bool) -> None:
     import rasterio
     import rasterio.shutil
 
-    with opened_mosaic(mosaic) as dataset:
-        size = int(dataset.height), int(dataset.width)
-        levels = _write_overviews(folder, dataset, legend)
-    whole = folder / "whole.vrt"
-    part = Part(mosaic, 0, size[0])
-    write_mosaic(whole, size, [part], info, legend, levels)
     with rasterio.Env(GDAL_CACHEMAX=64, GDAL_PAM_ENABLED="NO"):
         rasterio.shutil.copy(
             whole,
@@ -45,13 +83,11 @@ def write_cog(
             compress="DEFLATE",
             level=6,
             blocksize=BLOCK,
-            overviews="FORCE_USE_EXISTING" if levels else "NONE",
+            overviews="FORCE_USE_EXISTING" if has_levels else "NONE",
             overview_compress="DEFLATE",
             bigtiff="IF_SAFER",
             num_threads="ALL_CPUS",
         )
-    for level in levels:
-        level.unlink()
 
 
 def side_file(legend: Legend) -> str:
@@ -80,11 +116,18 @@ def side_file(legend: Legend) -> str:
     )
 
 
-def _write_overviews(folder: Path, dataset: object, legend: Legend | None) -> list[Path]:
-    height, width = dataset.height, dataset.width  # type: ignore[attr-defined]
+def _level_names(sizes: Sequence[tuple[int, int]]) -> list[str]:
+    return [f"overview-{2 ** (place + 1)}.tif" for place in range(len(sizes))]
+
+
+def _write_overviews(
+    paths: Sequence[Path],
+    sizes: Sequence[tuple[int, int]],
+    dataset: "rasterio.DatasetReader",
+    legend: Legend | None,
+) -> None:
+    height, width = dataset.height, dataset.width
     void = None if legend is None else legend.void
-    sizes = list(_sizes(height, width))
-    paths = [folder / f"overview-{2 ** (place + 1)}.tif" for place in range(len(sizes))]
     with ExitStack() as stack:
         files = [
             stack.enter_context(created_part(path, size[1], size[0], void))
@@ -94,13 +137,16 @@ def _write_overviews(folder: Path, dataset: object, legend: Legend | None) -> li
             for left in range(0, width, _CHUNK):
                 rows = top, min(top + _CHUNK, height)
                 columns = left, min(left + _CHUNK, width)
-                values = dataset.read(1, window=(rows, columns))  # type: ignore[attr-defined]
+                values = dataset.read(1, window=(rows, columns))
                 _write_levels(files, values, top, left, legend)
-    return paths
 
 
 def _write_levels(
-    files: list[object], values: NDArray[np.uint8], top: int, left: int, legend: Legend | None
+    files: "list[rasterio.io.DatasetWriter]",
+    values: NDArray[np.uint8],
+    top: int,
+    left: int,
+    legend: Legend | None,
 ) -> None:
     """The overviews of a chunk. What is void as a whole is not written, and so is void."""
     void = None if legend is None else legend.void
@@ -111,7 +157,7 @@ def _write_levels(
         step = 2 ** (place + 1)
         rows = top // step, top // step + values.shape[0]
         columns = left // step, left // step + values.shape[1]
-        file.write(values, 1, window=(rows, columns))  # type: ignore[attr-defined]
+        file.write(values, 1, window=(rows, columns))
 
 
 def _sizes(height: int, width: int) -> Iterator[tuple[int, int]]:

@@ -74,13 +74,37 @@ def write_geopackage(
         with closing(sqlite3.connect(path, isolation_level=None)) as file:
             file.execute("PRAGMA journal_mode = OFF")
             file.execute("PRAGMA synchronous = OFF")
-            file.execute("BEGIN")
-            _write(file, shapes, info, contract, areas, size)
-            file.execute("COMMIT")
-            file.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            file.execute(f"PRAGMA user_version = {_VERSION}")
+            _fill(file, shapes, info, contract, areas, size)
     except sqlite3.OperationalError as error:
         raise OSError(f"{path.name} cannot be written: {error}") from error
+
+
+def geopackage_bytes(
+    shapes: Iterable[Shape],
+    info: SourceInfo,
+    contract: Contract,
+    areas: Iterable[ClassArea],
+    size: tuple[int, int],
+) -> bytes:
+    """The same in memory, without a file on any disk."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as file:
+        _fill(file, shapes, info, contract, areas, size)
+        return file.serialize()
+
+
+def _fill(
+    file: sqlite3.Connection,
+    shapes: Iterable[Shape],
+    info: SourceInfo,
+    contract: Contract,
+    areas: Iterable[ClassArea],
+    size: tuple[int, int],
+) -> None:
+    file.execute("BEGIN")
+    _write(file, shapes, info, contract, areas, size)
+    file.execute("COMMIT")
+    file.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+    file.execute(f"PRAGMA user_version = {_VERSION}")
 
 
 def _write(

@@ -1,5 +1,6 @@
 """A class map on the disk: rows of tiles in files of their own, read as one raster."""
 
+import json
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,21 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import Contract
-from service.domain.classes import palette
+from service.domain.classes import palette, void_id
 from service.domain.source import SourceInfo
 
 if TYPE_CHECKING:
     import rasterio
 
 BLOCK = 512
-NO_VALUE = 255  # of pixels without a picture, where the model has no ignore id
-
-
-def void_id(contract: Contract) -> int | None:
-    """What a pixel without a picture gets; None where every id is a class."""
-    if contract.ignore is not None:
-        return contract.ignore
-    return NO_VALUE if len(contract.classes) <= NO_VALUE else None
 
 
 @dataclass(frozen=True)
@@ -48,9 +41,11 @@ class Legend:
     tags: dict[str, str]
 
     @classmethod
-    def of(cls, contract: Contract, tags: dict[str, str]) -> "Legend":
-        names = [one.name for one in contract.classes]
-        return cls(names, palette(contract), void_id(contract), tags)
+    def of(cls, contract: Contract, model_id: str) -> "Legend":
+        by_id = {str(one.id): one.name for one in contract.classes}
+        said = json.dumps(by_id, ensure_ascii=False)
+        tags = {"SEGSERVE_MODEL": model_id, "SEGSERVE_CLASSES": said}
+        return cls(list(by_id.values()), palette(contract), void_id(contract), tags)
 
 
 def part_options(width: int, height: int, void: int | None) -> dict[str, object]:
@@ -82,10 +77,8 @@ def created_part(
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        dataset = rasterio.open(path, "w", **part_options(width, height, void))
-    with dataset:
+    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+    with rasterio.open(path, "w", **part_options(width, height, void)) as dataset:
         yield dataset
 
 
@@ -97,7 +90,18 @@ def write_mosaic(
     legend: Legend | None,
     overviews: Sequence[Path] = (),
 ) -> None:
-    """Write the virtual raster `path` (.vrt) of (height, width) over parts beside it.
+    """Write the virtual raster `path` (.vrt), see `mosaic_text`."""
+    path.write_text(mosaic_text(size, parts, info, legend, overviews), encoding="utf-8")
+
+
+def mosaic_text(
+    size: tuple[int, int],
+    parts: Sequence[Part],
+    info: SourceInfo,
+    legend: Legend | None,
+    overviews: Sequence[Path] = (),
+) -> str:
+    """What a virtual raster of (height, width) over parts beside it says.
 
     Without a legend its values are shares of 255, such as a confidence.
     """
@@ -108,12 +112,11 @@ def write_mosaic(
         "<SourceBand>1</SourceBand></Overview>"
         for level in overviews
     )
-    path.write_text(
+    return (
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{_ground(info)}'
         f'<VRTRasterBand dataType="Byte" band="1" blockXSize="{BLOCK}" blockYSize="{BLOCK}">'
         f"{'<ColorInterp>Gray</ColorInterp>' if legend is None else _meaning(legend)}"
-        f"{sources}{levels}</VRTRasterBand>{_tags(info, legend)}</VRTDataset>",
-        encoding="utf-8",
+        f"{sources}{levels}</VRTRasterBand>{_tags(info, legend)}</VRTDataset>"
     )
 
 
@@ -123,11 +126,9 @@ def opened_mosaic(path: Path) -> Iterator["rasterio.DatasetReader"]:
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 
-    with rasterio.Env(GDAL_CACHEMAX=64), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        dataset = rasterio.open(path)
-        with dataset:
-            yield dataset
+    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+    with rasterio.Env(GDAL_CACHEMAX=64), rasterio.open(path) as dataset:
+        yield dataset
 
 
 def _source(part: Part, width: int) -> str:

@@ -13,7 +13,9 @@ _QUALITY = re.compile(r"[qQ]\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*")
 
 @dataclass(frozen=True)
 class MediaRange:
-    """`image/*;q=0.5`. Parameters other than q choose nothing here: none of our types has any."""
+    """`image/*;q=0.5`. Parameters other than q choose nothing: no two of our types differ in
+    them.
+    """
 
     type: str
     subtype: str
@@ -24,7 +26,7 @@ class MediaRange:
         return (self.type != "*") + (self.subtype != "*")
 
     def matches(self, media_type: str) -> bool:
-        type_, _, subtype = media_type.partition("/")
+        type_, _, subtype = media_type.partition(";")[0].partition("/")
         return self.type in ("*", type_) and self.subtype in ("*", subtype)
 
 

@@ -14,9 +14,12 @@ from service.catalogue.registry import UnknownModelError
 from service.domain import errors
 from service.domain.model import Model
 from service.domain.segmentation import Segmentation
+from service.domain.source import SourceInfo
 from service.inputs import INPUTS, readable_types
 from service.jobs import errors as job_errors
-from service.outputs import OUTPUTS
+from service.maps.formats import MAP_FORMATS
+from service.maps.options import MapOptions
+from service.outputs import ANSWERS
 from service.outputs.output import Output
 from service.protocols.native.batch import CONTAINERS
 from service.protocols.native.body import MULTIPART, PART_NAME, RAW
@@ -124,6 +127,8 @@ _COMMON_HEADERS: Json = {
 }
 
 
+_BERLIN = "EPSG:32633"
+
 LOCATION: Json = {"description": "The job's address.", "schema": {"type": "string"}}
 
 _RETRY_AFTER: Json = {
@@ -183,7 +188,7 @@ _IMAGE_FAULTS = (
 def _format_media_types() -> Json:
     """What each media type that a format answers in holds."""
     content: Json = {}
-    for known in OUTPUTS.values():
+    for known in ANSWERS.values():
         for media_type in known.media_types:
             is_json = media_type.endswith("json")
             content.setdefault(media_type, {"schema": {"type": "object"} if is_json else BINARY})
@@ -203,7 +208,7 @@ def _parameter(name: str, schema: Json, description: str) -> Json:
 def _option_parameters() -> list[Json]:
     """One parameter an option, with the formats that it belongs to."""
     belongs_to: dict[str, list[Output]] = {}
-    for known in OUTPUTS.values():
+    for known in ANSWERS.values():
         for name in known.options.model_fields:
             belongs_to.setdefault(name, []).append(known)
     return [_option_parameter(name, formats) for name, formats in belongs_to.items()]
@@ -223,7 +228,7 @@ def _option_parameter(name: str, formats: list[Output]) -> Json:
         sentences.append(f"Default: `{_as_text(default)}`.")
     elif examples:
         sentences.append(f"Example: `{_as_text(examples[0])}`.")
-    if len(formats) < len(OUTPUTS):
+    if len(formats) < len(ANSWERS):
         sentences.append(f"Only for format {' and '.join(known.name for known in formats)}.")
     if "anyOf" in schema:  # of a value or null; a query has no null, it leaves the parameter out
         (value,) = [choice for choice in schema.pop("anyOf") if choice != {"type": "null"}]
@@ -236,7 +241,7 @@ def _as_text(value: object) -> str:
 
 
 def query_parameters(*besides: Json) -> list[Json]:
-    formats = "\n".join(f"- `{known.name}`: {known.description}" for known in OUTPUTS.values())
+    formats = "\n".join(f"- `{known.name}`: {known.description}" for known in ANSWERS.values())
     return [
         _parameter(
             "model",
@@ -244,7 +249,7 @@ def query_parameters(*besides: Json) -> list[Json]:
             "Model by name, or pinned as `street/1`; the default one if left out.",
         ),
         _parameter(
-            "format", {"type": "string", "enum": list(OUTPUTS)}, f"Beats `Accept`.\n{formats}"
+            "format", {"type": "string", "enum": list(ANSWERS)}, f"Beats `Accept`.\n{formats}"
         ),
         *besides,
         *_option_parameters(),
@@ -283,8 +288,12 @@ def _job_operation() -> Json:
         {"type": "string", "format": "uri"},
         "URL that is told when the job is done, at one of the servers that the operator allows.",
     )
+    bbox = MapOptions.model_fields["bbox"].description or ""
+    box = _parameter(
+        "bbox", {"type": "string"}, f"{bbox} Only for format {' and '.join(MAP_FORMATS)}."
+    )
     body = {**segment_operation()["requestBody"], "required": False}  # tus sends it later
-    return {"parameters": query_parameters(webhook), "requestBody": body}
+    return {"parameters": query_parameters(webhook, box), "requestBody": body}
 
 
 def _batch_operation() -> Json:
@@ -403,13 +412,15 @@ def _mend(operation: Json) -> None:
 def _formats(model: Model) -> Json:
     """Each media type with the formats that answer in it, those of JSON with an example.
 
-    The picture has 6 × 4 pixels: sky above, a car on a road below.
+    The picture has 6 × 4 pixels: sky above, a car on a road below. Those of maps say that it lies
+    in Berlin.
     """
     class_map = np.array([[0] * 6, [0] * 6, [1, 1, 2, 2, 1, 1], [1, 1, 2, 2, 1, 1]], np.uint8)
     confidence = np.full(class_map.shape, 230, np.uint8)
-    segmentation = Segmentation(model, class_map, confidence)
+    place = SourceInfo(transform=(0.5, 0.0, 389_000.0, 0.0, -0.5, 5_819_000.0), reference=_BERLIN)
+    segmentation = Segmentation(model, class_map, confidence, source=place)
     content = _format_media_types()
-    for known in OUTPUTS.values():
+    for known in ANSWERS.values():
         media_type = known.media_types[0]
         if media_type.endswith("json"):
             body = known.write(segmentation, known.options()).body

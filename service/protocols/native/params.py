@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from starlette.datastructures import QueryParams
 
-from service.outputs import OUTPUTS, choice
+from service.outputs import ANSWERS, choice
 from service.outputs.output import Output, OutputOptions
 from service.protocols.native.negotiation import choose, preferred
 from service.protocols.problems import MalformedRequestError, NotAcceptableError
@@ -62,7 +62,7 @@ def single_values(query: QueryParams) -> dict[str, str]:
 def format_named(name: str) -> Output:
     """Raises NotAcceptableError."""
     try:
-        return choice.output_named(name)
+        return choice.output_named(name, ANSWERS)
     except choice.UnknownOutputError as error:
         raise NotAcceptableError(str(error)) from None
 
@@ -77,7 +77,7 @@ def parse_options(chosen: Output, parameters: Mapping[str, str]) -> OutputOption
 
 def _negotiate(accept: str | None) -> Output:
     by_media_type: dict[str, Output] = {}
-    for known in OUTPUTS.values():
+    for known in ANSWERS.values():
         for media_type in known.media_types:
             by_media_type.setdefault(media_type, known)
     return by_media_type[choose(accept, list(by_media_type))]

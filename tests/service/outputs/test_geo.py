@@ -236,6 +236,6 @@ def test_overviews_show_the_most_frequent_class_and_no_void_beside_one() -> None
 
 
 @pytest.mark.parametrize("name", ["geotiff", "gpkg", "geojson"])
-def test_a_picture_s_request_for_a_map_is_told_the_way_to_one(name: str) -> None:
-    with pytest.raises(UnknownOutputError, match="POST /jobs"):
+def test_a_folder_s_request_for_a_map_is_told_the_way_to_one(name: str) -> None:
+    with pytest.raises(UnknownOutputError, match=r"ortho\.tif -o classes\.tif"):
         output_named(name)

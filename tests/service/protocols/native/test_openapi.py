@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from service.cli.openapi import openapi_text
-from service.outputs import OUTPUTS
+from service.outputs import ANSWERS
 from service.protocols.problems import ROWS, Problem
 from tests.service.serving import ServerThread, serving
 
@@ -95,11 +95,11 @@ def _sizes(document: dict[str, Any], path: str, status: str, slug: str) -> list[
 def test_every_json_format_has_an_example_of_its_own_making(document: dict[str, Any]) -> None:
     content = document["paths"]["/segment"]["post"]["responses"]["200"]["content"]
     assert set(content) == {
-        media_type for known in OUTPUTS.values() for media_type in known.media_types
+        media_type for known in ANSWERS.values() for media_type in known.media_types
     }
     examples = {name for answer in content.values() for name in answer.get("examples", {})}
     assert examples == {
-        known.name for known in OUTPUTS.values() if known.media_types[0].endswith("json")
+        known.name for known in ANSWERS.values() if known.media_types[0].endswith("json")
     }
     rle = content["application/json"]["examples"]["rle"]["value"]
     assert sum(rle["rle"]["lengths"]) == rle["width"] * rle["height"]
@@ -110,7 +110,7 @@ def test_every_option_of_every_format_is_a_parameter(document: dict[str, Any]) -
         names = [parameter["name"] for parameter in document["paths"][path]["post"]["parameters"]]
         assert len(names) == len(set(names))
         assert set(names) >= {
-            name for known in OUTPUTS.values() for name in known.options.model_fields
+            name for known in ANSWERS.values() for name in known.options.model_fields
         }
 
 

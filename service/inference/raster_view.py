@@ -4,6 +4,7 @@ it knows its objects. A part of it is the same whichever tile asks for it.
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,11 @@ from models.contract.probing import floating_step, looked_at, probes
 from models.contract.working_size import ScaleRequest, WorkingSize, wanted_ratio, working_size
 from service.domain.errors import InvalidOptionError
 from service.domain.requests import IntensityRequest
-from service.domain.source import Samples, Window
+from service.domain.source import Samples, SourceInfo, Window
 from service.inference.prepare import seen_samples
 from service.inference.resizing import area_means
+from service.inference.voids import CONTEXT, fill_voids
 from service.inputs.raster import Raster, RowReader
-from service.maps.voids import CONTEXT, fill_voids
 
 _BITS = 16
 _KEPT = 96  # samples of a part of a deep raster that its mean color is of
@@ -42,8 +43,16 @@ class Tone:
     mean: NDArray[np.uint8]
 
 
+class Placed(Protocol):
+    """A raster's size, and what it knows of itself."""
+
+    height: int
+    width: int
+    info: SourceInfo
+
+
 def find_working_size(
-    raster: Raster, contract: Contract, request: ScaleRequest
+    raster: Placed, contract: Contract, request: ScaleRequest
 ) -> tuple[WorkingSize | None, str | None]:
     """At which size the network sees the raster, None for its own; and what to know of that.
 
