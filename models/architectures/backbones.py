@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.architectures.blocks import BATCH_NORM_MOMENTUM, BatchNorm, max_pool
+from models.architectures.blocks import BATCH_NORM_MOMENTUM, BatchNorm, gray_to_rgb, max_pool
 from models.architectures.keras_hub import PixelForm, backbone_of, is_preset, vgg16_preset
 from models.architectures.weights_error import BackboneWeightsError
 
@@ -157,9 +157,7 @@ def vgg16_stages(
     `features` and `indices` are at strides 1 to 16, `pooled` at 2 to 32. `batch_norm` puts one
     behind each convolution, as SegNet does.
     """
-    x = image
-    if x.shape[-1] == 1:
-        x = keras.layers.Concatenate(name="gray_to_rgb")([x] * 3)
+    x = gray_to_rgb(image)
     offset = [-mean / _PIXEL_SCALE for mean in _IMAGENET_MEAN_RGB]
     x = keras.layers.Rescaling(1 / _PIXEL_SCALE, offset=offset, name="scale")(x)
     stages = Vgg16Stages({}, {}, {})

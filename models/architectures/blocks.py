@@ -166,6 +166,11 @@ def scaled_input(x: keras.KerasTensor, channels_needed: int) -> keras.KerasTenso
     """Bring pixel values 0–255 to [-1, 1], and gray to as many equal channels as the encoder was
     trained on."""
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(x)
-    if x.shape[-1] == 1 and channels_needed > 1:
-        x = keras.layers.Concatenate(name="gray_to_rgb")([x] * channels_needed)
-    return x
+    return gray_to_rgb(x) if channels_needed > 1 else x
+
+
+def gray_to_rgb(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Three equal channels where x has one; others stay as they are."""
+    if x.shape[-1] != 1:
+        return x
+    return keras.layers.Concatenate(name="gray_to_rgb")([x] * 3)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from models.architectures.table import NETWORKS, Encoder, Padding, Upsampling
+from models.architectures.table import NETWORKS, SCALED_BY_WIDTH, Encoder, Padding, Upsampling
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -34,7 +34,10 @@ class NetworkOptions(BaseModel):
         Encoder, Field(description="the contracting path; the network's own if not said")
     ] = "plain"
     width: Annotated[
-        int, Field(ge=1, le=512, description="features at full resolution, not of mobilenet_v2")
+        int,
+        Field(
+            ge=1, le=512, description="features at full resolution, of the encoders plain and vgg16"
+        ),
     ] = 64
     upsampling: Annotated[
         Upsampling, Field(description="how the decoder goes up; the network's own if not said")
@@ -46,7 +49,7 @@ class NetworkOptions(BaseModel):
         str | None,
         Field(
             description="the encoder's start: a weights file, the folder of an exported model "
-            "(mobilenet_v2) or of a keras-hub preset (vgg16), 'imagenet', or nothing for random"
+            "(not vgg16) or of a keras-hub preset (vgg16), 'imagenet', or nothing for random"
         ),
     ] = None
     dropout: Annotated[
@@ -92,10 +95,11 @@ class NetworkOptions(BaseModel):
                 f"{self.name} has no use for the upsampling '{self.upsampling}'; "
                 f"it takes {_listed(entry.upsamplings)}"
             )
-        if self.upsampling == "max_unpool" and self.encoder == "mobilenet_v2":
+        if self.upsampling == "max_unpool" and self.encoder not in SCALED_BY_WIDTH:
             raise ValueError(
                 "max_unpool puts values back where the encoder's pooling found them, and "
-                "mobilenet_v2 does not pool; take the encoder plain or vgg16, or another upsampling"
+                f"{self.encoder} does not pool; take the encoder plain or vgg16, or another "
+                "upsampling"
             )
         takes_valid = entry.valid_padding and self.encoder == entry.encoders[0]
         if self.padding == "valid" and not takes_valid:

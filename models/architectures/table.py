@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from models.architectures.network import Network
     from models.architectures.options import NetworkOptions
 
-Encoder = Literal["plain", "mobilenet_v2", "vgg16"]
+Encoder = Literal["plain", "mobilenet_v2", "efficientnet_lite0", "vgg16"]
+# Those that a recipe's `width` scales; they pool, and the others do not.
+SCALED_BY_WIDTH: tuple[Encoder, ...] = ("plain", "vgg16")
 Padding = Literal["same", "valid"]
 Upsampling = Literal[
     "nearest",
@@ -105,6 +107,7 @@ def _build_unet_mobile(classes: int, channels: int, options: "NetworkOptions") -
     return build_unet_mobile(
         classes,
         channels,
+        encoder=options.encoder,
         upsampling=options.upsampling,
         weights=options.weights,
         dropout=options.dropout,
@@ -141,7 +144,7 @@ NETWORKS: dict[str, NetworkEntry] = {
     "fcn8s": _fcn(coarser="fcn16s"),
     "unet": NetworkEntry(
         paper="Ronneberger, Fischer, Brox 2015",
-        encoders=("plain", "mobilenet_v2", "vgg16"),
+        encoders=("plain", "mobilenet_v2", "efficientnet_lite0", "vgg16"),
         upsamplings=(*_ANY_BUT_MAX_UNPOOL, "max_unpool"),
         build=_build_unet,
         valid_padding=True,
@@ -161,7 +164,7 @@ NETWORKS: dict[str, NetworkEntry] = {
     ),
     "unet_mobile": NetworkEntry(
         paper="ours, of published parts",
-        encoders=("mobilenet_v2",),
+        encoders=("mobilenet_v2", "efficientnet_lite0"),
         upsamplings=("bilinear", "nearest"),  # made for speed, so the two that cost least
         build=_build_unet_mobile,
     ),

@@ -5,14 +5,14 @@ A contracting path doubles the features while it halves the resolution; an expan
 up and takes, at each resolution, the contracting path's features beside its own. padding = "valid"
 is the paper's network to the last weight, with its mirrored surroundings (the overlap-tile
 strategy) inside the model; padding = "same" has BatchNorm, as people use it. The contracting path
-is the paper's, VGG16's (Simonyan and Zisserman 2015), or MobileNetV2's (Sandler et al. 2018).
+is the paper's, VGG16's (Simonyan and Zisserman 2015), or one of `encoders.py`.
 """
 
 from dataclasses import dataclass
 
 import keras
 
-from models.architectures.backbones import load_vgg16, mobilenet_v2_features, vgg16_stages
+from models.architectures.backbones import load_vgg16, vgg16_stages
 from models.architectures.blocks import (
     CropLike,
     MirrorPad,
@@ -20,12 +20,13 @@ from models.architectures.blocks import (
     max_pool,
     scaled_input,
 )
+from models.architectures.encoders import DECODER_FILTERS, ENCODERS
+from models.architectures.encoders import STRIDE as ENCODERS_STRIDE
 from models.architectures.network import Features, Network, assemble
 from models.architectures.table import Encoder, Padding, Upsampling
 from models.architectures.upsampling import UPSAMPLINGS, Resize, Upsample, up_convolution
 
 PLAIN_LEVELS = 5  # five resolutions, four poolings: the paper's figure 1
-MOBILENET_DECODER_FILTERS = {16: 128, 8: 64, 4: 48, 2: 32}
 
 # ---- blocks
 
@@ -88,9 +89,9 @@ def build_unet(
     """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W
     ≥ 1.
 
-    `width` is the number of features at full resolution (64 in the papers; not of MobileNetV2,
-    whose decoder ends at stride 2 and whose logits are interpolated: full-resolution convolutions
-    would cost more than all the rest). Raises BackboneWeightsError.
+    `width` is the number of features at full resolution (64 in the papers; not of the encoders of
+    `encoders.py`, whose decoder ends at stride 2 and whose logits are interpolated: full-resolution
+    convolutions would cost more than all the rest). Raises BackboneWeightsError.
     """
     image = keras.Input((None, None, channels), name="image")
     if padding == "valid":
@@ -147,8 +148,8 @@ def _parts(
 ) -> _Parts:
     features, indices = _encode(x, encoder, width, padding, weights, upsampling == "max_unpool")
     filters = (
-        MOBILENET_DECODER_FILTERS
-        if encoder == "mobilenet_v2"
+        DECODER_FILTERS
+        if encoder in ENCODERS
         else {2**level: width * 2**level for level in range(PLAIN_LEVELS - 1)}
     )
     x = keras.layers.Dropout(dropout, name="dropout")(features[max(features)])
@@ -169,8 +170,8 @@ def _encode(
     weights: str | None,
     with_indices: bool,
 ) -> tuple[Features, Features]:
-    if encoder == "mobilenet_v2":
-        return mobilenet_v2_features(scaled_input(x, 3), weights), {}
+    if encoder in ENCODERS:
+        return ENCODERS[encoder](x, weights), {}
     if encoder == "vgg16":
         stages = vgg16_stages(x, width, with_indices=with_indices)
         return stages.features, stages.indices
@@ -181,9 +182,8 @@ def _encode(
 # ---- its facts
 
 # The coarsest stride, of which padded H and W are multiples.
-STRIDE: dict[Encoder, int] = {
+STRIDE: dict[Encoder, int] = dict.fromkeys(ENCODERS, ENCODERS_STRIDE) | {
     "plain": 2 ** (PLAIN_LEVELS - 1),
-    "mobilenet_v2": 32,
     "vgg16": 2 ** (PLAIN_LEVELS - 1),
 }
 

@@ -1,22 +1,21 @@
 """The fast one: a U-Net for CPUs, at most 3 M parameters.
 
-MobileNetV2 (Sandler et al. 2018) goes down, and a decoder of depthwise-separable convolutions
-(Howard et al. 2017, section 3.1) goes up to stride 2 with U-Net's skips (Ronneberger et al. 2015).
-The logits are interpolated.
+MobileNetV2 (Sandler et al. 2018), or another encoder of its kind, goes down, and a decoder of
+depthwise-separable convolutions (Howard et al. 2017, section 3.1) goes up to stride 2 with U-Net's
+skips (Ronneberger et al. 2015). The logits are interpolated.
 """
 
 import keras
 
-from models.architectures.backbones import mobilenet_v2_features
 from models.architectures.blocks import (
     BATCH_NORM_MOMENTUM,
     BatchNorm,
     CropLike,
     MirrorPad,
-    scaled_input,
 )
+from models.architectures.encoders import DECODER_FILTERS, ENCODERS, STRIDE
 from models.architectures.network import Network, assemble
-from models.architectures.table import Upsampling
+from models.architectures.table import Encoder, Upsampling
 from models.architectures.upsampling import UPSAMPLINGS, Resize
 
 # ---- blocks
@@ -54,6 +53,7 @@ def build_unet_mobile(
     classes: int,
     channels: int,
     *,
+    encoder: Encoder = "mobilenet_v2",
     upsampling: Upsampling = "bilinear",
     weights: str | None = None,
     dropout: float = 0.0,
@@ -61,11 +61,10 @@ def build_unet_mobile(
     """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W
     ≥ 1.
 
-    `weights` are MobileNetV2's, as in `mobilenet_v2_features`. Raises BackboneWeightsError.
+    `weights` are the encoder's, as in `encoders.py`. Raises BackboneWeightsError.
     """
     image = keras.Input((None, None, channels), name="image")
-    x = scaled_input(MirrorPad(STRIDE, name="mirror_pad")(image), 3)
-    features = mobilenet_v2_features(x, weights)
+    features = ENCODERS[encoder](MirrorPad(STRIDE, name="mirror_pad")(image), weights)
     x = keras.layers.Dropout(dropout, name="dropout")(features[STRIDE])
     levels = {}
     for stride, filters in DECODER_FILTERS.items():
@@ -79,9 +78,3 @@ def build_unet_mobile(
     return assemble(
         "unet_mobile", image, logits, stride=STRIDE, encoder=features.values(), decoder=levels
     )
-
-
-# ---- its facts
-
-STRIDE = 32  # MobileNetV2's
-DECODER_FILTERS = {16: 128, 8: 64, 4: 48, 2: 32}  # by stride

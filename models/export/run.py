@@ -10,6 +10,7 @@ import tomli_w
 
 from models.architectures.networks import with_facts
 from models.architectures.start import is_exported
+from models.architectures.table import SCALED_BY_WIDTH
 from models.contract import ContractError, Intensity, Scale, Training, read_contract
 from models.contract.preprocessing import read_scale
 from models.data.dataset import ClassList, DatasetError
@@ -182,7 +183,7 @@ def _architecture(recipe: Recipe) -> str:
         detail
         for detail, told in (
             (network.encoder, network.encoder != "plain"),
-            (f"width {network.width}", network.encoder != "mobilenet_v2"),
+            (f"width {network.width}", network.encoder in SCALED_BY_WIDTH),
             ("valid convolutions", network.padding == "valid"),
         )
         if told

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from models.architectures.table import SCALED_BY_WIDTH
 from models.contract.cores import available_cores
 from models.data.examination import Examination, examine
 from models.data.fingerprint import (
@@ -216,7 +217,7 @@ def _loss(found: Fingerprint) -> list[Choice]:
 
 def _batch(found: Fingerprint, recipe: Recipe) -> Choice:
     height, width = recipe.augmentation.crop
-    features = 16 if recipe.network.encoder == "mobilenet_v2" else recipe.network.width
+    features = recipe.network.width if recipe.network.encoder in SCALED_BY_WIDTH else 16
     image_bytes = height * width * features * BYTES_PER_FEATURE
     memory = MEMORY_SHARE * memory_bytes()
     fitting = max(int(memory / image_bytes), 1)

@@ -30,6 +30,7 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     f"unet {encoder} {upsampling}": {"name": "unet", "encoder": encoder, "upsampling": upsampling}
     for encoder, upsampling in (
         ("mobilenet_v2", "bilinear"),
+        ("efficientnet_lite0", "bilinear"),
         ("vgg16", "max_unpool"),
     )
 }

@@ -1,0 +1,25 @@
+"""The encoders whose widths are their own, by name: features at strides 2 to 32 of pixel values
+0–255, normalised inside as their weights want it."""
+
+from collections.abc import Callable
+
+import keras
+
+from models.architectures.backbones import mobilenet_v2_features
+from models.architectures.blocks import scaled_input
+from models.architectures.efficientnet_lite import efficientnet_lite0_features
+from models.architectures.network import Features
+from models.architectures.table import Encoder
+
+STRIDE = 32  # of their coarsest features
+DECODER_FILTERS = {16: 128, 8: 64, 4: 48, 2: 32}  # by stride, of a decoder that fits them
+
+
+def _mobilenet_v2(image: keras.KerasTensor, weights: str | None) -> Features:
+    return mobilenet_v2_features(scaled_input(image, 3), weights)
+
+
+ENCODERS: dict[Encoder, Callable[[keras.KerasTensor, str | None], Features]] = {
+    "mobilenet_v2": _mobilenet_v2,
+    "efficientnet_lite0": efficientnet_lite0_features,
+}
