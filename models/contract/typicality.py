@@ -45,21 +45,24 @@ def picture_statistics(image: Any) -> dict[str, float]:
     right, how much neighbours differ (all in values of 0–255), and its long side in pixels."""
     height, width, channels = image.shape
     step = max(1, math.isqrt(height * width // _SAMPLES))
-    planes = image[::step, ::step].transpose(2, 0, 1).astype("float32", order="C")
-    # sums by plane: over a short last axis numpy takes several times as long
-    light = planes[0] if channels == 1 else (planes[0] + planes[1] + planes[2]) / 3
-    rows, columns = light.mean(axis=1), light.mean(axis=0)
-    mean = float(rows.mean())
-    squares = float((light * light).mean())
-    nextdoor = image[::step, 1::step].transpose(2, 0, 1).astype("float32", order="C")
+    # planes of whole numbers: over a short last axis numpy takes several times as long, and so it
+    # does for floating point
+    planes = image[::step, ::step].transpose(2, 0, 1).astype("int16", order="C")
+    light = planes.sum(axis=0, dtype="int16")  # `channels` times as bright
+    rows, columns = light.sum(axis=1, dtype="int64"), light.sum(axis=0, dtype="int64")
+    flat = light.reshape(-1).astype("float32")
+    mean = float(rows.sum()) / light.size / channels
+    squares = float(flat @ flat) / light.size / channels**2
+    nextdoor = image[::step, 1::step].transpose(2, 0, 1).astype("int16", order="C")
     differences = abs(nextdoor - planes[:, :, : nextdoor.shape[2]])
+    color = planes.max(axis=0) - planes.min(axis=0)
     return {
         "brightness": mean,
         "contrast": math.sqrt(max(0.0, squares - mean * mean)),
-        "color": 0.0 if channels == 1 else _color(*planes),
-        "vertical": _halves(rows),
-        "horizontal": _halves(columns),
-        "detail": float(differences.mean()) if differences.size else 0.0,
+        "color": float(color.sum(dtype="int64")) / light.size,
+        "vertical": _halves(rows) / light.shape[1] / channels,
+        "horizontal": _halves(columns) / light.shape[0] / channels,
+        "detail": _mean(differences),
         "long_side": float(max(height, width)),
     }
 
@@ -101,11 +104,10 @@ def _distance(name: str, value: float, spread: Spread) -> float:
     return abs(away) / max(end, least, 1e-6)
 
 
-def _color(red: Any, green: Any, blue: Any) -> float:
-    """The mean of the largest less the smallest channel, which is half of what three differ by."""
-    return float((abs(red - green) + abs(green - blue) + abs(blue - red)).mean()) / 2
+def _halves(sums: Any) -> float:
+    middle = len(sums) // 2
+    return _mean(sums[:middle]) - _mean(sums[middle:]) if middle else 0.0
 
 
-def _halves(means: Any) -> float:
-    middle = len(means) // 2
-    return float(means[:middle].mean() - means[middle:].mean()) if middle else 0.0
+def _mean(values: Any) -> float:
+    return float(values.sum(dtype="int64")) / values.size if values.size else 0.0

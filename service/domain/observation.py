@@ -17,7 +17,7 @@ from service.domain.temperature import Temperatures, powers_of
 from service.domain.upsampling import strongest
 
 _GRID_PIXELS = 2**13  # of a class map or a confidence map
-_GRID_LOGITS = 2**15
+_GRID_LOGITS = 2**14
 
 
 class ConfidenceSample:

@@ -2,12 +2,11 @@
 
 Measured on 2 cores with a U-Net on MobileNetV2 (int8, pictures of 480 × 384):
 
-- A model compiled for one shape is a tenth faster than the dynamic one used here, but each new
-  shape costs half a second and 20 MB. The dynamic one takes a new shape within the time of about
-  two more pictures. Its only growth is the cache of kernels, without end at OpenVINO's own limit of
-  5,000; with the limit below memory stays flat over any shapes. Five shapes in turn then take 21.9
-  ms of CPU a picture; 23.5 with room for 64 kernels, 21.6 with room for 512, which is no more than
-  where one shape follows the other.
+- The dynamic model takes a new shape within the time of about two more pictures; one that comes
+  often gets a model of its own (`openvino_compiled.py`). Its only growth is the cache of kernels,
+  without end at OpenVINO's own limit of 5,000; with the limit below memory stays flat over any
+  shapes. Five shapes in turn then take 21.9 ms of CPU a picture; 23.5 with room for 64 kernels,
+  21.6 with room for 512, which is no more than where one shape follows the other.
 - Two pictures beside each other, each on one core, take 17 ms of CPU a picture, one after the other
   on both cores 24 ms: threads wait for each other after each layer. A picture that is alone would
   wait longer, so it gets all threads. Other machines differ: it is measured at load.
@@ -21,7 +20,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -39,6 +37,7 @@ from service.domain.source import Window
 from service.domain.upsampling import Grid, upsampled_class_maps
 from service.runtimes.engine import EngineOptions, EngineUnavailableError, Precision, logits_of
 from service.runtimes.gpu import why_openvino_on_cpu
+from service.runtimes.openvino_compiled import Compiled
 from service.runtimes.openvino_graph import cut_at_logits
 from service.runtimes.streams import (
     TYPICAL_SIZE,
@@ -104,18 +103,17 @@ class OpenVinoEngine:
         probabilities = _one_output(model, PROBABILITIES)
         _check_classes(probabilities, self._classes)
         io = contract.io
-        compile_for = partial(
-            _Compiled,
-            core,
-            precision=precision,
-            threads=options.threads,
-            one_by_one=io is not None and io.batch_size == 1,
-        )
+
+        def compile_for(one: openvino.Model, streams: int = 1) -> Compiled:
+            settings = _settings(precision, options.threads, streams)
+            by_one = io is not None and io.batch_size == 1
+            return Compiled(core, one, settings, streams=streams, one_by_one=by_one)
+
         self._compile_probabilities = partial(compile_for, probabilities)
-        self._probabilities: _Compiled | None = None
+        self._probabilities: Compiled | None = None
         streams = options.streams or max_streams(options.threads)
         with ThreadPoolExecutor() as pool:  # each compiles on one core
-            others = [pool.submit(compile_for, class_map, streams=streams)] if streams > 1 else []
+            others = [pool.submit(compile_for, class_map, streams)] if streams > 1 else []
             self._class_map = compile_for(class_map)
         self._compiled = [self._class_map]
         run = partial(self._run_class_map, self._class_map)
@@ -131,6 +129,8 @@ class OpenVinoEngine:
                 run = run_streamed
         best = _measure_batch(run, contract.channels, only_size)
         self.best_batch, self.best_batch_pixels = best
+        for compiled in self._compiled:
+            compiled.may_specialize = True
         _log_once(options.threads, self.streams, precision)
 
     def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -154,7 +154,7 @@ class OpenVinoEngine:
         with self._counted(chosen):
             return self._run_logits(chosen, images, self._factor), self._factor
 
-    def _run_class_map(self, compiled: "_Compiled", images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _run_class_map(self, compiled: Compiled, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self._factor is None:
             result = np.empty(images.shape[:3], np.uint8)
             compiled.run(images, result)
@@ -164,32 +164,35 @@ class OpenVinoEngine:
         return upsampled_class_maps(logits, grid, Window(0, 0, *images.shape[1:3]))
 
     def _run_logits(
-        self, compiled: "_Compiled", images: NDArray[np.uint8], factor: int
+        self, compiled: Compiled, images: NDArray[np.uint8], factor: int
     ) -> NDArray[np.float32]:
         count, height, width = images.shape[:3]
         logits = np.empty((count, self._classes, height // factor, width // factor), np.float32)
         compiled.run(images, logits)
         return logits
 
-    def _compiled_probabilities(self) -> "_Compiled":
+    def _compiled_probabilities(self) -> Compiled:
         with self._compiling:
             if self._probabilities is None:
                 self._probabilities = self._compile_probabilities()
+                self._probabilities.may_specialize = True
                 with self._choosing:
                     self._compiled.append(self._probabilities)
             return self._probabilities
 
     def close(self) -> None:
+        for compiled in self._compiled:
+            compiled.close()
         del self._class_map, self._probabilities, self._streamed, self._compiled
         del self._compile_probabilities
 
-    def _begin_class_map(self, images: NDArray[np.uint8]) -> "_Compiled":
+    def _begin_class_map(self, images: NDArray[np.uint8]) -> Compiled:
         with self._choosing:
             others_run = any(compiled.running for compiled in self._compiled)
             beside = self._company.is_near(others_run=others_run)
             return self._begin(self._streamed if beside else self._class_map, images)
 
-    def _begin(self, chosen: "_Compiled", images: NDArray[np.uint8]) -> "_Compiled":
+    def _begin(self, chosen: Compiled, images: NDArray[np.uint8]) -> Compiled:
         """Each model keeps room for the largest batch it ran; those that do not run give back what
         is large.
         """
@@ -202,7 +205,7 @@ class OpenVinoEngine:
         return chosen
 
     @contextmanager
-    def _counted(self, compiled: "_Compiled") -> Iterator[None]:
+    def _counted(self, compiled: Compiled) -> Iterator[None]:
         try:
             yield
         finally:
@@ -249,63 +252,6 @@ def _padded(images: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
     return np.pad(images, ((0, 0), (0, below), (0, right), (0, 0)), mode="reflect")
 
 
-class _Compiled:
-    """A model of one output. It runs `streams` batches beside each other, each on
-    `threads` / `streams` threads; who comes when all run waits. Images of a batch run `one_by_one`
-    where it takes one alone.
-
-    `running` batches and the largest of them, in pixels, are counted by the engine.
-    """
-
-    def __init__(
-        self,
-        core: openvino.Core,
-        model: openvino.Model,
-        *,
-        precision: Precision,
-        threads: int,
-        streams: int = 1,
-        one_by_one: bool = False,
-    ) -> None:
-        self._one_by_one = one_by_one
-        settings = {
-            "INFERENCE_PRECISION_HINT": _HINTS[precision],
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": streams,
-            "CPU_RUNTIME_CACHE_CAPACITY": _CACHED_KERNELS,
-            # Pinned threads of two processes share the same cores while others idle, and wait for
-            # what else runs there.
-            "ENABLE_CPU_PINNING": False,
-        }
-        self._compiled = core.compile_model(model, _DEVICE, settings)
-        self._idle: SimpleQueue[openvino.InferRequest] = SimpleQueue()
-        for _ in range(streams):
-            self._idle.put(self._compiled.create_infer_request())
-        self.running = 0
-        self.most_pixels = 0
-
-    def run(self, images: NDArray[np.uint8], result: NDArray[Any]) -> None:
-        """Run images (N, H, W, C) into `result`, without a copy of either."""
-        images = np.ascontiguousarray(images)  # its memory must outlast the request
-        if self._one_by_one and len(images) > 1:
-            for index in range(len(images)):
-                self.run(images[index : index + 1], result[index : index + 1])
-            return
-        request = self._idle.get()
-        try:
-            # what came from another process is read-only, and OpenVINO shares no such memory
-            request.set_input_tensor(openvino.Tensor(images, shared_memory=images.flags.writeable))
-            request.set_output_tensor(openvino.Tensor(result, shared_memory=True))
-            request.start_async()
-            request.wait()
-        finally:
-            self._idle.put(request)
-
-    def release_memory(self) -> None:
-        self._compiled.release_memory()
-        self.most_pixels = 0
-
-
 def _choose(
     wanted: Precision, contract: Contract, capabilities: list[str]
 ) -> tuple[Precision, str]:
@@ -335,6 +281,19 @@ def _choose(
 def _stored(precision: Precision) -> StoredPrecision:
     """Which file a precision is computed from."""
     return "int8" if precision == "int8" else "fp32"
+
+
+def _settings(precision: Precision, threads: int, streams: int) -> dict[str, Any]:
+    """`streams` batches beside each other, each on `threads` / `streams` threads."""
+    return {
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": streams,
+        "CPU_RUNTIME_CACHE_CAPACITY": _CACHED_KERNELS,
+        # Pinned threads of two processes share the same cores while others idle, and wait for what
+        # else runs there.
+        "ENABLE_CPU_PINNING": False,
+    }
 
 
 @cache  # one line a process and way to run, not one a model

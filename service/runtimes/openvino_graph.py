@@ -21,6 +21,7 @@ _BILINEAR = {
 }
 _BILINEAR_MODES = ("linear_onnx", "linear")
 _NHWC_FROM_NCHW = [0, 2, 3, 1]
+_NCHW_FROM_NHWC = [0, 3, 1, 2]
 _SPATIAL_AXES = [1, 2]
 _PASSED_ON = ("Convert", "FakeQuantize")
 
@@ -105,16 +106,33 @@ def _whole_factor(interpolation: Any) -> int | None:
 
 
 def _remove_mirror_pad(parameter: Any) -> None:
-    """Let what comes after MirrorPad's two Gathers take the image as it is."""
-    image = parameter.output(0)
-    while len(found := _image_consumers(image)) == 1:
-        node = found[0]
-        if node.get_type_name() == "Gather" and _constant(node, 2) in (1, 2):
+    """Let what comes after MirrorPad's two Gathers take the image as it is.
+
+    They gather along the height and the width, which lie elsewhere behind a Transpose.
+    """
+    image, spatial_axes = parameter.output(0), _SPATIAL_AXES
+    left_out: list[str] = []  # they go on taking the image until the graph is gone through anew
+    while True:
+        found = [
+            node for node in _image_consumers(image) if node.get_friendly_name() not in left_out
+        ]
+        if len(found) != 1:
+            return
+        (node,) = found
+        if node.get_type_name() == "Gather" and _gathered_axis(node) in spatial_axes:
             node.output(0).replace(image)
+            left_out.append(node.get_friendly_name())
         elif node.get_type_name() in _PASSED_ON:
             image = node.output(0)
+        elif node.get_type_name() == "Transpose" and _constant(node, 1) == _NCHW_FROM_NHWC:
+            image, spatial_axes = node.output(0), [2, 3]
         else:
             return
+
+
+def _gathered_axis(gather: Any) -> Any:
+    axis = _constant(gather, 2)
+    return axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
 
 
 def _image_consumers(image: Any) -> list[Any]:

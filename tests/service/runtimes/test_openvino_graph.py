@@ -57,6 +57,14 @@ def test_the_cut_graph_and_our_interpolation_equal_the_whole(
         assert np.mean(found == expected) > 0.9999
 
 
+@pytest.mark.parametrize("name", ["street", "nuclei"])
+def test_the_cut_graph_gathers_no_pixels(name: str) -> None:
+    cut = cut_at_logits(bundled(name), CLASS_MAP)
+    assert cut is not None
+    gathers = [node for node in cut.model.get_ordered_ops() if node.get_type_name() == "Gather"]
+    assert all(len(node.get_output_partial_shape(0)) < 4 for node in gathers)
+
+
 def test_the_model_itself_stays_whole() -> None:
     model = bundled("nuclei")
     cut_at_logits(model, CLASS_MAP)

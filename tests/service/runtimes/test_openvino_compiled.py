@@ -1,0 +1,116 @@
+"""A model of its own for a shape that comes often: the same numbers, and never many of them."""
+
+import numpy as np
+import openvino
+import pytest
+from numpy.typing import NDArray
+from openvino import opset13 as ops
+
+from models.contract.amx import avoid_amx
+from service.runtimes import openvino_compiled
+from service.runtimes.openvino_compiled import Compiled, HotShapes
+
+SMALL, WIDE, TALL = (1, 8, 8, 3), (1, 8, 16, 3), (1, 16, 8, 3)
+
+
+def compiled(*, depends_on_size: bool = False) -> Compiled:
+    """A model that halves each value; or takes 1 more away where it knows its size when it is
+    compiled, by what OpenVINO rounds otherwise then.
+    """
+    avoid_amx()
+    image = ops.parameter([-1, -1, -1, 3], np.uint8, name="images")
+    halves = ops.multiply(ops.convert(image, "f32"), np.float32(0.5))
+    model = openvino.Model([halves], [image], "halves")
+    made = Compiled(openvino.Core(), model, {}, streams=2)
+    if depends_on_size:
+        other = openvino.Model([ops.add(halves, np.float32(1))], [image], "another")
+        made._model = other  # noqa: SLF001 - no graph rounds otherwise everywhere
+    made.may_specialize = True
+    return made
+
+
+def run(model: Compiled, shape: tuple[int, ...], times: int = 1) -> NDArray[np.float32]:
+    images = np.arange(np.prod(shape), dtype=np.int64).reshape(shape).astype(np.uint8)
+    result = np.empty(shape, np.float32)
+    for _ in range(times):
+        model.run(images, result)
+    assert (result == images / 2).all()
+    wait()
+    return result
+
+
+def wait() -> None:
+    """For what is compiled in the background, one after the other."""
+    openvino_compiled.background.submit(int).result(timeout=120)
+
+
+def test_a_shape_that_comes_often_gets_a_model_of_its_own() -> None:
+    model = compiled()
+    run(model, SMALL, 63)
+    run(model, WIDE, 5)
+    assert model.shapes == []
+    run(model, SMALL)
+    assert model.shapes == [SMALL]
+    run(model, SMALL, 3)
+    run(model, WIDE, 3)
+
+
+def test_a_third_shape_takes_the_place_of_one_that_comes_no_more() -> None:
+    model = compiled()
+    run(model, SMALL, 64)
+    run(model, WIDE, 64)
+    assert model.shapes == [SMALL, WIDE]
+    run(model, TALL, 100)
+    assert model.shapes == [SMALL, WIDE]
+    for _ in range(8):
+        run(model, WIDE, 100)
+        run(model, TALL, 100)
+    assert sorted(model.shapes) == sorted([WIDE, TALL])
+
+
+def test_one_that_says_something_else_is_not_taken() -> None:
+    model = compiled(depends_on_size=True)
+    run(model, SMALL, 64)
+    assert model.shapes == []
+    run(model, WIDE, 300)
+    assert model.shapes == []
+
+
+def test_large_batches_are_left_to_the_model_of_any_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_compiled, "_MOST_PIXELS", 64)
+    model = compiled()
+    run(model, WIDE, 300)
+    run(model, SMALL, 64)
+    assert model.shapes == [SMALL]
+
+
+def test_what_cannot_be_compiled_goes_on_with_the_model_of_any_shape(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = compiled()
+
+    def fail(_model: openvino.Model) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(model, "_compile", fail)
+    run(model, SMALL, 300)
+    assert model.shapes == []
+    assert caplog.text.count("was not compiled for (1, 8, 8, 3) alone") == 1
+
+
+def test_a_closed_one_takes_none() -> None:
+    model = compiled()
+    run(model, SMALL, 63)
+    model.close()
+    run(model, SMALL, 100)
+    assert model.shapes == []
+
+
+def test_older_runs_count_for_less() -> None:
+    hot = HotShapes()
+    for _ in range(256):
+        hot.count(SMALL)
+    assert hot.runs(SMALL) == 128
+    for _ in range(512):
+        hot.count(WIDE)
+    assert (hot.runs(SMALL), hot.runs(WIDE)) == (32, 192)
