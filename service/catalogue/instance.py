@@ -16,7 +16,8 @@ class CannotLoadError(Exception):
 @dataclass(frozen=True)
 class RuntimeFacts:
     """What runs a model, as `GET /models` tells it. `best_batch` is in images;
-    `light_class_maps` is what an engine says of itself.
+    `light_class_maps` and
+    `logits_factor` are what an engine says of itself.
     """
 
     name: str
@@ -26,6 +27,7 @@ class RuntimeFacts:
     precision: str
     best_batch: int
     light_class_maps: bool = False
+    logits_factor: int = 0
 
 
 class Instance(Protocol):

@@ -39,15 +39,15 @@ class Work:
     """One picture of `pixels`, cut by `plan` at the size at which the network sees it.
 
     `held_bytes` are those of all forms in which it is held meanwhile, and of decoding it. `scaled`
-    says that the network sees it at another size than its own, so that its tiles give logits;
-    where `light_logits`, class maps come from logits of at most half the size each way.
+    says that the network sees it at another size than its own, so that its tiles give logits.
+    Class maps come from logits that stand for `logits_factor` pixels each way; not, where it is 0.
     """
 
     plan: TilePlan
     pixels: int
     held_bytes: int
     scaled: bool
-    light_logits: bool = False
+    logits_factor: int = 0
 
 
 def footprint(
@@ -116,8 +116,11 @@ def _tile_bytes(work: Work, need: Need, classes: int) -> int:
     """What the engine gives for a tile."""
     height, width = work.plan.tile_shape
     floats = work.scaled or needs_probabilities(work.plan, need)
-    light = classes * _FLOAT_BYTES // 4 if work.light_logits else 1
-    return height * width * (classes * _FLOAT_BYTES if floats else light)
+    if floats:
+        return height * width * classes * _FLOAT_BYTES
+    if not work.logits_factor:
+        return height * width
+    return height * width * classes * _FLOAT_BYTES // work.logits_factor**2
 
 
 def _stitching_bytes(work: Work, classes: int) -> int:

@@ -43,6 +43,8 @@ from service.outputs.output import Encoded, Output, OutputOptions, RasterOptions
 
 # Of a larger picture the steps beside the engine may take long, and its stream would idle.
 _MOST_ALONE_PIXELS = 2**20
+# Logits of a pixel, which take four bytes each, that come from another process.
+_MOST_SENT_VALUES = 1.0
 
 
 class _TileResult:
@@ -119,7 +121,7 @@ class Segmenter:
             watcher,
             self._temperatures,
             precision=self.facts.precision,
-            light_logits=self._light_logits,
+            light_logits=self.light_logits,
         )
         watch = Stopwatch(self._workers)
         source, working, held = await self._opened(upload, output, options, watch)
@@ -240,10 +242,13 @@ class Segmenter:
         return temperatures_of(self.model.contract, self.facts.precision)
 
     @property
-    def _light_logits(self) -> bool:
+    def light_logits(self) -> bool:
         """Whether logits take no longer to come here than class maps."""
-        is_here = self.runner.alone is not None
-        return is_here and self.facts.light_class_maps and self.model.contract.overlap is None
+        factor, contract = self.facts.logits_factor, self.model.contract
+        if not factor or contract.overlap is not None:
+            return False
+        values_a_pixel = len(contract.classes) / factor**2
+        return self.runner.alone is not None or values_a_pixel <= _MOST_SENT_VALUES
 
     def _canvas(
         self, plan: TilePlan, maps: Maps, need: Need, working: WorkingSize | None
@@ -255,7 +260,7 @@ class Segmenter:
             self.model.contract,
             working,
             self._temperatures,
-            light_logits=self._light_logits,
+            light_logits=self.light_logits,
         )
 
     def _plan(self, height: int, width: int, need: Need, *, scaled: bool) -> TilePlan:
@@ -353,7 +358,8 @@ class Segmenter:
             plan = self._plan(*seen, "probabilities", scaled=False)
         else:
             plan = self._plan(*seen, need, scaled=scaled)
-        return Work(plan, height * width, held_bytes, scaled, self._light_logits)
+        factor = self.facts.logits_factor if self.light_logits else 0
+        return Work(plan, height * width, held_bytes, scaled, factor)
 
     def _size_of(self, works: Sequence[Work], need: Need) -> int:
         """Bytes that pictures need until they are answered. Raises AnswerTooLargeError."""

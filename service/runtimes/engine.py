@@ -36,7 +36,8 @@ class Engine(Protocol):
     "int8"). Beyond `best_batch` images, or `best_batch_pixels` in all of them, a larger batch gains
     nothing on that device. `light_class_maps` says that class maps and logits take half of the
     memory that probabilities take; `probabilities_on_demand` that what computes them is set up when
-    they are first asked for.
+    they are first asked for. `logits_factor` is how many pixels each way one of the logits stands
+    for, where these are found on the way to class maps; 0 where they would cost more.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Engine(Protocol):
     streams: int
     light_class_maps: bool
     probabilities_on_demand: bool
+    logits_factor: int
 
     def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Map images (N, H, W, C) to class ids (N, H, W)."""

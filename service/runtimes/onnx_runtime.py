@@ -67,6 +67,7 @@ class OnnxRuntimeEngine:
         self._io, self._classes = contract.io, len(contract.classes)
         self._overlap = contract.overlap
         self._require_outputs(contract)
+        self.logits_factor = self._find_logits_factor(contract)
         self.best_batch, self.best_batch_pixels = _BEST_BATCH
         logger.info(
             "ONNX Runtime computes on %s with %s: %s",
@@ -146,6 +147,15 @@ class OnnxRuntimeEngine:
     def _run(self, values: NDArray[np.generic], output: str) -> NDArray[np.generic]:
         given = self._session.get_inputs()[0].name
         return np.asarray(self._session.run([output], {given: values})[0])
+
+    def _find_logits_factor(self, contract: Contract) -> int:
+        io = self._io
+        if io is None or io.output == "class_map" or self._overlap is not None:
+            return 0
+        if io.least_side > contract.stride:  # it gives those of more than it was given
+            return 0
+        size = contract.only_size or (contract.stride, contract.stride)
+        return self.logits(np.zeros((1, *size, contract.channels), np.uint8))[1]
 
     def _require_outputs(self, contract: Contract) -> None:
         there = {output.name for output in self._session.get_outputs()}

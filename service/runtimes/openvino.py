@@ -99,6 +99,7 @@ class OpenVinoEngine:
         cut = cut_at_logits(model, CLASS_MAP)
         self._factor = cut.factor if cut is not None else None
         self.light_class_maps = cut is not None
+        self.logits_factor = self._factor or 0
         class_map = cut.model if cut is not None else _one_output(model, CLASS_MAP)
         probabilities = _one_output(model, PROBABILITIES)
         _check_classes(probabilities, self._classes)

@@ -61,6 +61,7 @@ class TensorFlowEngine:
         del loaded
         self.device = self._device_that_runs(contract)
         self._cut = cut_at_logits(self._class_map) if self.device == "CPU" else None
+        self.logits_factor = 0 if self._cut is None else self._cut.factor
         self.device_reason = _reason_for(self.device)
         _log_once(self.device, self.device_reason, options.threads, self.streams)
         best = _BEST_BATCH_CPU if self.device == "CPU" else _BEST_BATCH_GPU

@@ -55,6 +55,7 @@ class SlowEngine:
         self.name, self.reason, self.precision = engine.name, engine.reason, engine.precision
         self.device, self.device_reason = engine.device, engine.device_reason
         self.light_class_maps = engine.light_class_maps
+        self.logits_factor = engine.logits_factor
         self.probabilities_on_demand = engine.probabilities_on_demand
         self.best_batch_pixels, self.streams = engine.best_batch_pixels, 1
 
