@@ -15,9 +15,8 @@ class CannotLoadError(Exception):
 
 @dataclass(frozen=True)
 class RuntimeFacts:
-    """What runs a model, as `GET /models` tells it. `best_batch` is in images;
-    `light_class_maps` and
-    `logits_factor` are what an engine says of itself.
+    """What runs a model, as `GET /models` tells it. `best_batch` is in images; `light_class_maps`
+    and `logits_factor` are what an engine says of itself.
     """
 
     name: str

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
-from functools import partial
+from functools import cached_property, partial
 from itertools import count
 from typing import Any, TypeVar
 
@@ -120,7 +120,7 @@ class Batcher:
     def __post_init__(self) -> None:
         self._threads = EngineThreads(self.engine, self.model_id)
 
-    @property
+    @cached_property
     def facts(self) -> RuntimeFacts:
         return RuntimeFacts(
             **{fact.name: getattr(self.engine, fact.name) for fact in fields(RuntimeFacts)}

@@ -241,7 +241,7 @@ class Segmenter:
     def _temperatures(self) -> Temperatures | None:
         return temperatures_of(self.model.contract, self.facts.precision)
 
-    @property
+    @cached_property
     def light_logits(self) -> bool:
         """Whether logits take no longer to come here than class maps."""
         factor, contract = self.facts.logits_factor, self.model.contract

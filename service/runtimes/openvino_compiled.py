@@ -3,7 +3,8 @@
 Measured on 2 cores with a U-Net on MobileNetV2 (int8, pictures of 480 × 384): compiled for its one
 shape a model takes 0.92 of the CPU time, since OpenVINO then knows which Transpose it may leave
 out, and infers no shapes. Each takes half a second and 20 MB. So it is made beside the work, once a
-shape makes up a good part of what comes, and only for a few shapes.
+shape makes up a good part of what comes, and only for a few shapes; another takes the place of one
+that is long gone.
 """
 
 import logging
@@ -149,7 +150,7 @@ class Compiled:
     def _pays(self, shape: Shape, runs: int) -> bool:
         if runs < _HOT_RUNS or math.prod(shape[:3]) > _MOST_PIXELS:
             return False
-        return len(self._of_shape) < _MOST_SHAPES or 4 * self._hot.runs(self._coldest()) < runs
+        return len(self._of_shape) < _MOST_SHAPES or not self._hot.runs(self._coldest())
 
     def _coldest(self) -> Shape:
         return min(self._of_shape, key=self._hot.runs)
