@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -72,6 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="find the confidence above which this share of a class's pixels is right on val, such "
         "as car=0.95, and keep it in the contract, where min_confidence=auto takes it",
     )
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="score at half and twice the working size too, blurred, with noise, as JPEG 30, and "
+        "with -2 to +2 stops of light; kept for the model card",
+    )
     parser.add_argument("--report", type=Path, help="write a page to look at, and its numbers")
     add_recipe_flags(
         parser.add_argument_group("data", "where the folder alone does not say it"),
@@ -116,6 +123,7 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.precision:
         _choose_points(parsed)
         return
+    from models.commands.scores import keep_scores, print_scores
     from models.training.assessment import SINGLE_PASS, assess
     from models.training.report import write_report
     from models.training.run import Run, is_run
@@ -135,25 +143,29 @@ def run(parsed: argparse.Namespace) -> None:
         scale=scale_in_words(model_scale, parsed.scale),
         temperatures=None if run else _temperatures(parsed.model, parsed.engine),
     )
+    if parsed.robustness:
+        assessment = replace(assessment, robustness=_robustness(parsed, run, dataset, model_scale))
     # Scores on other data, or in another mode, are not this model's card's.
-    if run and are_own and mode == SINGLE_PASS and parsed.scale.kind == "auto":
-        ious = {name: values["iou"] for name, values in assessment.by_class().items()}
-        run.save_scores(parsed.split, assessment.summary(), ious)
+    if mode == SINGLE_PASS and parsed.scale.kind == "auto" and (are_own or run is None):
+        keep_scores(assessment, run or parsed.model)
     if parsed.report:
         name = run.recipe.name if run else read_contract(parsed.model).name
         write_report(parsed.report, assessment, predictor, name, run)
     if parsed.json:
         print(json.dumps(assessment.document()))
-        return
-    print(f"{'scale':24} {assessment.scale}")
-    for name, value in assessment.summary().items():
-        print(f"{name.replace('_', ' '):24} {value:.4f}")
-    if assessment.uncalibrated is not None:
-        for name, value in assessment.uncalibrated.summary().items():
-            print(f"{name.replace('_', ' '):24} {value:.4f}   before the temperature")
-    print(f"{'images per second':24} {assessment.images_per_second:.1f}")
-    for name, values in assessment.by_class().items():
-        print(f"  IoU {name:20} {values['iou']:.4f}   Dice {values['dice']:.4f}")
+    else:
+        print_scores(assessment)
+
+
+def _robustness(
+    parsed: argparse.Namespace, run: "Run | None", dataset: "Dataset", scale: Scale | None
+) -> dict[str, float]:
+    from models.training.robustness import measure_robustness
+
+    def predictor_at(factor: float) -> "Predictor":
+        return _predictor(parsed, run, scale, factor)[0]
+
+    return measure_robustness(predictor_at, dataset, parsed.split, batch_size=BATCH_SIZE)
 
 
 def _choose_points(parsed: argparse.Namespace) -> None:
@@ -287,9 +299,9 @@ def _model_scale(parsed: argparse.Namespace, run: "Run | None") -> Scale | None:
 
 
 def _predictor(
-    parsed: argparse.Namespace, run: "Run | None", scale: Scale | None
+    parsed: argparse.Namespace, run: "Run | None", scale: Scale | None, factor: float = 1.0
 ) -> "tuple[Predictor, str]":
-    """What predicts, and its inference mode."""
+    """What predicts images shown at `factor` of the working size, and its inference mode."""
     from models.training.assessment import SINGLE_PASS
     from models.training.checkpoint import load_network
     from models.training.evaluation import network_predictor, with_flip, with_sliding_window
@@ -305,7 +317,7 @@ def _predictor(
     if parsed.window:
         predictor = with_sliding_window(predictor, parsed.window)
         modes.append("sliding_window_{}x{}".format(*parsed.window))
-    predictor = with_scale(predictor, scale, parsed.scale)
+    predictor = with_scale(predictor, scale, parsed.scale, factor)
     if parsed.flip:
         predictor = with_flip(predictor)
         modes.append("flip")

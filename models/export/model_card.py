@@ -12,6 +12,7 @@ from models.contract import (
     StoredPrecision,
     Training,
 )
+from models.training.robustness import robustness_rows
 
 
 def model_card(
@@ -92,6 +93,11 @@ def with_confidence_section(
 ) -> str:
     """The card with what the probabilities are worth, by precision."""
     return _with_section(card, "Confidence", _confidence_section(classes, calibration))
+
+
+def with_robustness_section(card: str, mean_ious: Mapping[str, Mapping[str, float]]) -> str:
+    """The card with the mean IoU by split and condition (`models.training.robustness`)."""
+    return _with_section(card, "Robustness", _robustness_section(mean_ious))
 
 
 def _with_section(card: str, title: str, section: str) -> str:
@@ -197,6 +203,25 @@ The OpenVINO files of int8 were calibrated with {
     }
 
 {_score_table(both)}
+"""
+
+
+def _robustness_section(mean_ious: Mapping[str, Mapping[str, float]]) -> str:
+    conditions = next(iter(mean_ious.values()))
+    head = "| shown | " + " | ".join(f"mean IoU on {split} | against plain" for split in mean_ious)
+    rule = "|---" * (1 + 2 * len(mean_ious)) + "|"
+    by_split = [robustness_rows(values) for values in mean_ious.values()]
+    rows = [
+        "| " + " | ".join([name, *(cell for row in rows for cell in row[1:])]) + " |"
+        for name, *rows in zip(conditions, *by_split, strict=True)
+    ]
+    table = "\n".join([head + " |", rule, *rows])
+    return f"""## Robustness
+
+The same images, shown as each row says: at half and twice the size at which the model is served, \
+blurred, with Gaussian noise, compressed, with less and with more light (in linear light, clipped).
+
+{table}
 """
 
 

@@ -1,9 +1,18 @@
 """An artefact with another contract and card, in its own place."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
-from models.contract import atomic, read_contract, verify_files, write_contract
+from models.contract import (
+    MODEL_CARD_PATH,
+    Contract,
+    atomic,
+    file_digests,
+    read_contract,
+    verify_files,
+    write_contract,
+)
 from models.export.artefact import Measure
 
 
@@ -15,3 +24,15 @@ def rewrite(artefact: Path, complete: Measure) -> None:
     with atomic.replacing_folder(artefact) as folder:
         shutil.copytree(artefact, folder, dirs_exist_ok=True)
         write_contract(folder, complete(folder, contract))
+
+
+def rewrite_card(artefact: Path, change: Callable[[str], str]) -> None:
+    """Replace the model card, where there is one, as `rewrite` does."""
+
+    def changed(folder: Path, contract: Contract) -> Contract:
+        card = folder / MODEL_CARD_PATH
+        if card.is_file():
+            atomic.write_text(card, change(card.read_text()))
+        return contract.model_copy(update={"files": file_digests(folder)})
+
+    rewrite(artefact, changed)

@@ -19,7 +19,7 @@ from models.data.record import class_difference
 from models.export.artefact import ExportError, Measure, ModelFacts
 from models.export.confidence import measure_on
 from models.export.format_options import FormatName
-from models.export.model_card import model_card
+from models.export.model_card import model_card, with_robustness_section
 from models.export.saved_model import export_network
 from models.training.checkpoint import load_network
 from models.training.recipe import Recipe
@@ -90,6 +90,9 @@ def export_run(
         _how(recipe),
         lines,
     )
+    shown = {split: entry.robustness for split, entry in scored.items() if entry.robustness}
+    if shown:
+        card = with_robustness_section(card, shown)
     return export_network(
         network,
         facts,

@@ -3,7 +3,7 @@ report shows."""
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,7 @@ class Assessment:
     inference_mode: str
     scale: str = "native"  # at which size the images were seen
     uncalibrated: Calibration | None = None
+    robustness: Mapping[str, float] | None = None  # mean IoU by condition, where it was asked for
 
     @property
     def scores(self) -> Scores:
@@ -97,6 +98,7 @@ class Assessment:
                 "uncalibrated": None
                 if self.uncalibrated is None
                 else self.uncalibrated.summary() | _reliability(self.uncalibrated),
+                **({} if self.robustness is None else {"robustness": dict(self.robustness)}),
                 "images": {
                     self.name_of(scored.sample): scored.mean_iou
                     for scored in sorted(self.images, key=lambda scored: scored.sample.place)

@@ -26,6 +26,7 @@ from models.training.assessment import Assessment, ImageScore
 from models.training.calibration import Calibration
 from models.training.charts import Line, chart_row, line_chart
 from models.training.evaluation import Predictor
+from models.training.robustness import robustness_rows
 from models.training.run import Run
 
 SHOWN = 3  # pictures of each kind at most: best, median, worst
@@ -47,6 +48,7 @@ def write_report(
         Section("Classes", [_class_table(assessment)]),
         Section("Confusion", [Text(_CONFUSION), _confusion_table(assessment)]),
         Section("Calibration", _reliability(assessment)),
+        *_robustness(assessment),
         Section("Predictions", _predictions(assessment, predictor)),
     ]
     numbers = json.dumps(assessment.document(), indent=1) + "\n"
@@ -69,6 +71,7 @@ _CALIBRATION_NOTE = (
     "of the class's own probability. Brier: the mean squared distance of a pixel's probabilities "
     "to the truth, 0 to 2."
 )
+_ROBUSTNESS = "The same images once more, each shown to the model as the row says."
 _PREDICTIONS = (
     "By each image's own mean IoU: image, truth, prediction, and in red where they "
     "differ. White is void."
@@ -167,6 +170,14 @@ def _reliability_line(calibration: Calibration) -> list[tuple[float, float]]:
         for x, y in zip(calibration.confidence, calibration.accuracy, strict=True)
         if math.isfinite(x)
     ]
+
+
+def _robustness(assessment: Assessment) -> list[Section]:
+    if assessment.robustness is None:
+        return []
+    header = ("shown", "mean IoU", "against plain")
+    table = Table(header, robustness_rows(assessment.robustness))
+    return [Section("Robustness", [Text(_ROBUSTNESS), table])]
 
 
 def _predictions(assessment: Assessment, predictor: Predictor) -> list[Block]:

@@ -71,6 +71,7 @@ class SplitScores:
 
     summary: dict[str, float]
     class_iou: dict[str, float | None]
+    robustness: dict[str, float] | None = None  # mean IoU by condition
 
 
 class Run:
@@ -192,15 +193,22 @@ class Run:
             raise DamagedFileError(path, error) from error
 
     def save_scores(
-        self, split: str, summary: dict[str, float], class_iou: dict[str, float]
+        self,
+        split: str,
+        summary: dict[str, float],
+        class_iou: dict[str, float],
+        robustness: Mapping[str, float] | None = None,
     ) -> None:
         """Keep what was scored on one split, for the model card. A score that is NaN is left out,
-        an IoU is None."""
+        an IoU is None. Without `robustness`, that of the same scores is kept."""
         path = self.folder / "scores" / f"{split}.json"
         path.parent.mkdir(exist_ok=True)
+        if robustness is None and split in (kept := self.scores()):
+            robustness = kept[split].robustness
         document = {
             "summary": {name: value for name, value in summary.items() if math.isfinite(value)},
             "class_iou": {n: None if math.isnan(iou) else iou for n, iou in class_iou.items()},
+            "robustness": robustness and dict(robustness),
         }
         atomic.write_text(path, json.dumps(document, indent=2) + "\n")
 

@@ -12,8 +12,12 @@ from models.training.evaluation import Images, Predictor, Probabilities
 _LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
 
 
-def with_scale(predictor: Predictor, scale: Scale | None, request: ScaleRequest) -> Predictor:
+def with_scale(
+    predictor: Predictor, scale: Scale | None, request: ScaleRequest, factor: float = 1.0
+) -> Predictor:
     """Each image at its working size by a contract's `scale`, or at the one that is asked for.
+
+    `factor` shows it so many times as large as that.
 
     It is the service's way: shrunk by the area of its pixels, logits interpolated bilinearly, and
     the argmax after that. A file's own pixel size is not known here.
@@ -22,6 +26,7 @@ def with_scale(predictor: Predictor, scale: Scale | None, request: ScaleRequest)
     def probabilities(images: Images) -> Probabilities:
         height, width = images.shape[1:3]
         ratio, exact = wanted_ratio(max(height, width), scale, request)
+        ratio, exact = ratio * factor, exact or factor != 1
         working = working_size(height, width, ratio, (1.0,), exact=exact)
         if working is None:
             return predictor.probabilities(images)

@@ -490,7 +490,7 @@ def artefact(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """The run's best model, scored on val and test, exported."""
     store = tmp_path_factory.mktemp("store")
     for split in ("val", "test"):
-        assert main(["evaluate", str(run_folder), "--split", split]) == 0
+        assert main(["evaluate", str(run_folder), "--split", split, "--robustness"]) == 0
     assert main(["export", str(run_folder), "--store", str(store)]) == 0
     return store / "rectangles" / "1"
 
@@ -513,6 +513,7 @@ def test_the_artefact_keeps_its_contract(artefact: Path) -> None:
     card = (artefact / MODEL_CARD_PATH).read_text()
     assert "Scale: native, since the classes tell no up from down" in card
     assert "CC0" in card
+    assert "| shown | mean IoU on val | against plain | mean IoU on test | against plain |" in card
     assert "| 1 | red | #e53935 |" in card
     assert str(artefact.parent) not in card
 
@@ -553,6 +554,13 @@ def test_a_scale_can_be_said_of_a_run_and_of_its_scores(
     assert scores["auto"]["scale"] == "auto (longest=28)"
     assert scores["auto"]["confusion"] == scores["0.5"]["confusion"]
     assert scores["auto"]["confusion"] != scores["native"]["confusion"]
+    asked = ["--data", str(dataset_folder), "--robustness"]
+    assert main(["evaluate", str(artefact), "--json", *asked]) == 0
+    robustness = json.loads(capsys.readouterr().out)["robustness"]
+    assert robustness["plain"] == pytest.approx(scores["auto"]["mean_iou"])
+    verify_files(artefact, read_contract(artefact))
+    (line,) = re.findall(r"\| twice.* \|", (artefact / MODEL_CARD_PATH).read_text())
+    assert f"| {robustness['twice the working size']:.3f} |" in line
     with pytest.raises(SystemExit):
         main(["evaluate", str(artefact), "--scale", "half"])
     assert "it can be auto, native, a factor" in capsys.readouterr().err
