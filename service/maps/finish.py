@@ -23,7 +23,7 @@ from service.outputs.geo.geojson import refuse_without_crs, write_geojson
 from service.outputs.geo.geopackage import write_geopackage
 from service.outputs.geo.mosaic import Legend, opened_mosaic, write_mosaic
 from service.outputs.geo.regions import find_regions
-from service.outputs.geo.shapes import Shape, shapes_of
+from service.outputs.geo.shapes import Shapes, shapes_of
 
 FORMATS = ("geotiff", "confidence", "gpkg", "geojson")
 
@@ -70,7 +70,7 @@ class _Map:
             yield partial
             self.noting(partial, target)
 
-    def shapes(self, read: Callable[[Window], NDArray[np.uint8]]) -> Iterator[Shape]:
+    def shapes(self, read: Callable[[Window], NDArray[np.uint8]]) -> Iterator[Shapes]:
         kept = kept_ids(self.contract, self.options.classes)
         regions = find_regions(_strips(self.size, read), kept)
         return shapes_of(regions, self.info, self.options.min_area, self.options.tolerance)

@@ -16,7 +16,7 @@ from service.outputs.geo.geojson import refuse_without_crs, write_geojson
 from service.outputs.geo.geopackage import geopackage_bytes
 from service.outputs.geo.mosaic import Legend
 from service.outputs.geo.regions import find_regions
-from service.outputs.geo.shapes import Shape, shapes_of
+from service.outputs.geo.shapes import Shapes, shapes_of
 from service.outputs.output import Output, RasterOptions
 from service.outputs.polygons import refuse_noise
 
@@ -94,7 +94,7 @@ def _without_voids(segmentation: Segmentation) -> NDArray[np.uint8]:
 
 def _shapes(
     class_map: NDArray[np.uint8], segmentation: Segmentation, options: RegionOptions
-) -> Iterator[Shape]:
+) -> Iterator[Shapes]:
     refuse_noise([class_map])
     kept = kept_ids(segmentation.model.contract, options.classes)
     regions = find_regions([class_map], kept)

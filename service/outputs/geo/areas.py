@@ -14,6 +14,10 @@ _CELL = 256  # pixels of a side in which the size of a pixel is taken as one
 _CHUNK = 2048
 # Straight in the raster's grid is not straight on the ground.
 _LONGEST_EDGE = 256.0
+# Within so many meters a pixel's size changes evenly enough: by a millionth of what is even less.
+_SMALL_METERS = 5_000.0
+_AROUND = 4.0  # pixels each way of a place, of which its pixel's size is the mean
+_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True)
@@ -77,44 +81,76 @@ def cell_areas(height: int, width: int, info: SourceInfo) -> NDArray[np.float64]
 
 
 def ring_areas(
-    corners: NDArray[np.float64],
+    corners: NDArray[np.int32],
     starts: NDArray[np.int64],
     transform: Transform,
     reference: str,
 ) -> NDArray[np.float64]:
     """The area in m² within each ring of corners (n, 2), columns and rows; each ring is closed and
     begins at its number of `starts`.
+
+    A small ring has as many pixels of the size that one has in its middle: that size changes
+    evenly over some kilometers. Of a large one every corner is brought to the ground.
     """
-    dense, dense_starts = _densified(corners, starts)
-    ground = to_ground(transform, dense[:, 0], dense[:, 1])
-    points = reproject(ground, reference, EQUAL_AREA)
-    counts = np.diff(np.append(dense_starts, len(points)))
-    origin = np.repeat(points[dense_starts], counts, axis=0)
-    x, y = points[:, 0] - origin[:, 0], points[:, 1] - origin[:, 1]
+    counts = np.diff(np.append(starts, len(corners)))
+    origin = corners[starts]
+    away = (corners - np.repeat(origin, counts, axis=0)).astype(np.float64)
+    x, y = away[:, 0], away[:, 1]
+    cross = np.append(x[:-1] * y[1:] - x[1:] * y[:-1], 0.0)  # 0 from each ring to the next
+    twice = np.add.reduceat(cross, starts)
+    sums = [np.append(part[:-1] + part[1:], 0.0) * cross for part in (x, y)]
+    middle = [np.add.reduceat(part, starts) / (3 * twice) for part in sums]
+    size = _pixel_sizes(origin[:, 0] + middle[0], origin[:, 1] + middle[1], transform, reference)
+    areas: NDArray[np.float64] = np.abs(twice) / 2 * size
+    extents = [np.maximum.reduceat(p, starts) - np.minimum.reduceat(p, starts) for p in (x, y)]
+    is_small = np.maximum(*extents) ** 2 * size < _SMALL_METERS**2
+    for ring in np.flatnonzero(~is_small):  # also where there is no size
+        own = corners[starts[ring] : starts[ring] + counts[ring]].astype(np.float64)
+        areas[ring] = _exact_area(own, transform, reference)
+    return areas
+
+
+def _pixel_sizes(
+    columns: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    transform: Transform,
+    reference: str,
+) -> NDArray[np.float64]:
+    """The area in m² of a pixel at each place."""
+    corners = np.array([(-1, -1), (1, -1), (-1, 1), (1, 1)], np.float64) * _AROUND
+    x = (columns[:, np.newaxis] + corners[:, 0]).reshape(-1)
+    y = (rows[:, np.newaxis] + corners[:, 1]).reshape(-1)
+    points = reproject(to_ground(transform, x, y), reference, EQUAL_AREA).reshape(-1, 4, 2)
+    first, second, third, fourth = unwrapped(points[..., 0]).T
+    xs, ys = np.stack((first, second, fourth, third), -1), points[:, (0, 1, 3, 2), 1]
+    xs, ys = xs - xs[:, :1], ys - ys[:, :1]
+    twice = (xs * np.roll(ys, -1, axis=-1) - np.roll(xs, -1, axis=-1) * ys).sum(axis=-1)
+    return np.asarray(np.abs(twice) / 2 / (2 * _AROUND) ** 2)
+
+
+def _exact_area(ring: NDArray[np.float64], transform: Transform, reference: str) -> float:
+    dense = _densified(ring)
+    parts = np.array_split(dense, len(dense) // _AT_ONCE + 1)
+    points = np.concatenate(
+        [reproject(to_ground(transform, *part.T), reference, EQUAL_AREA) for part in parts]
+    )
+    x, y = points[:, 0] - points[0, 0], points[:, 1] - points[0, 1]
     x = unwrapped(np.stack((np.zeros_like(x), x), axis=-1))[:, 1]
-    twice = x[:-1] * y[1:] - x[1:] * y[:-1]
-    twice[dense_starts[1:] - 1] = 0  # from the last point of a ring to the first of the next
-    return np.asarray(np.abs(np.add.reduceat(twice, dense_starts)) / 2)
+    return float(abs(x[:-1] @ y[1:] - x[1:] @ y[:-1]) / 2)
 
 
-def _densified(
-    corners: NDArray[np.float64], starts: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _densified(ring: NDArray[np.float64]) -> NDArray[np.float64]:
     """With points on long edges."""
-    steps = np.abs(np.diff(corners, axis=0)).max(axis=1)
-    steps[starts[1:] - 1] = 0
-    more = np.maximum(1, np.ceil(steps / _LONGEST_EDGE)).astype(np.int64)
-    if (more == 1).all():
-        return corners, starts
-    counts = np.append(more, 1)
+    ahead = np.diff(ring, axis=0)
+    counts = np.maximum(1, np.ceil(np.abs(ahead).max(axis=1) / _LONGEST_EDGE)).astype(np.int64)
+    if (counts == 1).all():
+        return ring
     first = np.cumsum(counts) - counts
     part = (np.arange(counts.sum()) - np.repeat(first, counts)) / np.repeat(counts, counts)
-    ahead = np.append(np.diff(corners, axis=0), [[0.0, 0.0]], axis=0)
-    ahead[starts[1:] - 1] = 0
-    dense = np.repeat(corners, counts, axis=0) + part[:, np.newaxis] * np.repeat(
+    dense = np.repeat(ring[:-1], counts, axis=0) + part[:, np.newaxis] * np.repeat(
         ahead, counts, axis=0
     )
-    return dense, first[starts]
+    return np.concatenate((dense, ring[-1:]))
 
 
 def _counts(cell: NDArray[np.uint8]) -> NDArray[np.int64]:

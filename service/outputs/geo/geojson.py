@@ -12,10 +12,12 @@ from models.contract import Contract
 from service.domain.errors import InvalidOptionError
 from service.domain.ground import LON_LAT, reproject, to_ground
 from service.domain.source import SourceInfo
-from service.outputs.geo.shapes import Shape
+from service.outputs.geo.rings import Regions
+from service.outputs.geo.shapes import Shapes
 
 _DECIMALS = 7  # a centimeter
 _TURN = 360.0
+_CORNERS_AT_ONCE = 2**17
 
 
 def refuse_without_crs(info: SourceInfo) -> None:
@@ -28,32 +30,48 @@ def refuse_without_crs(info: SourceInfo) -> None:
 
 
 def write_geojson(
-    shapes: Iterable[Shape], info: SourceInfo, contract: Contract, head: dict[str, Any]
+    shapes: Iterable[Shapes], info: SourceInfo, contract: Contract, head: dict[str, Any]
 ) -> Iterator[bytes]:
     """A FeatureCollection in pieces; `head` are members of it beside the features."""
     yield orjson.dumps({"type": "FeatureCollection", **head})[:-1] + b',"features":[\n'
     comma = b""
-    for shape in shapes:
-        area = {} if shape.area_m2 is None else {"area_m2": round(shape.area_m2, 4)}
-        known = contract.classes[shape.class_id]
-        said = {"class_id": known.id, "class": known.name, "color": known.color}
-        feature = {
-            "type": "Feature",
-            "properties": said | {"pixels": shape.pixels} | area,
-            "geometry": _geometry(shape, info),
-        }
-        yield comma + orjson.dumps(feature, option=orjson.OPT_SERIALIZE_NUMPY)
-        comma = b",\n"
+    for batch in shapes:
+        areas = [None] * len(batch) if batch.area_m2 is None else batch.area_m2.tolist()
+        for geometry, class_id, pixels, area in zip(
+            _geometries(batch.regions, info),
+            batch.regions.class_ids.tolist(),
+            batch.pixels.tolist(),
+            areas,
+            strict=True,
+        ):
+            known = contract.classes[class_id]
+            said = {"class_id": known.id, "class": known.name, "color": known.color}
+            area_m2 = {} if area is None else {"area_m2": round(area, 4)}
+            feature = {
+                "type": "Feature",
+                "properties": said | {"pixels": pixels} | area_m2,
+                "geometry": geometry,
+            }
+            yield comma + orjson.dumps(feature, option=orjson.OPT_SERIALIZE_NUMPY)
+            comma = b",\n"
     yield b"\n]}\n"
 
 
-def _geometry(shape: Shape, info: SourceInfo) -> dict[str, Any]:
+def _geometries(regions: Regions, info: SourceInfo) -> Iterator[dict[str, Any]]:
     assert info.transform is not None
     assert info.reference is not None
-    corners = np.concatenate(shape.rings)
-    ground = to_ground(info.transform, corners[:, 0], corners[:, 1])
-    points = reproject(ground, info.reference, LON_LAT)
-    rings = np.split(points, np.cumsum([len(ring) for ring in shape.rings])[:-1])
+    for own, rings, corners in regions.parts(_CORNERS_AT_ONCE):
+        pixels = regions.corners[corners].astype(np.float64)
+        ground = to_ground(info.transform, pixels[:, 0], pixels[:, 1])
+        points = reproject(ground, info.reference, LON_LAT)
+        starts = (regions.first_corner[rings] - corners.start).tolist()
+        ends = [*starts[1:], len(points)]
+        first_ring = (regions.first_ring[own] - rings.start).tolist()
+        for first, behind in zip(first_ring, [*first_ring[1:], len(starts)], strict=True):
+            yield _geometry([points[starts[n] : ends[n]] for n in range(first, behind)])
+
+
+def _geometry(rings: list[NDArray[np.float64]]) -> dict[str, Any]:
     first = rings[0][0, 0]
     rings = [np.column_stack((_near(ring[:, 0], first), ring[:, 1])) for ring in rings]
     longitudes = rings[0][:, 0]

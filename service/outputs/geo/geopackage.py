@@ -9,17 +9,17 @@ import struct
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import shapely
+from numpy.typing import NDArray
 
 from models.contract import Contract
 from service.domain.ground import to_ground
 from service.domain.source import SourceInfo
 from service.outputs.geo.areas import ClassArea
-from service.outputs.geo.shapes import Shape
+from service.outputs.geo.rings import Regions
+from service.outputs.geo.shapes import Shapes
 
 LAYER, CLASSES = "regions", "classes"
 PIXELS = "pixels of the picture: x to the right, y down from its top left corner"
@@ -28,7 +28,8 @@ _APPLICATION_ID, _VERSION = 0x47504B47, 10300
 _UNDEFINED = -1  # "undefined Cartesian", which every GeoPackage has
 _OWN_ID = 100_000  # of a CRS that no authority has a number for
 _LITTLE_ENDIAN_WITH_ENVELOPE = 0b011
-_ROWS_AT_ONCE = 5_000
+_WKB_POLYGON = struct.pack("<BI", 1, 3)
+_CORNERS_AT_ONCE = 2**18
 
 _TABLES = f"""
 CREATE TABLE gpkg_spatial_ref_sys (
@@ -63,7 +64,7 @@ _REQUIRED = (
 
 def write_geopackage(
     path: Path,
-    shapes: Iterable[Shape],
+    shapes: Iterable[Shapes],
     info: SourceInfo,
     contract: Contract,
     areas: Iterable[ClassArea],
@@ -80,7 +81,7 @@ def write_geopackage(
 
 
 def geopackage_bytes(
-    shapes: Iterable[Shape],
+    shapes: Iterable[Shapes],
     info: SourceInfo,
     contract: Contract,
     areas: Iterable[ClassArea],
@@ -94,7 +95,7 @@ def geopackage_bytes(
 
 def _fill(
     file: sqlite3.Connection,
-    shapes: Iterable[Shape],
+    shapes: Iterable[Shapes],
     info: SourceInfo,
     contract: Contract,
     areas: Iterable[ClassArea],
@@ -109,7 +110,7 @@ def _fill(
 
 def _write(
     file: sqlite3.Connection,
-    shapes: Iterable[Shape],
+    shapes: Iterable[Shapes],
     info: SourceInfo,
     contract: Contract,
     areas: Iterable[ClassArea],
@@ -135,14 +136,19 @@ def _write(
     )
     named = {one.id: one for one in contract.classes}
     insert = f"INSERT INTO {LAYER} (geom, class_id, class, pixels, area_m2) VALUES (?, ?, ?, ?, ?)"
-    left = iter(shapes)
-    while batch := list(islice(left, _ROWS_AT_ONCE)):
-        geometries = _geometries(batch, info, srs_id)
+    for batch in shapes:
+        areas_m2 = [None] * len(batch) if batch.area_m2 is None else batch.area_m2.tolist()
         file.executemany(
             insert,
             (
-                (geometry, one.class_id, named[one.class_id].name, one.pixels, one.area_m2)
-                for geometry, one in zip(geometries, batch, strict=True)
+                (geometry, class_id, named[class_id].name, pixels, area_m2)
+                for geometry, class_id, pixels, area_m2 in zip(
+                    _geometries(batch.regions, info, srs_id),
+                    batch.regions.class_ids.tolist(),
+                    batch.pixels.tolist(),
+                    areas_m2,
+                    strict=True,
+                )
             ),
         )
     file.executemany(
@@ -151,21 +157,45 @@ def _write(
     )
 
 
-def _geometries(batch: list[Shape], info: SourceInfo, srs_id: int) -> Iterator[bytes]:
-    rings = [ring for shape in batch for ring in shape.rings]
-    corners = np.concatenate(rings)
-    if info.transform is not None:
-        corners = to_ground(info.transform, corners[:, 0], corners[:, 1])
-    of_ring = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
-    of_shape = np.repeat(np.arange(len(batch)), [len(shape.rings) for shape in batch])
-    lines = np.asarray(shapely.linearrings(corners, indices=of_ring))
-    polygons = np.asarray(shapely.polygons(lines, indices=of_shape))
-    bounds = shapely.bounds(polygons)
+def _geometries(regions: Regions, info: SourceInfo, srs_id: int) -> Iterator[bytes]:
+    """The header of GeoPackage, with the envelope, and WKB."""
     head = struct.pack("<2sBBi", b"GP", 0, _LITTLE_ENDIAN_WITH_ENVELOPE, srs_id)
-    for wkb, (left, bottom, right, top) in zip(
-        shapely.to_wkb(polygons, byte_order=1), bounds.tolist(), strict=True
-    ):
-        yield head + struct.pack("<4d", left, right, bottom, top) + wkb
+    for own, rings, corners in regions.parts(_CORNERS_AT_ONCE):
+        points = regions.corners[corners].astype(np.float64)
+        if info.transform is not None:
+            points = to_ground(info.transform, points[:, 0], points[:, 1])
+        first_ring = regions.first_ring[own] - rings.start
+        starts = regions.first_corner[rings] - corners.start
+        (left, bottom), (right, top) = (
+            end.reduceat(points, starts)[first_ring].T.tolist() for end in (np.minimum, np.maximum)
+        )
+        bodies = _ring_bytes(points, starts, first_ring)
+        for number, body in enumerate(bodies):
+            box = struct.pack("<4d", left[number], right[number], bottom[number], top[number])
+            yield b"".join((head, box, _WKB_POLYGON, body))
+
+
+def _ring_bytes(
+    points: NDArray[np.float64], starts: NDArray[np.int64], first_ring: NDArray[np.int64]
+) -> Iterator[memoryview]:
+    """Of each polygon the number of its rings, and each with the number of its points and these."""
+    counts = np.diff(np.append(starts, len(points)))
+    rings = np.diff(np.append(first_ring, len(starts)))
+    # In words of 4 bytes: four of each point, one before a ring, one before a polygon.
+    is_first = np.zeros(len(starts), np.int64)
+    is_first[first_ring] = 1
+    sizes = 4 * counts + 1 + is_first
+    before_rings = np.cumsum(sizes) - 4 * counts - 1
+    before_polygons = before_rings[first_ring] - 1
+    words = np.empty(int(sizes.sum()), np.uint32)
+    is_point = np.ones(len(words), np.bool_)
+    is_point[before_rings] = is_point[before_polygons] = False
+    words[before_rings], words[before_polygons] = counts, rings
+    words[is_point] = np.ascontiguousarray(points).view(np.uint32).reshape(-1)
+    body = words.data.cast("B")
+    ends = [*before_polygons[1:].tolist(), len(words)]
+    for first, behind in zip(before_polygons.tolist(), ends, strict=True):
+        yield body[4 * first : 4 * behind]
 
 
 def _crs_row(info: SourceInfo) -> tuple[str, int, str, int, str, None] | None:

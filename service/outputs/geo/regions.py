@@ -12,20 +12,14 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from service.domain.classes import is_one_of
 from service.domain.errors import AnswerTooLargeError
+from service.outputs.geo.contours import trace
+from service.outputs.geo.rings import Regions, Ring, Rings
 
 MAX_REGIONS = 10_000_000
 
-Ring = NDArray[np.int64]  # (n, 2) columns and rows of pixel corners, the last equal to the first
-
-
-@dataclass(frozen=True)
-class Region:
-    """Its exterior comes first, then its holes; which way they are wound is not told."""
-
-    class_id: int
-    rings: list[Ring]
+_STRIP_PIXELS = 2**22
+_LEAST_ROWS = 64
 
 
 @dataclass(eq=False)
@@ -34,7 +28,7 @@ class _Group:
 
     class_id: int
     exteriors: list[Ring] = field(default_factory=list)
-    holes: list[Ring] = field(default_factory=list)
+    holes: list[Rings] = field(default_factory=list)
 
 
 class _Edge:
@@ -50,31 +44,32 @@ class _Edge:
         self.groups.append(group)
 
 
-def find_regions(strips: Iterable[NDArray[np.uint8]], kept: frozenset[int]) -> Iterator[Region]:
+def find_regions(strips: Iterable[NDArray[np.uint8]], kept: frozenset[int]) -> Iterator[Regions]:
     """The 4-connected regions of the classes `kept`, of class ids (H, W) that come in strips (n, W)
-    from the top.
+    from the top; some at a time.
 
     Raises AnswerTooLargeError where there are more than anybody can use.
     """
     above: _Edge | None = None
     top = count = 0
-    for strip in strips:
+    for strip in _thin(strips):
         edge = _Edge(strip.shape[1])
         bottom = top + len(strip)
         heads: list[tuple[_Group, Ring]] = []
-        for class_id, rings in _outlined(strip, kept, top):
-            exterior = rings[0]
-            lowest, highest = exterior[:, 1].max(), exterior[:, 1].min()
-            is_at_top = above is not None and highest == top
-            if not is_at_top and lowest != bottom:
-                count += 1
-                _refuse_more(count)
-                yield Region(class_id, rings)
-                continue
-            group = _Group(class_id, [exterior], rings[1:])
-            if is_at_top:
+        traced = trace(strip, kept, top)
+        highest, lowest = traced.exteriors()
+        is_at_top = (highest == top) & (above is not None)
+        waits = is_at_top | (lowest == bottom)
+        count += len(traced) - int(waits.sum())
+        _refuse_more(count)
+        if not waits.all():
+            yield traced.where(~waits)
+        for number in np.flatnonzero(waits).tolist():
+            exterior, holes = traced.taken_apart(number)
+            group = _Group(int(traced.class_ids[number]), [exterior], [holes])
+            if is_at_top[number]:
                 heads.append((group, exterior))
-            if lowest == bottom:
+            if lowest[number] == bottom:
                 edge.put(group, exterior, bottom)
         for group in _joined(above, edge, heads, top):
             count += 1
@@ -86,18 +81,12 @@ def find_regions(strips: Iterable[NDArray[np.uint8]], kept: frozenset[int]) -> I
             yield _region(group)
 
 
-def _outlined(
-    strip: NDArray[np.uint8], kept: frozenset[int], top: int
-) -> Iterator[tuple[int, list[Ring]]]:
-    import rasterio.features
-
-    mask = is_one_of(strip, kept)
-    for geometry, class_id in rasterio.features.shapes(strip, mask=mask, connectivity=4):
-        rings = [np.array(corners, np.int64) for corners in geometry["coordinates"]]
-        if top:
-            for ring in rings:
-                ring[:, 1] += top
-        yield int(class_id), rings
+def _thin(strips: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    """Strips of a few megapixels: what is traced takes some hundred bytes a corner meanwhile."""
+    for strip in strips:
+        rows = max(_LEAST_ROWS, _STRIP_PIXELS // strip.shape[1])
+        for top in range(0, len(strip), rows):
+            yield strip[top : top + rows]
 
 
 def _joined(
@@ -144,20 +133,20 @@ def _along(exterior: Ring, row: int) -> list[tuple[int, int]]:
     return [(int(left), int(right)) for left, right in columns.T]
 
 
-def _region(group: _Group) -> Region:
+def _region(group: _Group) -> Regions:
     """Outlines of several strips have edges in common, which go."""
-    if len(group.exteriors) == 1:
-        return Region(group.class_id, [*group.exteriors, *group.holes])
-    outlines = [shapely.make_valid(shapely.Polygon(ring)) for ring in group.exteriors]
-    whole = shapely.union_all(outlines)
-    assert isinstance(whole, shapely.Polygon)  # as they are connected by edges
-    rings = [_corners(ring) for ring in (whole.exterior, *whole.interiors)]
-    return Region(group.class_id, [*rings, *group.holes])
+    outer = group.exteriors
+    if len(outer) > 1:
+        outlines = [shapely.make_valid(shapely.Polygon(ring)) for ring in outer]
+        whole = shapely.union_all(outlines)
+        assert isinstance(whole, shapely.Polygon)  # as they are connected by edges
+        outer = [_corners(ring) for ring in (whole.exterior, *whole.interiors)]
+    return Regions.joined(group.class_id, outer, group.holes)
 
 
 def _corners(ring: shapely.LinearRing) -> Ring:
     """Without those on a straight line, which the strips' edges have left."""
-    points = np.rint(shapely.get_coordinates(ring)).astype(np.int64)[:-1]
+    points = np.rint(shapely.get_coordinates(ring)).astype(np.int32)[:-1]
     before, behind = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
     turns = before[:, 0] * behind[:, 1] != before[:, 1] * behind[:, 0]
     corners = points[turns]

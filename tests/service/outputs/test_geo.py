@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from service.domain.source import SourceInfo, Window
 from service.outputs.choice import UnknownOutputError, output_named
 from service.outputs.geo.areas import class_areas
 from service.outputs.geo.cog import halved
+from service.outputs.geo.contours import trace
 from service.outputs.geo.geojson import refuse_without_crs, write_geojson
 from service.outputs.geo.geopackage import write_geopackage
-from service.outputs.geo.regions import Region, find_regions
-from service.outputs.geo.shapes import Shape, shapes_of
+from service.outputs.geo.regions import find_regions
+from service.outputs.geo.rings import Regions
+from service.outputs.geo.shapes import Shapes, shapes_of
 from tests.solvable import RGB_CLASSES
 
 CONTRACT = Contract(
@@ -51,12 +54,18 @@ def strips_of(class_map: NDArray[np.uint8], rows: int) -> list[NDArray[np.uint8]
     return [class_map[top : top + rows] for top in range(0, len(class_map), rows)]
 
 
-def polygon(region: Region) -> shapely.Polygon:
-    return shapely.Polygon(region.rings[0], region.rings[1:])
+def polygons(batches: Iterable[Regions]) -> list[tuple[int, shapely.Polygon]]:
+    """The class and the outline of each region."""
+    found = []
+    for regions in batches:
+        for number, class_id in enumerate(regions.class_ids.tolist()):
+            exterior, *holes = regions.rings_of(number)
+            found.append((class_id, shapely.Polygon(exterior, holes)))
+    return found
 
 
-def drawn(regions: list[Region], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    geometries = [(polygon(region), region.class_id) for region in regions]
+def drawn(regions: list[tuple[int, shapely.Polygon]], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    geometries = [(outline, class_id) for class_id, outline in regions]
     if not geometries:
         return np.full(shape, 255, np.uint8)
     image: NDArray[np.uint8] = rasterio.features.rasterize(
@@ -72,15 +81,36 @@ def test_regions_of_strips_are_those_of_the_whole(seed: int, rows: int, classes:
     class_map[class_map == 3] = 255
     if seed % 2:
         class_map = class_map.repeat(2, axis=0)[:23]
-    whole = list(find_regions([class_map], ALL))
-    cut = list(find_regions(strips_of(class_map, rows), ALL))
+    whole = polygons(find_regions([class_map], ALL))
+    cut = polygons(find_regions(strips_of(class_map, rows), ALL))
     assert len(cut) == len(whole)
     np.testing.assert_array_equal(drawn(cut, class_map.shape), class_map)
 
-    def facts(regions: list[Region]) -> list[tuple[int, float, float]]:
-        return sorted((r.class_id, polygon(r).area, polygon(r).length) for r in regions)
+    def facts(regions: list[tuple[int, shapely.Polygon]]) -> list[tuple[int, float, float]]:
+        return sorted((class_id, outline.area, outline.length) for class_id, outline in regions)
 
     assert facts(cut) == facts(whole)
+
+
+@given(seed=st.integers(0, 10_000), classes=st.integers(2, 5), side=st.integers(1, 3))
+def test_outlines_are_those_that_gdal_finds(seed: int, classes: int, side: int) -> None:
+    draw = np.random.default_rng(seed)
+    height, width = draw.integers(1, 25, 2)
+    class_map = draw.integers(0, classes, (height, width), np.uint8)
+    class_map = class_map.repeat(side, axis=0).repeat(side, axis=1)
+    kept = ALL if seed % 2 else frozenset({1})
+    ours = polygons([trace(class_map, kept)])
+    mask = np.isin(class_map, list(kept))
+    theirs = [
+        (int(class_id), shapely.geometry.shape(geometry))
+        for geometry, class_id in rasterio.features.shapes(class_map, mask=mask, connectivity=4)
+    ]
+    assert all(outline.is_valid for _, outline in ours)
+
+    def written(regions: list[tuple[int, Any]]) -> list[tuple[int, str]]:
+        return sorted((class_id, outline.normalize().wkt) for class_id, outline in regions)
+
+    assert written(ours) == written(theirs)
 
 
 def test_a_snake_through_all_strips_is_one_region() -> None:
@@ -88,9 +118,9 @@ def test_a_snake_through_all_strips_is_one_region() -> None:
     class_map[::2] = 1
     class_map[1::4, -1] = 1
     class_map[3::4, 0] = 1
-    regions = list(find_regions(strips_of(class_map, 7), frozenset({1})))
+    regions = polygons(find_regions(strips_of(class_map, 7), frozenset({1})))
     assert len(regions) == 1
-    assert polygon(regions[0]).area == (class_map == 1).sum()
+    assert regions[0][1].area == (class_map == 1).sum()
     np.testing.assert_array_equal(drawn(regions, class_map.shape), np.where(class_map == 1, 1, 255))
 
 
@@ -117,8 +147,8 @@ def test_areas_are_those_of_the_ground_in_any_grid(crs: str, side: float) -> Non
     info, truth = square(side, crs, -73.97, 40.78)
     class_map = np.zeros((100, 100), np.uint8)
     class_map[:, 40:] = 1
-    (shape, *_) = shapes_of(find_regions([class_map], frozenset({1})), info, 0, 0)
-    assert shape.area_m2 == pytest.approx(0.6 * truth, rel=1e-4)
+    (shape,) = shapes_of(find_regions([class_map], frozenset({1})), info, 0, 0)
+    assert shape.area_m2 == pytest.approx([0.6 * truth], rel=1e-4)
     areas = class_areas(reader(class_map), class_map.shape, info, CONTRACT)
     assert [area.pixels for area in areas] == [4000, 6000, 0]
     assert areas[0].area_m2 == pytest.approx(0.4 * truth, rel=1e-4)
@@ -140,9 +170,10 @@ def reader(class_map: NDArray[np.uint8]):  # type: ignore[no-untyped-def]
     return read
 
 
-def one_shape(class_map: NDArray[np.uint8], info: SourceInfo, **how: float) -> list[Shape]:
+def one_shape(class_map: NDArray[np.uint8], info: SourceInfo, **how: float) -> Shapes:
     regions = find_regions([class_map], ALL - {0})
-    return list(shapes_of(regions, info, how.get("min_area", 0), how.get("tolerance", 0)))
+    (shapes,) = shapes_of(regions, info, how.get("min_area", 0), how.get("tolerance", 0))
+    return shapes
 
 
 def test_small_regions_go_and_small_holes_are_filled_by_square_meters() -> None:
@@ -153,14 +184,14 @@ def test_small_regions_go_and_small_holes_are_filled_by_square_meters() -> None:
     class_map[20:22, 20:22] = 0
     class_map[70:73, 70:73] = 2
     kept = one_shape(class_map, info, min_area=5 * meters)
-    assert [(shape.class_id, shape.pixels) for shape in kept] == [(1, 900), (2, 9)]
-    assert one_shape(class_map, info, min_area=9.5 * meters)[0].pixels == 900
-    assert len(one_shape(class_map, info, min_area=9.5 * meters)) == 1
-    assert one_shape(class_map, info)[0].pixels == 896
-    assert one_shape(class_map, SourceInfo(), min_area=9.5)[0].area_m2 is None
+    assert kept.regions.class_ids.tolist() == [1, 2]
+    assert kept.pixels.tolist() == [900, 9]
+    assert one_shape(class_map, info, min_area=9.5 * meters).pixels.tolist() == [900]
+    assert one_shape(class_map, info).pixels.tolist() == [896, 9]
+    assert one_shape(class_map, SourceInfo(), min_area=9.5).area_m2 is None
 
 
-def document(shapes: list[Shape], info: SourceInfo) -> dict[str, Any]:
+def document(shapes: list[Shapes], info: SourceInfo) -> dict[str, Any]:
     parsed: dict[str, Any] = json.loads(b"".join(write_geojson(shapes, info, CONTRACT, {})))
     return parsed
 
@@ -170,7 +201,7 @@ def test_geojson_is_longitude_and_latitude_by_the_right_hand_rule() -> None:
     class_map = np.zeros((100, 100), np.uint8)
     class_map[10:40, 20:90] = 1
     class_map[20:22, 30:32] = 0
-    (feature,) = document(one_shape(class_map, info), info)["features"]
+    (feature,) = document([one_shape(class_map, info)], info)["features"]
     assert "crs" not in document([], info)
     exterior, hole = feature["geometry"]["coordinates"]
     assert shapely.is_ccw(shapely.linearrings(exterior))
@@ -187,7 +218,7 @@ def test_geojson_is_cut_at_the_antimeridian() -> None:
     place = (0.01, 0.0, 179.5, 0.0, -0.01, -16.0)
     info = SourceInfo(transform=place, reference=wkt("EPSG:4326"))
     class_map = np.ones((100, 100), np.uint8)
-    (shape,) = one_shape(class_map, info)
+    shape = one_shape(class_map, info)
     (feature,) = document([shape], info)["features"]
     geometry: Any = shapely.geometry.shape(feature["geometry"])
     assert geometry.geom_type == "MultiPolygon"
@@ -195,7 +226,7 @@ def test_geojson_is_cut_at_the_antimeridian() -> None:
     west, east = sorted(geometry.geoms, key=lambda part: part.bounds[0])
     assert west.bounds == pytest.approx((-180, -17, -179.5, -16))
     assert east.bounds == pytest.approx((179.5, -17, 180, -16))
-    assert shape.area_m2 == pytest.approx(1.182e10, rel=1e-3)
+    assert shape.area_m2 == pytest.approx([1.182e10], rel=1e-3)
 
 
 def test_geojson_without_a_place_on_the_ground_is_refused() -> None:
@@ -207,7 +238,7 @@ def test_a_geopackage_says_where_it_lies_and_holds_each_region(tmp_path: Path) -
     info, truth = square(100.0, "EPSG:32633", 13.4, 52.5)
     class_map = np.zeros((100, 100), np.uint8)
     class_map[10:40, 20:90] = 1
-    shapes = one_shape(class_map, info)
+    shapes = [one_shape(class_map, info)]
     areas = class_areas(reader(class_map), (100, 100), info, CONTRACT)
     path = tmp_path / "regions.gpkg"
     write_geopackage(path, shapes, info, CONTRACT, areas, (100, 100))
