@@ -18,7 +18,7 @@ from models.contract import Contract
 from service.domain.ground import to_ground
 from service.domain.source import SourceInfo
 from service.outputs.geo.areas import ClassArea
-from service.outputs.geo.rings import Regions
+from service.outputs.geo.rings import Regions, ring_parts
 from service.outputs.geo.shapes import Shapes
 
 LAYER, CLASSES = "regions", "classes"
@@ -30,6 +30,8 @@ _OWN_ID = 100_000  # of a CRS that no authority has a number for
 _LITTLE_ENDIAN_WITH_ENVELOPE = 0b011
 _WKB_POLYGON = struct.pack("<BI", 1, 3)
 _CORNERS_AT_ONCE = 2**18
+# 40 bytes of GeoPackage and 5 of WKB, before words that begin where numbers of 4 bytes do.
+_HEAD_WORDS, _UNUSED = 12, 3
 
 _TABLES = f"""
 CREATE TABLE gpkg_spatial_ref_sys (
@@ -157,45 +159,68 @@ def _write(
     )
 
 
-def _geometries(regions: Regions, info: SourceInfo, srs_id: int) -> Iterator[bytes]:
-    """The header of GeoPackage, with the envelope, and WKB."""
-    head = struct.pack("<2sBBi", b"GP", 0, _LITTLE_ENDIAN_WITH_ENVELOPE, srs_id)
+def _geometries(regions: Regions, info: SourceInfo, srs_id: int) -> Iterator[memoryview]:
+    """The header of GeoPackage, with the envelope, and WKB.
+
+    All is put in words of 4 bytes: twelve of a polygon's head and one of how many rings it has, one
+    of how many points a ring has, four of each point.
+    """
     for own, rings, corners in regions.parts(_CORNERS_AT_ONCE):
-        points = regions.corners[corners].astype(np.float64)
-        if info.transform is not None:
-            points = to_ground(info.transform, points[:, 0], points[:, 1])
+        part = regions.corners[corners]
+        first_corner = regions.first_corner[rings.start : rings.stop + 1] - corners.start
         first_ring = regions.first_ring[own] - rings.start
-        starts = regions.first_corner[rings] - corners.start
-        (left, bottom), (right, top) = (
-            end.reduceat(points, starts)[first_ring].T.tolist() for end in (np.minimum, np.maximum)
-        )
-        bodies = _ring_bytes(points, starts, first_ring)
-        for number, body in enumerate(bodies):
-            box = struct.pack("<4d", left[number], right[number], bottom[number], top[number])
-            yield b"".join((head, box, _WKB_POLYGON, body))
+        counts = np.diff(first_corner)
+        sizes = 4 * counts + 1
+        sizes[first_ring] += _HEAD_WORDS + 1
+        before_rings = np.cumsum(sizes) - 4 * counts - 1
+        before_polygons = before_rings[first_ring] - 1
+        words = np.empty(int(sizes.sum()), np.uint32)
+        heads = before_polygons[:, np.newaxis] - np.arange(_HEAD_WORDS, 0, -1)
+        is_point = np.ones(len(words), np.bool_)
+        is_point[before_rings] = is_point[before_polygons] = is_point[heads] = False
+        words[before_rings] = counts
+        words[before_polygons] = np.diff(np.append(first_ring, len(counts)))
+        words[heads] = _heads(part, first_corner, first_ring, info, srs_id)
+        ends = before_rings + 1 + 4 * counts
+        for some, of_them in ring_parts(first_corner, _CORNERS_AT_ONCE):
+            there = slice(int(before_rings[some.start]), int(ends[some.stop - 1]))
+            points = _on_ground(part[of_them], info)
+            words[there][is_point[there]] = points.view(np.uint32).reshape(-1)
+        del is_point
+        body, ends = words.data.cast("B"), ends[np.append(first_ring[1:], len(counts)) - 1]
+        for first, behind in zip(heads[:, 0].tolist(), ends.tolist(), strict=True):
+            yield body[4 * first + _UNUSED : 4 * behind]
 
 
-def _ring_bytes(
-    points: NDArray[np.float64], starts: NDArray[np.int64], first_ring: NDArray[np.int64]
-) -> Iterator[memoryview]:
-    """Of each polygon the number of its rings, and each with the number of its points and these."""
-    counts = np.diff(np.append(starts, len(points)))
-    rings = np.diff(np.append(first_ring, len(starts)))
-    # In words of 4 bytes: four of each point, one before a ring, one before a polygon.
-    is_first = np.zeros(len(starts), np.int64)
-    is_first[first_ring] = 1
-    sizes = 4 * counts + 1 + is_first
-    before_rings = np.cumsum(sizes) - 4 * counts - 1
-    before_polygons = before_rings[first_ring] - 1
-    words = np.empty(int(sizes.sum()), np.uint32)
-    is_point = np.ones(len(words), np.bool_)
-    is_point[before_rings] = is_point[before_polygons] = False
-    words[before_rings], words[before_polygons] = counts, rings
-    words[is_point] = np.ascontiguousarray(points).view(np.uint32).reshape(-1)
-    body = words.data.cast("B")
-    ends = [*before_polygons[1:].tolist(), len(words)]
-    for first, behind in zip(before_polygons.tolist(), ends, strict=True):
-        yield body[4 * first : 4 * behind]
+def _heads(
+    corners: NDArray[np.int32],
+    first_corner: NDArray[np.int64],
+    first_ring: NDArray[np.int64],
+    info: SourceInfo,
+    srs_id: int,
+) -> NDArray[np.uint32]:
+    """(n, _HEAD_WORDS) of n polygons, with the envelopes of their exteriors."""
+    lengths = np.diff(first_corner)[first_ring]
+    starts = np.cumsum(lengths) - lengths
+    within = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+    exteriors = corners[np.repeat(first_corner[first_ring], lengths) + within]
+    points = _on_ground(exteriors, info)
+    least, most = (end.reduceat(points, starts) for end in (np.minimum, np.maximum))
+    envelopes = np.stack((least[:, 0], most[:, 0], least[:, 1], most[:, 1]), axis=-1)
+    said = struct.pack("<2sBBi", b"GP", 0, _LITTLE_ENDIAN_WITH_ENVELOPE, srs_id)
+    heads = np.zeros((len(starts), 4 * _HEAD_WORDS), np.uint8)
+    box = slice(_UNUSED + len(said), _UNUSED + len(said) + 32)
+    heads[:, _UNUSED : box.start] = np.frombuffer(said, np.uint8)
+    heads[:, box] = envelopes.astype("<f8").view(np.uint8)
+    heads[:, box.stop :] = np.frombuffer(_WKB_POLYGON, np.uint8)
+    return heads.view(np.uint32)
+
+
+def _on_ground(corners: NDArray[np.int32], info: SourceInfo) -> NDArray[np.float64]:
+    points = corners.astype(np.float64)
+    if info.transform is None:
+        return points
+    return np.ascontiguousarray(to_ground(info.transform, points[:, 0], points[:, 1]))
 
 
 def _crs_row(info: SourceInfo) -> tuple[str, int, str, int, str, None] | None:

@@ -60,10 +60,6 @@ def find_regions(strips: Iterable[NDArray[np.uint8]], kept: frozenset[int]) -> I
         highest, lowest = traced.exteriors()
         is_at_top = (highest == top) & (above is not None)
         waits = is_at_top | (lowest == bottom)
-        count += len(traced) - int(waits.sum())
-        _refuse_more(count)
-        if not waits.all():
-            yield traced.where(~waits)
         for number in np.flatnonzero(waits).tolist():
             exterior, holes = traced.taken_apart(number)
             group = _Group(int(traced.class_ids[number]), [exterior], [holes])
@@ -71,14 +67,13 @@ def find_regions(strips: Iterable[NDArray[np.uint8]], kept: frozenset[int]) -> I
                 heads.append((group, exterior))
             if lowest[number] == bottom:
                 edge.put(group, exterior, bottom)
-        for group in _joined(above, edge, heads, top):
-            count += 1
-            _refuse_more(count)
-            yield _region(group)
+        ended = [traced.where(~waits), *map(_region, _joined(above, edge, heads, top))]
+        count += sum(map(len, ended))
+        _refuse_more(count)
+        yield Regions.together(ended)
         above, top = edge, bottom
-    if above is not None:
-        for group in dict.fromkeys(above.groups):
-            yield _region(group)
+    if above is not None and above.groups:
+        yield Regions.together([_region(group) for group in dict.fromkeys(above.groups)])
 
 
 def _thin(strips: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:

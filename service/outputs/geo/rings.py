@@ -40,6 +40,20 @@ class Regions:
         return cls(np.empty(0, np.uint8), start, start, np.empty((0, 2), np.int32))
 
     @classmethod
+    def together(cls, several: Sequence["Regions"]) -> "Regions":
+        """Those of several, one after the other."""
+        if len(several) == 1:
+            return several[0]
+        rings = np.concatenate([np.diff(one.first_ring) for one in several])
+        lengths = np.concatenate([np.diff(one.first_corner) for one in several])
+        return cls(
+            np.concatenate([one.class_ids for one in several]),
+            np.append(0, np.cumsum(rings)),
+            np.append(0, np.cumsum(lengths)),
+            np.concatenate([one.corners for one in several]),
+        )
+
+    @classmethod
     def joined(cls, class_id: int, outer: Sequence[Ring], holes: Sequence[Rings]) -> "Regions":
         """One region: its exterior, which comes first of `outer`, and its holes."""
         lengths = [np.array([len(ring) for ring in outer]), *(one.lengths for one in holes)]
@@ -135,6 +149,16 @@ class Regions:
                 slice(int(begun), int(self.first_corner[rings.stop])),
             )
             first = behind
+
+
+def ring_parts(first_corner: NDArray[np.int64], corners: int) -> Iterator[tuple[slice, slice]]:
+    """Which rings, and which of their corners, make parts of about so many corners."""
+    first, rings = 0, len(first_corner) - 1
+    while first < rings:
+        wanted = first_corner[first] + corners
+        behind = max(first + 1, int(np.searchsorted(first_corner, wanted, side="right")) - 1)
+        yield slice(first, behind), slice(int(first_corner[first]), int(first_corner[behind]))
+        first = behind
 
 
 def first_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from service.domain.source import SourceInfo
 from service.outputs.geo.areas import ring_areas
-from service.outputs.geo.rings import Regions
+from service.outputs.geo.rings import Regions, ring_parts
 
 _BATCH_CORNERS = 2**18
 
@@ -47,7 +47,7 @@ def _large_enough(regions: Regions, info: SourceInfo, min_area: float) -> Shapes
     pixels, meters = np.empty(len(regions.first_corner) - 1), None
     if info.transform is not None and info.reference is not None:
         meters = np.empty(len(pixels))
-    for _, rings, corners in regions.parts(_BATCH_CORNERS):
+    for rings, corners in ring_parts(regions.first_corner, _BATCH_CORNERS):
         own = regions.corners[corners]
         starts = regions.first_corner[rings] - corners.start
         pixels[rings] = pixel_areas(own, starts)
