@@ -42,7 +42,7 @@ def build_encoder_decoder(
     `width` is the number of features at full resolution, twice as many each of four levels down.
     """
     image = keras.Input((None, None, channels), name="image")
-    x = scaled_input(MirrorPad(STRIDE["plain"], name="mirror_pad")(image), channels)
+    x = scaled_input(MirrorPad(STRIDE, name="mirror_pad")(image), channels)
     features, _ = contracting_path(x, width)
     coarsest = max(features)
     x = keras.layers.Dropout(dropout, name="dropout")(features[coarsest])
@@ -54,7 +54,7 @@ def build_encoder_decoder(
         "encoder_decoder",
         image,
         logits,
-        stride=STRIDE["plain"],
+        stride=STRIDE,
         encoder=features.values(),
         decoder=levels,
     )

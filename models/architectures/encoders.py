@@ -8,8 +8,9 @@ import keras
 from models.architectures.backbones import mobilenet_v2_features
 from models.architectures.blocks import scaled_input
 from models.architectures.efficientnet_lite import efficientnet_lite0_features
+from models.architectures.keras_applications import keras_features
 from models.architectures.network import Features
-from models.architectures.table import Encoder
+from models.architectures.table import KERAS, Encoder
 
 STRIDE = 32  # of their coarsest features
 DECODER_FILTERS = {16: 128, 8: 64, 4: 48, 2: 32}  # by stride, of a decoder that fits them
@@ -23,3 +24,11 @@ ENCODERS: dict[Encoder, Callable[[keras.KerasTensor, str | None], Features]] = {
     "mobilenet_v2": _mobilenet_v2,
     "efficientnet_lite0": efficientnet_lite0_features,
 }
+
+
+def encode(image: keras.KerasTensor, encoder: Encoder, weights: str | None) -> Features:
+    """The features of an encoder in ENCODERS, or of Keras Applications. Raises BackboneWeightsError
+    and UnfitBackboneError."""
+    if encoder.startswith(KERAS):
+        return keras_features(image, encoder.removeprefix(KERAS), weights)
+    return ENCODERS[encoder](image, weights)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import keras
 
 from models.architectures.blocks import BatchNorm, CropLike, MirrorPad
+from models.architectures.keras_applications import ReverseChannels
 from models.architectures.network import Network
 from models.architectures.options import NetworkOptions
 from models.architectures.table import NETWORKS, Encoder, Padding, Upsampling
@@ -26,6 +27,7 @@ _SHARED = (
     MaxUnpool,
     MirrorPad,
     Resize,
+    ReverseChannels,
     Unpool,
 )
 

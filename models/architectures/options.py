@@ -7,7 +7,14 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from models.architectures.table import NETWORKS, SCALED_BY_WIDTH, Encoder, Padding, Upsampling
+from models.architectures.table import (
+    KERAS,
+    NETWORKS,
+    SCALED_BY_WIDTH,
+    Encoder,
+    Padding,
+    Upsampling,
+)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -31,7 +38,11 @@ class NetworkOptions(BaseModel):
         Field(description="the network; see `segtrain networks`"),
     ] = "unet"
     encoder: Annotated[
-        Encoder, Field(description="the contracting path; the network's own if not said")
+        Encoder,
+        Field(
+            description="the contracting path, also keras:NAME of Keras Applications, such as "
+            "keras:EfficientNetV2B0; the network's own if not said"
+        ),
     ] = "plain"
     width: Annotated[
         int,
@@ -86,9 +97,12 @@ class NetworkOptions(BaseModel):
     @model_validator(mode="after")
     def _choices_go_together(self) -> Self:
         entry = NETWORKS[self.name]
-        if self.encoder not in entry.encoders:
+        of_keras = entry.takes_keras and self.encoder.startswith(KERAS)
+        if self.encoder not in entry.encoders and not of_keras:
+            others = ", and keras:NAME of Keras Applications" if entry.takes_keras else ""
             raise ValueError(
                 f"{self.name} has no encoder '{self.encoder}'; it takes {_listed(entry.encoders)}"
+                f"{others}"
             )
         if self.upsampling not in entry.upsamplings:
             raise ValueError(

@@ -91,8 +91,7 @@ def stages(network: keras.Model) -> tuple[list[Stage], list[Link]]:
     place_of: dict[int, Place] = {}
     for layer, inputs, outputs in steps(network):
         before = [place_of[id(tensor)] for tensor in inputs]
-        output = fields[id(outputs[0])]
-        stride = int(output.step) if output else before[0][0]
+        stride = int(fields[id(outputs[0])].step)
         ups = max((ups for _, ups in before), default=0)
         if before and stride < min(stride for stride, _ in before):
             ups += 1

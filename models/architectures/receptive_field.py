@@ -19,11 +19,12 @@ from models.contract import UserError
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What one element of a tensor depends on along one axis, in input pixels."""
+    """What one element of a tensor depends on along one axis, in input pixels; infinite with global
+    context."""
 
     step: Fraction
-    before: Fraction
-    after: Fraction
+    before: Fraction | float
+    after: Fraction | float
 
     def sliding(self, kernel: int, stride: int, padding: str) -> "ReceptiveField":
         """After a convolution or a pooling. TensorFlow's 'same' puts the smaller half in front;
@@ -51,6 +52,10 @@ class ReceptiveField:
             self.after + self.step * support,
         )
 
+    def everywhere(self) -> "ReceptiveField":
+        """Where every output depends on the whole input."""
+        return replace(self, before=math.inf, after=math.inf)
+
     def shifted(self, pixels: int) -> "ReceptiveField":
         """Where output q depends on input q - pixels."""
         shift = self.step * pixels
@@ -77,16 +82,16 @@ def receptive_field_radius(network: keras.Model) -> int | None:
     Raises UnknownReceptiveFieldError for a layer this module knows nothing of.
     """
     output = receptive_fields(network)[id(network.outputs[0])]
-    return None if output is None else math.ceil(max(output.before, output.after))
+    radius = max(output.before, output.after)
+    return None if math.isinf(radius) else math.ceil(radius)
 
 
-def receptive_fields(network: keras.Model) -> dict[int, ReceptiveField | None]:
-    """The receptive field of every tensor of a functional network, by the tensor's `id`; None with
-    global context.
+def receptive_fields(network: keras.Model) -> dict[int, ReceptiveField]:
+    """The receptive field of every tensor of a functional network, by the tensor's `id`.
 
     Raises UnknownReceptiveFieldError.
     """
-    fields: dict[int, ReceptiveField | None] = {}
+    fields: dict[int, ReceptiveField] = {}
     for layer, inputs, outputs in steps(network):
         if inputs:
             field = _propagate(layer, [fields[id(tensor)] for tensor in inputs])
@@ -105,17 +110,14 @@ def steps(
         yield layer, keras.tree.flatten(layer.input), keras.tree.flatten(layer.output)
 
 
-def _propagate(layer: Any, incoming: list[ReceptiveField | None]) -> ReceptiveField | None:
-    known = [field for field in incoming if field is not None]
-    if len(known) < len(incoming):
-        return None
+def _propagate(layer: Any, incoming: list[ReceptiveField]) -> ReceptiveField:
     together = ReceptiveField(
-        known[0].step,
-        max(field.before for field in known),
-        max(field.after for field in known),
+        incoming[0].step,
+        max(field.before for field in incoming),
+        max(field.after for field in incoming),
     )
     if isinstance(layer, MovesPixels):
-        return layer.propagate(together)
+        return layer.propagate(together) or together.everywhere()
     if isinstance(layer, POINTWISE):
         return together
     for kind, rule in RULES.items():
@@ -164,6 +166,13 @@ def _cropping(layer: keras.layers.Cropping2D, field: ReceptiveField) -> Receptiv
     return field.shifted(-top)
 
 
+def _reshaping(layer: keras.layers.Layer, field: ReceptiveField) -> ReceptiveField:
+    """Of what was pooled to one vector it moves no pixel."""
+    if not math.isinf(field.before):
+        raise UnknownReceptiveFieldError(f"{layer.name} gives pixels another place")
+    return field
+
+
 # Layers of Keras' own; ours say it themselves.
 POINTWISE = (
     keras.layers.Activation,
@@ -172,17 +181,21 @@ POINTWISE = (
     keras.layers.Concatenate,
     keras.layers.Dropout,
     keras.layers.Multiply,
+    keras.layers.Normalization,
     keras.layers.ReLU,
     keras.layers.Rescaling,
 )
 
 # DepthwiseConv2D is no subclass of Conv2D, Conv2DTranspose none either.
-RULES: dict[type, Callable[[keras.layers.Layer, ReceptiveField], ReceptiveField | None]] = {
+RULES: dict[type, Callable[[keras.layers.Layer, ReceptiveField], ReceptiveField]] = {
     keras.layers.Conv2DTranspose: _transposed_convolution,
     keras.layers.Conv2D: _convolution,
     keras.layers.DepthwiseConv2D: _convolution,
+    keras.layers.SeparableConv2D: _convolution,
     keras.layers.MaxPooling2D: _pooling,
+    keras.layers.AveragePooling2D: _pooling,
     keras.layers.ZeroPadding2D: _zero_padding,
     keras.layers.Cropping2D: _cropping,
-    keras.layers.GlobalAveragePooling2D: lambda _layer, _field: None,
+    keras.layers.GlobalAveragePooling2D: lambda _layer, field: field.everywhere(),
+    keras.layers.Reshape: _reshaping,
 }

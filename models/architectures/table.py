@@ -3,13 +3,15 @@ a command line can be read without it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from models.architectures.network import Network
     from models.architectures.options import NetworkOptions
 
-Encoder = Literal["plain", "mobilenet_v2", "efficientnet_lite0", "vgg16"]
+# One of an entry's, or KERAS and the name of a backbone of Keras Applications.
+Encoder: TypeAlias = str
+KERAS = "keras:"
 # Those that a recipe's `width` scales; they pool, and the others do not.
 SCALED_BY_WIDTH: tuple[Encoder, ...] = ("plain", "vgg16")
 Padding = Literal["same", "valid"]
@@ -29,9 +31,9 @@ class NetworkEntry:
     """One network, and what it can be built with; of encoders and upsamplings the first is its own.
 
     `build` takes the number of classes, the number of channels and the options. `valid_padding`
-    says that its own encoder takes padding = "valid", `coarser` from which network's run it may
-    start. `custom_layers` gives the kinds of layers that this network alone has, to load it from a
-    file.
+    says that its own encoder takes padding = "valid", `takes_keras` that backbones of Keras
+    Applications are encoders too, `coarser` from which network's run it may start. `custom_layers`
+    gives the kinds of layers that this network alone has, to load it from a file.
     """
 
     paper: str
@@ -40,6 +42,7 @@ class NetworkEntry:
     build: "Callable[[int, int, NetworkOptions], Network]"
     dropout: float = 0.0
     valid_padding: bool = False
+    takes_keras: bool = False
     coarser: str | None = None
     custom_layers: Callable[[], tuple[type, ...]] = tuple
 
@@ -148,6 +151,7 @@ NETWORKS: dict[str, NetworkEntry] = {
         upsamplings=(*_ANY_BUT_MAX_UNPOOL, "max_unpool"),
         build=_build_unet,
         valid_padding=True,
+        takes_keras=True,
     ),
     "encoder_decoder": NetworkEntry(
         paper="U-Net without its skips",
@@ -167,5 +171,6 @@ NETWORKS: dict[str, NetworkEntry] = {
         encoders=("mobilenet_v2", "efficientnet_lite0"),
         upsamplings=("bilinear", "nearest"),  # made for speed, so the two that cost least
         build=_build_unet_mobile,
+        takes_keras=True,
     ),
 }

@@ -20,10 +20,10 @@ from models.architectures.blocks import (
     max_pool,
     scaled_input,
 )
-from models.architectures.encoders import DECODER_FILTERS, ENCODERS
+from models.architectures.encoders import DECODER_FILTERS, encode
 from models.architectures.encoders import STRIDE as ENCODERS_STRIDE
 from models.architectures.network import Features, Network, assemble
-from models.architectures.table import Encoder, Padding, Upsampling
+from models.architectures.table import SCALED_BY_WIDTH, Encoder, Padding, Upsampling
 from models.architectures.upsampling import UPSAMPLINGS, Resize, Upsample, up_convolution
 
 PLAIN_LEVELS = 5  # five resolutions, four poolings: the paper's figure 1
@@ -94,16 +94,17 @@ def build_unet(
     convolutions would cost more than all the rest). Raises BackboneWeightsError.
     """
     image = keras.Input((None, None, channels), name="image")
+    stride = STRIDE if encoder in SCALED_BY_WIDTH else ENCODERS_STRIDE
     if padding == "valid":
-        x = MirrorPad(STRIDE[encoder], VALID_MARGIN, VALID_REMAINDER, name="mirror_pad")(image)
+        x = MirrorPad(stride, VALID_MARGIN, VALID_REMAINDER, name="mirror_pad")(image)
     else:
-        x = MirrorPad(STRIDE[encoder], name="mirror_pad")(image)
+        x = MirrorPad(stride, name="mirror_pad")(image)
     parts = _parts(x, classes, encoder, width, upsampling, padding, weights, dropout)
     network = assemble(
         "unet",
         image,
         CropLike(dtype="float32", name="crop")((parts.logits, image)),
-        stride=STRIDE[encoder],
+        stride=stride,
         encoder=parts.encoder.values(),
         # Valid convolutions leave a level smaller than the image over its stride.
         decoder={} if padding == "valid" else parts.decoder,
@@ -149,7 +150,7 @@ def _parts(
     features, indices = _encode(x, encoder, width, padding, weights, upsampling == "max_unpool")
     filters = (
         DECODER_FILTERS
-        if encoder in ENCODERS
+        if encoder not in SCALED_BY_WIDTH
         else {2**level: width * 2**level for level in range(PLAIN_LEVELS - 1)}
     )
     x = keras.layers.Dropout(dropout, name="dropout")(features[max(features)])
@@ -170,8 +171,8 @@ def _encode(
     weights: str | None,
     with_indices: bool,
 ) -> tuple[Features, Features]:
-    if encoder in ENCODERS:
-        return ENCODERS[encoder](x, weights), {}
+    if encoder not in SCALED_BY_WIDTH:
+        return encode(x, encoder, weights), {}
     if encoder == "vgg16":
         stages = vgg16_stages(x, width, with_indices=with_indices)
         return stages.features, stages.indices
@@ -181,11 +182,7 @@ def _encode(
 
 # ---- its facts
 
-# The coarsest stride, of which padded H and W are multiples.
-STRIDE: dict[Encoder, int] = dict.fromkeys(ENCODERS, ENCODERS_STRIDE) | {
-    "plain": 2 ** (PLAIN_LEVELS - 1),
-    "vgg16": 2 ** (PLAIN_LEVELS - 1),
-}
+STRIDE = 2 ** (PLAIN_LEVELS - 1)  # of the encoders plain and vgg16
 
 # Valid convolutions, figure 1: what is cropped from each side of the features at a stride; what the
 # whole network takes from each side of the image; and the size that comes out beyond a multiple of

@@ -13,7 +13,7 @@ from models.architectures.blocks import (
     CropLike,
     MirrorPad,
 )
-from models.architectures.encoders import DECODER_FILTERS, ENCODERS, STRIDE
+from models.architectures.encoders import DECODER_FILTERS, STRIDE, encode
 from models.architectures.network import Network, assemble
 from models.architectures.table import Encoder, Upsampling
 from models.architectures.upsampling import UPSAMPLINGS, Resize
@@ -64,7 +64,7 @@ def build_unet_mobile(
     `weights` are the encoder's, as in `encoders.py`. Raises BackboneWeightsError.
     """
     image = keras.Input((None, None, channels), name="image")
-    features = ENCODERS[encoder](MirrorPad(STRIDE, name="mirror_pad")(image), weights)
+    features = encode(MirrorPad(STRIDE, name="mirror_pad")(image), encoder, weights)
     x = keras.layers.Dropout(dropout, name="dropout")(features[STRIDE])
     levels = {}
     for stride, filters in DECODER_FILTERS.items():

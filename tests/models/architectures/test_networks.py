@@ -161,7 +161,7 @@ class TestEveryNetwork:
         model, encoder = network.model, network.encoder_layers
         assert (network.channels, network.parameters) == (3, model.count_params())
         fields = receptive_fields(model).values()
-        assert max(field.step for field in fields if field is not None) == network.stride
+        assert max(field.step for field in fields) == network.stride
         weighted = [layer.name for layer in model.layers if layer.weights]
         assert weighted[0] in encoder
         assert weighted[-1] not in encoder

@@ -61,7 +61,6 @@ def test_fc7_of_fcn_sees_404_pixels_at_stride_32() -> None:
     more."""
     fcn = build_network("fcn32s", classes=2, channels=3, width=1).model
     field = receptive_fields(fcn)[id(fcn.get_layer("fc7").output)]
-    assert field is not None
     assert field.step == 32
     assert field.before + 1 + field.after == 404
 
@@ -90,7 +89,7 @@ def test_the_coarsest_features_are_at_the_stride_of_the_padding(name: str, strid
     with build_without_weights():
         network = build_network(name, classes=2, channels=3, width=2)
     fields = receptive_fields(network.model).values()
-    assert max(field.step for field in fields if field is not None) == network.stride == stride
+    assert max(field.step for field in fields) == network.stride == stride
 
 
 def test_a_network_with_global_context_has_no_radius() -> None:
