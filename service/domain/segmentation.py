@@ -12,7 +12,13 @@ from service.domain.model import Model
 from service.domain.observation import Observation
 from service.domain.source import SourceInfo
 
-Need = Literal["class_map", "confidence", "uncertainty", "probabilities"]
+# "mean_confidence" is a confidence for means alone: interpolated from that of a low resolution.
+Need = Literal["class_map", "mean_confidence", "confidence", "uncertainty", "probabilities"]
+
+
+def is_of_classes(need: Need) -> bool:
+    """Whether it takes no more than logits of a low resolution."""
+    return need in ("class_map", "mean_confidence")
 
 
 @dataclass(frozen=True)

@@ -123,10 +123,7 @@ def _write_class_maps(
     # cell (i, j) lies between labels (i, j) and (i + 1, j + 1)
     labels = _edge_padded(strongest(by_class))
     first = labels[:, rows.cells, columns.cells]
-    mixed = first != labels[:, rows.cells, columns.next_cells]
-    mixed |= first != labels[:, rows.next_cells, columns.cells]
-    mixed |= first != labels[:, rows.next_cells, columns.next_cells]
-    cells = np.flatnonzero(mixed)
+    cells = np.flatnonzero(_mixed_cells(labels, rows, columns))
     chunks = _chunks(cells, len(by_class), rows, columns)
     row_of_cell = _WORDS.get(columns.uniform) if rows.uniform == columns.uniform else None
     if row_of_cell is not None and result.size <= _MOST_WHOLE_CELLS_PIXELS:
@@ -160,6 +157,30 @@ def upsampled_logits(
     below *= _weight_of_each(down)[:, np.newaxis]
     interpolated += below
     return interpolated
+
+
+def upsampled_shares(
+    shares: NDArray[np.float32], class_map: NDArray[np.uint8], grid: Grid, window: Window
+) -> NDArray[np.float32]:
+    """Of each pixel in `window` the share (height, width) of its class in `class_map` (height,
+    width), interpolated from all classes' shares (classes, h, w) on `grid`.
+
+    Between pixels of one class that is the interpolated largest share; the others are looked up.
+    """
+    down, across = _axes(shares, grid, window)
+    largest = shares.max(axis=0, keepdims=True)
+    found: NDArray[np.float32] = upsampled_logits(largest, grid, window)[0]
+    mixed = _mixed_cells(_edge_padded(strongest(shares)[np.newaxis]), down, across)[0]
+    there = mixed.take(across.cell_of, axis=1).take(down.cell_of, axis=0)
+    y, x = np.nonzero(there)
+    i, j, ids = down.cell_of[y], across.cell_of[x], class_map[y, x]
+    below, right = _weight_of_each(down)[y], _weight_of_each(across)[x]
+    top, bottom = (
+        (1 - right) * shares[ids, rows, across.low[j]] + right * shares[ids, rows, across.high[j]]
+        for rows in (down.low[i], down.high[i])
+    )
+    found[y, x] = top + (bottom - top) * below
+    return found
 
 
 def _axes(logits: NDArray[np.float32], grid: Grid, window: Window) -> tuple[_Axis, _Axis]:
@@ -200,6 +221,15 @@ def _edge_padded(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     padded[:, 1:-1, 0], padded[:, 1:-1, -1] = labels[:, :, 0], labels[:, :, -1]
     padded[:, 0], padded[:, -1] = padded[:, 1], padded[:, -2]
     return padded
+
+
+def _mixed_cells(labels: NDArray[np.uint8], rows: _Axis, columns: _Axis) -> NDArray[np.bool_]:
+    """Which cells (N, rows, columns) have corners of several classes, of edge-padded labels."""
+    first = labels[:, rows.cells, columns.cells]
+    mixed: NDArray[np.bool_] = first != labels[:, rows.cells, columns.next_cells]
+    mixed |= first != labels[:, rows.next_cells, columns.cells]
+    mixed |= first != labels[:, rows.next_cells, columns.next_cells]
+    return mixed
 
 
 def _chunks(

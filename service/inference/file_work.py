@@ -95,12 +95,18 @@ class FileWork:
         self._output, self._options = output, options
         self._file_name = file_name
         self._upload, self._watcher = upload, watcher
-        self._needed = options.needed(model.contract)
+        self._needed = self._settled(options.needed(model.contract))
         self.need: Need = self._needed
         if watcher is not None and not light_logits:
             self.need = larger_need(self.need, watcher.need)
         self._captured: str | None = None
         self._kept = kept_ids(self._model.contract, options.classes)
+
+    def _settled(self, need: Need) -> Need:
+        """Means are said where they cost little: where there are logits, or both pictures' mean."""
+        if need != "mean_confidence" or (self._light_logits and not self.flips):
+            return need
+        return "confidence" if self.flips else "class_map"
 
     def prepare(
         self, source: Source | RasterSource, working: WorkingSize | None
@@ -238,6 +244,6 @@ class FileWork:
 
 def observe_maps(model: Model, statistics: dict[str, float], maps: Maps) -> Observation:
     """What is found of one picture whose maps are complete."""
-    if maps.confidence is not None:
+    if maps.confidence is not None and maps.sampled.mean is None:
         maps.sampled.add_confidence(maps.confidence)
     return observe(model.contract, statistics, maps.class_map, maps.sampled)

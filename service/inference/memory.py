@@ -13,7 +13,13 @@ from service.inference.tiling.plan import TilePlan
 from service.inference.tiling.stitch import needs_probabilities
 
 _FLOAT_BYTES = 4
-_MAPS: dict[Need, int] = {"class_map": 1, "confidence": 2, "uncertainty": 3, "probabilities": 2}
+_MAPS: dict[Need, int] = {
+    "class_map": 1,
+    "mean_confidence": 2,
+    "confidence": 2,
+    "uncertainty": 3,
+    "probabilities": 2,
+}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.contract import Contract
 from service.catalogue.instance import RuntimeFacts
-from service.domain.segmentation import Need
+from service.domain.segmentation import Need, is_of_classes
 from service.inference.tiling.plan import TilePlan, plan_tiles
 
 Signature = Literal["class_map", "probabilities", "logits"]
@@ -59,7 +59,7 @@ class TileSides(NamedTuple):
     ) -> TilePlan:
         """How a picture (H, W) is cut for a model; `scaled` as of `Work`."""
         radius = contract.receptive_field_radius
-        of_class_map = radius is not None and (scaled or need == "class_map")
+        of_class_map = radius is not None and (scaled or is_of_classes(need))
         side = self.class_map if of_class_map else self.probabilities
         return plan_tiles(height, width, contract.stride, radius, side, contract.only_size)
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Protocol
+from typing import Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,7 @@ class Watcher(Protocol):
 
 def larger_need(one: Need, other: Need) -> Need:
     """What covers both."""
-    order: tuple[Need, ...] = ("class_map", "confidence", "uncertainty", "probabilities")
+    order: tuple[Need, ...] = get_args(Need)
     return max(one, other, key=order.index)
 
 

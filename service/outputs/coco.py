@@ -45,7 +45,7 @@ def encode(segmentation: Segmentation, options: CocoOptions) -> Iterator[bytes]:
         for class_id in runs.pixels()
         if class_id in ids
     ]
-    sure = mean_of_classes(segmentation) if options.confidence else {}
+    sure = mean_of_classes(segmentation, options)
     document = {
         "info": {
             "description": "Class map as one RLE a class",

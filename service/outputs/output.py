@@ -10,7 +10,7 @@ from models.contract import Contract
 from service.domain.certainty import MinConfidence
 from service.domain.errors import InvalidOptionError
 from service.domain.requests import IntensityRequest, ScaleRequest, parse_bands
-from service.domain.segmentation import Need, Segmentation
+from service.domain.segmentation import Need, Segmentation, is_of_classes
 from service.domain.source import SourceInfo
 from service.outputs.project import Project
 
@@ -135,7 +135,7 @@ class OutputOptions(BaseModel):
     def need(self) -> Need:
         """What the engine must compute beyond which class wins."""
         need = self.format_need
-        return "confidence" if need == "class_map" and self.min_confidence is not None else need
+        return "confidence" if is_of_classes(need) and self.min_confidence is not None else need
 
     @property
     def format_need(self) -> Need:

@@ -12,7 +12,7 @@ from service.domain.classes import bands, describe, is_one_of, kept_ids
 from service.domain.errors import AnswerTooLargeError
 from service.domain.segmentation import Segmentation
 from service.outputs.output import Output, OverlapWriting
-from service.outputs.sureness import RegionSums, SurenessOptions
+from service.outputs.sureness import SurenessOptions, sums_of_regions
 
 MAX_REGIONS = 100_000
 MAX_EDGES = 4_000_000
@@ -71,10 +71,7 @@ def encode_features(
     height, width = segmentation.class_map.shape
     kept = kept_ids(contract, options.classes) & drawn
     refuse_noise(layer for _, layer in segmentation.layers(kept))
-    sums = None
-    if options.confidence:
-        assert segmentation.confidence is not None  # the options say need
-        sums = RegionSums(segmentation.confidence)
+    sums = sums_of_regions(segmentation, options)
     head = {
         "type": "FeatureCollection",
         "model": {"name": contract.name, "version": model.version},

@@ -19,7 +19,7 @@ class RleOptions(SurenessOptions):
 def encode(segmentation: Segmentation, options: RleOptions) -> Iterator[bytes]:
     model = segmentation.model
     height, width = segmentation.class_map.shape
-    sure = mean_of_classes(segmentation) if options.confidence else {}
+    sure = mean_of_classes(segmentation, options)
     runs = find_runs(segmentation.class_map.reshape(-1))
     document = {
         "model": {"name": model.contract.name, "version": model.version},

@@ -1,4 +1,6 @@
-"""How sure the model is of a class and of a region, as JSON formats say it where they are asked."""
+"""How sure the model is of a class and of a region, as JSON formats say it."""
+
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,35 +17,63 @@ _MOST_PIXELS = 2**24  # whose sum of 8-bit values is one of 32 bits
 class SurenessOptions(OutputOptions):
     """What formats share that can say a mean confidence."""
 
-    confidence: bool = Field(
-        default=False,
+    confidence: bool | Literal["auto"] = Field(
+        default="auto",
         description=(
             "Say the mean confidence of each class, or of each region where the format has them. "
-            "It costs what the format `confidence` does."
+            "`auto` says it where it costs next to nothing, interpolated from the confidence at "
+            "the network's own resolution; `true` finds it pixel by pixel, at the cost of the "
+            "format `confidence`; `false` leaves it out."
         ),
         examples=[True],
     )
 
     @property
     def format_need(self) -> Need:
+        if self.confidence == "auto":
+            return "mean_confidence"
         return "confidence" if self.confidence else "class_map"
 
 
-def mean_of_classes(segmentation: Segmentation) -> dict[int, float]:
-    """The mean confidence of the pixels that each class id has, of those that occur."""
+def mean_of_classes(segmentation: Segmentation, options: SurenessOptions) -> dict[int, float]:
+    """The mean confidence of the pixels that each class id has, of those that occur; empty where it
+    is not to be said. Pixels that `classes` left out are not counted.
+    """
+    if not _is_said(segmentation, options):
+        return {}
     confidence, overlap = segmentation.confidence, segmentation.model.contract.overlap
     if overlap is not None:
         return _mean_of_overlapping(segmentation)
     assert confidence is not None  # the options say need
     pixels, sums = np.zeros(256, np.int64), np.zeros(256)
     for rows in bands(*segmentation.class_map.shape):
-        ids = segmentation.class_map[rows].reshape(-1)
-        pixels += np.bincount(ids, minlength=256)
-        sums += np.bincount(ids, confidence[rows].reshape(-1), minlength=256)
+        ids, sure = segmentation.class_map[rows].reshape(-1), confidence[rows].reshape(-1)
+        pixels += np.bincount(ids[sure > 0], minlength=256)
+        sums += np.bincount(ids, sure, minlength=256)
     return {
         int(class_id): round(float(sums[class_id] / pixels[class_id] / 255), 4)
         for class_id in np.flatnonzero(pixels)
     }
+
+
+def sums_of_regions(segmentation: Segmentation, options: SurenessOptions) -> "RegionSums | None":
+    """What gives regions their mean confidence; None where it is not to be said. Raises
+    AnswerTooLargeError where it was asked for.
+    """
+    confidence = segmentation.confidence
+    if not _is_said(segmentation, options):
+        return None
+    if options.confidence == "auto" and segmentation.class_map.size > _MOST_PIXELS:
+        return None
+    assert confidence is not None  # the options say need
+    return RegionSums(confidence)
+
+
+def _is_said(segmentation: Segmentation, options: SurenessOptions) -> bool:
+    if options.confidence == "auto":
+        overlaps = segmentation.model.contract.overlap is not None
+        return segmentation.confidence is not None and not overlaps
+    return options.confidence
 
 
 def _mean_of_overlapping(segmentation: Segmentation) -> dict[int, float]:

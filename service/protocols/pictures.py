@@ -179,6 +179,8 @@ async def _infer_pixels(
 
 
 def _tensor_for(need: Need) -> Need:
+    if need == "mean_confidence":  # of tensors there are no means
+        return "class_map"
     return "probabilities" if need == "uncertainty" else need
 
 

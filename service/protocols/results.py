@@ -190,6 +190,7 @@ _MOST_FIRST: Final[tuple[Need, ...]] = (
     "probabilities",
     "uncertainty",
     "confidence",
+    "mean_confidence",
     "class_map",
 )
 

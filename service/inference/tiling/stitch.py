@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models.contract import Overlap
 from service.domain.observation import ConfidenceSample
 from service.domain.overlap import top_classes
-from service.domain.segmentation import Need
+from service.domain.segmentation import Need, is_of_classes
 from service.domain.temperature import Temperatures, calibrated, uncertainty_of
 from service.inference.tiling.plan import Span, Tile, TilePlan
 
@@ -20,7 +20,7 @@ _CACHED_VALUES = (
 
 def needs_probabilities(plan: TilePlan, need: Need) -> bool:
     """Whether the tiles must be run through `probabilities` rather than `class_map`."""
-    return plan.blended or need != "class_map"
+    return plan.blended or not is_of_classes(need)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Maps:
     """Where a picture's result is put; None where it is not asked for.
 
     `class_map`, `confidence` and `uncertainty` (H, W) uint8, `probabilities` (H, W, classes)
-    float32. `sampled` is how sure the model is, where no confidence is asked for.
+    float32. `sampled` is how sure the model is, where no confidence is asked for, or one
+    `for_means` alone.
     """
 
     class_map: NDArray[np.uint8]
@@ -36,6 +37,7 @@ class Maps:
     probabilities: NDArray[np.float32] | None = None
     uncertainty: NDArray[np.uint8] | None = None
     sampled: ConfidenceSample = field(default_factory=ConfidenceSample)
+    for_means: bool = False
 
     @classmethod
     def empty(cls, shape: tuple[int, ...], need: Need, classes: int) -> "Maps":
@@ -45,6 +47,7 @@ class Maps:
             None if need == "class_map" else np.empty(shape, np.uint8),
             np.empty((*shape, classes), np.float32) if need == "probabilities" else None,
             np.empty(shape, np.uint8) if need == "uncertainty" else None,
+            for_means=need == "mean_confidence",
         )
 
     def __getitem__(self, index: int) -> "Maps":
@@ -54,6 +57,7 @@ class Maps:
             None if self.confidence is None else self.confidence[index],
             None if self.probabilities is None else self.probabilities[index],
             None if self.uncertainty is None else self.uncertainty[index],
+            for_means=self.for_means,
         )
 
 

@@ -12,7 +12,13 @@ from models.contract.working_size import WorkingSize
 from service.domain.overlap import top_classes
 from service.domain.source import Window
 from service.domain.temperature import Temperatures, powers_of, to_uncertainty
-from service.domain.upsampling import Grid, strongest, upsampled_class_map, upsampled_logits
+from service.domain.upsampling import (
+    Grid,
+    strongest,
+    upsampled_class_map,
+    upsampled_logits,
+    upsampled_shares,
+)
 from service.inference.tiling.plan import Span, Tile, TilePlan
 from service.inference.tiling.stitch import Maps, ProbabilityCanvas
 from service.runtimes.engine import logits_of
@@ -51,21 +57,28 @@ class UpsampledCanvas:
             (tile.rows.start // step, tile.columns.start // step),
         )
         maps, overhang = self._maps, self._overhang
-        if maps.confidence is None:
+        exact = maps.confidence is not None and not maps.for_means
+        if not exact:
             kept = result[:, _inside(tile.rows, step), _inside(tile.columns, step)]
             maps.sampled.add_logits(kept, self._temperatures)
         rows = self._kept(tile.rows, 0)
         columns = self._kept(tile.columns, 1)
         width = columns.stop - columns.start
-        for band in _bands(rows, result.shape[0] * width, whole=maps.confidence is None):
+        shares = None if exact or maps.confidence is None else self._shares(result)
+        planes = len(result) if exact else 1
+        for band in _bands(rows, planes * width, whole=maps.confidence is None):
             height = band.stop - band.start
             window = Window(band.start + overhang[0], columns.start + overhang[1], height, width)
-            if maps.confidence is None:
+            if not exact:
                 part = maps.class_map[band, columns]
                 if part.flags.c_contiguous:
                     upsampled_class_map(result, grid, window, out=part)
                 else:
                     part[...] = upsampled_class_map(result, grid, window)
+                if maps.confidence is not None and shares is not None:
+                    classes = maps.class_map[band, columns]
+                    sure = upsampled_shares(shares, classes, grid, window)
+                    maps.confidence[band, columns] = np.rint(255 * sure)
             else:
                 self._write(band, columns, upsampled_logits(result, grid, window))
 
@@ -83,6 +96,12 @@ class UpsampledCanvas:
             powers *= np.log(np.maximum(powers, np.finfo(np.float32).tiny))
             entropy = np.log(total) - powers.sum(axis=0) / total
             maps.uncertainty[rows, columns] = to_uncertainty(entropy, len(logits))
+
+    def _shares(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities (classes, h, w) at the logits' own resolution."""
+        powers = powers_of(logits.copy(), strongest(logits), self._temperatures)
+        powers /= powers.sum(axis=0)
+        return powers
 
     def _kept(self, span: Span, axis: int) -> slice:
         """The picture's rows or columns that `span` of the working picture keeps."""

@@ -3,6 +3,7 @@ on its way, here or in another process.
 """
 
 import io
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -63,6 +64,37 @@ async def test_every_engine_says_how_sure_it_is(
     archive = await ask(segmenter, body, "npz", probabilities=True)
     classes = np.load(io.BytesIO(archive.encoded.body))["class_map"]
     np.testing.assert_array_equal(class_map(told), classes)
+
+
+async def test_json_says_how_sure_it_is_of_classes_and_regions_unless_told_not_to(
+    engine: Engine, workers: ThreadPoolExecutor
+) -> None:
+    segmenter = segmenter_of(MODEL, engine, LIMITS, workers)
+    shapes = np.linspace(0, 8, 160)[:, np.newaxis] + np.linspace(0, 9, 120)
+    light = (120 + 100 * np.sin(shapes)).astype(np.uint8)
+    body = file_of(light[..., np.newaxis].repeat(3, axis=-1))
+
+    async def means(name: str, **options: Any) -> list[tuple[float, float | None]]:
+        """Pixels and confidence of each class or region."""
+        document = json.loads((await ask(segmenter, body, name, **options)).encoded.body)
+        if name == "polygons":
+            entries = [one["properties"] for one in document["features"]]
+            return [(one["area"], one.get("confidence")) for one in entries]
+        if name == "coco":
+            return [(one["area"], one.get("score")) for one in document["annotations"]]
+        return [(one["pixels"], one.get("confidence")) for one in document["classes"]]
+
+    for scale in ("native", "0.8"):
+        for name in ("rle", "coco", "polygons"):
+            told = await means(name, scale=scale)
+            exact = await means(name, scale=scale, confidence=True)
+            assert [pixels for pixels, _ in told] == [pixels for pixels, _ in exact]
+            assert len(told) >= 2
+            for (pixels, found), (_, wanted) in zip(told, exact, strict=True):
+                assert found == pytest.approx(wanted, abs=0.02 if pixels > 500 else 0.1)
+            unsaid = await means(name, scale=scale, confidence=False)
+            assert {sure for _, sure in unsaid} == {None}
+            assert None not in {sure for _, sure in await means(name, augment="flip")}
 
 
 async def test_more_values_than_another_process_should_send_are_not_asked_for(
