@@ -231,8 +231,8 @@ def _option_parameter(name: str, formats: list[Output]) -> Json:
     if len(formats) < len(ANSWERS):
         sentences.append(f"Only for format {' and '.join(known.name for known in formats)}.")
     if "anyOf" in schema:  # of a value or null; a query has no null, it leaves the parameter out
-        (value,) = [choice for choice in schema.pop("anyOf") if choice != {"type": "null"}]
-        schema |= value
+        values = [choice for choice in schema.pop("anyOf") if choice != {"type": "null"}]
+        schema |= values[0] if len(values) == 1 else {"anyOf": values}
     return _parameter(name, schema, " ".join(sentences))
 
 
