@@ -26,6 +26,7 @@ from service.maps.options import MapOptions
 from service.maps.overview import write_overview
 from service.outputs import OUTPUTS
 from service.outputs.geo.areas import ClassArea
+from service.outputs.geo.cog import side_path
 from service.predict.errors import PredictError
 from service.predict.loaded import LoadedModel
 from service.predict.model import pin_model
@@ -36,6 +37,9 @@ from service.settings import Settings
 Event = dict[str, Any]
 
 RESULT = "result"
+# What GDAL and QGIS read the names of classes from, where it lies beside the map under its name.
+SIDE_FILE = "aux.xml"
+_SIDE = MapFormat("application/xml", ".classes.tif.aux.xml")
 
 ALIVE_SECONDS = 2.0
 
@@ -158,6 +162,8 @@ class Worker:
             )
             overview = _file(picture, MapFormat("image/png", ".png"))
         files = {name: _file(target, MAP_FORMATS[name]) for name, target in targets.items()}
+        if "geotiff" in targets:
+            files[SIDE_FILE] = _file(side_path(targets["geotiff"]), _SIDE)
         return Result(files=files, facts=facts, overview=overview)
 
     def _tell(self, done: int, total: int) -> None:

@@ -18,7 +18,7 @@ from service.maps.options import MapOptions
 from service.maps.plan import MapPlan
 from service.maps.work import Work
 from service.outputs.geo.areas import ClassArea, class_areas
-from service.outputs.geo.cog import side_file, write_cog
+from service.outputs.geo.cog import side_file, side_path, write_cog
 from service.outputs.geo.geojson import refuse_without_crs, write_geojson
 from service.outputs.geo.geopackage import write_geopackage
 from service.outputs.geo.mosaic import Legend, opened_mosaic, write_mosaic
@@ -130,7 +130,7 @@ def finish(
 
 
 def _write_geotiff(of: _Map, target: Path) -> tuple[Path, ...]:
-    legend, side = Legend.of(of.contract, of.model_id), Path(f"{target}.aux.xml")
+    legend, side = Legend.of(of.contract, of.model_id), side_path(target)
     with of.placed(target) as partial:
         write_cog(partial, of.folder, of.raster, of.info, legend)
     with of.placed(side) as partial:

@@ -90,6 +90,11 @@ def _copy_to_cog(whole: Path, target: Path, *, has_levels: bool) -> None:
         )
 
 
+def side_path(map_path: Path) -> Path:
+    """Where the side file of a map lies."""
+    return Path(f"{map_path}.aux.xml")
+
+
 def side_file(legend: Legend) -> str:
     """What `<name>.tif.aux.xml` says, where GDAL and QGIS look for the names of classes."""
     names = list(legend.names)

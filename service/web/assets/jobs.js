@@ -8,7 +8,7 @@ import { announce, send } from "./upload.js";
 // From the server: `maxUploadBytes` of a request, `maxJobBytes` or null where it does no jobs, `maxPixels` of a picture, and the `mapFormats` that it writes.
 const LIMITS = JSON.parse(byId("limits-table").textContent);
 const POLL_MILLISECONDS = 1000;
-const TITLES = { geotiff: "GeoTIFF", geojson: "GeoJSON", gpkg: "GeoPackage", png: "PNG" };
+const TITLES = { geotiff: "GeoTIFF", geojson: "GeoJSON", gpkg: "GeoPackage", png: "PNG", "aux.xml": "Class names (.aux.xml)" };
 const MOST_AGAIN = 20; // jobs of an earlier visit that are shown
 
 /** Which of the files become jobs, and which are pictures: `[jobs, pictures]`. */

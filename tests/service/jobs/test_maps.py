@@ -66,10 +66,18 @@ def test_a_raster_becomes_a_map_with_areas_and_an_overview(
     more = server.client.get(job["result"]["more"]["confidence"])
     with rasterio.open(io.BytesIO(more.content)) as dataset:
         assert dataset.shape == (300, 400)
-    sizes = map(len, (answer.content, more.content, drawn.content))
+    side = server.client.get(job["result"]["more"]["aux.xml"])
+    assert 'filename="ortho.classes.tif.aux.xml"' in side.headers["Content-Disposition"]
+    kept = tmp_path / "ortho.classes.tif"
+    kept.write_bytes(answer.content)
+    Path(f"{kept}.aux.xml").write_bytes(side.content)
+    with rasterio.open(kept) as dataset:
+        assert "<Category>green</Category>" in side.text
+        assert dataset.colormap(1)[1] == (0x43, 0xA0, 0x47, 255)
+    sizes = map(len, (answer.content, more.content, side.content, drawn.content))
     assert server.metric("segserve_job_folder_bytes") == sum(sizes)
     unknown = server.client.get(f"{job['url']}/result?format=rle")
-    assert "geotiff, confidence" in assert_problem(unknown, "invalid-option")
+    assert "geotiff, confidence, aux.xml" in assert_problem(unknown, "invalid-option")
 
 
 def test_what_is_no_raster_fails_and_options_are_those_of_maps(server: ServerThread) -> None:

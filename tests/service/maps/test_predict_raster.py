@@ -1,13 +1,17 @@
 """Maps of real rasters by real models: what comes out, and where."""
 
 import json
+import shutil
+import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from rasterio.transform import Affine
 
+from models.contract import CONTRACT_PATH
 from service.domain.errors import ImageTooLargeError, InvalidOptionError, ServiceError
 from service.maps.job import MapProgress, MapStoppedError
 from tests.service.maps.rasters import PLACE, Mapper, class_map_of, patches, save_raster
@@ -274,6 +278,47 @@ def test_a_smaller_scale_gives_a_map_of_the_raster_s_own_size(conv: Mapper, tmp_
         conv(source, {"geotiff": whole}, scale="2")
 
 
+def test_the_ground_says_at_which_scale_a_network_of_the_ground_sees(
+    map_store: Path, tmp_path: Path
+) -> None:
+    """One that was trained at pixels of 1.25 m sees two fifths of a raster of 0.5 m."""
+    store = tmp_path / "store"
+    shutil.copytree(map_store / "conv", store / "ground")
+    contract = store / "ground" / "1" / CONTRACT_PATH
+    told = json.loads(contract.read_text())
+    told |= {"name": "ground", "scale": {"kind": "physical", "pixel_size": 1.25, "unit": "m"}}
+    contract.write_text(json.dumps(told))
+    source = save_raster(tmp_path / "scene.tif", patches(500, 600, side=40))
+    mapper = Mapper(store, "ground")
+    by_ground, by_hand = tmp_path / "ground.tif", tmp_path / "hand.tif"
+    summary = mapper(source, {"geotiff": by_ground}, side=SIDE)
+    assert summary.scale == pytest.approx(0.4, rel=2e-3)  # UTM's meters are a little off here
+    assert not summary.notes
+    mapper(source, {"geotiff": by_hand}, side=SIDE, scale=f"{summary.scale}")
+    np.testing.assert_array_equal(class_map_of(by_ground), class_map_of(by_hand))
+    mapper.close()
+
+
+def test_a_bigtiff_and_a_cog_are_what_a_tiff_is(conv: Mapper, tmp_path: Path) -> None:
+    pixels, valid = patches(700, 600, side=30), np.ones((700, 600), np.bool_)
+    valid[:200, 100:300] = False
+    plain = save_raster(tmp_path / "plain.tif", pixels, valid=valid)
+    big = save_raster(tmp_path / "big.tif", pixels, valid=valid, bigtiff="YES")
+    assert big.read_bytes()[2] == 43
+    cog, target = tmp_path / "cog.tif", tmp_path / "classes.tif"
+    rasterio.shutil.copy(plain, cog, driver="COG", blocksize=256, overview_resampling="nearest")
+    with rasterio.open(cog) as dataset:
+        assert dataset.overviews(1)
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+    maps = []
+    for source in (plain, big, cog):
+        conv(source, {"geotiff": target}, side=SIDE)
+        maps.append(class_map_of(target))
+    np.testing.assert_array_equal(maps[1], maps[0])
+    np.testing.assert_array_equal(maps[2], maps[0])
+    assert (maps[0][~valid] == 255).all()
+
+
 def test_a_raster_without_georeference_gives_a_map_without_one(
     solvable: Mapper, tmp_path: Path
 ) -> None:
@@ -304,11 +349,27 @@ def test_rotation_custom_crs_and_points_are_kept(solvable: Mapper, tmp_path: Pat
         assert written.crs.to_wkt() == given.crs.to_wkt()
         assert written.transform.almost_equals(given.transform, 1e-9)
         assert written.tags()["AREA_OR_POINT"] == "Point"
+    package = tmp_path / "regions.gpkg"
+    summary = solvable(source, {"gpkg": package})
+    file = sqlite3.connect(package)
+    definitions = file.execute("SELECT definition FROM gpkg_spatial_ref_sys").fetchall()
+    (area,) = file.execute("SELECT sum(area_m2) FROM regions").fetchone()
+    file.close()
+    assert (summary.info.reference,) in definitions
+    assert area == pytest.approx(80 * 90 * 0.01, rel=1e-4)  # an equal-area projection's own
 
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("text.tif", "no TIFF"), ("cut.tif", "truncated|cut short"), ("int.tif", "int16")],
+    [
+        ("text.tif", "no TIFF"),
+        ("png.tif", "no TIFF"),
+        ("jp2.tif", "no TIFF"),
+        ("netcdf.tif", "no TIFF"),
+        ("hdf5.tif", "no TIFF"),
+        ("cut.tif", "truncated|cut short"),
+        ("int.tif", "int16"),
+    ],
 )
 def test_what_is_no_raster_of_ours_is_refused_in_a_sentence(
     solvable: Mapper, tmp_path: Path, name: str, sentence: str
@@ -316,6 +377,9 @@ def test_what_is_no_raster_of_ours_is_refused_in_a_sentence(
     draw = np.random.default_rng(0)
     whole = save_raster(tmp_path / "whole.tif", draw.integers(0, 255, (300, 300, 3), np.uint8))
     (tmp_path / "text.tif").write_text("<VRTDataset/>")
+    starts = {"png": b"\x89PNG\r\n\x1a\n", "jp2": b"\0\0\0\x0cjP  \r\n", "netcdf": b"CDF\x01"}
+    for kind, start in (starts | {"hdf5": b"\x89HDF\r\n\x1a\n"}).items():
+        (tmp_path / f"{kind}.tif").write_bytes(start + bytes(64))
     (tmp_path / "cut.tif").write_bytes(whole.read_bytes()[:150_000])
     save_raster(tmp_path / "int.tif", patches(64, 64).astype(np.int16))
     with pytest.raises(ServiceError, match=sentence):

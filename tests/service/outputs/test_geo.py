@@ -1,6 +1,7 @@
 """Regions, their areas, and the files that they are written to."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,10 +22,11 @@ from service.domain.errors import InvalidOptionError
 from service.domain.source import SourceInfo, Window
 from service.outputs.choice import UnknownOutputError, output_named
 from service.outputs.geo.areas import class_areas
-from service.outputs.geo.cog import halved
+from service.outputs.geo.cog import halved, side_file
 from service.outputs.geo.contours import trace
 from service.outputs.geo.geojson import refuse_without_crs, write_geojson
 from service.outputs.geo.geopackage import write_geopackage
+from service.outputs.geo.mosaic import Legend
 from service.outputs.geo.regions import find_regions
 from service.outputs.geo.rings import Regions
 from service.outputs.geo.shapes import Shapes, shapes_of
@@ -257,6 +259,14 @@ def test_a_geopackage_says_where_it_lies_and_holds_each_region(tmp_path: Path) -
     geometry = shapely.from_wkb(row[0][8 + 32 :])
     a, _, c, _, e, f = info.transform  # type: ignore[misc]
     assert geometry.bounds == pytest.approx((c + 20 * a, f + 40 * e, c + 90 * a, f + 10 * e))
+
+
+def test_names_stand_at_their_ids_whatever_lies_between() -> None:
+    """A11 of the facts: the ignore id is a category of its own, gaps before it are empty ones."""
+    contract = CONTRACT.model_copy(update={"ignore": 5})
+    text = side_file(Legend.of(contract, "rgb/1"))
+    names = re.findall("<Category>(.*?)</Category>", text)
+    assert names == ["red", "green", "blue", "", "", "no data"]
 
 
 def test_overviews_show_the_most_frequent_class_and_no_void_beside_one() -> None:
