@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from models.contract.faults import first_fault
 from service.cli.command import KILLED_BY, SOMETHING_FAILED, end
-from service.cluster.errors import ClusterError
+from service.cluster.options import BulkLayout, layout_of
 from service.maps.job import MapSummary
 from service.maps.options import MapOptions
 from service.predict.errors import PredictError
@@ -69,8 +69,7 @@ def is_map(given: argparse.Namespace) -> bool:
 
 def run_maps(given: argparse.Namespace, settings: Settings, parameters: Mapping[str, str]) -> int:
     """Raises PredictError and ClusterError."""
-    if given.ray is not None:
-        raise ClusterError("maps are made on one machine; leave --ray out.")
+    layout = layout_of(given, BulkLayout)
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     if given.min_area is not None and given.polygons is None:
         raise PredictError("--min-area is of polygons; say --polygons regions.gpkg too.")
@@ -79,7 +78,12 @@ def run_maps(given: argparse.Namespace, settings: Settings, parameters: Mapping[
     options = _options(parameters, min_area=given.min_area, bbox=given.bbox)
     sources = tuple(map(Path, given.images))
     job = MapJob(sources, Path(given.out), given.polygons, given.like, options, given.overwrite)
-    return _report(predict_maps(job, pin_model(settings, given.model)))
+    model = pin_model(settings, given.model)
+    if layout is None:
+        return _report(predict_maps(job, model))
+    from service.cluster.maps import predict_maps_on_cluster
+
+    return _report(predict_maps_on_cluster(job, model, layout, given.ray or None))
 
 
 def _options(parameters: Mapping[str, str], **flags: object) -> MapOptions:

@@ -182,7 +182,7 @@ def _run(
         Segmenting,
         fn_constructor_args=(job, model, source, target, run),
         batch_size=layout.images_per_task,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=_most_actors(layout)),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most_actors(layout)),
         num_cpus=layout.cpus,
         num_gpus=layout.gpus or None,
     )
@@ -192,7 +192,7 @@ def _run(
             yield int(outcome["images"])
 
 
-def _most_actors(layout: BulkLayout) -> int:
+def most_actors(layout: BulkLayout) -> int:
     """As many as the cluster has room for, where the layout does not say."""
     if layout.actors:
         return layout.actors

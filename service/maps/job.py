@@ -71,9 +71,9 @@ class MapSummary:
     """What became of a map of `height` × `width` pixels.
 
     `files` are those that were written, by format, `areas` what each class covers of the ground.
-    `notes` are sentences that whoever asked should read. `resumed_rows` of `rows` of tiles were
-    there. `read_seconds`, `infer_seconds` and `write_seconds` are of this run, and overlap in
-    `seconds`.
+    `notes` are sentences that whoever asked should read. `resumed_rows` of `rows` of tiles, whose
+    numbers are `row_numbers`, were there. `read_seconds`, `infer_seconds` and `write_seconds` are
+    of this run, and overlap in `seconds`.
     """
 
     height: int
@@ -84,6 +84,7 @@ class MapSummary:
     notes: tuple[str, ...]
     tiles: int
     rows: int
+    row_numbers: range
     resumed_rows: int
     blended: bool
     scale: float
@@ -151,8 +152,9 @@ async def predict_raster(
     `progress` is called on the event loop after each tile. `cancelled` is asked before each tile;
     cancelling the task frees what it holds at once. `before_tile` is awaited before each tile is
     given to the engine, such as to let others pass. `only_rows` does those rows of tiles and writes
-    no target: others do the rest. `like` is a raster on whose grid the map is wanted. `noting` is
-    called with each file that is written and where it will be, just before it is there.
+    no target: others do the rest, in the same `work`; none of them begins it. `like` is a raster on
+    whose grid the map is wanted. `noting` is called with each file that is written and where it
+    will be, just before it is there.
 
     Raises ServiceError, MapStoppedError and OSError.
     """
@@ -185,7 +187,8 @@ async def predict_raster(
             info = info_of(opened.raster, plan.window)
             refuse_without_ground(targets, info)
             facts = _facts(source, contract, model_id, options, need, plan)
-            kept_work = await on_writer(functools.partial(Work.begin, work, facts))
+            joins = bool(only_rows)
+            kept_work = await on_writer(functools.partial(Work.begin, work, facts, joins=joins))
             meter = _Meter(plan.window.height * plan.window.width, progress or (lambda _: None))
 
             async def ready() -> None:
@@ -249,6 +252,7 @@ async def predict_raster(
         notes=tuple(notes),
         tiles=len(plan.rows) * len(plan.columns),
         rows=len(plan.rows),
+        row_numbers=plan.rows,
         resumed_rows=resumed,
         blended=plan.tiles.blended,
         scale=1.0 if plan.working is None else plan.working.scale,

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import atomic
+from service.domain.errors import InvalidOptionError
 from service.outputs.geo.mosaic import Part, created_part
 
 _JOURNAL = "job.json"
@@ -79,13 +80,21 @@ class Work:
     folder: Path
 
     @classmethod
-    def begin(cls, folder: Path, facts: Mapping[str, Any]) -> "Work":
-        """Go on with what is there, if it is of the same facts; else begin anew. Raises OSError."""
+    def begin(cls, folder: Path, facts: Mapping[str, Any], *, joins: bool = False) -> "Work":
+        """Go on with what is there, if it is of the same facts; else begin anew, unless it `joins`
+        others who are at it. Raises OSError and InvalidOptionError.
+        """
         journal = folder / _JOURNAL
         text = json.dumps(facts, sort_keys=True)
         with suppress(OSError, UnicodeDecodeError):
-            if journal.read_text(encoding="utf-8") == text:
+            there = journal.read_text(encoding="utf-8")
+            if there == text:
                 return cls(folder)
+            if joins:
+                raise InvalidOptionError(
+                    "What others do of this map is of another raster, model or tiles than what "
+                    "this process has; all must see the same files."
+                )
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         atomic.write_text(journal, text)

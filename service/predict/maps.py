@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,6 +62,24 @@ class MapStep:
         return target.with_name(f"{WORK_PREFIX}{digest}")
 
 
+@dataclass(frozen=True)
+class RowsOfMap:
+    """The `rows` of tiles of `side` pixels that a map is still to have in its `work` folder."""
+
+    source: Path
+    targets: Mapping[str, Path]
+    options: MapOptions
+    like: Path | None
+    model_id: str
+    work: Path
+    side: int
+    rows: Sequence[int]
+
+
+# Has the rows done, unless the event says to stop.
+Spread = Callable[[RowsOfMap, threading.Event], None]
+
+
 @dataclass
 class MapsSummary:
     """`left` is how many maps are still to be made where the job was `stopped`."""
@@ -73,8 +92,10 @@ class MapsSummary:
     signal: int | None = None
 
 
-def predict_maps(job: MapJob, model: PinnedModel) -> MapsSummary:
-    """Make the maps that are not there. Raises PredictError before anything is written."""
+def predict_maps(job: MapJob, model: PinnedModel, spread: Spread | None = None) -> MapsSummary:
+    """Make the maps that are not there. `spread` has the rows of each done elsewhere. Raises
+    PredictError before anything is written, and what `spread` does.
+    """
     ledgers, summary = Ledgers(), MapsSummary()
     steps = _planned(job, model, ledgers, summary)
     if not steps:
@@ -86,7 +107,7 @@ def predict_maps(job: MapJob, model: PinnedModel) -> MapsSummary:
                 ledgers.of(target.parent).tidy()
     except OSError as error:
         raise PredictError(f"{error.filename} cannot be written: {error.strerror}.") from None
-    asyncio.run(_all(steps, job, model, ledgers, summary))
+    asyncio.run(_all(steps, job, model, ledgers, summary, spread))
     summary.failures.sort()
     summary.left = len(steps) - len(summary.done) - len(summary.failures)
     return summary
@@ -187,8 +208,9 @@ async def _all(
     pinned: PinnedModel,
     ledgers: Ledgers,
     summary: MapsSummary,
+    spread: Spread | None,
 ) -> None:
-    work = asyncio.create_task(_each(steps, job, pinned, ledgers, summary))
+    work = asyncio.create_task(_each(steps, job, pinned, ledgers, summary, spread))
     with stopping_on_signals(summary, work):
         try:
             await work
@@ -205,13 +227,14 @@ async def _each(
     pinned: PinnedModel,
     ledgers: Ledgers,
     summary: MapsSummary,
+    spread: Spread | None,
 ) -> None:
     model = LoadedModel(pinned)
     try:
         await model.load()
         for step in steps:
             try:
-                made = await _one(step, job, pinned, model, ledgers)
+                made = await _one(step, job, pinned, model, ledgers, spread)
                 summary.done.append((step, made))
             except (ServiceError, PredictError) as error:
                 summary.failures.append((step.source, str(error)))
@@ -220,7 +243,12 @@ async def _each(
 
 
 async def _one(
-    step: MapStep, job: MapJob, pinned: PinnedModel, model: LoadedModel, ledgers: Ledgers
+    step: MapStep,
+    job: MapJob,
+    pinned: PinnedModel,
+    model: LoadedModel,
+    ledgers: Ledgers,
+    spread: Spread | None,
 ) -> MapSummary:
     """One map, with its progress. Raises ServiceError, PredictError and OSError."""
     pictures: dict[Path, Picture] = {}
@@ -248,7 +276,7 @@ async def _one(
         own = round(progress.rate * progress.seconds)
         bar.at(progress.done, progress.done - own)
 
-    try:
+    async def made(only_rows: Sequence[int] | None, side: int | None) -> MapSummary:
         return await predict_raster(
             model.inference,
             pinned.id,
@@ -257,10 +285,35 @@ async def _one(
             job.options,
             work=step.work,
             alone=False,
-            progress=tell,
+            side=side,
+            progress=tell if only_rows is None else None,
+            only_rows=only_rows,
             like=job.like,
             noting=note,
         )
+
+    try:
+        if spread is None:
+            return await made(None, None)
+        async with model.inference.lease(pinned.id) as segmenter:
+            side = min(segmenter.runner.tile_sides)
+        planned = await made([], side)
+        of = RowsOfMap(
+            step.source.resolve(),
+            {kind: target.resolve() for kind, target in step.targets.items()},
+            job.options,
+            None if job.like is None else job.like.resolve(),
+            pinned.id,
+            step.work.resolve(),
+            side,
+            planned.row_numbers,
+        )
+        stopping = threading.Event()
+        try:
+            await asyncio.to_thread(spread, of, stopping)
+        finally:
+            stopping.set()  # where it is this task that was stopped
+        return await made(None, side)
     finally:
         if bar is not None:
             bar.__exit__()

@@ -130,7 +130,7 @@ def test_a_map_can_lie_on_the_grid_of_another_raster(
         (("--format", "png"), "--format png is not"),
         (("-p", "alpha=1"), "is not known of maps"),
         (("-p", "bands=9"), "has 3 bands"),
-        (("--ray",), "leave --ray out"),
+        (("--ray-actors", "2"), "goes with --ray alone"),
         (("--like", "nowhere.tif"), "there is no file nowhere.tif"),
     ],
 )
