@@ -41,11 +41,13 @@ class StatelessRng:
 
 
 class Augmentation:
-    """Cuts a random view of `options.crop` out of an image (H, W, C) and its mask (H, W)."""
+    """Cuts a random view of `options.crop` out of an image (H, W, C) and its mask (H, W), whose ids
+    from `classes` on are void."""
 
-    def __init__(self, options: AugmentationOptions, channels: int) -> None:
+    def __init__(self, options: AugmentationOptions, channels: int, classes: int = VOID) -> None:
         self._options = options
         self._channels = channels
+        self._classes = classes
 
     def __call__(
         self, image: tf.Tensor, mask: tf.Tensor, key: tf.Tensor, border: tf.Tensor | None = None
@@ -57,7 +59,7 @@ class Augmentation:
         """
         rng = StatelessRng(key)
         size = tf.shape(mask)
-        coordinates, outside = self._reflect(self._sampling_grid(size, rng), size)
+        coordinates, outside = self._reflect(self._sampling_grid(mask, rng), size)
         view = tf.where(outside[..., tf.newaxis], MIDDLE_GRAY, _bilinear(image, coordinates))
         view = self._jitter_colors(
             tf.ensure_shape(view, (*self._options.crop, self._channels)), rng
@@ -71,7 +73,7 @@ class Augmentation:
 
     # ---- geometry
 
-    def _sampling_grid(self, size: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
+    def _sampling_grid(self, mask: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
         """Where in the image each pixel of the view comes from: float32 (h, w, 2), rows and
         columns."""
         options = self._options
@@ -87,9 +89,36 @@ class Augmentation:
         offsets = tf.reshape(tf.reshape(offsets, (-1, 2)) @ matrix, (*options.crop, 2))
         # The corner is a whole number of pixels, so that at scale 1 nothing is interpolated.
         extent = crop / magnification
-        room = tf.cast(size, tf.float32) - extent
-        corner = tf.round(rng.uniform(0, 1, (2,)) * room)
+        room = tf.cast(tf.shape(mask), tf.float32) - extent
+        corner = rng.uniform(0, 1, (2,)) * room
+        if options.class_balance:
+            corner = self._on_a_class(corner, mask, extent, room, rng)
+        corner = tf.round(corner)
         return offsets + corner + extent / 2 - 0.5
+
+    def _on_a_class(
+        self,
+        corner: tf.Tensor,
+        mask: tf.Tensor,
+        extent: tf.Tensor,
+        room: tf.Tensor,
+        rng: StatelessRng,
+    ) -> tf.Tensor:
+        """The corner as it is or, as often as `class_balance` says, one of a view in which a pixel
+        of a random class lies anywhere: rare classes are seen more often than chance shows them."""
+        wanted = rng.uniform(0, 1) < self._options.class_balance
+        places = rng.uniform(0, 1, (4,))  # which class, which of its pixels, where in the view
+
+        def drawn() -> tf.Tensor:
+            ids, _ = tf.unique(tf.reshape(mask, [-1]))
+            ids = tf.boolean_mask(ids, tf.cast(ids, tf.int32) < self._classes)
+            pixels = tf.where(mask == _pick(tf.sort(tf.cast(ids, tf.int32)), places[0], mask.dtype))
+            pixel = tf.cast(_pick(pixels, places[1], tf.int64), tf.float32)
+            beside = pixel - places[2:] * extent
+            return tf.clip_by_value(beside, tf.minimum(room, 0.0), tf.maximum(room, 0.0))
+
+        has_classes = tf.reduce_any(tf.cast(mask, tf.int32) < self._classes)
+        return tf.cond(wanted & has_classes, drawn, lambda: corner)
 
     def _rotation(self, rng: StatelessRng) -> tf.Tensor:
         """The rotation and the flips, float32 (2, 2)."""
@@ -140,6 +169,8 @@ class Augmentation:
             view += rng.normal((*options.crop, self._channels)) * (
                 rng.uniform(0, 1) * options.noise * 255
             )
+        if options.jpeg:
+            view = self._compress(view, rng)
         return tf.clip_by_value(view, 0.0, 255.0)
 
     def _color_matrix(self, rng: StatelessRng) -> tf.Tensor:
@@ -155,6 +186,13 @@ class Augmentation:
         )
         return to_yiq @ rotation @ tf.linalg.inv(to_yiq)
 
+    def _compress(self, view: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
+        """What JPEG of a random quality from `options.jpeg` to 100 leaves of it."""
+        quality = self._options.jpeg + rng.integer(101 - self._options.jpeg)
+        pixels = tf.cast(tf.round(tf.clip_by_value(view, 0.0, 255.0)), tf.uint8)
+        pixels = tf.image.adjust_jpeg_quality(pixels, quality)
+        return tf.cast(tf.ensure_shape(pixels, view.shape), tf.float32)
+
     def _blur(self, view: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
         """A Gaussian of a random width up to `options.blur` pixels, mirrored at the border."""
         reach = min(math.ceil(3 * self._options.blur), min(self._options.crop) - 1)
@@ -167,6 +205,12 @@ class Augmentation:
         for filters in (kernel, tf.transpose(kernel, (1, 0, 2, 3))):
             padded = tf.nn.depthwise_conv2d(padded, filters, (1, 1, 1, 1), "VALID")
         return padded[0]
+
+
+def _pick(entries: tf.Tensor, place: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """The entry at a share of the way through them, 0 to below 1."""
+    count = tf.cast(tf.shape(entries)[0], tf.float32)
+    return tf.cast(entries[tf.cast(place * count, tf.int32)], dtype)
 
 
 def _bilinear(image: tf.Tensor, coordinates: tf.Tensor) -> tf.Tensor:

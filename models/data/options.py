@@ -64,6 +64,18 @@ class AugmentationOptions(BaseModel):
         Fraction, Field(description="largest deviation of Gaussian noise, of the range 0–255")
     ] = 0.0
 
+    jpeg: Annotated[
+        int,
+        Field(ge=0, le=100, description="lowest quality of a random JPEG compression; 0: none"),
+    ] = 0
+    class_balance: Annotated[
+        Fraction,
+        Field(
+            description="share of the views that hold a pixel of a class drawn from those of the "
+            "picture, each as likely as another"
+        ),
+    ] = 0.0
+
     @model_validator(mode="after")
     def _scale_is_a_range(self) -> Self:
         low, high = self.scale

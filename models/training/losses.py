@@ -123,10 +123,16 @@ def _mean_of_present(costs: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
 
 class SegmentationLoss:
     """The weighted sum of a recipe's terms. `class_weights` has one weight a class, for
-    cross-entropy and focal."""
+    cross-entropy and focal; `progress` gives the share of the training's steps that are done."""
 
-    def __init__(self, options: LossOptions, class_weights: Sequence[float]) -> None:
+    def __init__(
+        self,
+        options: LossOptions,
+        class_weights: Sequence[float],
+        progress: Callable[[], tf.Tensor] = lambda: tf.constant(0.0),
+    ) -> None:
         self._terms = options.terms
+        self._progress = progress
         self._class_weights = tf.constant(class_weights, tf.float32)
 
     def __call__(
@@ -148,8 +154,17 @@ class SegmentationLoss:
             valid=known,
             weights=weights * known,
         )
-        terms = [term.weight * LOSSES[term.name](pixels, term) for term in self._terms]
-        return tf.add_n(terms)
+        return tf.add_n([term.weight * self._value(term, pixels) for term in self._terms])
+
+    def _value(self, term: LossTerm, pixels: Pixels) -> tf.Tensor:
+        """A term's loss; 0, and not computed, before its start."""
+        if not term.start:
+            return LOSSES[term.name](pixels, term)
+        return tf.cond(
+            self._progress() >= term.start,
+            lambda: LOSSES[term.name](pixels, term),
+            lambda: tf.constant(0.0),
+        )
 
 
 def class_weights(

@@ -18,6 +18,10 @@ class LossTerm(BaseModel):
 
     name: Annotated[LossName, Field(description="which loss")]
     weight: Annotated[float, Field(gt=0, description="its share in the sum")] = 1.0
+    start: Annotated[
+        float,
+        Field(ge=0, lt=1, description="share of the training's steps after which it counts"),
+    ] = 0.0
     gamma: Annotated[float, Field(ge=0, description="focal: how little easy pixels count")] = 2.0
     alpha: Annotated[float, Field(ge=0, description="tversky: what a false positive costs")] = 0.3
     beta: Annotated[float, Field(ge=0, description="tversky: what a missed pixel costs")] = 0.7

@@ -187,7 +187,11 @@ class TrainingLoop:
         return training_batches(
             self._dataset.split("train"),
             self._dataset.channels,
-            Augmentation(recipe.augmentation, self._dataset.channels),
+            Augmentation(
+                recipe.augmentation,
+                self._dataset.channels,
+                len(self._dataset.class_list.classes),
+            ),
             batch_size=recipe.batch_size,
             seed=recipe.seed,
             first_step=state.epochs_done * steps_per_epoch + state.steps_done,

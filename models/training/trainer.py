@@ -199,7 +199,7 @@ def new_trainer(
         optimizer = _optimizer(recipe, steps)
         optimizer.build(network.model.trainable_variables)
         network.model.compile(optimizer)
-        loss = SegmentationLoss(recipe.loss, class_weights)
+        loss = SegmentationLoss(recipe.loss, class_weights, _progress(optimizer, steps))
         return Trainer(network, optimizer, recipe, loss, strategy, start)
 
 
@@ -232,7 +232,7 @@ def restore_trainer(
         for variable, kept in zip(optimizer.variables, model.optimizer.variables, strict=True):
             variable.assign(kept)
         model.compile(optimizer)
-        loss = SegmentationLoss(recipe.loss, class_weights)
+        loss = SegmentationLoss(recipe.loss, class_weights, _progress(optimizer, steps))
         network = with_facts(model, recipe.network)
         if network.classes != len(class_weights):
             raise RecipeError(
@@ -290,6 +290,11 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     if recipe.precision == "float16":
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
+
+
+def _progress(optimizer: keras.optimizers.Optimizer, steps: int) -> Callable[[], tf.Tensor]:
+    """The share of the steps that the optimizer has taken."""
+    return lambda: tf.cast(optimizer.iterations, tf.float32) / steps
 
 
 def _in_float32(network: keras.Model) -> keras.Model:

@@ -249,6 +249,40 @@ def test_blur_spreads_a_point_and_keeps_its_light() -> None:
         assert view.max() >= 200 / (2 * np.pi * 2.0**2) * 0.9
 
 
+def test_views_of_balanced_classes_hold_the_rare_one_as_often_as_another() -> None:
+    mask = np.zeros((200, 240), np.uint8)
+    mask[190, 230] = 1  # one pixel, near a corner
+    mask[:20] = 7  # void
+    image = np.zeros((200, 240, 1), np.uint8)
+
+    def share_with_it(class_balance: float) -> float:
+        options = AugmentationOptions(crop=(32, 32), flip=False, class_balance=class_balance)
+        augment = tf.function(Augmentation(options, 1, classes=2))
+        views = [augment(image, mask, tf.constant([0, step]))[1].numpy() for step in range(60)]
+        return float(np.mean([(view == 1).any() for view in views]))
+
+    assert share_with_it(0.0) < 0.1
+    assert 0.3 < share_with_it(1.0) < 0.7
+    void = np.full((200, 240), 7, np.uint8)
+    options = AugmentationOptions(crop=(32, 32), class_balance=1.0)
+    (_, ids) = Augmentation(options, 1, classes=2)(image, void, tf.constant([0, 0]))
+    assert (ids.numpy() == 7).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg_of_a_random_quality_leaves_its_marks(channels: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 1)).astype(np.uint8)
+    image, mask = noise.repeat(channels, axis=-1), np.zeros((32, 32), np.uint8)
+    options = AugmentationOptions(crop=(32, 32), flip=False, jpeg=30)
+    views = [
+        Augmentation(options, channels)(image, mask, tf.constant([0, step]))[0].numpy()
+        for step in range(6)
+    ]
+    errors = [float(np.abs(view - image).mean()) for view in views]
+    assert all(view.shape == image.shape for view in views)
+    assert 0 < min(errors) < 0.8 * max(errors)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (20, 200), (31, 47)])
 def test_an_image_smaller_than_the_crop_is_surrounded_by_void_or_its_mirror_image(
     size: tuple[int, int],

@@ -154,3 +154,16 @@ def test_the_rate_rises_linearly_and_then_falls(decay: str, half_way: float) -> 
     assert float(rate(110)) == pytest.approx(2.0 if decay == "constant" else 0.0, abs=1e-6)
     of_release_0_1 = {"peak": 2.0, "steps": 110, "warm_up_steps": 10, "decay": decay}
     assert WarmUpDecay.from_config(of_release_0_1).get_config() == rate.get_config()
+
+
+def test_a_term_counts_from_its_start() -> None:
+    terms = (LossTerm(name="cross_entropy"), LossTerm(name="lovasz_softmax", start=0.5))
+    done = tf.Variable(0.0)
+    loss = SegmentationLoss(LossOptions(terms=terms), (1.0, 1.0), lambda: done)
+    found = {}
+    for share in (0.0, 0.49, 0.5, 0.9):
+        done.assign(share)
+        found[share] = float(loss(MASKS, np.log(PROBABILITIES)))
+    early = loss_of(LossTerm(name="cross_entropy"))
+    late = early + loss_of(LossTerm(name="lovasz_softmax"))
+    assert found == pytest.approx({0.0: early, 0.49: early, 0.5: late, 0.9: late}, rel=1e-5)
