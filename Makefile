@@ -8,7 +8,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --no-emit-find-links --no-strip-extras --no-header --no-annotate pyproject.toml
 
 # The more important first; tune_peers, peer_throughput, mixed_sizes and overload build on each other.
-BENCHMARKS = tune_peers peer_throughput protocols http_overhead mixed_sizes overload limit xla stages start growth maps cameras hot_swap soak batch_norm input_pipeline alternate engine
+BENCHMARKS = tune_peers peer_throughput protocols http_overhead mixed_sizes overload limit xla stages start growth maps cameras hot_swap soak batch_norm input_pipeline alternate engine large
 PEERS      = fastapi_plain litserve bentoml mlserver ray_serve triton
 
 .DEFAULT_GOAL := help

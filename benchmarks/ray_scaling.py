@@ -74,7 +74,7 @@ class SleepingEngine:
     best_batch = 1
     best_batch_pixels = 2**40
     light_class_maps = probabilities_on_demand = False
-    logits_factor = 0
+    logits_factor, stages = 0, None
     streams = 1
 
     def __init__(self, classes: int) -> None:

@@ -12,7 +12,14 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from benchmarks import adopted_report, cameras_report, charts, maps_report, second_round
+from benchmarks import (
+    adopted_report,
+    cameras_report,
+    charts,
+    large_report,
+    maps_report,
+    second_round,
+)
 from benchmarks.adopted_report import over_onnx_runtime as over_onnx
 from benchmarks.measuring import RESULTS, ratio
 from models.contract import read_contract
@@ -610,6 +617,7 @@ SECTIONS: dict[str, Callable[[Result], str]] = {
     "cameras": cameras_report.section,
     "adopted": adopted_report.section,
     "maps": maps_report.section,
+    "large": large_report.section,
     "batch_norm": _batch_norm,
     "input_pipeline": _input_pipeline,
     "training_step": _training_step,

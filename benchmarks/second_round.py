@@ -70,6 +70,14 @@ def _server(name: str) -> Callable[[Result], float | None]:
     return figure
 
 
+def _large(name: str) -> Callable[[Result], float | None]:
+    def figure(result: Result) -> float | None:
+        figures = _against_before(result)
+        return None if figures is None else figures[name]["here_over_there"]["median"]
+
+    return figure
+
+
 def _over_best_peer(name: str) -> Callable[[Result], float | None]:
     def figure(result: Result) -> float | None:
         value: float = result["servers"][name]["over_best_peer"]["median"]
@@ -156,6 +164,8 @@ TARGETS = (
         _over_best_peer("default"),
         less_is_better=False,
     ),
+    Target("100 megapixels at their own scale, CPU time", 1, 0.43, 0.3, "large", _large("cpu")),
+    Target("the same, peak memory", 1, 1.1, 1.0, "large", _large("peak_megabytes")),
     Target(
         "start to first answer, one model, s", 2.2, 1.6, 1.0, "growth", _one_model("ready_seconds")
     ),

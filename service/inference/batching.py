@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
 from itertools import count
@@ -23,7 +23,7 @@ from service.catalogue.instance import RuntimeFacts
 from service.concurrency import cancel_all
 from service.domain.deadline import has_passed
 from service.domain.errors import DeadlineExceededError
-from service.inference.engine_batch import EngineFaultError, run_alone, run_batch
+from service.inference.engine_batch import EngineFaultError, run_alone, run_batch, run_stage
 from service.inference.engine_threads import EngineThreads
 from service.inference.jobs import (
     Batch,
@@ -45,7 +45,7 @@ from service.inference.runner import (
 )
 from service.inference.scheduler import WHOLE, DeviceScheduler
 from service.inference.warm_up import warm_up, warm_up_sizes
-from service.runtimes.engine import Engine
+from service.runtimes.engine import Engine, Stage, StageFacts
 
 # A warm-up keeps others waiting no longer than this, however long it takes.
 WARM_UP_TURN_SECONDS = 2.0
@@ -179,8 +179,27 @@ class Batcher:
         result: T = await self._queue(Bucket("alone", *shape), work, deadline)
         return result
 
+    def find_stages(self) -> StageFacts | None:
+        """As `AloneRunner.find_stages` says."""
+        stages = self.engine.stages
+        return None if stages is None else stages.facts
+
+    async def run_stage(
+        self,
+        stage: Stage,
+        inputs: tuple[NDArray[Any], ...],
+        shape: tuple[int, int],
+        deadline: float | None,
+    ) -> InferenceResult:
+        """As `AloneRunner.run_stage` says."""
+        result: InferenceResult = await self._queue(Bucket(stage, *shape), inputs, deadline)
+        return result
+
     async def _queue(
-        self, bucket: Bucket, work: NDArray[np.uint8] | AloneWork[Any], deadline: float | None
+        self,
+        bucket: Bucket,
+        work: NDArray[np.uint8] | tuple[NDArray[Any], ...] | AloneWork[Any],
+        deadline: float | None,
     ) -> Any:
         if self._closed:
             raise unloaded_error(self.model_id)
@@ -310,11 +329,16 @@ class Batcher:
         """One for each job. Called on a thread of the engine's."""
         works = [job.work for job in batch.jobs]
         images = [work for work in works if isinstance(work, np.ndarray)]
-        bucket = batch.bucket
-        if bucket.signature == "alone":
+        inputs = [work for work in works if isinstance(work, tuple)]
+        (signature, *_), shape = batch.bucket, batch.bucket.shape
+        if signature == "alone":
             return [run_alone(self.engine, work) for work in works if callable(work)]
         try:
-            results = run_batch(self.engine, bucket.signature, bucket.shape, images)
+            results: Sequence[NDArray[Any]]
+            if signature == "shallow" or signature == "deep" or signature == "tail":
+                results = run_stage(self.engine, signature, shape, inputs)
+            else:
+                results = run_batch(self.engine, signature, shape, images)
         except Exception as error:
             raise EngineFaultError from error
         seconds = time.monotonic() - batch.started

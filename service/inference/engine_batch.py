@@ -1,14 +1,14 @@
 """Several images as one batch of an engine, and their results apart again."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.inference.runner import AloneWork, Result, Signature
 from service.inference.tiling.fit import fit_into
-from service.runtimes.engine import Engine
+from service.runtimes.engine import Engine, Stage
 
 T = TypeVar("T")
 
@@ -46,6 +46,27 @@ def run_batch(
     return [result.copy() for result in results] if len(results) > 1 else list(results)
 
 
+def run_stage(
+    engine: Engine,
+    stage: Stage,
+    shape: tuple[int, int],
+    inputs: Sequence[tuple[NDArray[Any], ...]],
+) -> list[NDArray[Any]]:
+    """As `run_batch`, for one stage of several tiles; their maps lie within the padded picture, and
+    are not padded.
+    """
+    stages = engine.stages
+    if stages is None:
+        raise ValueError("the engine has no stages")
+    picture = None if stage == "deep" else 0
+    together = [
+        _fit_together(of_all, *(shape if place == picture else of_all[0].shape[:2]))
+        for place, of_all in enumerate(zip(*inputs, strict=True))
+    ]
+    results = stages.run(stage, together)
+    return [result.copy() for result in results] if len(results) > 1 else list(results)
+
+
 def _run(
     engine: Engine, signature: Signature, batch: NDArray[np.uint8]
 ) -> tuple[Result, tuple[int, ...]]:
@@ -61,13 +82,11 @@ def _run(
     return logits, (count, height * factor, width * factor)
 
 
-def _fit_together(
-    images: Sequence[NDArray[np.uint8]], height: int, width: int
-) -> NDArray[np.uint8]:
+def _fit_together(images: Sequence[NDArray[Any]], height: int, width: int) -> NDArray[Any]:
     """One batch (N, height, width, C); an image that is alone and has that size is not copied."""
     if len(images) == 1 and images[0].shape[:2] == (height, width):
         return images[0][np.newaxis]
-    batch = np.empty((len(images), height, width, images[0].shape[-1]), np.uint8)
+    batch = np.empty((len(images), height, width, images[0].shape[-1]), images[0].dtype)
     for padded, image in zip(batch, images, strict=True):
         fit_into(padded, image)
     return batch

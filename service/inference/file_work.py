@@ -30,6 +30,7 @@ from service.inference.tiling.stitch import Maps
 from service.inference.watching import SeenResult, Watcher, larger_need
 from service.inputs.raster_source import RasterSource
 from service.outputs.output import Encoded, Output, OutputOptions
+from service.runtimes.engine import StageFacts
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class FileWork:
         self._file_name = file_name
         self._upload, self._watcher = upload, watcher
         self._needed = self._settled(options.needed(model.contract))
+        self.stages: StageFacts | None = None  # that it may be run in, if any
         self.need: Need = self._needed
         if watcher is not None and not light_logits:
             self.need = larger_need(self.need, watcher.need)
@@ -125,7 +127,9 @@ class FileWork:
         scaled = working is not None
         if self.flips:  # both give probabilities
             need, scaled = "probabilities", False
-        plan = self._tile_sides.plan(contract, height, width, need, scaled=scaled)
+        plan = self._tile_sides.plan(
+            contract, height, width, need, scaled=scaled, stages=self.stages
+        )
         maps = Maps.empty((prepared.height, prepared.width), self.need, len(contract.classes))
         result = Result(
             maps=maps,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from service.domain.errors import InferenceError, ModelUnavailableError
 from service.inference.runner import AloneWork, Signature
+from service.runtimes.engine import Stage
 
 STUCK_RETRY_SECONDS = 30.0
 
@@ -17,7 +18,7 @@ STUCK_RETRY_SECONDS = 30.0
 class Bucket(NamedTuple):
     """What may share a batch; work of the signature "alone" never does."""
 
-    signature: Signature | Literal["alone"]
+    signature: Signature | Stage | Literal["alone"]
     height: int
     width: int
 
@@ -28,10 +29,12 @@ class Bucket(NamedTuple):
 
 @dataclass(eq=False)
 class Job:
-    """An image (H, W, C), or all that is to be done on the engine's thread for one."""
+    """An image (H, W, C), what a stage takes of one, or all that is to be done on the engine's
+    thread for one.
+    """
 
     bucket: Bucket
-    work: NDArray[np.uint8] | AloneWork[Any]
+    work: NDArray[np.uint8] | tuple[NDArray[Any], ...] | AloneWork[Any]
     deadline: float | None
     number: int
     future: asyncio.Future[Any]

@@ -26,9 +26,9 @@ _MAPS: dict[Need, int] = {
 class Footprint:
     """Bytes of a request's arrays.
 
-    `images` are the decoded pictures, `maps` what is put together of them, `results` what the
-    engine gives of the tiles that are in its hands or wait to be put, with what blending them
-    takes.
+    `images` are the decoded pictures and the maps that stages make of them, `maps` what is put
+    together of them, `results` what the engine gives of the tiles that are in its hands or wait to
+    be put, with what blending them takes.
     """
 
     images: int
@@ -68,7 +68,7 @@ def footprint(
     of_tile = max(_tile_bytes(work, need, classes) for work in works)
     tiles = sum(len(work.plan) for work in works)
     return Footprint(
-        images=sum(work.held_bytes for work in works),
+        images=sum(work.held_bytes + _map_bytes(work.plan) for work in works),
         maps=pixels * _MAPS[need] + probability_bytes(pixels, need, classes),
         results=of_tile * min(tiles_at_once, tiles) * (2 if shared else 1)
         + sum(
@@ -127,6 +127,10 @@ def _tile_bytes(work: Work, need: Need, classes: int) -> int:
     if not work.logits_factor:
         return height * width
     return height * width * classes * _FLOAT_BYTES // work.logits_factor**2
+
+
+def _map_bytes(plan: TilePlan) -> int:
+    return 0 if plan.stages is None else plan.stages.map_bytes
 
 
 def _stitching_bytes(work: Work, classes: int) -> int:

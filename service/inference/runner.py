@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from models.contract import Contract
 from service.catalogue.instance import RuntimeFacts
 from service.domain.segmentation import Need, is_of_classes
 from service.inference.tiling.plan import TilePlan, plan_tiles
+from service.inference.tiling.stages import plan_stages
+from service.runtimes.engine import Stage, StageFacts
 
 Signature = Literal["class_map", "probabilities", "logits"]
 Result = NDArray[np.uint8] | NDArray[np.float32]
@@ -28,8 +30,8 @@ AloneWork = Callable[[RunImage], T]
 
 
 class InferenceResult(NamedTuple):
-    """An image's own result (H, W), (H, W, classes), or logits (classes, h, w), and the batch that
-    it was part of.
+    """An image's own result (H, W) or (H, W, classes), logits (classes, h, w) or a stage's map
+    (h, w, channels), and the batch that it was part of.
     """
 
     result: Result
@@ -55,13 +57,25 @@ class TileSides(NamedTuple):
         return cls(_LIGHT_TILE if light_class_maps else _TILE, _TILE)
 
     def plan(
-        self, contract: Contract, height: int, width: int, need: Need, *, scaled: bool
+        self,
+        contract: Contract,
+        height: int,
+        width: int,
+        need: Need,
+        *,
+        scaled: bool,
+        stages: StageFacts | None = None,
     ) -> TilePlan:
-        """How a picture (H, W) is cut for a model; `scaled` as of `Work`."""
+        """How a picture (H, W) is cut for a model; `scaled` as of `Work`, `stages` those that its
+        class maps may be computed in.
+        """
         radius = contract.receptive_field_radius
         of_class_map = radius is not None and (scaled or is_of_classes(need))
         side = self.class_map if of_class_map else self.probabilities
-        return plan_tiles(height, width, contract.stride, radius, side, contract.only_size)
+        plan = plan_tiles(height, width, contract.stride, radius, side, contract.only_size)
+        if stages is None or not of_class_map:
+            return plan
+        return plan_stages(plan, contract.stride, stages, side)
 
 
 DEFAULT_TILE_SIDES = TileSides(_TILE, _TILE)
@@ -111,6 +125,24 @@ class AloneRunner(Protocol):
         """The result of `work` once it is the image's turn, as of `Runner.run`.
 
         Raises what `work` raises, and as `Runner.run`.
+        """
+        ...
+
+    def find_stages(self) -> StageFacts | None:
+        """The stages that large pictures may be computed in. It blocks for a moment, once; call it
+        on any thread.
+        """
+        ...
+
+    async def run_stage(
+        self,
+        stage: Stage,
+        inputs: tuple[NDArray[Any], ...],
+        shape: tuple[int, int],
+        deadline: float | None,
+    ) -> InferenceResult:
+        """As `Runner.run`, for one stage of a tile of the padded `shape`, in pixels of the picture:
+        `inputs` are its image (H, W, C) and maps (h, w, channels), as `Stages.run` takes them.
         """
         ...
 

@@ -27,9 +27,10 @@ from service.inference.file_work import FileWork, Picture, observe_maps
 from service.inference.limits import InferenceLimits
 from service.inference.memory import Work, array_bytes, file_bytes, footprint, probability_bytes
 from service.inference.observer import SILENT, Observer
+from service.inference.passes import MapCanvas, TileResult, find_stages, passes_of
 from service.inference.prepare import plan_array_size, plan_size, seen_at
 from service.inference.rasters import plan_raster_size, raster_bytes
-from service.inference.runner import InferenceResult, Result, Runner
+from service.inference.runner import InferenceResult, Runner
 from service.inference.stopwatch import Stopwatch
 from service.inference.tensors import NAMES
 from service.inference.tiling.canvas import Canvas, make_canvas
@@ -40,22 +41,12 @@ from service.inference.watching import Watcher
 from service.inputs import open_source, opens_at_once
 from service.inputs.raster_source import RasterSource, refuse_page
 from service.outputs.output import Encoded, Output, OutputOptions, RasterOptions
+from service.runtimes.engine import StageFacts
 
 # Of a larger picture the steps beside the engine may take long, and its stream would idle.
 _MOST_ALONE_PIXELS = 2**20
 # Logits of a pixel, which take four bytes each, that come from another process.
 _MOST_SENT_VALUES = 1.0
-
-
-class _TileResult:
-    """What the engine gave for a tile. Once it is put where it belongs, it is held no longer."""
-
-    def __init__(self, canvas: Canvas, tile: Tile, result: Result) -> None:
-        self._canvas, self._tile = canvas, tile
-        self._results = [result]
-
-    def put(self) -> None:
-        self._canvas.put(self._tile, self._results.pop())
 
 
 class Segmenter:
@@ -125,8 +116,9 @@ class Segmenter:
         )
         watch = Stopwatch(self._workers)
         source, working, held = await self._opened(upload, output, options, watch)
+        stages = steps.stages = await self._find_stages([(source.height, source.width)], [working])
         work = self._work(
-            (source.height, source.width), working, steps.need, held, flips=steps.flips
+            (source.height, source.width), working, steps.need, held, stages, flips=steps.flips
         )
         extra = self._mirror_bytes(work) if steps.flips else 0
         await place.hold_in_turn(len(upload) + self._size_of([work], steps.need) + extra)
@@ -190,12 +182,14 @@ class Segmenter:
         watch = Stopwatch(self._workers)
         sizes = [plan_array_size(image, contract, scale) for image in images]
         channels = contract.channels
+        stages = await self._find_stages([image.shape[:2] for image in images], sizes)
         works = [
             self._work(
                 image.shape,
                 size,
                 need,
                 array_bytes(image.shape[0] * image.shape[1], size, channels),
+                stages,
             )
             for image, size in zip(images, sizes, strict=True)
         ]
@@ -263,9 +257,12 @@ class Segmenter:
             light_logits=self.light_logits,
         )
 
-    def _plan(self, height: int, width: int, need: Need, *, scaled: bool) -> TilePlan:
-        sides = self.runner.tile_sides
-        return sides.plan(self.model.contract, height, width, need, scaled=scaled)
+    async def _find_stages(
+        self, sizes: Sequence[Sequence[int]], working: Sequence[WorkingSize | None]
+    ) -> StageFacts | None:
+        if not self.light_logits:
+            return None
+        return await find_stages(self.runner, self._workers, sizes, working)
 
     async def _infer(
         self,
@@ -273,23 +270,24 @@ class Segmenter:
         deadline: float | None,
         watch: Stopwatch,
         tell: Callable[[int, int], None] | None = None,
-    ) -> _TileResult:
+    ) -> TileResult:
         """Run the pictures' tiles a few at a time, so that other requests come between.
 
         As many as can run at once run while the next ones wait. All but the last, which most
         requests have alone, are put on their canvas: whoever encodes puts that one, and a way to a
         worker is saved.
         """
-        running: deque[tuple[Canvas, Tile, asyncio.Task[InferenceResult]]] = deque()
-        tiles, done = sum(len(picture.plan) for picture in pictures), 0
+        running: deque[tuple[Canvas | MapCanvas, Tile, asyncio.Task[InferenceResult]]] = deque()
+        passes = [one for picture in pictures for one in passes_of(picture, self.runner)]
+        tiles, done = sum(len(one.plan) for one in passes), 0
         pixels = sum(picture.image.shape[0] * picture.image.shape[1] for picture in pictures)
 
-        async def next_result() -> _TileResult:
+        async def next_result() -> TileResult:
             canvas, tile, task = running[0]
             ran = await task
             running.popleft()
             watch.ran(ran)
-            return _TileResult(canvas, tile, ran.result)
+            return TileResult(canvas, tile, ran.result)
 
         async def put_next() -> None:
             nonlocal done
@@ -299,14 +297,12 @@ class Segmenter:
                 tell(pixels * done // tiles, pixels)
 
         try:
-            for picture in pictures:
-                plan, canvas = picture.plan, picture.canvas
-                for tile in plan:
-                    run = self.runner.run(
-                        canvas.signature, plan.cut(picture.image, tile), plan.tile_shape, deadline
-                    )
-                    running.append((canvas, tile, asyncio.create_task(run)))
-                    while len(running) >= self._tiles_at_once(plan):
+            for one in passes:
+                while running and one.needs_all_before:
+                    await put_next()
+                for tile in one.plan:
+                    running.append((one.canvas, tile, asyncio.create_task(one.run(tile, deadline))))
+                    while len(running) >= self._tiles_at_once(one.shape):
                         await put_next()
             while len(running) > 1:
                 await put_next()
@@ -314,9 +310,9 @@ class Segmenter:
         finally:
             await cancel_all([task for *_, task in running])
 
-    def _tiles_at_once(self, plan: TilePlan) -> int:
-        """Tiles of one request that run or wait to."""
-        return 2 * self.runner.capacity(plan.tile_shape)
+    def _tiles_at_once(self, shape: tuple[int, int]) -> int:
+        """Tiles of one request, of this shape, that run or wait to."""
+        return 2 * self.runner.capacity(shape)
 
     def _report(self, timings: Timings, observations: Sequence[Observation]) -> None:
         """Each of several images is counted, with its part of their time."""
@@ -347,6 +343,7 @@ class Segmenter:
         working: WorkingSize | None,
         need: Need,
         held_bytes: int,
+        stages: StageFacts | None,
         *,
         flips: bool = False,
     ) -> Work:
@@ -354,17 +351,18 @@ class Segmenter:
         seen, scaled = (height, width), working is not None
         if working is not None:
             seen = working.height, working.width
+        plan_for = partial(self.runner.tile_sides.plan, self.model.contract, *seen)
         if flips:  # as `FileWork.prepare` plans it
-            plan = self._plan(*seen, "probabilities", scaled=False)
+            plan = plan_for("probabilities", scaled=False)
         else:
-            plan = self._plan(*seen, need, scaled=scaled)
+            plan = plan_for(need, scaled=scaled, stages=stages)
         factor = self.facts.logits_factor if self.light_logits else 0
         return Work(plan, height * width, held_bytes, scaled, factor)
 
     def _size_of(self, works: Sequence[Work], need: Need) -> int:
         """Bytes that pictures need until they are answered. Raises AnswerTooLargeError."""
         self._check_probabilities(sum(work.pixels for work in works), need)
-        tiles_at_once = max(self._tiles_at_once(work.plan) for work in works)
+        tiles_at_once = max(self._tiles_at_once(work.plan.tile_shape) for work in works)
         shared = any(self.runner.batch(work.plan.tile_shape) > 1 for work in works)
         return footprint(works, need, self.model.contract, tiles_at_once, shared=shared).total
 

@@ -1,13 +1,15 @@
 """What the pipeline asks of anything that can run an artefact."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 EngineName = Literal["auto", "tensorflow", "openvino", "onnx"]
 Precision = Literal["auto", "fp32", "bf16", "int8"]
+Stage = Literal["shallow", "deep", "tail"]
 
 
 class EngineUnavailableError(Exception):
@@ -26,6 +28,42 @@ class EngineOptions:
     precision: Precision = "auto"
     threads: int = 1
     streams: int = 0
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """What one stage hands to the next, (h, w, channels) of `dtype`: each of its pixels is `step`
+    pixels of the picture.
+    """
+
+    step: int
+    channels: int
+    dtype: "np.dtype[Any]"
+
+
+@dataclass(frozen=True)
+class StageFacts:
+    """Of a network that is cut in three: picture → `shallow` map → `deep` map, and "tail", picture
+    and both maps → logits. `radii` say how far each stage sees, in pixels of the picture; the
+    "tail" with the interpolation of its logits, which have a pixel for `factor` × `factor`.
+    """
+
+    shallow: FeatureMap
+    deep: FeatureMap
+    radii: Mapping[Stage, int]
+    factor: int
+
+
+class Stages(Protocol):
+    """A network that is run stage by stage. Calls block."""
+
+    facts: StageFacts
+
+    def run(self, stage: Stage, inputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """Run pictures (N, H, W, C), maps (N, h, w, channels), or all three, to the stage's own
+        maps or to logits (N, classes, H / factor, W / factor). H and W are multiples of the stride.
+        """
+        ...
 
 
 class Engine(Protocol):
@@ -51,6 +89,13 @@ class Engine(Protocol):
     light_class_maps: bool
     probabilities_on_demand: bool
     logits_factor: int
+
+    @property
+    def stages(self) -> Stages | None:
+        """The network in stages, which give the logits that `logits` gives; None where it cannot be
+        cut so. It takes a moment to find out; asked again, it is known.
+        """
+        ...
 
     def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Map images (N, H, W, C) to class ids (N, H, W)."""

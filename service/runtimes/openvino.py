@@ -15,7 +15,7 @@ Measured on 2 cores with a U-Net on MobileNetV2 (int8, pictures of 480 × 384):
 import logging
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, partial
@@ -39,6 +39,7 @@ from service.runtimes.engine import EngineOptions, EngineUnavailableError, Preci
 from service.runtimes.gpu import why_openvino_on_cpu
 from service.runtimes.openvino_compiled import Compiled
 from service.runtimes.openvino_graph import cut_at_logits
+from service.runtimes.openvino_stages import OpenVinoStages, cut_in_stages
 from service.runtimes.streams import (
     TYPICAL_SIZE,
     Company,
@@ -110,6 +111,10 @@ class OpenVinoEngine:
             by_one = io is not None and io.batch_size == 1
             return Compiled(core, one, settings, streams=streams, one_by_one=by_one)
 
+        self._compile_for = compile_for
+        self._cut = cut
+        self._stages: list[OpenVinoStages | None] = []  # once it is known
+        self._of_stages: dict[str, Compiled] = {}
         self._compile_probabilities = partial(compile_for, probabilities)
         self._probabilities: Compiled | None = None
         streams = options.streams or max_streams(options.threads)
@@ -143,9 +148,9 @@ class OpenVinoEngine:
         result = np.empty((*images.shape[:3], self._classes), np.float32)
         compiled = self._compiled_probabilities()
         with self._choosing:
-            chosen = self._begin(compiled, images)
+            chosen = self._begin(compiled, math.prod(images.shape[:3]))
         with self._counted(chosen):
-            chosen.run(images, result)
+            chosen.run(result, images)
         return result
 
     def logits(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], int]:
@@ -155,10 +160,42 @@ class OpenVinoEngine:
         with self._counted(chosen):
             return self._run_logits(chosen, images, self._factor), self._factor
 
+    @property
+    def stages(self) -> OpenVinoStages | None:
+        with self._compiling:
+            if not self._stages:
+                found = None if self._cut is None else cut_in_stages(self._cut, self._stride)
+                self._stages.append(
+                    None if found is None else OpenVinoStages(found, self._classes, self._run_stage)
+                )
+            return self._stages[0]
+
+    def _run_stage(
+        self,
+        model: openvino.Model,
+        inputs: Sequence[NDArray[Any]],
+        result: NDArray[Any],
+        pixels: int,
+    ) -> None:
+        compiled = self._compiled_stage(model)
+        with self._choosing:
+            chosen = self._begin(compiled, pixels)
+        with self._counted(chosen):
+            chosen.run(result, *inputs)
+
+    def _compiled_stage(self, model: openvino.Model) -> Compiled:
+        name = model.get_friendly_name()
+        with self._compiling:
+            if name not in self._of_stages:
+                self._of_stages[name] = self._compile_for(model)
+                with self._choosing:
+                    self._compiled.append(self._of_stages[name])
+            return self._of_stages[name]
+
     def _run_class_map(self, compiled: Compiled, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self._factor is None:
             result = np.empty(images.shape[:3], np.uint8)
-            compiled.run(images, result)
+            compiled.run(result, images)
             return result
         grid = Grid((self._factor, self._factor))
         logits = self._run_logits(compiled, _padded(images, self._stride), self._factor)
@@ -169,7 +206,7 @@ class OpenVinoEngine:
     ) -> NDArray[np.float32]:
         count, height, width = images.shape[:3]
         logits = np.empty((count, self._classes, height // factor, width // factor), np.float32)
-        compiled.run(images, logits)
+        compiled.run(logits, images)
         return logits
 
     def _compiled_probabilities(self) -> Compiled:
@@ -185,15 +222,17 @@ class OpenVinoEngine:
         for compiled in self._compiled:
             compiled.close()
         del self._class_map, self._probabilities, self._streamed, self._compiled
-        del self._compile_probabilities
+        del self._compile_probabilities, self._compile_for
+        del self._cut, self._stages, self._of_stages
 
     def _begin_class_map(self, images: NDArray[np.uint8]) -> Compiled:
         with self._choosing:
             others_run = any(compiled.running for compiled in self._compiled)
             beside = self._company.is_near(others_run=others_run)
-            return self._begin(self._streamed if beside else self._class_map, images)
+            chosen = self._streamed if beside else self._class_map
+            return self._begin(chosen, math.prod(images.shape[:3]))
 
-    def _begin(self, chosen: Compiled, images: NDArray[np.uint8]) -> Compiled:
+    def _begin(self, chosen: Compiled, pixels: int) -> Compiled:
         """Each model keeps room for the largest batch it ran; those that do not run give back what
         is large.
         """
@@ -202,7 +241,7 @@ class OpenVinoEngine:
             if idle and other.most_pixels > _MOST_KEPT_PIXELS:
                 other.release_memory()
         chosen.running += 1
-        chosen.most_pixels = max(chosen.most_pixels, math.prod(images.shape[:3]))
+        chosen.most_pixels = max(chosen.most_pixels, pixels)
         return chosen
 
     @contextmanager

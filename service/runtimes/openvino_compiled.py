@@ -63,12 +63,14 @@ class _Requests:
         for _ in range(streams):
             self._idle.put(compiled.create_infer_request())
 
-    def run(self, images: NDArray[np.uint8], result: NDArray[Any]) -> None:
-        """Run images (N, H, W, C) into `result`, without a copy of either."""
+    def run(self, result: NDArray[Any], *inputs: NDArray[Any]) -> None:
+        """As `Compiled.run`, of inputs that lie in one piece each."""
         request = self._idle.get()
         try:
-            # what came from another process is read-only, and OpenVINO shares no such memory
-            request.set_input_tensor(openvino.Tensor(images, shared_memory=images.flags.writeable))
+            for place, each in enumerate(inputs):
+                # what came from another process is read-only, and OpenVINO shares no such memory
+                tensor = openvino.Tensor(each, shared_memory=each.flags.writeable)
+                request.set_input_tensor(place, tensor)
             request.set_output_tensor(openvino.Tensor(result, shared_memory=True))
             request.start_async()
             request.wait()
@@ -111,14 +113,17 @@ class Compiled:
         with self._lock:
             return list(self._of_shape)
 
-    def run(self, images: NDArray[np.uint8], result: NDArray[Any]) -> None:
-        """Run images (N, H, W, C) into `result`, without a copy of either."""
-        images = np.ascontiguousarray(images)  # its memory must outlast the request
-        if self._one_by_one and len(images) > 1:
-            for index in range(len(images)):
-                self.run(images[index : index + 1], result[index : index + 1])
+    def run(self, result: NDArray[Any], *inputs: NDArray[Any]) -> None:
+        """Run images (N, H, W, C), and maps (N, h, w, channels) where it takes any, into `result`,
+        without a copy of what lies in one piece.
+        """
+        if self._one_by_one and len(result) > 1:
+            for index in range(len(result)):
+                one = slice(index, index + 1)
+                self.run(result[one], *(each[one] for each in inputs))
             return
-        self._requests(images).run(images, result)
+        given = list(map(np.ascontiguousarray, inputs))  # their memory must outlast the request
+        self._requests(given[0]).run(result, *given)
 
     def release_memory(self) -> None:
         self._of_any_shape.compiled.release_memory()
@@ -166,7 +171,7 @@ class Compiled:
             output = model.output(0)
             results = [np.empty(list(output.shape), output.element_type.to_dtype()) for _ in "ab"]
             for one, result in zip((requests, self._of_any_shape), results, strict=True):
-                one.run(images, result)
+                one.run(result, images)
             is_same = bool((results[0] == results[1]).all())
         except Exception:
             logger.exception("a model was not compiled for %s alone", images.shape)

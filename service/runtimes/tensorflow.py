@@ -45,6 +45,7 @@ class TensorFlowEngine:
     name = "tensorflow"
     precision = "fp32"
     light_class_maps = probabilities_on_demand = False
+    stages = None
 
     def __init__(
         self, artefact: Path, contract: Contract, options: EngineOptions, *, reason: str

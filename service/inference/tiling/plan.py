@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.inference.tiling.fit import padded_shape, round_up
+from service.runtimes.engine import StageFacts
 
 _LEAST_MARGINS = (
     4  # in a tile's side: at least half of it is kept, so at most 4 times the picture is computed
@@ -55,7 +56,9 @@ class Tile:
 
 @dataclass(frozen=True)
 class TilePlan:
-    """Tiles of one shape (H, W), multiples of the stride, row by row from the top left."""
+    """Tiles of one shape (H, W), multiples of the stride, row by row from the top left. Where there
+    are `stages` they go before, and these tiles are those of the last.
+    """
 
     height: int
     width: int
@@ -63,6 +66,12 @@ class TilePlan:
     rows: tuple[Span, ...]
     columns: tuple[Span, ...]
     blended: bool
+    stages: "StagePlans | None" = None
+
+    @property
+    def computed_pixels(self) -> int:
+        """Of all tiles, margins and all."""
+        return len(self) * self.tile_shape[0] * self.tile_shape[1]
 
     def __len__(self) -> int:
         return len(self.rows) * len(self.columns)
@@ -74,6 +83,32 @@ class TilePlan:
         """A view of the image (H, W, C) under the tile; smaller where the tile reaches past it."""
         top, left = tile.rows.start, tile.columns.start
         return image[top : top + self.tile_shape[0], left : left + self.tile_shape[1]]
+
+
+@dataclass(frozen=True)
+class StagePlans:
+    """Of the stages before the last: tiles of the padded picture for `shallow`, tiles of its map,
+    in that map's pixels, for `deep`.
+    """
+
+    facts: StageFacts
+    shallow: TilePlan
+    deep: TilePlan
+
+    @property
+    def map_shapes(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+        """Both maps, (h, w, channels)."""
+        plan, maps = self.shallow, (self.facts.shallow, self.facts.deep)
+        first, second = (
+            (plan.height // one.step, plan.width // one.step, one.channels) for one in maps
+        )
+        return first, second
+
+    @property
+    def map_bytes(self) -> int:
+        maps = self.facts.shallow, self.facts.deep
+        shapes = zip(self.map_shapes, maps, strict=True)
+        return sum(math.prod(shape) * one.dtype.itemsize for shape, one in shapes)
 
 
 def plan_tiles(

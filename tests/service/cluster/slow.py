@@ -57,6 +57,7 @@ class SlowEngine:
         self.light_class_maps = engine.light_class_maps
         self.logits_factor = engine.logits_factor
         self.probabilities_on_demand = engine.probabilities_on_demand
+        self.stages = engine.stages
         self.best_batch_pixels, self.streams = engine.best_batch_pixels, 1
 
     def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:

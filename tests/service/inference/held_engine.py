@@ -29,7 +29,7 @@ class HeldEngine:
     best_batch_pixels = 2**40
     streams = 1
     light_class_maps = probabilities_on_demand = False
-    logits_factor = 0
+    logits_factor, stages = 0, None
 
     def __init__(self) -> None:
         self.batches: list[tuple[int, ...]] = []

@@ -210,7 +210,7 @@ class _Constant:
     name, device, device_reason, precision = "constant", "CPU", "it needs nothing", "fp32"
     best_batch, best_batch_pixels, streams = 1, 1, 1
     light_class_maps = probabilities_on_demand = False
-    logits_factor = 0
+    logits_factor, stages = 0, None
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

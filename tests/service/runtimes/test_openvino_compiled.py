@@ -33,7 +33,7 @@ def run(model: Compiled, shape: tuple[int, ...], times: int = 1) -> NDArray[np.f
     images = np.arange(np.prod(shape), dtype=np.int64).reshape(shape).astype(np.uint8)
     result = np.empty(shape, np.float32)
     for _ in range(times):
-        model.run(images, result)
+        model.run(result, images)
     assert (result == images / 2).all()
     wait()
     return result
