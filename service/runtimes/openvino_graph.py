@@ -1,9 +1,16 @@
-"""Cut an OpenVINO graph where its logits are still small.
+"""Cut an OpenVINO graph at its logits.
 
 Our networks end in a bilinear interpolation of the logits, the crop of what MirrorPad added, and an
 argmax. These three take 30 % of an int8 picture's time and half of its memory, and
 `domain/upsampling.py` does the same on the low-resolution logits for a fraction of it. MirrorPad
 itself is left out too: whoever runs the cut graph pads.
+
+Networks made elsewhere are wrapped alike (`models/export/portable/wrapping.py`), channels first.
+Most give logits of the picture's own size; what is saved then is OpenVINO's argmax, which with
+dynamic sizes takes several times as long as numpy's.
+
+Whoever pads knows the least height and width, and a graph that knows them too runs faster: a sum of
+two maps whose sizes have different lower bounds is copied from one to the other first.
 """
 
 from collections.abc import Callable
@@ -23,7 +30,11 @@ _BILINEAR_MODES = ("linear_onnx", "linear")
 _NHWC_FROM_NCHW = [0, 2, 3, 1]
 _NCHW_FROM_NHWC = [0, 3, 1, 2]
 _SPATIAL_AXES = [1, 2]
+_PLANE_AXES = [2, 3]  # of (N, channels, H, W)
 _PASSED_ON = ("Convert", "FakeQuantize")
+# crop and argmax, where one logit or sigmoid leaves the first class out
+_BETWEEN = ("Clamp", "Concat", "Log", "Multiply", "Slice", "Subtract")
+_MOST_BETWEEN = 8
 
 
 @dataclass(frozen=True)
@@ -36,25 +47,89 @@ class LogitsModel:
     factor: int
 
 
-def cut_at_logits(model: openvino.Model, class_map: int) -> LogitsModel | None:
-    """A copy of `model` cut before the interpolation that its output number `class_map` ends in;
-    None where it ends otherwise.
+def cut_at_logits(model: openvino.Model, class_map: int, least_side: int = 1) -> LogitsModel | None:
+    """A copy of `model` cut before the interpolation that its output number `class_map` ends in, or
+    before its argmax where it was made elsewhere; None where it ends otherwise. It is run on
+    pictures of `least_side` and more.
 
     Every link of the chain is compared with what it must be, so a graph of another making is left
     as it is.
     """
     copy = model.clone()
-    interpolation = _interpolation_before(copy.outputs[class_map].get_node())
+    result = copy.outputs[class_map].get_node()
+    found = _own_logits(result) or _external_logits(result)
+    if found is None:
+        return None
+    logits, factor = found
+    images = copy.get_parameters()[0]
+    _remove_mirror_pad(images)
+    cut = openvino.Model([logits], [images], "logits")
+    batch, *sides, channels = images.get_partial_shape()
+    sides = [openvino.Dimension(least_side, -1) if side.is_dynamic else side for side in sides]
+    cut.reshape(openvino.PartialShape([batch, *sides, channels]))
+    return LogitsModel(cut, factor)
+
+
+def _own_logits(result: Any) -> tuple[Any, int] | None:
+    """The output that has the logits of a network of ours, and how many pixels one is."""
+    interpolation = _interpolation_before(result)
     if interpolation is None:
         return None
     factor = _whole_factor(interpolation)
     logits = _source(interpolation, 0)
     if factor is None or _constant(logits, 1) != _NHWC_FROM_NCHW:
         return None
-    _remove_mirror_pad(copy.get_parameters()[0])
-    cut = openvino.Model([logits.input_value(0)], copy.get_parameters(), "logits")
-    cut.validate_nodes_and_infer_types()
-    return LogitsModel(cut, factor)
+    return logits.input_value(0), factor
+
+
+def _external_logits(result: Any) -> tuple[Any, int] | None:
+    """As `_own_logits`, of a network that was made elsewhere: what both TopK and Softmax take,
+    without the crop on the way there."""
+    node = result
+    for kind in ("Convert", "Squeeze", "TopK"):
+        node = _source(node, 0)
+        if node.get_type_name() != kind:
+            return None
+    if not _takes_the_largest(node, node.get_attributes(), axes=(1,)):
+        return None
+    logits = node.input_value(0)
+    if "Softmax" not in {taker.get_node().get_type_name() for taker in logits.get_target_inputs()}:
+        return None  # shares or sigmoids, which are no logits
+    last = logits.get_node()
+    crop = _crop_before(last)
+    if crop is None and logits.get_partial_shape()[2:].is_dynamic:
+        return None
+    if crop is not None:  # pictures of any size, which are padded before they come here
+        crop.output(0).replace(crop.input_value(0))
+        last = _source(crop, 0) if crop is last else last
+    factor = _scale_of(last)
+    if factor is not None:
+        return last.input_value(0), factor
+    return last.output(0) if crop is not None else logits, 1
+
+
+def _crop_before(node: Any) -> Any | None:
+    """The Slice of height and width at or above a node, with what puts a class before the others in
+    between."""
+    for _ in range(_MOST_BETWEEN):
+        if node.get_type_name() == "Slice" and _constant(node, 4) == _PLANE_AXES:
+            return node
+        if node.get_type_name() not in _BETWEEN:
+            return None
+        node = _source(node, 0)
+    return None
+
+
+def _scale_of(node: Any) -> int | None:
+    """The whole factor by which an Interpolate of `scales` enlarges bilinearly; None of others."""
+    if node.get_type_name() != "Interpolate":
+        return None
+    attributes = node.get_attributes()
+    scales = _constant(node, 1)
+    if not _is_bilinear(node, attributes, axes=_PLANE_AXES) or scales is None:
+        return None
+    by_scales = attributes["shape_calculation_mode"] == "scales" and len(set(scales)) == 1
+    return int(scales[0]) if by_scales and scales[0] == int(scales[0]) else None
 
 
 def _interpolation_before(result: Any) -> Any | None:
@@ -74,8 +149,10 @@ def _is_as_expected(node: Any) -> bool:
     return check is None or check(node, node.get_attributes())
 
 
-def _takes_the_largest(node: Any, attributes: dict[str, Any]) -> bool:
-    return attributes["mode"] == "max" and _constant(node, 1) == 1 and attributes["axis"] in (3, -1)
+def _takes_the_largest(
+    node: Any, attributes: dict[str, Any], axes: tuple[int, ...] = (3, -1)
+) -> bool:
+    return attributes["mode"] == "max" and _constant(node, 1) == 1 and attributes["axis"] in axes
 
 
 def _crops_from_the_top_left(node: Any, _attributes: dict[str, Any]) -> bool:
@@ -83,9 +160,10 @@ def _crops_from_the_top_left(node: Any, _attributes: dict[str, Any]) -> bool:
     return begin is not None and not any(begin) and steps is not None and set(steps) == {1}
 
 
-def _is_bilinear(node: Any, attributes: dict[str, Any]) -> bool:
+def _is_bilinear(node: Any, attributes: dict[str, Any], axes: list[int] = _SPATIAL_AXES) -> bool:
     same = all(attributes[name] == value for name, value in _BILINEAR.items())
-    return same and attributes["mode"] in _BILINEAR_MODES and _constant(node, 2) == _SPATIAL_AXES
+    places = _constant(node, node.get_input_size() - 1)
+    return same and attributes["mode"] in _BILINEAR_MODES and places == axes
 
 
 _CHECKS: dict[str, Callable[[Any, dict[str, Any]], bool]] = {

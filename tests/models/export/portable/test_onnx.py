@@ -5,19 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openvino
 import pytest
 from numpy.typing import NDArray
 
 from models.cli import main
 from models.contract import (
+    OPENVINO_OUTPUTS,
     FrameScale,
     PercentileIntensity,
     PhysicalScale,
     onnx_path,
+    openvino_path,
     read_contract,
 )
 from service.runtimes.engine import EngineOptions
 from service.runtimes.loading import load_engine
+from service.runtimes.openvino_graph import cut_at_logits
 from tests.service.serving import ServerThread, class_map_of, serving
 
 onnx = pytest.importorskip("onnx", reason="the onnx extra is not installed")
@@ -114,6 +118,28 @@ def test_a_sigmoid_that_pads_by_reflection_takes_small_pictures(
     share = own_output("reflected", padded / 127.5 - 1)[0, :height, :width]
     clear = np.abs(share - 0.6) > 1e-4
     np.testing.assert_array_equal(served[clear], (share > 0.6)[clear])
+
+
+@pytest.mark.parametrize(
+    ("name", "factor"), [("plain_unet", 1), ("quarter", 4), ("fixed", 1), ("reflected", 1)]
+)
+def test_class_maps_are_those_of_the_logits_that_the_graph_is_cut_at(
+    store: Path, name: str, factor: int
+) -> None:
+    contract = read_contract(store / name / "1")
+    model = openvino.Core().read_model(store / name / "1" / openvino_path("fp32"))
+    cut = cut_at_logits(model, OPENVINO_OUTPUTS.index("class_map"), contract.stride)
+    assert cut is not None
+    assert cut.factor == factor
+    engine = load_engine(store / name / "1", contract, EngineOptions("openvino", threads=2))
+    for size in [contract.only_size] if contract.only_size else [(4, 8), (61, 35), (96, 128)]:
+        image = blobs(*size, channels=contract.channels, seed=3)[np.newaxis]
+        probabilities = engine.probabilities(image)
+        np.testing.assert_array_equal(engine.class_map(image), probabilities.argmax(axis=-1))
+        height, width = (side - side % factor for side in size)
+        logits, found = engine.logits(image[:, :height, :width])
+        assert logits.shape == (1, len(contract.classes), height // found, width // found)
+    engine.close()
 
 
 def test_a_large_picture_of_a_fixed_network_is_tiled_and_the_answer_says_so(
