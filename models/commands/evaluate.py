@@ -338,8 +338,8 @@ def _artefact_predictor(artefact: Path, said: str | None) -> "Predictor":
         default_engine,
         onnx_file_predictor,
         openvino_file_predictor,
+        tensorflow_predictor,
     )
-    from models.training.evaluation import saved_model_predictor
 
     contract = read_contract(artefact)
     engine = said or default_engine(contract)
@@ -348,7 +348,7 @@ def _artefact_predictor(artefact: Path, said: str | None) -> "Predictor":
     if engine == "tensorflow":
         if "tensorflow" not in contract.runtimes:
             raise ContractError(f"{artefact} holds no SavedModel; say --engine openvino-fp32")
-        return saved_model_predictor(artefact)
+        return tensorflow_predictor(artefact, contract)
     stored, computed = OPENVINO_ENGINES[engine]
     held = contract.openvino_precisions
     if stored not in held:

@@ -106,6 +106,15 @@ def overlapping(
     return class_list, Overlap(priority=ids, threshold=threshold)
 
 
+def overlap_in_words(facts: ModelFacts) -> str:
+    """Which class is over which, where they overlap."""
+    assert facts.overlap is not None
+    names = " over ".join(facts.classes[class_id].name for class_id in facts.overlap.priority)
+    return (
+        f"each for itself, where it is above {facts.overlap.threshold:g}; a class map shows {names}"
+    )
+
+
 def list_images(paths: Sequence[Path]) -> list[Path]:
     """The image files named, or in the folders named, at most 24. Raises AdoptionError where there
     are none."""

@@ -19,10 +19,15 @@ from models.contract import (
 from models.data.dataset import Dataset, Sample
 from models.export.artefact import ExportError, Measure
 from models.export.model_card import with_confidence_section
-from models.export.predictors import onnx_file_predictor, openvino_file_predictor, with_own_scale
+from models.export.predictors import (
+    onnx_file_predictor,
+    openvino_file_predictor,
+    tensorflow_predictor,
+    with_own_scale,
+)
 from models.export.reference import ReferenceSample
 from models.training import calibration
-from models.training.evaluation import Predictor, saved_model_predictor
+from models.training.evaluation import Predictor
 from models.training.temperature import PixelSample, calibrated, fit_temperatures
 
 FITTED_SPLIT = "val"
@@ -99,7 +104,7 @@ def file_predictor(folder: Path, contract: Contract, precision: StoredPrecision)
     if precision in contract.openvino_precisions:
         predictor = openvino_file_predictor(folder / openvino_path(precision), contract)
     elif "tensorflow" in contract.runtimes:
-        predictor = saved_model_predictor(folder)
+        predictor = tensorflow_predictor(folder, contract)
     else:
         predictor = onnx_file_predictor(folder, contract)
     return with_own_scale(predictor, contract)

@@ -13,7 +13,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from models.contract import Overlap
 from models.export.adopt_options import AdoptOptions
+from models.export.answers import class_map_of
 from models.export.external_io import IOSpec, ProbeError, value_range
 
 _LEAST_PROBABILITY = 1e-7
@@ -47,19 +49,25 @@ class TensorFlowModel:
 
 class ExternalNetwork:
     """An external model with our input and output: pixel values 0–255 float32 (N, H, W, C) to
-    logits (N, H, W, classes).
+    logits (N, H, W, classes), which leave out the background where classes overlap.
 
     It is an `Exportable`, as a network of ours is.
     """
 
     def __init__(
-        self, model: TensorFlowModel, io_spec: IOSpec, options: AdoptOptions, classes: int
+        self,
+        model: TensorFlowModel,
+        io_spec: IOSpec,
+        options: AdoptOptions,
+        classes: int,
+        overlap: Overlap | None = None,
     ) -> None:
         self._model = model
         self._io_spec = io_spec
         self._options = options
         self.channels = io_spec.channels
         self.classes = classes
+        self._overlap = overlap
         self.variables = list(model.variables)
         self.stride = 1 if io_spec.size else io_spec.stride
         self.receptive_field_radius = None if io_spec.size else options.receptive_field_radius
@@ -79,8 +87,8 @@ class ExternalNetwork:
 
     def class_map(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Class ids (H, W) of an image (H, W, C)."""
-        logits = np.asarray(self(image[np.newaxis].astype(np.float32)))
-        class_map: NDArray[np.uint8] = logits[0].argmax(axis=-1).astype(np.uint8)
+        logits = self(image[np.newaxis].astype(np.float32))
+        class_map: NDArray[np.uint8] = class_map_of(logits, self._overlap)[0].numpy()
         return class_map
 
     @property
@@ -112,7 +120,8 @@ class ExternalNetwork:
 
     def _logits(self, scores: tf.Tensor) -> tf.Tensor:
         """What softmax turns into the model's probabilities. Where the channels leave the first
-        class out, it wins where all of them are below the threshold."""
+        class out, it wins where all of them are below the threshold; where they overlap, it is not
+        among them."""
         leaves_first_out = self._io_spec.output_channels < self.classes
         if self._io_spec.output == "class_map":
             leaves_first_out = False
@@ -120,7 +129,7 @@ class ExternalNetwork:
             scores = tf.clip_by_value(scores, _LEAST_PROBABILITY, 1.0 - _LEAST_PROBABILITY)
             log = tf.math.log(scores)
             scores = log - tf.math.log1p(-scores) if leaves_first_out else log
-        if not leaves_first_out:
+        if not leaves_first_out or self._overlap is not None:
             return scores
         threshold = self._options.threshold
         above = scores - float(np.log(threshold / (1 - threshold)))

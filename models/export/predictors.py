@@ -17,9 +17,15 @@ from models.training.evaluation import (
     Probabilities,
     by_probabilities,
     openvino_predictor,
+    saved_model_predictor,
     with_sliding_window,
 )
 from models.training.scaled import with_scale
+
+
+def tensorflow_predictor(artefact: Path, contract: Contract) -> Predictor:
+    """Predict by an artefact's SavedModel."""
+    return _of_top_classes(saved_model_predictor(artefact), contract)
 
 
 def openvino_file_predictor(

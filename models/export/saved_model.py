@@ -19,11 +19,13 @@ from models.contract import (
     MODEL_CARD_PATH,
     RECIPE_PATH,
     Contract,
+    Overlap,
     atomic,
     file_digests,
     write_contract,
 )
 from models.contract.globbing import without_pattern
+from models.export.answers import class_map_of, probabilities_of
 from models.export.artefact import ExportError, Measure, ModelFacts, version_folder
 from models.export.format_options import FormatName
 from models.export.formats import Described, require_installed, write_formats
@@ -88,9 +90,9 @@ def export_network(
             f"{names}; name its own"
         )
     with atomic.new_folder(target) as folder:
-        write_saved_model(network, folder)
+        write_saved_model(network, folder, facts.overlap)
         openvino_file = None if with_openvino is False else _write_openvino(folder, with_openvino)
-        _verify(network, folder, openvino_file)
+        _verify(network, folder, openvino_file, facts.overlap)
         (folder / MODEL_CARD_PATH).parent.mkdir(exist_ok=True)
         (folder / MODEL_CARD_PATH).write_text(card)
         others = [name for name in formats if name != "openvino"]
@@ -103,8 +105,9 @@ def export_network(
     return target
 
 
-def write_saved_model(network: Exportable, folder: Path) -> None:
-    """Write the network's SavedModel with its three signatures."""
+def write_saved_model(network: Exportable, folder: Path, overlap: Overlap | None = None) -> None:
+    """Write the network's SavedModel with its three signatures; where classes overlap, its logits
+    leave out the background."""
     channels = network.channels
     images = tf.TensorSpec((None, None, None, channels), tf.uint8, name="images")
     # TensorFlow Serving's REST interface takes names that end in _bytes as base64.
@@ -112,11 +115,11 @@ def write_saved_model(network: Exportable, folder: Path) -> None:
 
     def class_map(images: tf.Tensor) -> dict[str, tf.Tensor]:
         logits = network(tf.cast(images, tf.float32), training=False)
-        return {"class_map": tf.cast(tf.argmax(logits, axis=-1), tf.uint8)}
+        return {"class_map": class_map_of(logits, overlap)}
 
     def probabilities(images: tf.Tensor) -> dict[str, tf.Tensor]:
         logits = network(tf.cast(images, tf.float32), training=False)
-        return {"probabilities": tf.nn.softmax(tf.cast(logits, tf.float32))}
+        return {"probabilities": probabilities_of(logits, overlap)}
 
     def serve_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         image = tf.io.decode_image(image_bytes[0], channels=channels, expand_animations=False)
@@ -165,12 +168,15 @@ def _contract(network: Exportable, facts: ModelFacts, folder: Path) -> Contract:
         parameters=network.parameters,
         scale=facts.scale,
         intensity=facts.intensity,
+        overlap=facts.overlap,
         training=facts.training,
         files=file_digests(folder),
     )
 
 
-def _verify(network: Exportable, folder: Path, openvino_file: Path | None) -> None:
+def _verify(
+    network: Exportable, folder: Path, openvino_file: Path | None, overlap: Overlap | None
+) -> None:
     """Compare all three signatures, and OpenVINO's file, with the network on images of odd sizes.
     Raises ExportError."""
     by_openvino = None if openvino_file is None else openvino_predictor(openvino_file, "fp32")
@@ -181,7 +187,7 @@ def _verify(network: Exportable, folder: Path, openvino_file: Path | None) -> No
         image = smooth_noise(draw, height, width, network.channels)
         logits = np.asarray(network(image[np.newaxis].astype(np.float32), training=False))
         batch = tf.constant(image[np.newaxis])
-        probabilities = np.asarray(signatures["probabilities"](images=batch)["probabilities"])
+        answered = signatures["probabilities"](images=batch)["probabilities"]
         encoded = tf.constant([_png(image)])
         answers = {
             **(
@@ -190,11 +196,11 @@ def _verify(network: Exportable, folder: Path, openvino_file: Path | None) -> No
                 else {"class_map of OpenVINO": by_openvino.class_maps(image[np.newaxis])}
             ),
             "serving_default": signatures["serving_default"](images=batch)["class_map"],
-            "probabilities": probabilities.argmax(axis=-1),
+            "probabilities": _classes_of(answered, overlap),
             "serve_bytes": signatures["serve_bytes"](image_bytes=encoded)["class_map"],
         }
         for signature, answer in answers.items():
-            agreement = _agreement(np.asarray(answer), logits)
+            agreement = _agreement(np.asarray(answer), logits, overlap)
             if agreement < REQUIRED_AGREEMENT:
                 raise ExportError(
                     f"signature {signature} agrees with the network on {agreement:.2%} of the "
@@ -203,9 +209,22 @@ def _verify(network: Exportable, folder: Path, openvino_file: Path | None) -> No
                 )
 
 
-def _agreement(class_map: NDArray[np.integer[Any]], logits: NDArray[np.float32]) -> float:
+def _classes_of(probabilities: tf.Tensor, overlap: Overlap | None) -> tf.Tensor:
+    """The class map (N, H, W) that probabilities (N, H, W, classes) stand for."""
+    if overlap is None:
+        return tf.argmax(probabilities, axis=-1)
+    each = tf.clip_by_value(probabilities[..., 1:], 1e-7, 1 - 1e-7)
+    return class_map_of(tf.math.log(each) - tf.math.log1p(-each), overlap)
+
+
+def _agreement(
+    class_map: NDArray[np.integer[Any]], logits: NDArray[np.float32], overlap: Overlap | None
+) -> float:
     """The share of pixels in `class_map` (N, H, W) whose class has the largest of `logits` (N, H,
-    W, classes), or one that softmax in float32 cannot tell from it."""
+    W, classes), or one that softmax in float32 cannot tell from it; or, where classes overlap, is
+    on top."""
+    if overlap is not None:
+        return float(np.mean(class_map == np.asarray(class_map_of(logits, overlap))))
     answered = np.take_along_axis(logits, class_map[..., np.newaxis].astype(np.intp), axis=-1)
     return float(np.mean(logits.max(axis=-1) - answered[..., 0] <= TIED_LOGITS))
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from models.contract import NativeScale
-from models.export.adopt import Wrapped, read_images
-from models.export.adopt_options import AdoptionError, AdoptOptions
+from models.export.adopt import Wrapped, overlap_in_words, read_images
+from models.export.adopt_options import AdoptOptions
 from models.export.artefact import Measure, ModelFacts
 from models.export.external import ExternalNetwork
 from models.export.external_io import input_axes
@@ -20,12 +20,6 @@ def wrap_by_tensorflow(
 ) -> Wrapped:
     """Raises AdoptionError. What is written is verified as a network of ours is, `force` or not."""
     del force
-    if facts.overlap is not None:
-        raise AdoptionError(
-            "--priority, of classes that overlap, is of ONNX, PyTorch, LiteRT and OpenVINO files; "
-            "write the model as one, such as by model.export('network.onnx', format='onnx') of "
-            "Keras or by OpenVINO's ovc, and adopt that"
-        )
     model = load_external(path, options)
     _, channels = input_axes(model, options)
     images = read_images(files, channels)
@@ -33,9 +27,10 @@ def wrap_by_tensorflow(
     other_sizes = "images are resized to it and class scores back, both bilinearly"
     io_spec = infer_io_spec(model, classes, options, images, other_sizes=other_sizes)
     facts = replace(facts, scale=facts.scale or NativeScale())
-    network = ExternalNetwork(model, io_spec, options, classes)
+    network = ExternalNetwork(model, io_spec, options, classes, facts.overlap)
 
     def write(card: str, store: Path, version: int | None, measure: Measure | None) -> Path:
         return export_network(network, facts, card, store, version, measure=measure)
 
-    return Wrapped(io_spec.notes, images, network.class_map, network.parameters, write)
+    overlap = () if facts.overlap is None else (f"classes: {overlap_in_words(facts)}",)
+    return Wrapped((*io_spec.notes, *overlap), images, network.class_map, network.parameters, write)

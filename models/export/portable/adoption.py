@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.export.adopt import Wrapped, read_images
+from models.export.adopt import Wrapped, overlap_in_words, read_images
 from models.export.adopt_options import AdoptionError, AdoptOptions
 from models.export.artefact import Measure, ModelFacts
 from models.export.external_io import input_axes
@@ -51,7 +51,7 @@ def wrap_portable(
         answers = served_answers(served)
     agreement = judge(answers, own, io_spec, images, network.runtime)
     require_agreement(agreement, force=force)
-    overlap = () if facts.overlap is None else (f"classes: {_overlap_in_words(facts)}",)
+    overlap = () if facts.overlap is None else (f"classes: {overlap_in_words(facts)}",)
     radius = receptive_field_radius(network.graph, io_spec)
     notes = (
         *io_spec.notes,
@@ -79,15 +79,6 @@ def wrap_portable(
         return class_map_of(answers, io_spec.size, image)
 
     return Wrapped(notes, images, class_map, network.parameters, write)
-
-
-def _overlap_in_words(facts: ModelFacts) -> str:
-    """Which class is over which, where they overlap."""
-    assert facts.overlap is not None
-    names = " over ".join(facts.classes[class_id].name for class_id in facts.overlap.priority)
-    return (
-        f"each for itself, where it is above {facts.overlap.threshold:g}; a class map shows {names}"
-    )
 
 
 def _reach_in_words(radius: int | None) -> str:
