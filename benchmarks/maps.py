@@ -237,9 +237,11 @@ def _shapes_raster(path: Path, side: int) -> tuple[Path, list[float]]:
     center = PLACE @ (side / 2, side / 2)
     ground = shapely.affinity.rotate(shapely.Point(center).buffer(half * 0.9, quad_segs=1), 11)
     square = shapely.affinity.rotate(
-        shapely.box(*(np.array(center) - half * 0.5), *(np.array(center) - half * 0.1)), 17
+        shapely.box(*(np.array(center) - half * 0.42), *(np.array(center) - half * 0.08)), 17
     )
     disc = shapely.Point(np.array(center) + half * 0.25).buffer(half * 0.15, quad_segs=180)
+    assert ground.contains(square)
+    assert ground.contains(disc)
     draws = [(ground, 1), (square, 2), (disc, 3)]
     colors = np.array([[0, 0, 0], [250, 1, 1], [1, 250, 1], [1, 1, 250]], np.uint8)
     with _new_raster(path, side) as dataset:
