@@ -52,6 +52,8 @@ class Raster:
     def __init__(
         self, dataset: "rasterio.DatasetReader", form: Directory, bands: str | None
     ) -> None:
+        from rasterio.enums import Interleaving
+
         self._dataset = dataset
         self.height, self.width = int(dataset.height), int(dataset.width)
         self._palette = _palette_of(dataset) if bands is None else None
@@ -70,7 +72,10 @@ class Raster:
             and dataset.count <= len(_COLORS)
             and all(value is not None and value in range(256) for value in dataset.nodatavals)
         )
-        block_height, block_width = dataset.block_shapes[0]
+        # Of a sparse file a block that is not stored is nodata in each of its pixels.
+        self._nodata_alone = flags == {"nodata"}
+        self._bands_apart = dataset.count > 1 and dataset.interleaving != Interleaving.pixel
+        self._block = block_height, block_width = dataset.block_shapes[0]
         self.is_striped = block_width >= self.width > 1024 and block_height < self.height
         if block_height * block_width > MAX_BLOCK_PIXELS:
             raise ImageTooLargeError(
@@ -110,6 +115,15 @@ class Raster:
         """
         if not self.has_void:
             return None
+        stored = self._stored(window) if self._nodata_alone else window
+        if stored != window:
+            whole = np.zeros((window.height, window.width), np.bool_)
+            if stored is not None:
+                top, left = stored.top - window.top, stored.left - window.left
+                part = self.valid(stored)
+                rows, columns = slice(top, top + stored.height), slice(left, left + stored.width)
+                whole[rows, columns] = True if part is None else part
+            return whole
         valid = None
         with _reading():
             if self._has_mask:
@@ -119,6 +133,33 @@ class Raster:
                 finite = np.isfinite(samples).all(axis=0)
                 valid = finite if valid is None else valid & finite
         return None if valid is None or valid.all() else valid
+
+    def _stored(self, window: Window) -> Window | None:
+        """The part of a window around its blocks that are stored; None where none is."""
+        high, wide = self._block
+        rows = range(window.top // high, -(-(window.top + window.height) // high))
+        columns = range(window.left // wide, -(-(window.left + window.width) // wide))
+        bands = range(1, self._dataset.count + 1) if self._bands_apart else (1,)
+        there = [
+            (row, column)
+            for row in rows
+            for column in columns
+            if any(self._is_stored(row, column, band) for band in bands)
+        ]
+        if len(there) == len(rows) * len(columns):
+            return window
+        if not there:
+            return None
+        first_row, last_row = there[0][0], there[-1][0]
+        across = [column for _, column in there]
+        top, left = max(window.top, first_row * high), max(window.left, min(across) * wide)
+        bottom = min(window.top + window.height, (last_row + 1) * high)
+        right = min(window.left + window.width, (max(across) + 1) * wide)
+        return Window(top, left, bottom - top, right - left)
+
+    def _is_stored(self, row: int, column: int, band: int) -> bool:
+        name = f"BLOCK_OFFSET_{column}_{row}"
+        return self._dataset.get_tag_item(name, "TIFF", bidx=band) is not None
 
     def _masked(self, window: Window) -> NDArray[np.bool_]:
         if not self._plain_nodata:

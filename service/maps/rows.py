@@ -165,8 +165,6 @@ class RowRunner:
             await cancel_all([next_cut])
 
     def _cut(self, tile: Tile) -> Cut | None:
-        if self._plan.working is None:
-            self._view.valid(self._plan.seen_by(tile))  # of which the next one is a part
         valid = self._view.valid(self._plan.answers_for(tile))
         if valid is not None and not valid.any() and not self._plan.tiles.blended:
             return None

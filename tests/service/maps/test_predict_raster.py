@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+from numpy.typing import NDArray
 from rasterio.transform import Affine
 
 from models.contract import CONTRACT_PATH
 from service.domain.errors import ImageTooLargeError, InvalidOptionError, ServiceError
+from service.domain.source import Window
+from service.inputs.raster import Raster, open_raster
 from service.maps.job import MapProgress, MapStoppedError
 from tests.service.maps.rasters import PLACE, Mapper, class_map_of, patches, save_raster
 from tests.solvable import solve
@@ -317,6 +320,41 @@ def test_a_bigtiff_and_a_cog_are_what_a_tiff_is(conv: Mapper, tmp_path: Path) ->
     np.testing.assert_array_equal(maps[1], maps[0])
     np.testing.assert_array_equal(maps[2], maps[0])
     assert (maps[0][~valid] == 255).all()
+
+
+@pytest.mark.parametrize("interleave", ["pixel", "band"])
+def test_blocks_that_are_not_stored_are_void_and_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interleave: str
+) -> None:
+    pixels = np.zeros((700, 900, 3), np.uint8)
+    pixels[130:200, 270:500, 1] = patches(70, 230).max(axis=-1)  # of one band alone
+    pixels[600:, 800:] = patches(100, 100)
+    stored = save_raster(tmp_path / "stored.tif", pixels, nodata=0)
+    sparse = save_raster(
+        tmp_path / "sparse.tif", pixels, nodata=0, sparse_ok=True, interleave=interleave
+    )
+    assert sparse.stat().st_size < stored.stat().st_size / 3
+    read: list[Window] = []
+    masked = Raster._masked  # noqa: SLF001
+
+    def counted(raster: Raster, window: Window) -> NDArray[np.bool_]:
+        read.append(window)
+        return masked(raster, window)
+
+    with open_raster(sparse) as ours, open_raster(stored) as theirs:
+        for window in (
+            Window(0, 0, 700, 900), Window(100, 200, 90, 91), Window(0, 0, 128, 256),
+            Window(65, 257, 300, 3), Window(640, 832, 60, 68),
+        ):  # fmt: skip
+            expected = theirs.valid(window)
+            with monkeypatch.context() as patched:
+                patched.setattr(Raster, "_masked", counted)
+                found = ours.valid(window)
+            assert (found is None) == (expected is None)
+            if found is not None and expected is not None:
+                np.testing.assert_array_equal(found, expected)
+    assert max(window.height * window.width for window in read) < 700 * 900
+    assert Window(0, 0, 128, 256) not in read
 
 
 def test_a_raster_without_georeference_gives_a_map_without_one(
