@@ -101,7 +101,7 @@ class Compiled:
         self.running = 0
         self.most_pixels = 0
         self.may_specialize = False
-        self._is_worth_it = model.is_dynamic() and not one_by_one
+        self._is_worth_it = model.is_dynamic() and len(model.inputs) == 1 and not one_by_one
         self._lock = threading.Lock()
         self._hot = HotShapes()
         self._of_shape: dict[Shape, _Requests] = {}

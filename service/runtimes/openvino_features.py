@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import Contract, openvino_path
+from models.contract.amx import avoid_amx
 
 if TYPE_CHECKING:  # the command line knows this module; a server of another engine never maps it
     import openvino
@@ -45,6 +46,7 @@ class FeatureModel:
             raise LookupError(f"{contract.name} has no OpenVINO files")
         import openvino
 
+        avoid_amx()
         core = openvino.Core()
         path = artefact / openvino_path(contract.openvino_precisions[0])
         model = core.read_model(path)

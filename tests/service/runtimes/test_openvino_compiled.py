@@ -108,6 +108,21 @@ def test_a_closed_one_takes_none() -> None:
     assert model.shapes == []
 
 
+def test_one_of_several_inputs_is_left_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    avoid_amx()
+    ones = [ops.parameter([-1, -1, -1, 3], np.uint8) for _ in "ab"]
+    halves = ops.multiply(ops.convert(ops.add(*ones), "f32"), np.float32(0.5))
+    model = Compiled(openvino.Core(), openvino.Model([halves], ones, "sum"), {})
+    model.may_specialize = True
+    images, result = np.full(SMALL, 7, np.uint8), np.empty(SMALL, np.float32)
+    for _ in range(80):
+        model.run(result, images, images)
+    wait()
+    assert (result == 7).all()
+    assert model.shapes == []
+    assert not caplog.records
+
+
 def test_older_runs_count_for_less() -> None:
     hot = HotShapes()
     for _ in range(256):
