@@ -21,7 +21,7 @@ class SurenessOptions(OutputOptions):
         default="auto",
         description=(
             "Say the mean confidence of each class, or of each region where the format has them. "
-            "`auto` says it where it costs next to nothing, interpolated from the confidence at "
+            "`auto` says it where it costs little, interpolated from the confidence at "
             "the network's own resolution; `true` finds it pixel by pixel, at the cost of the "
             "format `confidence`; `false` leaves it out."
         ),
