@@ -2,6 +2,7 @@
 that its providers reach."""
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,25 @@ from service.runtimes.streams import described
 logger = logging.getLogger(__name__)
 
 # Of its providers, those that compute on a GPU, the one that is preferred first.
+_CUDA = "CUDAExecutionProvider"
 _ON_GPU = (
-    "CUDAExecutionProvider",
+    _CUDA,
     "MIGraphXExecutionProvider",
     "ROCMExecutionProvider",
     "DmlExecutionProvider",
 )
 _BEST_BATCH = 16, 512 * 512  # as TensorFlow's on a CPU
+
+
+def providers_of(known: Collection[str]) -> list[tuple[str, dict[str, str]]]:
+    """The providers to take of those `known`, with their options: what computes on a GPU, then the
+    CPU.
+
+    By itself CUDA's tries each of cuDNN's algorithms out, for each new shape of picture.
+    """
+    options = {_CUDA: {"cudnn_conv_algo_search": "HEURISTIC"}}
+    names = [*(name for name in _ON_GPU if name in known), "CPUExecutionProvider"]
+    return [(name, options.get(name, {})) for name in names]
 
 
 class OnnxRuntimeEngine:
@@ -52,11 +65,12 @@ class OnnxRuntimeEngine:
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = max(1, options.threads // self.streams)
         settings.log_severity_level = 3
-        known = onnxruntime.get_available_providers()
-        providers = [name for name in _ON_GPU if name in known]
+        providers = providers_of(onnxruntime.get_available_providers())
+        if any(name == _CUDA for name, _ in providers):
+            onnxruntime.preload_dlls()  # CUDA's libraries where pip has put them
         try:
             self._session = onnxruntime.InferenceSession(
-                artefact / onnx_path("fp32"), settings, [*providers, "CPUExecutionProvider"]
+                artefact / onnx_path("fp32"), settings, providers
             )
         except Exception as error:  # its exceptions have no base of their own
             raise EngineUnavailableError(

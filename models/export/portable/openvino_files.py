@@ -4,6 +4,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,21 +20,37 @@ from models.export.portable.network import (
     short_cause,
 )
 
+_LITERT_IDENTIFIER = b"TFL3"  # of FlatBuffers, behind the first offset
+
 
 def read_ir(path: Path, options: AdoptOptions) -> PortableNetwork:
     """Read OpenVINO's .xml with the .bin beside it. Raises AdoptionError."""
     weights = path.with_suffix(".bin")
     if not weights.is_file():
         raise AdoptionError(f"{weights} is missing; it holds the weights of {path.name}")
+    if _root_of(path) != "net":
+        raise AdoptionError(f"{path} cannot be read: it is not the XML of an OpenVINO network")
     return network_of(path, _read(path), options, f"OpenVINO IR {path.name}")
 
 
 def read_litert(path: Path, options: AdoptOptions) -> PortableNetwork:
     """Read a .tflite file by OpenVINO; LiteRT says what is right where it is installed, else
     OpenVINO. Raises AdoptionError."""
+    with path.open("rb") as file:
+        if file.read(8)[4:] != _LITERT_IDENTIFIER:
+            raise AdoptionError(f"{path} cannot be read: it is no LiteRT file, or a part of one")
     network = network_of(path, _read(path), options, f"LiteRT file {path.name}")
     run = _by_litert(path, network.output_name)
     return network if run is None else replace(network, runtime="LiteRT", run=run)
+
+
+def _root_of(path: Path) -> str | None:
+    """The name of an XML file's outermost element; None where there is none."""
+    try:
+        with path.open("rb") as file:
+            return str(next(iter(ElementTree.iterparse(file, ("start",))))[1].tag)
+    except (ElementTree.ParseError, StopIteration):
+        return None
 
 
 def _by_litert(path: Path, output_name: str) -> Run | None:

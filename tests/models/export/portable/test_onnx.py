@@ -27,6 +27,8 @@ from tests.service.serving import ServerThread, class_map_of, serving
 onnx = pytest.importorskip("onnx", reason="the onnx extra is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
 
+from service.runtimes.onnx_runtime import providers_of
+
 NETWORKS = Path(__file__).parent / "networks"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IMAGENET = ("--scaling", "0..1", "--mean", *map(str, MEAN), "--std", *map(str, STD), "--yes")
@@ -345,3 +347,13 @@ def halved_and_back() -> list[Any]:
         helper.make_node("Resize", ["image", "", "down"], ["small"], mode="linear", antialias=1),
         helper.make_node("Resize", ["small", "", "up"], ["mask"], mode="linear"),
     ]
+
+
+def test_a_gpu_comes_first_and_looks_for_its_algorithms_once() -> None:
+    known = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    providers = providers_of(known)
+    assert providers == [
+        ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"}),
+        ("CPUExecutionProvider", {}),
+    ]
+    assert providers_of(["AzureExecutionProvider"]) == [("CPUExecutionProvider", {})]

@@ -145,26 +145,29 @@ def test_what_cannot_be_is_one_sentence(
 
 
 def test_files_that_are_no_networks_are_one_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     save_strongest(tmp_path / "alone.xml")
     (tmp_path / "alone.bin").unlink()
     save_strongest(tmp_path / "two.xml", outputs=2)
     (tmp_path / "text.xml").write_text("<text/>")
     (tmp_path / "text.bin").write_bytes(b"")
+    (tmp_path / "part.xml").write_text("<net")
+    (tmp_path / "part.bin").write_bytes(b"")
     (tmp_path / "text.tflite").write_text("no model")
     (tmp_path / "folder.xml").mkdir()
     for name, sentence in {
         "alone.xml": "alone.bin is missing",
         "two.xml": "2 outputs (scores0, scores1); say --output-name",
-        "text.xml": "cannot be read",
-        "text.tflite": "cannot be read",
+        "text.xml": "is not the XML of an OpenVINO network",
+        "part.xml": "cannot be read",
+        "text.tflite": "is no LiteRT file, or a part of one",
         "folder.xml": "is not a file",
         "gone.xml": "is not there",
     }.items():
         store = ["--store", str(tmp_path / "store"), "--name", "any"]
         assert main(["adopt", str(tmp_path / name), *ADOPT, *store]) == 1
-        said = capsys.readouterr().err
+        said = capfd.readouterr().err
         assert sentence in said
         assert said.count("\n") == 1
     assert not (tmp_path / "store").exists()
