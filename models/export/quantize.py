@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ from models.training.metrics import Scores
 from models.training.scaled import resized
 
 if TYPE_CHECKING:
+    import nncf
     import openvino
 
 CALIBRATION_SPLIT, CHECKED_SPLIT = "train", "val"
@@ -152,14 +153,52 @@ def _calibrate(
         image = sample.read_image(contract.channels)
         return image[np.newaxis] if contract.io is None else _as_served(image, contract)
 
-    images = nncf.Dataset(samples, seen)
-    return nncf.quantize(
-        model,
-        images,
-        subset_size=len(samples),
-        preset=nncf.QuantizationPreset.MIXED,  # not every network's activations begin at zero
-        ignored_scope=nncf.IgnoredScope(names=list(kept)),
+    return quantized_graph(model, nncf.Dataset(samples, seen), len(samples), kept)
+
+
+def quantized_graph(
+    model: "openvino.Model", images: "nncf.Dataset", count: int, kept: Sequence[str]
+) -> "openvino.Model":
+    """The model in int8, calibrated on `count` images; the layers `kept` stay in floating point.
+
+    NNCF gives the input of a depthwise convolution a range a channel, and finds the channels on
+    axis 1, which behind TensorFlow's resizing is the height: a row would have a range, and the
+    graph one height. Such a graph is made again with a range a tensor.
+    """
+    import nncf
+
+    def quantized(**parameters: Any) -> "openvino.Model":
+        return nncf.quantize(
+            model,
+            images,
+            subset_size=count,
+            preset=nncf.QuantizationPreset.MIXED,  # not every network's activations begin at zero
+            ignored_scope=nncf.IgnoredScope(names=list(kept)),
+            **parameters,
+        )
+
+    int8 = quantized()
+    if not _has_a_range_a_row(int8):
+        return int8
+    from nncf.quantization.advanced_parameters import QuantizationParameters
+
+    return quantized(
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            activations_quantization_params=QuantizationParameters(per_channel=False)
+        )
     )
+
+
+def _has_a_range_a_row(model: "openvino.Model") -> bool:
+    """Whether something is quantised by ranges along an axis whose length is not fixed."""
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "FakeQuantize":
+            data, ranges = (node.input(place).get_partial_shape() for place in (0, 1))
+            if data.rank.is_static and len(data) == len(ranges):
+                pairs = zip(data, ranges, strict=True)
+                if any(size.is_dynamic and one.get_max_length() != 1 for size, one in pairs):
+                    return True
+    return False
 
 
 def _as_served(image: NDArray[np.uint8], contract: Contract) -> Images:
