@@ -18,6 +18,7 @@ TABLES = {
     "every network": (ROOT / "docs" / "networks.md", "networks-table"),
     "SegNet's order": (ROOT / "docs" / "networks.md", "segnet-order"),
     "unet_mobile": (ROOT / "docs" / "networks.md", "unet-mobile-table"),
+    "encoders": (ROOT / "docs" / "networks.md", "encoders-table"),
 }
 UPSAMPLINGS: tuple[Upsampling, ...] = (
     "transposed",
@@ -97,6 +98,23 @@ def ideas_table(networks: dict[str, Row]) -> str:
     return markdown(head, rows)
 
 
+def encoders_table(networks: dict[str, Row]) -> str:
+    """The encoders of `benchmarks/encoders.py`."""
+    head = ["encoder", "val mIoU", "boundary F1", "last training loss", "parameters", "int8 ms"]
+    rows = [
+        [
+            f"`{name}`",
+            f"{100 * row['val_mean_iou']:.1f}",
+            f"{100 * row['val_boundary_f1']:.1f}",
+            f"{row['last_loss']:.2f}",
+            f"{row['parameters']:,}",
+            f"{row['int8_milliseconds']:.1f}",
+        ]
+        for name, row in networks.items()
+    ]
+    return markdown(head, rows)
+
+
 def tables() -> dict[tuple[Path, str], str]:
     """Every table by the page and the mark that it belongs to."""
     networks, ideas = _read("networks"), _read("unet_mobile")
@@ -105,6 +123,7 @@ def tables() -> dict[tuple[Path, str], str]:
         TABLES["every network"]: long_table(networks),
         TABLES["SegNet's order"]: segnet_order(networks),
         TABLES["unet_mobile"]: ideas_table(ideas),
+        TABLES["encoders"]: encoders_table(_read("encoders")),
     }
 
 
