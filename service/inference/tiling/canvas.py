@@ -35,8 +35,8 @@ def make_canvas(
     light_logits: bool = False,
 ) -> Canvas:
     """What puts the results of the plan's tiles into `maps`: those of the picture, or of its
-    `working` size. Where logits are light, class maps come from them, and with these how sure the
-    model is.
+    `working` size. Where logits are light, all maps come from them: to enlarge them here costs less
+    than probabilities of all pixels from the engine.
     """
     classes, overlap = len(contract.classes), contract.overlap
     if working is not None:
@@ -45,6 +45,8 @@ def make_canvas(
         if plan.blended:
             return BlendedCanvas(plan, maps, working, classes, temperatures)
         return UpsampledCanvas(plan, maps, working, temperatures)
+    if light_logits and not plan.blended:
+        return UpsampledCanvas(plan, maps, None, temperatures)
     if needs_probabilities(plan, need):
         return ProbabilityCanvas(plan, maps, classes, temperatures, overlap)
-    return UpsampledCanvas(plan, maps, None, temperatures) if light_logits else ClassMapCanvas(maps)
+    return ClassMapCanvas(maps)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from models.contract import read_contract
 from service.domain.model import Model
+from service.domain.temperature import calibrated, temperatures_of
 from service.inference.segmenter import Segmenter
 from service.runtimes.engine import Engine, EngineOptions
 from service.runtimes.loading import load_engine
@@ -62,8 +63,13 @@ async def test_every_engine_says_how_sure_it_is(
     exact = np.asarray(Image.open(io.BytesIO(asked.encoded.body))).mean() / 255
     assert told.observation.confidence == pytest.approx(exact, abs=0.01)
     archive = await ask(segmenter, body, "npz", probabilities=True)
-    classes = np.load(io.BytesIO(archive.encoded.body))["class_map"]
-    np.testing.assert_array_equal(class_map(told), classes)
+    arrays = np.load(io.BytesIO(archive.encoded.body))
+    np.testing.assert_array_equal(class_map(told), arrays["class_map"])
+    raw = engine.probabilities(image[np.newaxis])[0]
+    temperatures = temperatures_of(MODEL.contract, engine.precision)
+    assert temperatures is not None
+    wanted = calibrated(raw, arrays["class_map"], temperatures)
+    np.testing.assert_allclose(arrays["probabilities"], wanted, atol=2e-3)
 
 
 async def test_json_says_how_sure_it_is_of_classes_and_regions_unless_told_not_to(
