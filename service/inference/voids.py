@@ -20,14 +20,35 @@ def fill_voids(
     nearest valid pixel of the row, then of the column, else by the `mean` color (C,).
     """
     known = valid.copy()
+    columns = _near_void(known.T)
     for lines in _bands(*valid.shape):
-        _mirror_along_rows(pixels[lines], known[lines])
-    turned_pixels, turned_known = pixels.swapaxes(0, 1), known.swapaxes(0, 1)
+        _mirror_along_rows(pixels[lines, columns], known[lines, columns])
+    rows = _near_void(known)
+    turned_pixels, turned_known = pixels[rows].swapaxes(0, 1), known[rows].swapaxes(0, 1)
     for lines in _bands(*turned_known.shape):
-        band, known_band = turned_pixels[lines].copy(), turned_known[lines].copy()
+        known_band = turned_known[lines].copy()
+        if known_band.all() or not known_band.any():
+            continue
+        band = turned_pixels[lines].copy()
         _mirror_along_rows(band, known_band)
         turned_pixels[lines], turned_known[lines] = band, known_band
-    pixels[~known] = mean
+    for lines in _bands(*valid.shape):
+        if not known[lines].all():
+            np.copyto(pixels[lines], mean, where=~known[lines, :, np.newaxis])
+
+
+def _near_void(known: NDArray[np.bool_]) -> slice:
+    """The rows in which columns are mirrored: those with something unknown that are near enough to
+    what is known, and those that they mirror.
+    """
+    unknown_rows, known_rows = np.flatnonzero(~known.all(axis=1)), known.any(axis=1)
+    sums = np.concatenate(([0], np.cumsum(known_rows)))
+    first = np.maximum(unknown_rows - MIRRORED, 0)
+    last = np.minimum(unknown_rows + MIRRORED + 1, len(known))
+    near = unknown_rows[sums[last] > sums[first]]
+    if not len(near):
+        return slice(0, 0)
+    return slice(max(0, int(near[0]) - MIRRORED), min(len(known), int(near[-1]) + MIRRORED + 1))
 
 
 def _mirror_along_rows(pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> None:
@@ -51,5 +72,5 @@ def _mirror_along_rows(pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> N
 
 
 def _bands(height: int, width: int) -> list[slice]:
-    rows = max(1, _BAND_PIXELS // width)
+    rows = max(1, _BAND_PIXELS // max(1, width))
     return [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
