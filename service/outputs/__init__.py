@@ -3,6 +3,9 @@
 `Accept` gets the first of those that share a media type.
 """
 
+from collections import ChainMap
+from collections.abc import Mapping
+
 from service.outputs.coco import COCO
 from service.outputs.confidence import CONFIDENCE
 from service.outputs.cvat import CVAT
@@ -30,4 +33,5 @@ OUTPUTS: dict[str, Output] = {
 }
 
 # What a request for one file can be answered with: those of any picture, and of a raster alone.
-ANSWERS: dict[str, Output] = OUTPUTS | {f.name: f for f in (GEOTIFF, GEOJSON, GPKG)}
+# A view of both tables: a row that is added to one is an answer too.
+ANSWERS: Mapping[str, Output] = ChainMap({f.name: f for f in (GEOTIFF, GEOJSON, GPKG)}, OUTPUTS)
