@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 
 from models.contract import Contract
-from models.contract.amx import avoid_amx
 from models.contract.usage_reports import report_nothing
 from service.runtimes import gpu
 from service.runtimes.engine import Engine, EngineOptions, EngineUnavailableError
@@ -20,7 +19,6 @@ __all__ = ["RUNTIMES", "Runtime"]
 def _load_openvino(
     artefact: Path, contract: Contract, options: EngineOptions, reason: str
 ) -> Engine:
-    avoid_amx()
     report_nothing()
     from service.runtimes.openvino import OpenVinoEngine
 

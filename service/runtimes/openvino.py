@@ -33,6 +33,7 @@ from models.contract import (
     StoredPrecision,
     openvino_path,
 )
+from models.contract.amx import avoid_amx
 from service.domain.source import Window
 from service.domain.upsampling import Grid, strongest, upsampled_class_maps
 from service.runtimes.engine import EngineOptions, EngineUnavailableError, Precision, logits_of
@@ -87,6 +88,7 @@ class OpenVinoEngine:
     def __init__(
         self, artefact: Path, contract: Contract, options: EngineOptions, *, reason: str
     ) -> None:
+        avoid_amx()  # before the first computation of this process
         core = openvino.Core()
         capabilities = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
         precision, why = _choose(options.precision, contract, capabilities)
