@@ -24,6 +24,7 @@ from models.contract import (
     MODEL_CARD_PATH,
     FrameScale,
     NativeScale,
+    Overlap,
     PercentileIntensity,
     read_contract,
     verify_files,
@@ -750,8 +751,8 @@ def test_an_export_that_disagrees_leaves_no_folder(
 
     write = saved_model.write_saved_model
 
-    def write_and_change(network: Network, folder: Path) -> None:
-        write(network, folder)
+    def write_and_change(network: Network, folder: Path, overlap: Overlap | None) -> None:
+        write(network, folder, overlap)
         kernel, bias = network.model.get_layer("logits").get_weights()
         network.model.get_layer("logits").set_weights([-kernel, bias[::-1]])
 
