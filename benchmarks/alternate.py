@@ -15,8 +15,8 @@ import argparse
 import contextlib
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -83,12 +83,16 @@ def main() -> None:
     run.write("alternate", result)
 
 
-def compared(rounds: dict[str, list[Round]], commit: str) -> dict[str, Any]:
-    """Each figure here and at `commit`, and the first over the second, round by round."""
+def compared(rounds: Mapping[str, Sequence[Any]], commit: str) -> dict[str, Any]:
+    """Each figure of the rounds, which are of one dataclass, here and at `commit`, and the first
+    over the second, round by round.
+    """
     found = {}
-    for figure in ("rate", "cpu", "event_loop_cpu"):
-        here, there = ([getattr(one, figure) for one in rounds[name]] for name in (HERE, commit))
-        found[figure] = {
+    for figure in fields(rounds[HERE][0]):
+        here, there = (
+            [getattr(one, figure.name) for one in rounds[name]] for name in (HERE, commit)
+        )
+        found[figure.name] = {
             "here": summary(here),
             "there": summary(there),
             "here_over_there": ratio(here, there),

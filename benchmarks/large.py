@@ -13,12 +13,11 @@ import contextlib
 import time
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import psutil
 
-from benchmarks.alternate import BEFORE, HERE, checked_out, full_name
-from benchmarks.measuring import alternate, begin, ratio, summary
+from benchmarks.alternate import BEFORE, HERE, checked_out, compared, full_name
+from benchmarks.measuring import alternate, begin
 from benchmarks.pictures import photographs, source
 from benchmarks.servers import Candidate, Running, running, segserve
 
@@ -71,19 +70,6 @@ def main() -> None:
             "against": {commit: compared(measured, commit) for commit in commits},
         },
     )
-
-
-def compared(rounds: dict[str, list[Answered]], commit: str) -> dict[str, Any]:
-    """Each figure here and at `commit`, and the first over the second, round by round."""
-    found = {}
-    for figure in ("seconds", "cpu", "peak_megabytes", "peak_above_idle_megabytes"):
-        here, there = ([getattr(one, figure) for one in rounds[name]] for name in (HERE, commit))
-        found[figure] = {
-            "here": summary(here),
-            "there": summary(there),
-            "here_over_there": ratio(here, there),
-        }
-    return found
 
 
 def answer_of(server: Running, photograph: bytes, idle: int) -> Answered:

@@ -77,7 +77,7 @@ def write_geopackage(
         with closing(sqlite3.connect(path, isolation_level=None)) as file:
             file.execute("PRAGMA journal_mode = OFF")
             file.execute("PRAGMA synchronous = OFF")
-            _fill(file, shapes, info, contract, areas, size)
+            _write(file, shapes, info, contract, areas, size)
     except sqlite3.OperationalError as error:
         raise OSError(f"{path.name} cannot be written: {error}") from error
 
@@ -91,23 +91,8 @@ def geopackage_bytes(
 ) -> bytes:
     """The same in memory, without a file on any disk."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as file:
-        _fill(file, shapes, info, contract, areas, size)
+        _write(file, shapes, info, contract, areas, size)
         return file.serialize()
-
-
-def _fill(
-    file: sqlite3.Connection,
-    shapes: Iterable[Shapes],
-    info: SourceInfo,
-    contract: Contract,
-    areas: Iterable[ClassArea],
-    size: tuple[int, int],
-) -> None:
-    file.execute("BEGIN")
-    _write(file, shapes, info, contract, areas, size)
-    file.execute("COMMIT")
-    file.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-    file.execute(f"PRAGMA user_version = {_VERSION}")
 
 
 def _write(
@@ -118,6 +103,7 @@ def _write(
     areas: Iterable[ClassArea],
     size: tuple[int, int],
 ) -> None:
+    file.execute("BEGIN")
     for statement in filter(str.strip, _TABLES.split(";")):
         file.execute(statement)
     crs = _crs_row(info)
@@ -157,6 +143,9 @@ def _write(
         f"INSERT INTO {CLASSES} (class_id, class, color, pixels, area_m2) VALUES (?, ?, ?, ?, ?)",
         [(a.class_id, a.name, named[a.class_id].color, a.pixels, a.area_m2) for a in areas],
     )
+    file.execute("COMMIT")
+    file.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+    file.execute(f"PRAGMA user_version = {_VERSION}")
 
 
 def _geometries(regions: Regions, info: SourceInfo, srs_id: int) -> Iterator[memoryview]:
