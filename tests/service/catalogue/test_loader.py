@@ -24,10 +24,8 @@ def nobody() -> list[Resident[StubInstance]]:
     return []
 
 
-async def overdue_load(
-    artefact: Artefact, load: StubLoader
-) -> tuple[Loader[StubInstance], asyncio.Event]:
-    """A loader that gave up on `artefact`, and what lets it come after all."""
+async def late_load(artefact: Artefact, load: StubLoader) -> Loader[StubInstance]:
+    """A loader that gave up on `artefact`, which came after all."""
     go = asyncio.Event()
 
     async def hang(_artefact: Artefact) -> None:
@@ -35,18 +33,19 @@ async def overdue_load(
 
     load.before = hang
     residency: Residency[StubInstance] = Residency(None, lambda _: None)
-    loader = Loader(load, residency, Overdue(), 1.0)
+    overdue = Overdue()
+    loader = Loader(load, residency, overdue, 1.0)
     while not load.begun:  # it may be the reading that takes too long
         with pytest.raises(OverdueError):
             await loader.load(artefact, nobody)
-    return loader, go
+    go.set()
+    await until(lambda: overdue.stuck_seconds == 0)
+    return loader
 
 
 async def test_what_came_late_is_what_the_next_attempt_gets(artefact: Artefact) -> None:
     load = StubLoader()
-    loader, go = await overdue_load(artefact, load)
-    go.set()
-    await until(lambda: len(load.instances) == 1)
+    loader = await late_load(artefact, load)
     model, _, instance = await loader.load(artefact, nobody)
     assert (instance, model.id) == (load.instances[0], "m/1")
     assert load.begun == ["m/1"]
@@ -56,9 +55,7 @@ async def test_what_came_late_is_closed_where_the_files_are_others_by_then(
     artefact: Artefact,
 ) -> None:
     load = StubLoader()
-    loader, go = await overdue_load(artefact, load)
-    go.set()
-    await until(lambda: len(load.instances) == 1)
+    loader = await late_load(artefact, load)
     store = artefact.path.parents[1]
     shutil.rmtree(artefact.path)
     save_stub(store, content=b"b")
