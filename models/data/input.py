@@ -7,6 +7,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.data.augmentation import Augmentation
+from models.data.copy_paste import CopyPaste
 from models.data.dataset import Sample
 from models.data.memory import memory_bytes
 
@@ -93,6 +94,7 @@ def training_batches(
     first_step: int,
     steps: int,
     weights: PixelWeights | None = None,
+    copy_paste: CopyPaste | None = None,
     cache_bytes: int | None = None,
 ) -> tf.data.Dataset:
     """Batches `first_step` to `steps` of images float32 (N, h, w, C), masks uint8 (N, h, w) and,
@@ -121,12 +123,18 @@ def training_batches(
             part.set_shape((None, None))
         return augmentation(image, mask, tf.stack([seed, place]), *border)
 
-    return (
+    batches = (
         tf.data.Dataset.range(first_epoch, -(-steps // order.steps_per_epoch), output_type=tf.int32)
         .flat_map(epoch_places)
         .skip(steps_into_it * batch_size)
         .map(view, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch_size, drop_remainder=True)
         .take(steps - first_step)
-        .prefetch(tf.data.AUTOTUNE)
     )
+    if copy_paste is not None:
+
+        def mixed(step: tf.Tensor, parts: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+            return copy_paste(tf.stack([-1 - seed, tf.cast(step, tf.int32)]), *parts)
+
+        batches = batches.enumerate(first_step).map(mixed, num_parallel_calls=tf.data.AUTOTUNE)
+    return batches.prefetch(tf.data.AUTOTUNE)

@@ -75,6 +75,13 @@ class AugmentationOptions(BaseModel):
             "picture, each as likely as another"
         ),
     ] = 0.0
+    copy_paste: Annotated[
+        Fraction,
+        Field(
+            description="share of the views into which one small class of the batch's next view is "
+            "pasted"
+        ),
+    ] = 0.0
 
     @model_validator(mode="after")
     def _scale_is_a_range(self) -> Self:

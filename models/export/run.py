@@ -222,6 +222,9 @@ def _how(recipe: Recipe) -> str:
     ]
     if recipe.loss.border_weight:
         parts.append(f"U-Net border weights of {recipe.loss.border_weight:g}")
+    if recipe.distillation.teachers:
+        teachers = " and ".join(_short(str(path)) for path in recipe.distillation.teachers)
+        parts.append(f"it also learned the answers of {teachers}")
     parts.append(
         f"the running average of the weights, decay {recipe.ema_decay:g}"
         if recipe.ema_decay
@@ -257,4 +260,5 @@ def _recipe_text(recipe: Recipe) -> str:
         document["layout"]["palette"] = recipe.layout.palette.name
     if recipe.network.initialize_from is not None:
         document["network"]["initialize_from"] = _short(str(recipe.network.initialize_from))
+    document["distillation"]["teachers"] = [_short(str(p)) for p in recipe.distillation.teachers]
     return tomli_w.dumps(document)

@@ -14,7 +14,7 @@ from models.training.options import ClassWeighting, LossOptions, LossTerm
 @dataclass(frozen=True)
 class Pixels:
     """What a term sees of P pixels: `logits` float32 (P, C), `labels` int32 (P,), `valid` and
-    `weights` float32 (P,).
+    `weights` float32 (P,); `grid` int32 (3,) is N, H and W, whose product is P.
 
     Of a void pixel the label is 0, and so are `valid` and the weight.
     """
@@ -23,6 +23,7 @@ class Pixels:
     labels: tf.Tensor
     valid: tf.Tensor
     weights: tf.Tensor
+    grid: tf.Tensor
 
     @property
     def cross_entropies(self) -> tf.Tensor:
@@ -99,12 +100,52 @@ def lovasz_softmax(pixels: Pixels, term: LossTerm) -> tf.Tensor:  # noqa: ARG001
     )
 
 
+def boundary_f1(pixels: Pixels, term: LossTerm) -> tf.Tensor:  # noqa: ARG001
+    """1 - F1 of a class's outline, the mean over the classes that occur (Bokhovkin and Burnaev
+    2019, "Boundary Loss for Remote Sensing Imagery Semantic Segmentation", section 3).
+
+    A pixel is of the outline as far as one beside it is not of the class; an outline is hit within
+    two pixels, theta = 5 in the paper. No outline lies between a pixel and void.
+    """
+    maps = tf.concat([pixels.grid, [-1]], axis=0)
+    known = tf.reshape(pixels.valid, tf.concat([pixels.grid, [1]], axis=0))
+    predicted, true = (
+        _outline(tf.reshape(inside, maps), known) for inside in (pixels.probabilities, pixels.truth)
+    )
+    precision = _share(predicted, _widened(true, OUTLINE_REACH))
+    recall = _share(true, _widened(predicted, OUTLINE_REACH))
+    f1 = tf.math.divide_no_nan(2 * precision * recall, precision + recall)
+    outlined = tf.reduce_any(true > 0, axis=(0, 1, 2))
+    return _weighted_mean(1 - f1, tf.cast(outlined, tf.float32))
+
+
+OUTLINE_REACH = 2  # pixels
+
+
+def _outline(inside: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
+    """How much of an outline each pixel is, for `inside` (N, H, W, C), zero where not `known`."""
+    outside = (1 - inside) * known
+    return (_widened(outside, 1) - outside) * known
+
+
+def _widened(maps: tf.Tensor, reach: int) -> tf.Tensor:
+    """The highest value within `reach` pixels, of maps (N, H, W, C) without a negative value."""
+    return tf.nn.max_pool2d(maps, 2 * reach + 1, 1, "SAME")
+
+
+def _share(of: tf.Tensor, within: tf.Tensor) -> tf.Tensor:
+    """Which share of maps (N, H, W, C) lies within others, a class."""
+    places = (0, 1, 2)
+    return tf.math.divide_no_nan(tf.reduce_sum(of * within, places), tf.reduce_sum(of, places))
+
+
 LOSSES: dict[str, Callable[[Pixels, LossTerm], tf.Tensor]] = {
     "cross_entropy": cross_entropy,
     "focal": focal,
     "dice": dice,
     "tversky": tversky,
     "lovasz_softmax": lovasz_softmax,
+    "boundary_f1": boundary_f1,
 }
 BY_PIXEL_WEIGHTS = frozenset({"cross_entropy", "focal"})  # the others are means over classes
 
@@ -153,6 +194,7 @@ class SegmentationLoss:
             labels=labels,
             valid=known,
             weights=weights * known,
+            grid=tf.shape(masks),
         )
         return tf.add_n([term.weight * self._value(term, pixels) for term in self._terms])
 

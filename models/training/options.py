@@ -1,13 +1,14 @@
 """What a recipe can say about losses and optimizers. Knows nothing of Keras, so that a command line
 can be read without it."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 ClassWeighting = Literal["none", "inverse_log", "median_frequency"]
 Decay = Literal["cosine", "poly", "constant"]
-LossName = Literal["cross_entropy", "focal", "dice", "tversky", "lovasz_softmax"]
+LossName = Literal["cross_entropy", "focal", "dice", "tversky", "lovasz_softmax", "boundary_f1"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
@@ -36,7 +37,8 @@ class LossOptions(BaseModel):
         tuple[LossTerm, ...],
         Field(
             min_length=1,
-            description="what is summed: cross_entropy, focal, dice, tversky, lovasz_softmax",
+            description="what is summed: cross_entropy, focal, dice, tversky, lovasz_softmax, "
+            "boundary_f1",
         ),
     ] = (LossTerm(name="cross_entropy"),)
     border_weight: Annotated[
@@ -46,6 +48,25 @@ class LossOptions(BaseModel):
     border_sigma: Annotated[
         float, Field(gt=0, le=50, description="how far it reaches, in pixels of the image")
     ] = 5.0
+
+
+class DistillationOptions(BaseModel):
+    """The [distillation] table: trained networks whose answers are learned beside the masks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    teachers: Annotated[
+        tuple[Path, ...],
+        BeforeValidator(lambda given: (given,) if isinstance(given, str | Path) else given),
+        Field(description="runs or exported models of the same classes; their mean is taught"),
+    ] = ()
+    weight: Annotated[float, Field(gt=0, description="its share in the loss")] = 1.0
+    temperature: Annotated[
+        float, Field(gt=0, le=20, description="by which the logits of both are divided")
+    ] = 1.0
+    flip: Annotated[
+        bool, Field(description="teachers also answer the mirror image, at twice the price")
+    ] = False
 
 
 class OptimizerOptions(BaseModel):

@@ -12,7 +12,13 @@ from models.contract import Name, UserError
 from models.contract.faults import first_fault
 from models.contract.preprocessing import read_scale
 from models.data.options import AugmentationOptions, LayoutOptions, SplitOptions
-from models.training.options import ClassWeighting, LossOptions, OptimizerOptions, Precision
+from models.training.options import (
+    ClassWeighting,
+    DistillationOptions,
+    LossOptions,
+    OptimizerOptions,
+    Precision,
+)
 from models.training.renamed import with_new_names
 
 
@@ -81,6 +87,7 @@ class Recipe(BaseModel):
     network: NetworkOptions = NetworkOptions()
     augmentation: AugmentationOptions = AugmentationOptions()
     loss: LossOptions = LossOptions()
+    distillation: DistillationOptions = DistillationOptions()
     optimizer: OptimizerOptions = OptimizerOptions()
 
 

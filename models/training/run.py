@@ -230,11 +230,10 @@ def is_run(folder: Path) -> bool:
 
 
 def load_best(folder: Path) -> keras.Model:
-    """Load a run's best network, for another training to start from. Raises RecipeError."""
+    """Load a run's best network, for another training. Raises RecipeError."""
     if not (folder / BEST).is_file():
         raise RecipeError(
-            f"{folder} is not a run with a validated epoch to start from; `segtrain train` makes "
-            "one"
+            f"{folder} is not a run with a validated epoch; `segtrain train` makes one"
         )
     return load_network(folder / BEST)
 
@@ -251,6 +250,9 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
             "layout": layout.model_copy(update={"palette": palette and _absolute(palette)}),
             "network": network.model_copy(
                 update={"weights": weights, "initialize_from": coarser and _absolute(coarser)}
+            ),
+            "distillation": recipe.distillation.model_copy(
+                update={"teachers": tuple(map(_absolute, recipe.distillation.teachers))}
             ),
         }
     )

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from models.contract import UserError
 from models.contract.working_size import ScaleRequest
 from models.data.augmentation import Augmentation
+from models.data.copy_paste import CopyPaste
 from models.data.dataset import Dataset, Sample
 from models.data.examination import Examination, examine
 from models.data.input import PixelWeights, TrainingOrder, training_batches
@@ -24,6 +25,7 @@ from models.data.reading import read_dataset
 from models.data.record import DatasetRecord, class_difference, record_of
 from models.training.assessment import assess
 from models.training.checkpoint import load_network
+from models.training.distillation import distillation_of
 from models.training.evaluation import EvaluationStoppedError, evaluate, network_predictor
 from models.training.losses import BY_PIXEL_WEIGHTS, class_weights
 from models.training.recipe import Recipe, RecipeError
@@ -31,7 +33,14 @@ from models.training.report import write_report
 from models.training.run import BEST, LAST, Run, RunState
 from models.training.scaled import scale_in_words, with_scale
 from models.training.tensorboard import ScalarWriter
-from models.training.trainer import Trainer, devices, new_trainer, restore_trainer, set_seeds
+from models.training.trainer import (
+    Trainer,
+    available_strategy,
+    devices,
+    new_trainer,
+    restore_trainer,
+    set_seeds,
+)
 
 TRAINING_SPLITS = ("train", "val")
 
@@ -79,8 +88,11 @@ def train(
         recipe.class_weights, np.array(learned.class_pixels), np.array(learned.image_pixels)
     )
     steps = recipe.epochs * order.steps_per_epoch
+    with available_strategy().scope():
+        names = [c.name for c in dataset.class_list.classes]
+        teachers = distillation_of(recipe.distillation, names, dataset.channels)
     if run is None:
-        trainer = new_trainer(recipe, dataset.channels, weights, steps)
+        trainer = new_trainer(recipe, dataset.channels, weights, steps, teachers)
         run = Run.begin(folder, recipe, record, notes)
         if record.preprocessing is not None:
             hint = record.preprocessing.hint
@@ -88,7 +100,7 @@ def train(
         if trainer.start:
             tqdm.write(trainer.start)
     else:
-        trainer = restore_trainer(run.folder / LAST, recipe, weights, steps)
+        trainer = restore_trainer(run.folder / LAST, recipe, weights, steps, teachers)
     with _stop_on_signals() as stop:
         TrainingLoop(run, dataset, trainer, order, stop).run()
     scale, auto = record.preprocessing.scale if record.preprocessing else None, ScaleRequest()
@@ -184,19 +196,17 @@ class TrainingLoop:
 
     def _batches(self, state: RunState) -> tf.data.Dataset:
         recipe, steps_per_epoch = self._recipe, self._order.steps_per_epoch
+        classes, share = len(self._dataset.class_list.classes), recipe.augmentation.copy_paste
         return training_batches(
             self._dataset.split("train"),
             self._dataset.channels,
-            Augmentation(
-                recipe.augmentation,
-                self._dataset.channels,
-                len(self._dataset.class_list.classes),
-            ),
+            Augmentation(recipe.augmentation, self._dataset.channels, classes),
             batch_size=recipe.batch_size,
             seed=recipe.seed,
             first_step=state.epochs_done * steps_per_epoch + state.steps_done,
             steps=recipe.epochs * steps_per_epoch,
             weights=_border_weights(recipe, self._dataset),
+            copy_paste=CopyPaste(share, classes) if share else None,
         )
 
     def _train_epoch(self, state: RunState, batches: Iterator[tuple[tf.Tensor, ...]]) -> RunState:

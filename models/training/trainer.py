@@ -21,6 +21,7 @@ from models.training.deep_supervision import (
     level_losses,
     with_auxiliary_logits,
 )
+from models.training.distillation import Distillation
 from models.training.losses import SegmentationLoss
 from models.training.options import Precision
 from models.training.recipe import Recipe, RecipeError
@@ -50,8 +51,10 @@ class Trainer:
         loss: SegmentationLoss,
         strategy: tf.distribute.Strategy,
         start: str = "",
+        distillation: Distillation | None = None,
     ) -> None:
         self.start = start
+        self._distillation = distillation
         self.network = network
         self.optimizer = optimizer
         self._recipe = recipe
@@ -140,6 +143,8 @@ class Trainer:
                 outputs = model(images, training=True)
                 levels = [outputs] if len(strides) == 1 else outputs
                 loss = level_losses(self._loss, levels, strides, masks, border)
+                if self._distillation is not None:
+                    loss += self._distillation(images, levels[0])
                 scaled = self.optimizer.scale_loss(loss)
             gradients = tape.gradient(scaled, [v.value for v in variables])
             scale = self.optimizer.scale_loss(tf.constant(1.0))
@@ -187,7 +192,11 @@ def set_seeds(recipe: Recipe) -> None:
 
 
 def new_trainer(
-    recipe: Recipe, channels: int, class_weights: Sequence[float], steps: int
+    recipe: Recipe,
+    channels: int,
+    class_weights: Sequence[float],
+    steps: int,
+    distillation: Distillation | None = None,
 ) -> Trainer:
     """A trainer at its first step of `steps`. Raises BackboneWeightsError and RecipeError."""
     strategy = available_strategy()
@@ -200,7 +209,7 @@ def new_trainer(
         optimizer.build(network.model.trainable_variables)
         network.model.compile(optimizer)
         loss = SegmentationLoss(recipe.loss, class_weights, _progress(optimizer, steps))
-        return Trainer(network, optimizer, recipe, loss, strategy, start)
+        return Trainer(network, optimizer, recipe, loss, strategy, start, distillation)
 
 
 def _new_network(options: NetworkOptions, classes: int, channels: int) -> tuple[Network, str]:
@@ -218,7 +227,11 @@ def _new_network(options: NetworkOptions, classes: int, channels: int) -> tuple[
 
 
 def restore_trainer(
-    path: Path, recipe: Recipe, class_weights: Sequence[float], steps: int
+    path: Path,
+    recipe: Recipe,
+    class_weights: Sequence[float],
+    steps: int,
+    distillation: Distillation | None = None,
 ) -> Trainer:
     """A trainer as a checkpoint left it. Raises OtherNetworkError and RecipeError where the
     checkpoint is of another recipe or of other classes, and DamagedFileError."""
@@ -239,7 +252,7 @@ def restore_trainer(
                 f"the network in {path} has {network.classes} classes, and the data "
                 f"{len(class_weights)}; give another --run folder to train on these"
             )
-        trainer = Trainer(network, optimizer, recipe, loss, strategy)
+        trainer = Trainer(network, optimizer, recipe, loss, strategy, distillation=distillation)
         trainer.restore(checkpoint.arrays)
     return trainer
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.data.augmentation import MIDDLE_GRAY, Augmentation
+from models.data.copy_paste import CopyPaste
 from models.data.dataset import VOID, Sample, read_image
 from models.data.input import SampleReader, TrainingOrder, training_batches
 from models.data.options import AugmentationOptions
@@ -267,6 +268,61 @@ def test_views_of_balanced_classes_hold_the_rare_one_as_often_as_another() -> No
     options = AugmentationOptions(crop=(32, 32), class_balance=1.0)
     (_, ids) = Augmentation(options, 1, classes=2)(image, void, tf.constant([0, 0]))
     assert (ids.numpy() == 7).all()
+
+
+def two_views() -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Each of one colour; in the second a small thing of class 1, and a large one of class 2."""
+    masks = np.zeros((2, 40, 40), np.uint8)
+    masks[1, 4:8, 4:8], masks[1, 20:] = 1, 2
+    images = np.zeros((2, 40, 40, 3), np.float32)
+    images[1] = 90
+    return images, masks
+
+
+def test_a_small_class_of_the_next_view_is_pasted_where_it_lies_there() -> None:
+    images, masks = two_views()
+    border = masks * np.float32(3)
+    pasted = CopyPaste(1.0, 3)(tf.constant([1, 0]), *map(tf.constant, (images, masks, border)))
+    seen, ids, weights = (np.asarray(part) for part in pasted)
+    expected = np.zeros((40, 40), np.uint8)
+    expected[4:8, 4:8] = 1  # of class 2 there is too much
+    np.testing.assert_array_equal(ids, [expected, masks[1]])
+    np.testing.assert_array_equal(seen[0], np.where(expected == 1, 90, 0)[..., None].repeat(3, -1))
+    np.testing.assert_array_equal(weights, ids * np.float32(3))
+    np.testing.assert_array_equal(seen[1], images[1])
+
+
+def test_things_are_pasted_into_a_share_of_the_views_and_never_void() -> None:
+    images, masks = (tf.constant(part) for part in two_views())
+
+    def pasted(share: float, classes: int) -> list[bool]:
+        mix = CopyPaste(share, classes)
+        parts = (mix(tf.constant([1, step]), images, masks) for step in range(40))
+        return [bool((np.asarray(ids)[0] > 0).any()) for _, ids in parts]
+
+    assert not any(pasted(1.0, 1))  # 1 is void now
+    assert 0.25 < np.mean(pasted(0.5, 3)) < 0.75
+
+
+def test_a_resumed_stream_pastes_the_same(dataset_folder: Path) -> None:
+    dataset = read_dataset(dataset_folder)
+
+    def masks(first_step: int, share: float) -> list[NDArray[np.uint8]]:
+        stream = training_batches(
+            dataset.split("train"),
+            3,
+            Augmentation(EVERYTHING, 3),
+            batch_size=3,
+            seed=1,
+            first_step=first_step,
+            steps=6,
+            copy_paste=CopyPaste(share, 3),
+        )
+        return [mask.numpy() for _, mask in stream]
+
+    whole = masks(0, 1.0)
+    np.testing.assert_array_equal(whole[3:], masks(3, 1.0))
+    assert not np.array_equal(whole, masks(0, 0.0))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -69,6 +69,30 @@ def test_lovasz_weighs_each_error_by_what_it_costs_in_iou() -> None:
     assert found == pytest.approx((first + second) / 2, rel=1e-5)
 
 
+def outline_loss(predicted: NDArray[np.uint8], mask: NDArray[np.uint8]) -> float:
+    """Of a network that is sure of `predicted` (H, W), two classes."""
+    loss = SegmentationLoss(LossOptions(terms=(LossTerm(name="boundary_f1"),)), [1.0, 1.0])
+    logits = 40 * np.eye(2, dtype=np.float32)[predicted]
+    return float(loss(mask[np.newaxis], logits[np.newaxis]))
+
+
+def test_an_outline_is_hit_within_two_pixels() -> None:
+    def halves(middle: int) -> NDArray[np.uint8]:
+        return np.tile((np.arange(24) >= middle).astype(np.uint8), (24, 1))
+
+    costs = [outline_loss(halves(12 + shift), halves(12)) for shift in (0, 2, -2, 3, 8)]
+    assert costs == pytest.approx([0, 0, 0, 1, 1], abs=1e-6)
+
+
+def test_no_outline_lies_beside_void() -> None:
+    mask = np.zeros((8, 16), np.uint8)
+    mask[:, 8:] = 255
+    known = np.where(mask == 255, np.uint8(1), mask)
+    assert outline_loss(known, mask) == 0
+    mask[2:5, 2:5] = known[2:5, 2:5] = 1
+    assert outline_loss(known, mask) == pytest.approx(0, abs=1e-6)
+
+
 def test_terms_are_summed_by_their_weights() -> None:
     apart = loss_of(LossTerm(name="cross_entropy")), loss_of(LossTerm(name="dice"))
     found = loss_of(LossTerm(name="cross_entropy"), LossTerm(name="dice", weight=0.5))
