@@ -6,11 +6,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.source import Window
+from service.domain.upsampling import Enlarged, Grid, upsampled_class_maps
 from service.inference.runner import AloneWork, Result, Signature
 from service.inference.tiling.fit import fit_into
 from service.runtimes.engine import Engine, Stage
 
 T = TypeVar("T")
+V = TypeVar("V", bound=np.generic)
 
 
 class EngineFaultError(Exception):
@@ -42,8 +45,11 @@ def run_batch(
     results, run_shape = _run(engine, signature, batch)
     if run_shape != batch.shape[:3]:
         raise ValueError(f"the engine gave {results.shape} for images {batch.shape}")
-    # A view would keep the whole batch for as long as the last of its images is not done.
-    return [result.copy() for result in results] if len(results) > 1 else list(results)
+    if signature == "enlarged":
+        grid = Grid((shape[0] / results.shape[2], shape[1] / results.shape[3]))
+        class_maps = upsampled_class_maps(results, grid, Window(0, 0, *shape))
+        return list(map(Enlarged, _apart(results), _apart(class_maps)))
+    return list(_apart(results))
 
 
 def run_stage(
@@ -63,13 +69,17 @@ def run_stage(
         _fit_together(of_all, *(shape if place == picture else of_all[0].shape[:2]))
         for place, of_all in enumerate(zip(*inputs, strict=True))
     ]
-    results = stages.run(stage, together)
+    return _apart(stages.run(stage, together))
+
+
+def _apart(results: NDArray[V]) -> list[NDArray[V]]:
+    """Each of its own: a view would keep the whole batch for as long as the last is not done."""
     return [result.copy() for result in results] if len(results) > 1 else list(results)
 
 
 def _run(
     engine: Engine, signature: Signature, batch: NDArray[np.uint8]
-) -> tuple[Result, tuple[int, ...]]:
+) -> tuple[NDArray[Any], tuple[int, ...]]:
     """The results, and the (N, H, W) that they are of."""
     if signature == "class_map":
         class_maps = engine.class_map(batch)

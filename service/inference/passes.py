@@ -39,7 +39,9 @@ class MapCanvas:
 
 
 class TileResult:
-    """What the engine gave for a tile. Once it is put where it belongs, it is held no longer."""
+    """What the engine gave for a tile, which is what the canvas' signature asks for. Once it is put
+    where it belongs, it is held no longer.
+    """
 
     def __init__(self, canvas: Canvas | MapCanvas, tile: Tile, result: Result) -> None:
         self._canvas, self._tile = canvas, tile

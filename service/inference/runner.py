@@ -14,8 +14,10 @@ from service.inference.tiling.plan import TilePlan, plan_tiles
 from service.inference.tiling.stages import plan_stages
 from service.runtimes.engine import Stage, StageFacts
 
-Signature = Literal["class_map", "probabilities", "logits"]
-Result = NDArray[np.uint8] | NDArray[np.float32]
+Signature = Literal["class_map", "probabilities", "logits", "enlarged"]
+
+# Arrays, but for "enlarged", which gives both in one `Enlarged`.
+Result = Any
 
 # 0.42 GB of the bundled networks in int8. Of a picture of 100 megapixels tiles of 1536 compute 3.8
 # times the pixels and those of 2176, which take as much where class maps are light, 2.2 times.
@@ -30,8 +32,8 @@ AloneWork = Callable[[RunImage], T]
 
 
 class InferenceResult(NamedTuple):
-    """An image's own result (H, W) or (H, W, classes), logits (classes, h, w) or a stage's map
-    (h, w, channels), and the batch that it was part of.
+    """An image's own result (H, W) or (H, W, classes), logits (classes, h, w), these with the class
+    map, or a stage's map (h, w, channels), and the batch that it was part of.
     """
 
     result: Result

@@ -12,13 +12,22 @@ from service.inference.tiling.stitch import (
     ProbabilityCanvas,
     needs_probabilities,
 )
-from service.inference.tiling.upsampled import BlendedCanvas, OverlapCanvas, UpsampledCanvas
+from service.inference.tiling.upsampled import (
+    BlendedCanvas,
+    EnlargedCanvas,
+    OverlapCanvas,
+    UpsampledCanvas,
+)
+
+# Of less a class map takes its calls and not its pixels, and those of a batch are made together.
+_SMALL_PIXELS = 96 * 96
 
 Canvas = (
     MirrorCanvas
     | ClassMapCanvas
     | ProbabilityCanvas
     | UpsampledCanvas
+    | EnlargedCanvas
     | BlendedCanvas
     | OverlapCanvas
 )
@@ -46,6 +55,8 @@ def make_canvas(
             return BlendedCanvas(plan, maps, working, classes, temperatures)
         return UpsampledCanvas(plan, maps, working, temperatures)
     if light_logits and not plan.blended:
+        if need == "class_map" and len(plan) == 1 and plan.computed_pixels <= _SMALL_PIXELS:
+            return EnlargedCanvas(maps, temperatures)
         return UpsampledCanvas(plan, maps, None, temperatures)
     if needs_probabilities(plan, need):
         return ProbabilityCanvas(plan, maps, classes, temperatures, overlap)

@@ -113,6 +113,24 @@ class UpsampledCanvas:
         return slice(start, min(stop, full))
 
 
+class EnlargedCanvas:
+    """As UpsampledCanvas, of a small picture that is run whole: the engine's thread makes the class
+    maps of a batch together.
+    """
+
+    signature: Literal["enlarged"] = "enlarged"
+
+    def __init__(self, maps: Maps, temperatures: Temperatures | None = None) -> None:
+        self._maps, self._temperatures = maps, temperatures
+
+    def put(self, tile: Tile, result: Any) -> None:
+        """`Enlarged` of the padded picture."""
+        maps, step = self._maps, result.class_map.shape[0] // result.logits.shape[1]
+        kept = result.logits[:, _inside(tile.rows, step), _inside(tile.columns, step)]
+        maps.sampled.add_logits(kept, self._temperatures)
+        maps.class_map[...] = result.class_map[tile.rows.inside, tile.columns.inside]
+
+
 class BlendedCanvas:
     """As UpsampledCanvas, of tiles that are blended: all their probabilities are put together
     first.

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,15 @@ from PIL import Image
 from models.contract import read_contract
 from service.domain.model import Model
 from service.domain.temperature import calibrated, temperatures_of
+from service.inference.engine_batch import run_batch
 from service.inference.segmenter import Segmenter
+from service.inference.tiling.canvas import make_canvas
+from service.inference.tiling.plan import plan_tiles
+from service.inference.tiling.stitch import Maps
+from service.inference.tiling.upsampled import UpsampledCanvas
 from service.runtimes.engine import Engine, EngineOptions
 from service.runtimes.loading import load_engine
-from tests.service.inference.asking import LIMITS, ask, class_map, file_of, segmenter_of
+from tests.service.inference.asking import LIMITS, ask, class_map, file_of, picture, segmenter_of
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +76,27 @@ async def test_every_engine_says_how_sure_it_is(
     assert temperatures is not None
     wanted = calibrated(raw, arrays["class_map"], temperatures)
     np.testing.assert_allclose(arrays["probabilities"], wanted, atol=2e-3)
+
+
+def test_small_pictures_enlarged_together_are_as_each_by_itself(engine: Engine) -> None:
+    contract, shape = MODEL.contract, (64, 64)
+    images = [picture(seed, *size) for seed, size in enumerate([(50, 60), (64, 64), (33, 40)])]
+    plans = [
+        plan_tiles(image.shape[0], image.shape[1], contract.stride, 0, 1000) for image in images
+    ]
+    logits = run_batch(engine, "logits", shape, images)
+    enlarged = run_batch(engine, "enlarged", shape, images)
+    for image, plan, of_one, of_both in zip(images, plans, logits, enlarged, strict=True):
+        maps, expected = (Maps.empty(image.shape[:2], "class_map", 2) for _ in "ab")
+        (tile,) = plan
+        canvas = make_canvas(plan, maps, "class_map", contract, light_logits=True)
+        assert canvas.signature == "enlarged"
+        canvas.put(tile, of_both)
+        by_itself = UpsampledCanvas(replace(plan, tile_shape=shape), expected, None)
+        by_itself.put(tile, of_one)
+        np.testing.assert_array_equal(maps.class_map, expected.class_map)
+        assert maps.sampled.mean == expected.sampled.mean
+        assert 0 < maps.class_map.mean() < 1  # both classes are there
 
 
 async def test_json_says_how_sure_it_is_of_classes_and_regions_unless_told_not_to(

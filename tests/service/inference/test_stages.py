@@ -1,11 +1,15 @@
 """Large pictures in stages, each in tiles of its own: as the network as a whole says it."""
 
-from collections.abc import Iterator
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from models.contract import read_contract
 from service.domain.errors import InferenceError
@@ -15,11 +19,11 @@ from service.inference.memory import Work, footprint
 from service.inference.runner import TileSides
 from service.inference.segmenter import Segmenter
 from service.inference.tiling import stages as planning
-from service.runtimes.engine import EngineOptions, Stages
+from service.runtimes.engine import EngineOptions, Stage, Stages
 from service.runtimes.openvino import OpenVinoEngine
 from service.settings import BUNDLED_MODELS
 from tests.service.inference.asking import ask, class_map, file_of, segmenter_of, waiting
-from tests.service.inference.held_engine import until
+from tests.service.inference.held_engine import TIMEOUT_SECONDS, until
 from tests.service.test_bundled_models import drawn
 
 pytestmark = pytest.mark.anyio
@@ -79,6 +83,42 @@ async def test_a_failed_stage_fails_the_picture_and_leaves_nothing_behind(
         await ask(failing, file_of(drawn(64, 1600, seed=1)), scale="native")
     await until(lambda: failing.stuck_seconds == 0)
     assert (failing.waiting_images, waiting(failing)) == (0, 0)
+
+
+@pytest.mark.usefixtures("always_in_stages")
+async def test_a_picture_that_is_cancelled_between_two_stages_is_worked_on_no_further(
+    bundled: tuple[Model, OpenVinoEngine],
+    workers: ThreadPoolExecutor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = bundled[1]
+    stages = engine.stages
+    assert stages is not None
+    run, free, asked = type(stages).run, threading.Event(), list[str]()
+
+    def held_at_deep(self: Any, stage: Stage, inputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        asked.append(stage)
+        if stage == "deep":
+            assert free.wait(TIMEOUT_SECONDS)
+        return run(self, stage, inputs)
+
+    monkeypatch.setattr(type(stages), "run", held_at_deep)
+    cancelled = segmenter(bundled, workers, BELOW_WHOLE)
+    body = file_of(drawn(64, 1600, seed=2))
+    task = asyncio.create_task(ask(cancelled, body, scale="native"))
+    await until(lambda: "deep" in asked)
+    assert cancelled.waiting_images == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (cancelled.waiting_images, waiting(cancelled)) == (0, 0)
+    free.set()
+    await until(lambda: cancelled.stuck_seconds == 0)
+    assert "shallow" in asked
+    assert "tail" not in asked
+    assert asked.count("deep") <= engine.streams  # what waited behind them was dropped
+    # the next one is answered
+    assert (await ask(cancelled, body, scale="native")).tiles > 1
 
 
 def test_a_large_picture_is_computed_hardly_more_than_once(
