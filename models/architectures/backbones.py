@@ -11,7 +11,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.architectures.blocks import BATCH_NORM_MOMENTUM, BatchNorm, gray_to_rgb, max_pool
-from models.architectures.keras_hub import PixelForm, backbone_of, is_preset, vgg16_preset
+from models.architectures.keras_hub import (
+    PixelForm,
+    is_preset,
+    on_other_pixels,
+    open_preset,
+    other_backbone,
+)
 from models.architectures.weights_error import BackboneWeightsError
 
 # ---- MobileNetV2
@@ -64,10 +70,7 @@ def _mobilenet_v2(weights: str | None) -> keras.Model:
     if weights == "imagenet":
         return _downloaded()
     if is_preset(Path(weights)):
-        raise BackboneWeightsError(
-            f"{weights} is a preset of keras-hub's {backbone_of(Path(weights))}, which has no "
-            "MobileNetV2; the encoder vgg16 takes its VGG16"
-        )
+        raise other_backbone(Path(weights), "mobilenet_v2")
     if Path(weights).is_dir():
         return _with_encoder_of(Path(weights))
     if not Path(weights).is_file():
@@ -199,8 +202,8 @@ def load_vgg16(network: keras.Model, weights: str) -> None:
     if weights == "imagenet":
         kept = _downloaded_vgg16(wants_classifier)
     elif is_preset(Path(weights)):
-        file, form = vgg16_preset(Path(weights))
-        kept = read_vgg16(str(file))
+        preset = open_preset(Path(weights), "vgg16")
+        kept, form = read_vgg16(str(preset.weights)), preset.pixels
     else:
         kept = read_vgg16(weights)
     names = {name: name for name in _vgg16_names()}
@@ -230,10 +233,10 @@ def _on_our_pixels(
     another form of them; None is the publication's: BGR, less its mean."""
     if form is None:
         return kernel[:, :, ::-1] * np.float32(_PIXEL_SCALE), bias
-    scale, mean = form.scale.astype(np.float32), np.array(_IMAGENET_MEAN_RGB, np.float32)
-    left = mean * scale + form.offset.astype(np.float32)  # what their form makes of our zero
-    moved = bias + np.einsum("hwio,i->o", kernel, left)
-    return kernel * (scale * np.float32(_PIXEL_SCALE))[:, np.newaxis], moved
+    mean = np.array(_IMAGENET_MEAN_RGB)
+    ours = PixelForm(np.full(3, 1 / _PIXEL_SCALE), -mean / _PIXEL_SCALE)
+    moved, added = on_other_pixels(kernel, form, ours)
+    return moved, bias + added
 
 
 def read_vgg16(path: str) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:

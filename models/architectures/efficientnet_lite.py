@@ -15,6 +15,14 @@ from numpy.typing import NDArray
 
 from models.architectures.backbones import exported_variables
 from models.architectures.blocks import BATCH_NORM_MOMENTUM, BatchNorm, gray_to_rgb
+from models.architectures.keras_hub import (
+    PixelForm,
+    is_preset,
+    on_other_pixels,
+    open_preset,
+    weights_of,
+    with_epsilon,
+)
 from models.architectures.weights_error import BackboneWeightsError
 
 # ---- blocks
@@ -31,6 +39,8 @@ class Stage:
     channels: int
 
 
+_SCALE, _OFFSET = 1 / 128, -127 / 128  # of pixels 0–255, as the published weights want them
+_EPSILON = 1e-3
 STEM_CHANNELS = 32
 STAGES = (
     Stage(1, 3, 1, 1, 16),
@@ -84,7 +94,7 @@ def _convolution(
 
 
 def _norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    return BatchNorm(momentum=BATCH_NORM_MOMENTUM, epsilon=1e-3, name=name)(x)
+    return BatchNorm(momentum=BATCH_NORM_MOMENTUM, epsilon=_EPSILON, name=name)(x)
 
 
 # ---- the encoder
@@ -97,8 +107,8 @@ def efficientnet_lite0_features(
     of pixel values 0–255.
 
     Each is the output of the last block at its stride; the last stage, 320 wide, is left out as
-    MobileNetV2's is. `weights` is a .npz as `load_efficientnet_lite0` reads it, the folder of an
-    exported model with this encoder, or None for a random start. Raises BackboneWeightsError.
+    MobileNetV2's is. `weights` is what `load_efficientnet_lite0` reads, or None for a random start.
+    Raises BackboneWeightsError.
     """
     blocks = efficientnet_lite0_blocks(image, len(STAGES) - 1)
     features = {2: blocks[0], 4: blocks[2], 8: blocks[4], 16: blocks[10], 32: blocks[14]}
@@ -111,7 +121,7 @@ def efficientnet_lite0_blocks(
     image: keras.KerasTensor, stages: int = len(STAGES)
 ) -> list[keras.KerasTensor]:
     """What each block of the first `stages` gives, of pixel values 0–255 RGB or gray."""
-    x = keras.layers.Rescaling(1 / 128, offset=-127 / 128, name="scale")(image)
+    x = keras.layers.Rescaling(_SCALE, offset=_OFFSET, name="scale")(image)
     x = gray_to_rgb(x)
     x = _convolution(x, STEM_CHANNELS, 3, 2, "stem_conv")
     x = keras.layers.ReLU(6.0, name="stem_relu")(x)
@@ -125,8 +135,8 @@ def efficientnet_lite0_blocks(
 
 
 def load_efficientnet_lite0(network: keras.Model, weights: str) -> None:
-    """Give the network, whose layers are named as those here, the weights of a .npz or of an
-    exported model.
+    """Give the network, whose layers are named as those here, the weights of a .npz, of an exported
+    model, or of a preset of keras-hub's lite0.
 
     The .npz has the arrays `stem/conv/kernel` (3, 3, 3, 32), `stem/bn/gamma`, `stem/bn/beta`,
     `stem/bn/moving_mean`, `stem/bn/moving_variance`, and of each block of `block0` to `block14`
@@ -139,7 +149,9 @@ def load_efficientnet_lite0(network: keras.Model, weights: str) -> None:
             "Keras has no ImageNet weights of EfficientNet-Lite0 to fetch; give the path of a .npz "
             "of them, or take the encoder mobilenet_v2"
         )
-    if path.is_dir():
+    if is_preset(path):
+        kept = _read_preset(network, path)
+    elif path.is_dir():
         kept = exported_variables(path)
     else:
         kept = {_path_in_network(key): value for key, value in _read_arrays(path).items()}
@@ -153,6 +165,35 @@ def load_efficientnet_lite0(network: keras.Model, weights: str) -> None:
                 "network.encoder = 'efficientnet_lite0'"
             )
         weight.assign(found)
+
+
+def _read_preset(network: keras.Model, folder: Path) -> dict[str, NDArray[np.generic]]:
+    """By path in the network. Its paddings are PyTorch's: at stride s our features are those of the
+    picture without its s - 1 first rows and columns."""
+    preset = open_preset(folder, "efficientnet_lite0")
+    ours = [(layer, _KINDS[type(layer)]) for layer in network.layers if type(layer) in _KINDS]
+    shapes = [(kind, [tuple(one.shape) for one in layer.weights]) for layer, kind in ours]
+    theirs = weights_of(preset.weights, shapes)
+    given = PixelForm(np.full(3, _SCALE), np.full(3, _OFFSET))
+    stem, added = on_other_pixels(theirs[0][0], preset.pixels, given)
+    kept: dict[str, NDArray[np.generic]] = {}
+    for (layer, kind), arrays in zip(ours, theirs, strict=True):
+        weights = arrays
+        if kind == "batch_normalization":
+            weights = with_epsilon(arrays, preset.epsilon, _EPSILON)
+        if layer.name == "stem_conv":
+            weights = [stem]
+        elif layer.name == "stem_bn":
+            weights[2] = weights[2] - added
+        kept |= {weight.path: array for weight, array in zip(layer.weights, weights, strict=True)}
+    return kept
+
+
+_KINDS = {
+    keras.layers.Conv2D: "conv2d",
+    keras.layers.DepthwiseConv2D: "depthwise_conv2d",
+    BatchNorm: "batch_normalization",
+}
 
 
 def _path_in_network(key: str) -> str:

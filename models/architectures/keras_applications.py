@@ -17,12 +17,20 @@ from numpy.typing import NDArray
 
 from models.architectures.backbones import exported_variables
 from models.architectures.blocks import BATCH_NORM_MOMENTUM, BatchNorm, gray_to_rgb
+from models.architectures.keras_hub import (
+    PixelForm,
+    is_preset,
+    on_other_pixels,
+    open_preset,
+    weights_of,
+)
 from models.architectures.receptive_field import (
     ReceptiveField,
     UnknownReceptiveFieldError,
     receptive_fields,
     steps,
 )
+from models.architectures.table import KERAS
 from models.architectures.weights_error import BackboneWeightsError
 from models.contract import UserError
 
@@ -40,12 +48,14 @@ def keras_features(
     """Map stride to feature map, for strides 2 to 32, of pixel values 0–255 RGB or gray.
 
     `weights` is "imagenet" (Keras downloads them), the path of a `load_weights` file of the
-    backbone without its top, the folder of an exported model with this encoder, or None for a
-    random start. Raises UnfitBackboneError and BackboneWeightsError.
+    backbone without its top, the folder of an exported model with this encoder or of a preset of
+    keras-hub, or None for a random start. Raises UnfitBackboneError and BackboneWeightsError.
     """
     build, module = _find(name)
-    exported = weights if weights is not None and Path(weights).is_dir() else None
-    original = _built(build, name, None if exported else weights)
+    folder = Path(weights) if weights is not None and Path(weights).is_dir() else None
+    original = _built(build, name, None if folder else weights)
+    if folder is not None and is_preset(folder):
+        _take_preset(original, folder, name, module)
     x = _normalized(gray_to_rgb(image), module)
     layers = _feature_layers(original, name)
     names = _stable_names(original)
@@ -55,8 +65,8 @@ def keras_features(
     if weights is not None:
         trunk.set_weights(original.get_weights())
     features = {s: trunk.get_layer(names[layer]).output for s, layer in layers.items()}
-    if exported is not None:
-        _take_exported(keras.Model(image, list(features.values())), exported, name)
+    if folder is not None and not is_preset(folder):
+        _take_exported(keras.Model(image, list(features.values())), folder, name)
     return features
 
 
@@ -130,8 +140,38 @@ def _own_layer(layer: keras.layers.Layer, names: dict[str, str]) -> keras.layers
     return type(layer).from_config(config)
 
 
-def _take_exported(encoder: keras.Model, folder: str, name: str) -> None:
-    kept = exported_variables(Path(folder))
+def _take_preset(backbone: keras.Model, folder: Path, name: str, module: types.ModuleType) -> None:
+    """The weights of keras-hub's same network, for the pixels that ours is given."""
+    preset = open_preset(folder, f"{KERAS}{name}")
+    ours = [layer for layer in backbone.layers if layer.weights]
+    shapes = [
+        (_KINDS[type(layer)], [tuple(weight.shape) for weight in layer.weights]) for layer in ours
+    ]
+    for layer, arrays in zip(ours, weights_of(preset.weights, shapes), strict=True):
+        layer.set_weights(arrays)
+    bgr, form = _pixel_form(module)
+    order = slice(None, None, -1 if bgr else 1)
+    given = PixelForm(form.scale[order], form.offset[order])  # of RGB
+    first = next(layer for layer in backbone.layers if isinstance(layer, keras.layers.Conv2D))
+    kernel, added = on_other_pixels(first.kernel.numpy(), preset.pixels, given)
+    first.kernel.assign(kernel[:, :, order])
+    if first.use_bias:
+        first.bias.assign_add(added)
+        return
+    norm = next(
+        layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)
+    )
+    norm.moving_mean.assign_sub(added)
+
+
+_KINDS = {
+    keras.layers.Conv2D: "conv2d",
+    keras.layers.BatchNormalization: "batch_normalization",
+}
+
+
+def _take_exported(encoder: keras.Model, folder: Path, name: str) -> None:
+    kept = exported_variables(folder)
     for weight in encoder.weights:
         found = kept.get(weight.path)
         if found is None or found.shape != tuple(weight.shape):
@@ -159,8 +199,19 @@ class ReverseChannels(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _normalized(x: keras.KerasTensor, module: types.ModuleType) -> keras.KerasTensor:
-    """Pixels as the module's preprocess_input has them: each channel scaled and shifted, some in
-    the order BGR. It is asked for black and for each channel alone."""
+    """Pixels as the module's preprocess_input has them."""
+    bgr, form = _pixel_form(module)
+    if bgr:
+        x = ReverseChannels(name="bgr")(x)
+    if np.allclose(form.scale, 1) and np.allclose(form.offset, 0):
+        return x  # the backbone does it itself
+    return keras.layers.Rescaling(form.scale.tolist(), form.offset.tolist(), name="scale")(x)
+
+
+def _pixel_form(module: types.ModuleType) -> tuple[bool, PixelForm]:
+    """Whether the module's preprocess_input has pixels in the order BGR, and how it scales and
+    shifts each channel, in its order. It is asked for black and for each channel alone. Raises
+    UnfitBackboneError."""
 
     def asked(pixel: tuple[float, ...]) -> NDArray[np.float64]:
         image = np.array(pixel, np.float64).reshape(1, 1, 1, 3)
@@ -169,17 +220,15 @@ def _normalized(x: keras.KerasTensor, module: types.ModuleType) -> keras.KerasTe
 
     offset = asked((0, 0, 0))
     matrix = np.stack([asked(tuple(255.0 * row)) - offset for row in np.eye(3)]) / 255
-    if np.count_nonzero(np.diag(matrix)) < 3:
-        x = ReverseChannels(name="bgr")(x)
+    bgr = bool(np.count_nonzero(np.diag(matrix)) < 3)
+    if bgr:
         matrix = matrix[::-1]
     scale = np.diag(matrix)
     if not np.allclose(matrix, np.diag(scale), atol=1e-9):
         raise UnfitBackboneError(
             f"{module.__name__} normalises pixels by more than a scale and an offset a channel"
         )
-    if np.allclose(scale, 1) and np.allclose(offset, 0):
-        return x  # the backbone does it itself
-    return keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="scale")(x)
+    return bgr, PixelForm(scale, offset)
 
 
 # ---- its features

@@ -60,7 +60,7 @@ class NetworkOptions(BaseModel):
         str | None,
         Field(
             description="the encoder's start: a weights file, the folder of an exported model "
-            "(not vgg16) or of a keras-hub preset (vgg16), 'imagenet', or nothing for random"
+            "(not vgg16) or of a keras-hub preset of its network, 'imagenet', or nothing for random"
         ),
     ] = None
     dropout: Annotated[

@@ -213,8 +213,11 @@ def test_a_preset_of_keras_hub_starts_the_encoder_on_the_pixels_it_was_trained_o
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"class_name": "ResNetBackbone"}, "keras-hub's ResNetBackbone; the encoder vgg16 takes"),
-        ({"repeats": [2, 2, 4, 4, 4]}, "such as vgg_16_imagenet"),
+        (
+            {"class_name": "ResNetBackbone"},
+            "keras-hub's ResNetBackbone, and the encoder vgg16 has another",
+        ),
+        ({"repeats": [2, 2, 4, 4, 4]}, "it takes only that of vgg_16_imagenet"),
         ({"converter": None}, "has no image_converter.json"),
         ({"converter": {"scale": "large"}}, "scale is 'large'; it is a number"),
     ],
@@ -225,5 +228,5 @@ def test_a_preset_that_does_not_fit_is_one_sentence(
     preset = write_preset(tmp_path / "preset", classifier(top=False), **changes)
     with pytest.raises(BackboneWeightsError, match=sentence):
         build_network("segnet", classes=3, channels=3, width=WIDTH, weights=str(preset))
-    with pytest.raises(BackboneWeightsError, match="which has no MobileNetV2"):
+    with pytest.raises(BackboneWeightsError, match="the encoder mobilenet_v2 has another network"):
         build_network("unet_mobile", classes=3, channels=3, weights=str(preset))
