@@ -17,7 +17,7 @@ from typing import Any
 _POINTWISE = frozenset(
     """
     Abs Add BatchNormInference Ceiling Clamp Concat Convert Divide Elu Equal Erf Exp
-    FakeQuantize Floor Gelu Greater GreaterEqual HSigmoid HSwish HardSigmoid Less LessEqual
+    FakeQuantize Floor Gelu Greater GreaterEqual HSigmoid HSwish HardSigmoid Identity Less LessEqual
     Log LogSoftmax Maximum Minimum Mish Multiply Negative PRelu Power Relu Result Round
     Select Selu Sigmoid Softmax SoftPlus SoftSign Sqrt SquaredDifference Subtract Swish
     Tanh

@@ -93,10 +93,12 @@ def overlapping(
         return class_list, None
     wanted, names = _names(priority), [one.name for one in class_list.classes]
     if sorted(wanted) == sorted(names):
-        background = list_classes(["background", "other"], "--priority").classes[0]
-        behind = [one.model_copy(update={"id": one.id + 1}) for one in class_list.classes]
-        class_list = class_list.model_copy(update={"classes": (background, *behind)})
-        names = [background.name, *names]
+        plain, names = list_classes(names, "--classes").classes, ["background", *names]
+        listed = list_classes(names, "--classes, with a background before them").classes
+        if class_list.classes != plain:  # they have colors of their own
+            behind = [one.model_copy(update={"id": one.id + 1}) for one in class_list.classes]
+            listed = (listed[0], *behind)
+        class_list = class_list.model_copy(update={"classes": listed})
     elif sorted(wanted) != sorted(names[1:]):
         raise AdoptionError(
             f"--priority {priority} names all classes that overlap, each once, the one on top "

@@ -21,8 +21,9 @@ def load_external(path: Path, options: AdoptOptions) -> TensorFlowModel:
     if not path.exists():
         raise AdoptionError(f"{path} is not there")
     raise AdoptionError(
-        f"{path} is neither a SavedModel folder (with saved_model.pb), nor one of Hugging Face "
-        "(with config.json, preprocessor_config.json and an ONNX file), nor a .keras or .h5 file"
+        f"{path} is no network that segtrain adopts, which are: a SavedModel folder (with "
+        "saved_model.pb), one of Hugging Face (with config.json, preprocessor_config.json and an "
+        "ONNX file), .keras, .h5, .onnx, .xml, .tflite, .pt2 and TorchScript: docs/adopt.md"
     )
 
 

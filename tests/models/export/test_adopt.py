@@ -321,7 +321,7 @@ def test_a_file_that_is_no_model_is_one_sentence(
     (tmp_path / "x.zip").write_text("no model")
     for name, sentence in {
         "x.keras": "cannot be loaded",
-        "x.zip": "neither a SavedModel folder",
+        "x.zip": "is no network that segtrain adopts",
         "gone": "is not there",
     }.items():
         assert main(["adopt", str(tmp_path / name), "--name", "x", "--classes", "a,b"]) == 1

@@ -79,6 +79,7 @@ def masks(body: bytes) -> tuple[dict[str, Any], dict[str, NDArray[np.uint8]]]:
 def test_the_contract_says_which_is_on_top(store: Path) -> None:
     contract = read_contract(store / "any" / "1")
     assert [one.name for one in contract.classes] == ["background", *NAMES]
+    assert len({one.color for one in contract.classes}) == len(contract.classes)
     assert contract.background == 0
     assert contract.overlap == Overlap(priority=IDS, threshold=0.5)
 
