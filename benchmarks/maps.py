@@ -1,22 +1,27 @@
 """Question: what does a map of a gigapixel take?
 
-    .venv/bin/python -m benchmarks.maps [street] [growth] [polygons] [resume]     (6 minutes)
+    .venv/bin/python -m benchmarks.maps [street] [dense] [growth] [polygons] [resume]  (8 minutes)
 
 Rasters are made here, in UTM, most of them sparse: void blocks are not stored. `street`: a raster
 of one gigapixel of which a sixteenth is a picture, by the bundled street model, in turn with a PNG
-of 10 megapixels by the same engine at its own scale; rates are of the pixels that are no void.
-`growth`: the same picture within four gigapixels. `polygons`: 100 megapixels with about 200,000
-regions. `resume`: shapes of known size, killed in the middle and resumed, against an unbroken run,
-and their areas against an azimuthal equal-area projection of their own. Each in a process of its
-own, whose memory is its highest resident set above that after the model was loaded and warmed up.
+of 10 megapixels by the same engine at its own scale; rates are of all of the raster's pixels, and
+of the picture's alone. `dense`: the picture without the void. `growth`: the same picture within
+four gigapixels. `--side` makes rasters smaller (of 16,384 pixels a side: a quarter of the time),
+and keeps the results beside those of full size, under names with it. `polygons`: 100 megapixels
+with about 200,000 regions. `resume`: shapes of known size, killed in the middle and resumed,
+against an unbroken run, and their areas against an azimuthal equal-area projection of their own.
+Each in a process of its own, whose memory is its highest resident set above that after the model
+was loaded and warmed up.
 """
 
+import argparse
 import asyncio
 import io
 import json
 import multiprocessing
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -60,19 +65,25 @@ BLOCK = 512
 SIDE, SMALL_SIDE = 32_768, 2_048
 PNG_SIZE = 2_739, 3_651
 REGIONS_SIDE, CELL = 10_000, 22
-NAMES = ("street", "growth", "polygons", "resume")
+NAMES = ("street", "dense", "growth", "polygons", "resume")
 
 
 def main() -> None:
     """Measure, print, and keep the result beside those of parts that are not asked for."""
-    run = begin(__doc__, add_arguments=choice_of(NAMES))
+    run = begin(__doc__, add_arguments=_add_arguments)
     kept = run.results / "maps.json"
     result = json.loads(kept.read_text())["parts"] if kept.exists() else {}
-    side = SMALL_SIDE if run.quick else SIDE
+    side = run.given.side or (SMALL_SIDE if run.quick else SIDE)
     with tempfile.TemporaryDirectory(prefix="segserve-maps-") as folder:
         for name in run.given.names or NAMES:
-            result[name] = _alone(PARTS[name], Path(folder), side, run)
+            title = f"{name} {side}" if run.given.side else name
+            result[title] = _alone(PARTS[name], Path(folder), side, run)
             run.write("maps", {"parts": result})
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    choice_of(NAMES)(parser)
+    parser.add_argument("--side", type=int, help=f"of rasters, in pixels (default: {SIDE})")
 
 
 def _alone(part: Callable[[Path, int, Run], Any], folder: Path, side: int, run: Run) -> Any:
@@ -83,6 +94,11 @@ def _alone(part: Callable[[Path, int, Run], Any], folder: Path, side: int, run: 
 
 def street(folder: Path, side: int, _run: Run) -> dict[str, Any]:
     source = _street_raster(folder / "street.tif", side, side // 4)
+    return asyncio.run(_by_street(folder, source, side, in_turn_with_png=True))
+
+
+def dense(folder: Path, side: int, _run: Run) -> dict[str, Any]:
+    source = _street_raster(folder / "dense.tif", side // 4, side // 4)
     return asyncio.run(_by_street(folder, source, side, in_turn_with_png=True))
 
 
@@ -118,15 +134,16 @@ async def _by_street(
     highest = _highest()
     pngs += [await seconds_of_png() for _ in range(2)] if png else []
     await model.close()
-    pixels = (side // 4) ** 2
-    rate = pixels / 1e6 / summary.seconds
+    whole, picture = summary.height * summary.width / 1e6, (side // 4) ** 2 / 1e6
     result: dict[str, Any] = {
-        "megapixels": summary.height * summary.width / 1e6,
-        "picture_megapixels": pixels / 1e6,
+        "megapixels": whole,
+        "picture_megapixels": picture,
         "seconds": summary.seconds,
-        "megapixels_a_second": rate,
+        "megapixels_a_second": whole / summary.seconds,
+        "picture_megapixels_a_second": picture / summary.seconds,
         "peak_megabytes_above_idle": (highest - idle) / 1e6,
         "idle_megabytes": idle / 1e6,
+        "infer_share": summary.infer_seconds / summary.seconds,
         "read_share": summary.read_seconds / summary.seconds,
         "write_share": summary.write_seconds / summary.seconds,
         "tiles": summary.tiles,
@@ -134,7 +151,9 @@ async def _by_street(
     if pngs:
         own = PNG_SIZE[0] * PNG_SIZE[1] / 1e6
         result["png_seconds_a_megapixel"] = [seconds / own for seconds in pngs]
-        result["rate_over_png"] = [rate * seconds / own for seconds in pngs]
+        per_second = own / statistics.median(pngs)
+        result["rate_over_png"] = whole / summary.seconds / per_second
+        result["picture_rate_over_png"] = picture / summary.seconds / per_second
     return result
 
 
@@ -200,6 +219,7 @@ def resume(folder: Path, side: int, _run: Run) -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[Path, int, Run], Any]] = {
     "street": street,
+    "dense": dense,
     "growth": growth,
     "polygons": polygons,
     "resume": resume,

@@ -134,21 +134,27 @@ class _StagedPicture:
     def _run_deep(self, tile: Tile, deadline: float | None) -> Coroutine[Any, Any, InferenceResult]:
         plan, step = self._stages.deep, self._stages.facts.shallow.step
         height, width = plan.tile_shape
-        part = plan.cut(self._shallow, tile)
+        top, left = (first // step for first in self._stages.deep_at)
+        part = plan.cut(self._shallow[top:, left:], tile)
         return self._runner.run_stage("deep", (part,), (height * step, width * step), deadline)
 
     def _run_tail(self, tile: Tile, deadline: float | None) -> Coroutine[Any, Any, InferenceResult]:
         plan, facts = self._picture.plan, self._stages.facts
+        (top, left), (above, before) = self._stages.tail_at, self._stages.deep_at
         inputs = (
-            plan.cut(self._picture.image, tile),
-            _under(self._shallow, facts.shallow, plan, tile),
-            _under(self._deep, facts.deep, plan, tile),
+            plan.cut(self._picture.image[top:, left:], tile),
+            _under(self._shallow, facts.shallow, plan, tile, (top, left)),
+            _under(self._deep, facts.deep, plan, tile, (top - above, left - before)),
         )
         return self._runner.run_stage("tail", inputs, plan.tile_shape, deadline)
 
 
-def _under(whole: NDArray[Any], facts: FeatureMap, plan: TilePlan, tile: Tile) -> NDArray[Any]:
-    """The part of a map that lies under a tile of the picture."""
+def _under(
+    whole: NDArray[Any], facts: FeatureMap, plan: TilePlan, tile: Tile, at: tuple[int, int]
+) -> NDArray[Any]:
+    """The part of a map that lies under a tile of the picture, whose first pixel is `at` that of
+    the map's.
+    """
     (height, width), step = plan.tile_shape, facts.step
-    top, left = tile.rows.start // step, tile.columns.start // step
+    top, left = (tile.rows.start + at[0]) // step, (tile.columns.start + at[1]) // step
     return whole[top : top + height // step, left : left + width // step]

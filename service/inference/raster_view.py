@@ -26,7 +26,8 @@ from service.domain.source import Samples, SourceInfo, Window
 from service.inference.prepare import seen_samples
 from service.inference.resizing import area_means
 from service.inference.voids import CONTEXT, fill_voids
-from service.inputs.raster import Raster, RowReader
+from service.inputs.raster import Raster
+from service.inputs.row_reader import RowReader
 
 _BITS = 16
 _KEPT = 96  # samples of a part of a deep raster that its mean color is of
@@ -153,6 +154,7 @@ class View:
         self._working = working
         self._reader = RowReader(raster, CONTEXT)
         self._last: tuple[Window, NDArray[np.bool_] | None] = (Window(0, 0, 0, 0), None)
+        self._held: tuple[Window, Samples] | None = None
         self.height = raster.height if working is None else working.height
         self.width = raster.width if working is None else working.width
 
@@ -177,48 +179,82 @@ class View:
             pixels[top:bottom] = area_means(part, bottom - top, window.width, box)
         return pixels
 
+    def look_ahead(self, window: Window) -> None:
+        """Read once what `read` takes of the raster for this window, and where that is valid. The
+        next `read`, of all or a part of it, uses it up.
+        """
+        self._held = None  # not both at once
+        if self._working is None and self._raster.has_void:
+            around = self._around(window)
+            samples, valid = self._reader.look(around)
+            self._last, self._held = (around, valid), (around, samples)
+
     def valid(self, window: Window) -> NDArray[np.bool_] | None:
         """Where (h, w) of the raster's own pixels there is a picture; None for everywhere. A part
         of what was asked for last is not read again.
         """
         last, held = self._last
-        top, left = window.top - last.top, window.left - last.left
-        if (
-            min(top, left) < 0
-            or top + window.height > last.height
-            or left + window.width > last.width
-        ):
+        if not _holds(last, window):
             held = self._reader.valid(window)
-            self._last, top, left = (window, held), 0, 0
+            self._last, last = (window, held), window
         if held is None:
             return None
-        part = held[top : top + window.height, left : left + window.width]
+        part = held[_part(last, window)]
         return None if part.all() else part
+
+    def stored(self, window: Window) -> Window | None:
+        """The part of a window of the raster's own pixels beyond which all is known to be void
+        without reading it; None where all of it is.
+        """
+        return self._raster.stored(window)
 
     def _filled(self, window: Window) -> NDArray[np.uint8]:
         """Pixels of the raster's own, with no void among them."""
-        valid = self.valid(window)
-        if valid is None:
+        if self.valid(window) is None:
             return self._seen(window)
-        top, left = max(0, window.top - CONTEXT), max(0, window.left - CONTEXT)
-        bottom = min(window.top + window.height + CONTEXT, self._raster.height)
-        right = min(window.left + window.width + CONTEXT, self._raster.width)
-        around = Window(top, left, bottom - top, right - left)
+        around = self._around(window)
         valid = self.valid(around)
         if valid is None or not valid.any():
             pixels = np.empty((*window[2:], self._contract.channels), np.uint8)
             pixels[...] = self._tone.mean
             return pixels
-        pixels = np.array(self._seen(around))
+        is_own = self._held is not None and _holds(self._held[0], around)
+        pixels = self._seen(around)
+        if not is_own or not pixels.flags.writeable:
+            pixels = np.array(pixels)
+        self._held = None  # it may be filled itself
         fill_voids(pixels, valid, self._tone.mean)
-        rows = slice(window.top - top, window.top - top + window.height)
-        return pixels[rows, window.left - left : window.left - left + window.width]
+        return pixels[_part(around, window)]
+
+    def _around(self, window: Window) -> Window:
+        """With all that what stands in for its voids depends on."""
+        top, left = max(0, window.top - CONTEXT), max(0, window.left - CONTEXT)
+        bottom = min(window.top + window.height + CONTEXT, self._raster.height)
+        right = min(window.left + window.width + CONTEXT, self._raster.width)
+        return Window(top, left, bottom - top, right - left)
 
     def _seen(self, window: Window) -> NDArray[np.uint8]:
-        samples = self._reader.read(window)
+        if self._held is not None and _holds(self._held[0], window):
+            samples = self._held[1][_part(self._held[0], window)]
+        else:
+            samples = self._reader.read(window)
         if samples.dtype.kind == "f":
             samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
         return seen_samples(samples, self._tone.window, self._contract)
+
+
+def _holds(outer: Window, window: Window) -> bool:
+    top, left = window.top - outer.top, window.left - outer.left
+    return (
+        min(top, left) >= 0
+        and top + window.height <= outer.height
+        and left + window.width <= outer.width
+    )
+
+
+def _part(outer: Window, window: Window) -> tuple[slice, slice]:
+    top, left = window.top - outer.top, window.left - outer.left
+    return slice(top, top + window.height), slice(left, left + window.width)
 
 
 def _covering(start: int, stop: int, factor: float, length: int) -> tuple[int, int]:

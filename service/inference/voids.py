@@ -5,12 +5,14 @@ in for a void pixel depends on no pixel further than `CONTEXT` away, so every ti
 gets the same.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 MIRRORED = 128  # pixels of void beside the picture that mirror it; beyond lies the mean color
 CONTEXT = 2 * MIRRORED
-_BAND_PIXELS = 2**20
+_LINES = 128
 
 
 def fill_voids(
@@ -20,21 +22,29 @@ def fill_voids(
     nearest valid pixel of the row, then of the column, else by the `mean` color (C,).
     """
     known = valid.copy()
-    columns = _near_void(known.T)
-    for lines in _bands(*valid.shape):
-        _mirror_along_rows(pixels[lines, columns], known[lines, columns])
-    rows = _near_void(known)
-    turned_pixels, turned_known = pixels[rows].swapaxes(0, 1), known[rows].swapaxes(0, 1)
-    for lines in _bands(*turned_known.shape):
-        known_band = turned_known[lines].copy()
-        if known_band.all() or not known_band.any():
-            continue
-        band = turned_pixels[lines].copy()
+    for lines, near in _mixed(known):
+        _mirror_along_rows(pixels[lines, near], known[lines, near])
+    turned_pixels, turned_known = pixels.swapaxes(0, 1), known.swapaxes(0, 1)
+    for lines, near in list(_mixed(turned_known)):
+        band, known_band = turned_pixels[lines, near].copy(), turned_known[lines, near].copy()
         _mirror_along_rows(band, known_band)
-        turned_pixels[lines], turned_known[lines] = band, known_band
-    for lines in _bands(*valid.shape):
-        if not known[lines].all():
-            np.copyto(pixels[lines], mean, where=~known[lines, :, np.newaxis])
+        turned_pixels[lines, near], turned_known[lines, near] = band, known_band
+    for top in range(0, len(known), _LINES):
+        unknown = ~known[top : top + _LINES]
+        if unknown.any():
+            for channel, value in enumerate(mean):  # ten times as fast as all of them together
+                np.copyto(pixels[top : top + _LINES, :, channel], value, where=unknown)
+
+
+def _mixed(known: NDArray[np.bool_]) -> Iterator[tuple[slice, slice]]:
+    """A few lines at a time, where something is unknown that is near enough to what is known, and
+    the part of them in which it is mirrored.
+    """
+    for top in range(0, len(known), _LINES):
+        lines = slice(top, top + _LINES)
+        near = _near_void(known[lines].T)
+        if near.stop > near.start:
+            yield lines, near
 
 
 def _near_void(known: NDArray[np.bool_]) -> slice:
@@ -69,8 +79,3 @@ def _mirror_along_rows(pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> N
     rows = mixed[rows]
     pixels[rows, columns] = pixels[rows, mirrored]
     known[rows, columns] = True
-
-
-def _bands(height: int, width: int) -> list[slice]:
-    rows = max(1, _BAND_PIXELS // max(1, width))
-    return [slice(top, min(top + rows, height)) for top in range(0, height, rows)]

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from service.domain.errors import (
     ImageTooLargeError,
-    InvalidOptionError,
     UnreadableImageError,
     UnsupportedImageTypeError,
 )
 from service.domain.ground import true_pixel_size
-from service.domain.requests import parse_bands
 from service.domain.source import Samples, SourceInfo, Window
 from service.inputs.gdal import CACHE_MEGABYTES
+from service.inputs.raster_bands import band_indexes, palette_of
 from service.inputs.tiff import TIFF, pages_of
 from service.inputs.tiff_directory import Directory, read_directories
 
@@ -33,7 +32,8 @@ MAX_BLOCK_PIXELS = 64_000_000
 # Of a file in strips, which are as wide as it is, a row of tiles is read at once.
 MAX_STRIP_BYTES = 768 * 2**20
 
-_COLORS = ("red", "green", "blue")
+_STRIP_PIXELS = 2**21
+
 _READ_TYPES = ("uint8", "uint16", "float32", "float64")
 # Beside a file of the machine's own, its world file and mask may lie; an upload is alone.
 _ENV = {"GDAL_CACHEMAX": CACHE_MEGABYTES}
@@ -56,8 +56,8 @@ class Raster:
 
         self._dataset = dataset
         self.height, self.width = int(dataset.height), int(dataset.width)
-        self._palette = _palette_of(dataset) if bands is None else None
-        self._indexes = [1] if self._palette is not None else _indexes(dataset, bands)
+        self._palette = palette_of(dataset) if bands is None else None
+        self._indexes = [1] if self._palette is not None else band_indexes(dataset, bands)
         self.bands = 3 if self._palette is not None else len(self._indexes)
         self.dtype = np.dtype(self._dtype())
         self._inverted = form.white_is_zero and bands is None
@@ -69,7 +69,7 @@ class Raster:
             flags == {"nodata"}
             and self.dtype == np.uint8
             and set(dataset.dtypes) == {"uint8"}
-            and dataset.count <= len(_COLORS)
+            and dataset.count <= 3
             and all(value is not None and value in range(256) for value in dataset.nodatavals)
         )
         # Of a sparse file a block that is not stored is nodata in each of its pixels.
@@ -100,12 +100,55 @@ class Raster:
         size = {} if shape is None else {"out_shape": (len(self._indexes), *shape)}
         with _reading():
             read = self._dataset.read(self._indexes, window=_ranges(window), **size)
+        return self._samples_of(read)
+
+    def _samples_of(self, read: Samples) -> Samples:
+        """What GDAL gives, (bands, h, w), pixel by pixel."""
         if self._palette is not None:
             colors: Samples = self._palette[read[0]]
             return colors
-        if self._inverted:
-            read = np.iinfo(read.dtype).max - read
-        return np.ascontiguousarray(np.moveaxis(read, 0, -1))
+        samples: Samples = np.empty((*read.shape[1:], len(read)), self.dtype)
+        for place, band in enumerate(read):  # several times as fast as all of them together
+            samples[..., place] = np.iinfo(self.dtype).max - band if self._inverted else band
+        return samples
+
+    def look(self, window: Window) -> tuple[Samples, NDArray[np.bool_] | None]:
+        """What `read` and `valid` give, each block decoded once. Raises UnreadableImageError."""
+        samples: Samples = np.empty((window.height, window.width, self.bands), self.dtype)
+        valid = np.ones((window.height, window.width), np.bool_) if self.has_void else None
+        for part in self._strips(window):
+            stored = self.stored(part)
+            rows, columns = _part(window, part)
+            if stored != part:
+                samples[rows, columns] = 0
+                if valid is not None:
+                    valid[rows, columns] = False
+            if stored is None:
+                continue
+            rows, columns = _part(window, stored)
+            samples[rows, columns], there = self._looked_at(stored)
+            if valid is not None:
+                valid[rows, columns] = True if there is None else there
+        return samples, None if valid is None or valid.all() else valid
+
+    def _looked_at(self, window: Window) -> tuple[Samples, NDArray[np.bool_] | None]:
+        if not self._plain_nodata or self._palette is not None:
+            valid = self.valid(window)  # first: GDAL's cache has what it decoded
+            return self.read(window), valid
+        with _reading():
+            bands = self._dataset.read(window=_ranges(window))
+        chosen = bands[np.array(self._indexes) - 1]
+        return self._samples_of(chosen), self._without_nodata(bands)
+
+    def _strips(self, window: Window) -> Iterator[Window]:
+        """Rows of blocks, a few at a time: what is decoded of them fits GDAL's cache."""
+        bottom, high = window.top + window.height, self._block[0]
+        at_once = max(1, _STRIP_PIXELS // (window.width * high)) * high
+        top = window.top
+        while top < bottom:
+            stop = min(bottom, top // at_once * at_once + at_once)
+            yield Window(top, window.left, stop - top, window.width)
+            top = stop
 
     def valid(self, window: Window) -> NDArray[np.bool_] | None:
         """Where (h, w) there is a picture; None where there is one in every pixel of it. Raises
@@ -115,7 +158,7 @@ class Raster:
         """
         if not self.has_void:
             return None
-        stored = self._stored(window) if self._nodata_alone else window
+        stored = self.stored(window)
         if stored != window:
             whole = np.zeros((window.height, window.width), np.bool_)
             if stored is not None:
@@ -133,6 +176,17 @@ class Raster:
                 finite = np.isfinite(samples).all(axis=0)
                 valid = finite if valid is None else valid & finite
         return None if valid is None or valid.all() else valid
+
+    def can_hold_rows(self, count: int) -> bool:
+        """Whether so many rows of it can be held at once, where it is in strips."""
+        size = min(count, self.height) * self.width * self.bands * self.dtype.itemsize
+        return not self.is_striped or size <= MAX_STRIP_BYTES
+
+    def stored(self, window: Window) -> Window | None:
+        """The part of a window beyond which all is void, as is known without reading any pixel;
+        None where nothing is in it.
+        """
+        return self._stored(window) if self._nodata_alone else window
 
     def _stored(self, window: Window) -> Window | None:
         """The part of a window around its blocks that are stored; None where none is."""
@@ -165,7 +219,11 @@ class Raster:
         if not self._plain_nodata:
             masked: NDArray[np.bool_] = self._dataset.dataset_mask(window=_ranges(window)) > 0
             return masked
-        bands = self._dataset.read(window=_ranges(window))  # which are read anyway
+        # which are read anyway
+        return self._without_nodata(self._dataset.read(window=_ranges(window)))
+
+    def _without_nodata(self, bands: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Where (h, w) one of all the bands (count, h, w) has a value."""
         valid = np.zeros(bands.shape[1:], np.bool_)
         for band, nodata in zip(bands, self._dataset.nodatavals, strict=True):
             valid |= band != bands.dtype.type(nodata)
@@ -200,56 +258,6 @@ def open_raster(
         except (RasterioError, ValueError) as error:
             raise _damaged() from error
         yield Raster(stack.enter_context(dataset), form, bands)
-
-
-class RowReader:
-    """Windows of a raster, left to right and row by row, in as few reads as its blocks allow.
-
-    Of a file in strips a column's window would decode whole strips again and again, so the rows
-    that are read last are kept at full width, with `margin` more above and below them.
-    """
-
-    def __init__(self, raster: Raster, margin: int) -> None:
-        self._raster, self._margin = raster, margin
-        self._rows = slice(0, 0)
-        self._samples: Samples = np.empty((0, raster.width, raster.bands), raster.dtype)
-        self._valid: NDArray[np.bool_] | None = None
-
-    def read(self, window: Window) -> Samples:
-        """As `Raster.read`. Raises ImageTooLargeError too."""
-        if not self._raster.is_striped:
-            return self._raster.read(window)
-        return self._samples[self._held(window)]
-
-    def valid(self, window: Window) -> NDArray[np.bool_] | None:
-        """As `Raster.valid`. Raises ImageTooLargeError too."""
-        if not self._raster.is_striped or not self._raster.has_void:
-            return self._raster.valid(window)
-        part = self._held(window)
-        if self._valid is None or self._valid[part].all():
-            return None
-        return self._valid[part]
-
-    def _held(self, window: Window) -> tuple[slice, slice]:
-        raster, bottom = self._raster, window.top + window.height
-        if window.top < self._rows.start or bottom > self._rows.stop:
-            margin = self._margin if raster.has_void else 0
-            rows = slice(max(0, window.top - margin), min(raster.height, bottom + margin))
-            height = rows.stop - rows.start
-            size = height * raster.width * raster.bands * raster.dtype.itemsize
-            if size > MAX_STRIP_BYTES:
-                raise ImageTooLargeError(
-                    f"The TIFF is stored in strips of its whole width, {raster.width:,} pixels: a "
-                    f"row of tiles takes {size / 2**20:,.0f} MiB, and the limit is "
-                    f"{MAX_STRIP_BYTES // 2**20} MiB. Save it in tiles, such as with "
-                    "`gdal_translate -co TILED=YES`."
-                )
-            whole = Window(rows.start, 0, height, raster.width)
-            self._rows, self._samples = slice(0, 0), self._samples[:0]  # not both at once
-            self._samples, self._valid = raster.read(whole), raster.valid(whole)
-            self._rows = rows
-        top, left = window.top - self._rows.start, window.left
-        return slice(top, top + window.height), slice(left, left + window.width)
 
 
 @contextmanager
@@ -297,40 +305,6 @@ def _main_directory(data: bytes | mmap.mmap) -> Directory:
     return form
 
 
-def _indexes(dataset: "rasterio.DatasetReader", bands: str | None) -> list[int]:
-    """Which bands are gray, or red, green and blue. Raises InvalidOptionError."""
-    if bands is not None:
-        return _named(bands, dataset.count)
-    kinds = [color.name for color in dataset.colorinterp]
-    if all(color in kinds for color in _COLORS):
-        return [kinds.index(color) + 1 for color in _COLORS]
-    others = [place for place, kind in enumerate(kinds, 1) if kind != "alpha"]
-    if len(others) in (1, 3):
-        return others
-    raise InvalidOptionError(
-        f"The TIFF has {dataset.count} bands ({', '.join(kinds)}), and none are called red, green "
-        "and blue. Say which are, such as `bands=4,3,2`, or which is gray, such as `bands=1`."
-    )
-
-
-def _named(bands: str, count: int) -> list[int]:
-    indexes = parse_bands(bands)
-    if max(indexes) > count:
-        has = "one band" if count == 1 else f"{count} bands"
-        raise InvalidOptionError(f"The TIFF has {has}; `bands={bands}` asks for {max(indexes)}.")
-    return indexes
-
-
-def _palette_of(dataset: "rasterio.DatasetReader") -> NDArray[np.uint8] | None:
-    if dataset.count != 1 or dataset.colorinterp[0].name != "palette":
-        return None
-    colors = np.zeros((256, 3), np.uint8)
-    for index, color in dataset.colormap(1).items():
-        if index < len(colors):
-            colors[index] = color[:3]
-    return colors
-
-
 def _info(dataset: "rasterio.DatasetReader", form: Directory) -> tuple[SourceInfo, str | None]:
     """What the file knows of where it lies, and what is to be said of it."""
     transform, note = None, None
@@ -364,6 +338,11 @@ def _info(dataset: "rasterio.DatasetReader", form: Directory) -> tuple[SourceInf
         attributes=kept,
     )
     return info, note
+
+
+def _part(outer: Window, window: Window) -> tuple[slice, slice]:
+    top, left = window.top - outer.top, window.left - outer.left
+    return slice(top, top + window.height), slice(left, left + window.width)
 
 
 def _ranges(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -16,14 +16,15 @@ from typing import Literal
 
 from models.contract import Contract
 from models.contract.intensity import IntensityWindow
+from models.contract.working_size import WorkingSize
 from service.domain.classes import kept_ids, void_id
 from service.domain.errors import InvalidOptionError
 from service.domain.segmentation import Need
-from service.domain.source import SourceInfo
+from service.domain.source import SourceInfo, Window
 from service.inference.inference import Inference
 from service.inference.raster_view import View, find_tone, find_working_size
 from service.inference.rasters import refuse_void
-from service.inference.runner import TileSides
+from service.inference.segmenter import Segmenter
 from service.inputs.raster import Raster, open_raster
 from service.inputs.raster_source import refuse_page
 from service.maps.finish import (
@@ -44,7 +45,7 @@ from service.outputs.geo.areas import ClassArea
 
 __all__ = ["FORMATS", "MapProgress", "MapStoppedError", "MapSummary", "predict_raster"]
 
-_VERSION = 1  # of what lies in a work folder
+_VERSION = 2  # of what lies in a work folder
 
 
 class MapStoppedError(Exception):
@@ -147,8 +148,9 @@ async def predict_raster(
     source, model and options goes on after whatever ended the last one. It is removed at the end;
     whoever gives a map up removes it.
 
-    `alone` (uploads) keeps files beside the source out. `side` bounds the tiles, in pixels: the
-    default is larger than that of requests, which wait for as long as a tile takes.
+    `alone` (uploads) keeps files beside the source out. `side` bounds the tiles, in pixels, and the
+    network is run as one in them, as several processes can agree on; by default they are as suits
+    the engine, and larger than those of requests, which wait for as long as a tile takes.
     `progress` is called on the event loop after each tile. `cancelled` is asked before each tile;
     cancelling the task frees what it holds at once. `before_tile` is awaited before each tile is
     given to the engine, such as to let others pass. `only_rows` does those rows of tiles and writes
@@ -159,9 +161,6 @@ async def predict_raster(
     Raises ServiceError, MapStoppedError and OSError.
     """
     refuse_targets(targets)
-    async with inference.lease(model) as segmenter:
-        contract, sides = segmenter.model.contract, segmenter.runner.tile_sides
-        is_fixed, model_id = segmenter.limits.tile_size is not None, segmenter.model.id
     need: Need = "confidence" if "confidence" in targets else "class_map"
     with ExitStack() as stack:
         reader = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="map-read"))
@@ -170,19 +169,12 @@ async def predict_raster(
         on_writer = functools.partial(asyncio.get_running_loop().run_in_executor, writer)
         opened = _Opened()
         try:
-            side = side or (min(sides) if is_fixed else None)
-            begun = functools.partial(
-                opened.open,
-                source,
-                contract,
-                sides,
-                options,
-                need,
-                like,
-                alone=alone,
-                side=side,
-            )
-            plan, view = await on_reader(begun)
+            async with inference.lease(model) as segmenter:
+                contract, model_id = segmenter.model.contract, segmenter.model.id
+                begun = functools.partial(
+                    opened.open, source, segmenter, options, need, like, alone=alone, side=side
+                )
+                plan, view = await on_reader(begun)
             assert opened.raster is not None
             info = info_of(opened.raster, plan.window)
             refuse_without_ground(targets, info)
@@ -277,8 +269,7 @@ class _Opened:
     def open(
         self,
         source: Path,
-        contract: Contract,
-        sides: TileSides,
+        segmenter: Segmenter,
         options: MapOptions,
         need: Need,
         like: Path | None,
@@ -286,6 +277,7 @@ class _Opened:
         alone: bool,
         side: int | None,
     ) -> tuple[MapPlan, View]:
+        contract = segmenter.model.contract
         raster = self._stack.enter_context(open_raster(source, bands=options.bands, alone=alone))
         self.raster = raster
         _refuse_unmapped(options)
@@ -304,8 +296,7 @@ class _Opened:
                     "`bbox` and the grid of another raster exclude each other."
                 )
             window = wanted_window(raster, box_like(like, raster))
-        size = raster.height, raster.width
-        plan = plan_map(contract, sides, size, working, need, window, side)
+        plan = _planned(segmenter, raster, working, need, window, side)
         if plan.working is not None and plan.tiles.blended:
             raise InvalidOptionError(
                 f"{contract.name} sees all of a picture at once, so its tiles are blended, and "
@@ -318,6 +309,28 @@ class _Opened:
 
     def close(self) -> None:
         self._stack.close()
+
+
+def _planned(
+    segmenter: Segmenter,
+    raster: Raster,
+    working: WorkingSize | None,
+    need: Need,
+    window: Window,
+    side: int | None,
+) -> MapPlan:
+    """In tiles of `side`, the same whatever engine runs them; by default as suits this engine."""
+    runner, contract = segmenter.runner, segmenter.model.contract
+    size = raster.height, raster.width
+    planned = functools.partial(plan_map, contract, runner.tile_sides, size, working, need, window)
+    if side is not None:
+        return planned(side)
+    own = min(runner.tile_sides) if segmenter.limits.tile_size is not None else None
+    if segmenter.light_logits and runner.alone is not None:
+        plan = planned(own, runner.alone.find_stages())
+        if raster.can_hold_rows(plan.most_read_rows):
+            return plan
+    return planned(own)
 
 
 def _refuse_unmapped(options: MapOptions) -> None:
@@ -351,6 +364,7 @@ def _facts(
         "options": options.model_dump_json(include=_OF_ROWS),
         "need": need,
         "tiles": [*plan.tiles.tile_shape, len(plan.tiles.rows), len(plan.tiles.columns)],
+        "in_stages": plan.stages is not None,
         "window": list(plan.window),
     }
 

@@ -1,25 +1,38 @@
 """Which tiles a map is made of, and which part of the raster each of them answers for."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from models.contract import Contract
 from models.contract.working_size import WorkingSize
 from service.domain.segmentation import Need
 from service.domain.source import Window
 from service.inference.runner import TileSides
-from service.inference.tiling.plan import Span, Tile, TilePlan
+from service.inference.tiling.fit import round_up
+from service.inference.tiling.plan import Span, Tile, TilePlan, plan_tiles
+from service.inference.tiling.stages import can_be_staged, plan_part
+from service.inference.voids import CONTEXT
+from service.runtimes.engine import StageFacts
 
 # A map has no other picture beside it, so its tiles may be larger than those of a server that has
 # many: of a tile of 2608 more is kept than of one of 2176, and 2.0 times the pixels are computed in
 # place of 2.3 times.
 _LARGER = 1.2
+# Where the network is run in stages a tile of the map is so many of a stage's wide: its margins,
+# which the earlier stages compute for nothing, are a smaller part of it.
+_TILES_OF_A_STAGE = 2
 _MOST_KEPT = 4096  # pixels of the raster's own that a side of a tile answers for
+_MOST_KEPT_IN_STAGES = 8192
+_SNAP = 128  # pixels; parts of fewer shapes are set up for the engine
 
 
 @dataclass(frozen=True)
 class MapPlan:
     """The tiles of all of the raster, of which those of `rows` and `columns` (their numbers) reach
     into the `window` that is asked for.
+
+    `stages`, where there are some, compute a tile in tiles of their own of `side` pixels. `radius`
+    is None where a tile is computed as it is, whatever of it is asked for.
     """
 
     tiles: TilePlan
@@ -27,11 +40,21 @@ class MapPlan:
     window: Window
     rows: range
     columns: range
+    stride: int
+    radius: int | None
+    side: int
+    stages: StageFacts | None
 
     @property
-    def need_warm_up(self) -> bool:
-        """Whether a row of tiles begins with what the one above has given to both."""
-        return self.tiles.blended and len(self.tiles.rows) > 1
+    def gives_logits(self) -> bool:
+        """Whether the engine gives logits of a tile, which are enlarged here."""
+        return self.working is not None or self.stages is not None
+
+    @property
+    def most_read_rows(self) -> int:
+        """Of the raster, for a row of tiles."""
+        factor = 1.0 if self.working is None else self.working.factors[0]
+        return math.ceil(self.tiles.tile_shape[0] * factor) + 2 * CONTEXT
 
     def row_extent(self, row: int) -> tuple[int, int]:
         """The first of the window's rows that a row of tiles answers for, and the one behind its
@@ -49,13 +72,37 @@ class MapPlan:
         left, right = self.extent(tile.columns, 1)
         return Window(top, left, bottom - top, right - left)
 
-    def seen_by(self, tile: Tile) -> Window:
-        """The part of what the network sees that is cut for a tile."""
-        height, width = self.tiles.tile_shape
-        top, left = tile.rows.start, tile.columns.start
-        return Window(
+    def part(self, tile: Tile, asked: Window) -> tuple[Window, TilePlan]:
+        """What of the picture the network has to see for the pixels of the raster that are `asked`
+        of a tile, and how that is computed.
+        """
+        if self.radius is None:
+            return self._whole(tile)
+        kept = self.kept(tile, asked)
+        size = self.tiles.height, self.tiles.width
+        return plan_part(size, kept, self.stride, self.radius, self.side, self.stages)
+
+    def kept(self, tile: Tile, asked: Window) -> Window:
+        """The pixels of what the network sees that answer for what is `asked` of a tile."""
+        top, height = self._kept_axis(tile.rows, 0, asked.top, asked.top + asked.height)
+        left, width = self._kept_axis(tile.columns, 1, asked.left, asked.left + asked.width)
+        return Window(top, left, height, width)
+
+    def _kept_axis(self, span: Span, axis: int, start: int, stop: int) -> tuple[int, int]:
+        if self.working is not None:
+            factor = self.working.factors[axis]
+            start, stop = math.floor(start / factor) - 1, math.ceil(stop / factor) + 1
+        first = max(span.keep_start, start // _SNAP * _SNAP)
+        return first, min(span.keep_stop, round_up(stop, _SNAP)) - first
+
+    def _whole(self, tile: Tile) -> tuple[Window, TilePlan]:
+        (height, width), top, left = self.tiles.tile_shape, tile.rows.start, tile.columns.start
+        seen = Window(
             top, left, min(height, self.tiles.height - top), min(width, self.tiles.width - left)
         )
+        rows, columns = moved(tile.rows, -top), moved(tile.columns, -left)
+        shape, blended = self.tiles.tile_shape, self.tiles.blended
+        return seen, TilePlan(seen.height, seen.width, shape, (rows,), (columns,), blended)
 
     def extent(self, span: Span, axis: int) -> tuple[int, int]:
         length = (self.tiles.height, self.tiles.width)[axis]
@@ -75,25 +122,46 @@ def plan_map(
     need: Need,
     window: Window,
     side: int | None,
+    stages: StageFacts | None = None,
 ) -> MapPlan:
     """For a raster of (height, width), of which `window` is asked for.
 
     `side` is that of the largest tile in pixels, None for what `sides` of the engine allow.
+    `stages`, those that the network may be run in, give all that is needed.
     """
-    given = TileSides(side, side) if side else TileSides(*(round(one * _LARGER) for one in sides))
-    height, width = size
-    if working is not None:
-        height, width = working.height, working.width
-        radius = contract.receptive_field_radius or 0
-        most = int(_MOST_KEPT / max(working.factors)) + 2 * (radius + contract.stride)
-        given = TileSides(*(min(one, most) for one in given))
-    tiles = given.plan(contract, height, width, need, scaled=working is not None)
-    plan = MapPlan(tiles, working, window, range(0), range(0))
+    height, width = size if working is None else (working.height, working.width)
+    stride, radius = contract.stride, contract.receptive_field_radius
+    largest = 1.0 if working is None else max(working.factors)
+    if stages is not None and radius is not None and can_be_staged(stride, stages):
+        given = side or sides.class_map
+        margin, own = (round_up(one, stride) for one in (radius, stages.radii["tail"]))
+        kept = max(_TILES_OF_A_STAGE * (given - 2 * own), 2 * own)
+        most = min(kept, int(_MOST_KEPT_IN_STAGES / largest) + 2 * stride) + 2 * margin
+        tiles = plan_tiles(height, width, stride, radius, most)
+    else:
+        stages, given = None, side or round(sides.class_map * _LARGER)
+        larger = TileSides(*(side or round(one * _LARGER) for one in sides))
+        if working is not None:
+            most = int(_MOST_KEPT / largest) + 2 * ((radius or 0) + stride)
+            larger = TileSides(*(min(one, most) for one in larger))
+        tiles = larger.plan(contract, height, width, need, scaled=working is not None)
+    is_cut = not tiles.blended and contract.only_size is None
+    plan = MapPlan(
+        tiles,
+        working,
+        window,
+        range(0),
+        range(0),
+        stride,
+        radius if is_cut else None,
+        given,
+        stages,
+    )
     rows = _reaching(plan, 0, window.top, window.top + window.height)
     columns = _reaching(plan, 1, window.left, window.left + window.width)
     if tiles.blended:  # the ramp that it shares with the one before
         columns = range(max(0, columns.start - 1), columns.stop)
-    return MapPlan(tiles, working, window, rows, columns)
+    return replace(plan, rows=rows, columns=columns)
 
 
 def _reaching(plan: MapPlan, axis: int, start: int, stop: int) -> range:
@@ -101,3 +169,10 @@ def _reaching(plan: MapPlan, axis: int, start: int, stop: int) -> range:
     extents = [plan.extent(span, axis) for span in spans]
     inside = [place for place, (first, last) in enumerate(extents) if first < stop and last > start]
     return range(inside[0], inside[-1] + 1)
+
+
+def moved(span: Span, by: int) -> Span:
+    """The span in a picture that begins `by` pixels before this one."""
+    return Span(
+        span.start + by, span.keep_start + by, span.keep_stop + by, span.ramp_in, span.ramp_out
+    )

@@ -3,12 +3,12 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,19 +18,18 @@ from service.concurrency import cancel_all
 from service.domain.classes import keep_classes
 from service.domain.segmentation import Need
 from service.domain.source import Window
-from service.domain.temperature import Temperatures, powers_of, temperatures_of
-from service.domain.upsampling import Grid, strongest, upsampled_class_map, upsampled_logits
+from service.domain.temperature import temperatures_of
+from service.inference.file_work import Picture
+from service.inference.passes import MapCanvas, passes_of
 from service.inference.raster_view import View
 from service.inference.runner import InferenceResult, Runner, Signature
-from service.inference.tiling.plan import Span, Tile
-from service.inference.tiling.stitch import ClassMapCanvas, Maps, ProbabilityCanvas
-from service.maps.plan import MapPlan
+from service.inference.tiling.canvas import Canvas
+from service.inference.tiling.plan import Span, Tile, TilePlan
+from service.maps.canvas import RowCanvas
+from service.maps.plan import MapPlan, moved
 from service.maps.work import RowFiles, Work
 
-P = ParamSpec("P")
 T = TypeVar("T")
-
-_BAND_VALUES = 2**21
 
 
 @dataclass
@@ -51,11 +50,16 @@ class Spent:
 
 @dataclass(frozen=True)
 class Cut:
-    """What is read for a tile: `pixels` (h, w, C) for the network, and where its answer is `valid`
-    (h, w), None for everywhere.
+    """What is read for a tile: `pixels` (h, w, C) for the network, of what is `seen` of it, how
+    they are computed, and where (h, w) of the part of the answer that is `asked` they are `valid`,
+    None for everywhere. Nothing is asked beyond what is `kept` of what the network sees.
     """
 
     pixels: NDArray[np.uint8]
+    seen: Window
+    tiles: TilePlan
+    kept: Window | None
+    asked: Window
     valid: NDArray[np.bool_] | None
 
 
@@ -100,42 +104,47 @@ class RowRunner:
 
     async def _run(self, row: int, runner: Runner, *, keep: bool) -> None:
         top, bottom = self._plan.row_extent(row)
-        size, shape = (bottom - top, self._plan.window.width), self._plan.tiles.tile_shape
+        size = bottom - top, self._plan.window.width
         files = RowFiles(self._work.folder, row, size, self._void)
         temperatures = temperatures_of(self._contract, runner.facts.precision)
         classes = len(self._contract.classes)
-        canvas = _RowCanvas(self._plan, self._need, classes, self._taken(row), temperatures)
-        running: deque[tuple[Tile, Cut, asyncio.Task[InferenceResult]]] = deque()
-
-        async def finish_next() -> None:
-            tile, cut, task = running[0]
-            result = await task
-            running.popleft()
-            self.spent.ran(result)
-            put = partial(self._put, canvas, files, tile, cut, result.result, top, keep=keep)
-            await self._on(self._writer, "write", put)
-            self._advance(self._pixels(tile) if keep else 0)
-
+        canvas = RowCanvas(self._plan, self._need, classes, self._taken(row), temperatures)
+        running = _Running(self._put_result)
         try:
             async with aclosing(self._cuts(row)) as cuts:
-                async for tile, cut in cuts:
+                async for pixels, cut in cuts:
                     if cut is None:
-                        self._advance(self._pixels(tile))
+                        self._advance(pixels if keep else 0)
                         continue
-                    await self._before_tile()
-                    run = runner.run(canvas.signature, cut.pixels, shape, None)
-                    running.append((tile, cut, asyncio.create_task(run)))
-                    while len(running) >= 2 * runner.capacity(shape):
-                        await finish_next()
-            while running:
-                await finish_next()
+                    put = partial(self._put, canvas, files, cut, top, keep=keep)
+                    taking = _CutCanvas(canvas.signature, cut, pixels if keep else 0, put)
+                    await self._run_passes(Picture(cut.pixels, cut.tiles, taking), runner, running)
+            await running.put_until(0)
             if keep:
                 await self._on(self._writer, "write", partial(files.finish, self.kinds))
         finally:
-            await cancel_all([task for *_, task in running])
+            await running.cancel()
             await asyncio.shield(self._on(self._writer, "write", files.abandon))
         if canvas.above is not None:
             self._above = row, canvas.above
+
+    async def _run_passes(self, picture: Picture, runner: Runner, running: "_Running") -> None:
+        """Give all tiles of a cut to the engine. The last ones are at work when it returns."""
+        for one in passes_of(picture, runner):
+            if one.needs_all_before:
+                await running.put_until(0)
+            for tile in one.plan:
+                await self._before_tile()
+                running.add(one.canvas, tile, one.run(tile, None))
+                await running.put_until(2 * runner.capacity(one.shape) - 1)
+
+    async def _put_result(
+        self, taking: Canvas | MapCanvas, tile: Tile, result: InferenceResult
+    ) -> None:
+        self.spent.ran(result)
+        await self._on(self._writer, "write", partial(taking.put, tile, result.result))
+        if isinstance(taking, _CutCanvas):
+            self._advance(taking.next_pixels())
 
     def _taken(self, row: int) -> NDArray[np.float32] | None:
         """What the row above has given to both."""
@@ -143,9 +152,9 @@ class RowRunner:
             return None
         return self._above[1]
 
-    async def _cuts(self, row: int) -> AsyncGenerator[tuple[Tile, Cut | None]]:
-        """The row's tiles with what is read for them, the next one while the last is at work; None
-        for those without a valid pixel.
+    async def _cuts(self, row: int) -> AsyncGenerator[tuple[int, Cut | None]]:
+        """Of each of the row's tiles the pixels that are asked for, and what is read for them, the
+        next one while the last is at work; None for those without a valid pixel.
         """
         tiles = [
             Tile(self._plan.tiles.rows[row], self._plan.tiles.columns[column])
@@ -155,56 +164,74 @@ class RowRunner:
             self._on(self._reader, "read", partial(self._cut, tiles[0]))
         )
         try:
-            for place, tile in enumerate(tiles):
+            for place in range(len(tiles)):
                 cut = await next_cut
                 if place + 1 < len(tiles):
                     read = partial(self._cut, tiles[place + 1])
                     next_cut = asyncio.ensure_future(self._on(self._reader, "read", read))
-                yield tile, cut
+                yield cut
         finally:
             await cancel_all([next_cut])
 
-    def _cut(self, tile: Tile) -> Cut | None:
-        valid = self._view.valid(self._plan.answers_for(tile))
-        if valid is not None and not valid.any() and not self._plan.tiles.blended:
-            return None
-        return Cut(self._view.read(self._plan.seen_by(tile)), valid)
-
-    def _pixels(self, tile: Tile) -> int:
-        _, _, height, width = _common(self._plan.answers_for(tile), self._plan.window)
-        return height * width
+    def _cut(self, tile: Tile) -> tuple[int, Cut | None]:
+        plan, view = self._plan, self._view
+        asked = _common(plan.answers_for(tile), plan.window)
+        pixels = asked.height * asked.width
+        if plan.radius is None:
+            valid = view.valid(asked) if pixels else None
+            if valid is not None and not valid.any() and not plan.tiles.blended:
+                return pixels, None
+            seen, tiles = plan.part(tile, asked)
+            return pixels, Cut(view.read(seen), seen, tiles, None, asked, valid)
+        stored = view.stored(asked)
+        if stored is None:
+            return pixels, None
+        asked = stored
+        view.look_ahead(plan.part(tile, asked)[0])
+        valid = view.valid(asked)
+        wanted = asked if valid is None else _around(asked, valid)
+        if wanted is None:
+            return pixels, None
+        if valid is not None:
+            valid = valid.copy()  # not all that was looked at
+        seen, tiles = plan.part(tile, wanted)
+        return pixels, Cut(view.read(seen), seen, tiles, plan.kept(tile, wanted), asked, valid)
 
     def _put(
         self,
-        canvas: "_RowCanvas",
+        canvas: RowCanvas,
         files: RowFiles,
-        tile: Tile,
         cut: Cut,
-        result: NDArray[Any],
         top: int,
+        tile: Tile,
+        result: NDArray[Any],
         *,
         keep: bool,
     ) -> None:
-        """Write what a tile settles of the window. `top` is the file's first row in it."""
-        whole = self._plan.answers_for(tile)
-        maps = canvas.put(tile, result, whole)
-        if not keep:
+        """Write what a tile, of all that the network sees, settles of what is asked. `top` is the
+        file's first row in the window.
+        """
+        plan = self._plan
+        whole = plan.answers_for(tile)
+        step = cut.tiles.tile_shape[0] // result.shape[1] if plan.gives_logits else 1
+        maps = canvas.put(tile, result, whole, step)
+        wanted = _common(whole, cut.asked)
+        if not keep or not wanted.height or not wanted.width:
             return
-        keep_classes(self._contract, self._kept, maps.class_map, maps.confidence)
+        part = _part(whole, wanted)
+        class_map = maps.class_map[part]
+        confidence = None if maps.confidence is None else maps.confidence[part]
+        keep_classes(self._contract, self._kept, class_map, confidence)
         if cut.valid is not None:
+            void = ~cut.valid[_part(cut.asked, wanted)]
             if self._void is not None:
-                maps.class_map[~cut.valid] = self._void
-            if maps.confidence is not None:
-                maps.confidence[~cut.valid] = 0
-        wanted = _common(whole, self._plan.window)
-        if not wanted.height or not wanted.width:
-            return
-        rows = slice(wanted.top - whole.top, wanted.top - whole.top + wanted.height)
-        columns = slice(wanted.left - whole.left, wanted.left - whole.left + wanted.width)
-        at = wanted.top - self._plan.window.top - top, wanted.left - self._plan.window.left
-        files.write("classes", maps.class_map[rows, columns], *at)
-        if maps.confidence is not None:
-            files.write("confidence", maps.confidence[rows, columns], *at)
+                class_map[void] = self._void
+            if confidence is not None:
+                confidence[void] = 0
+        at = wanted.top - plan.window.top - top, wanted.left - plan.window.left
+        files.write("classes", class_map, *at)
+        if confidence is not None:
+            files.write("confidence", confidence, *at)
 
     async def _on(self, thread: ThreadPoolExecutor, kind: str, work: Callable[[], T]) -> T:
         def timed() -> tuple[T, float]:
@@ -216,103 +243,81 @@ class RowRunner:
         return result
 
 
-class _RowCanvas:
-    """Turns the results of a row's tiles, from left to right, into the classes that they settle."""
+class _Running:
+    """Tiles that the engine has, in their order. Each result is `put` where it belongs."""
+
+    def __init__(
+        self, put: Callable[[Canvas | MapCanvas, Tile, InferenceResult], Awaitable[None]]
+    ) -> None:
+        self._put = put
+        self._tasks: deque[tuple[Canvas | MapCanvas, Tile, asyncio.Task[InferenceResult]]] = deque()
+
+    def add(
+        self,
+        taking: Canvas | MapCanvas,
+        tile: Tile,
+        run: Coroutine[Any, Any, InferenceResult],
+    ) -> None:
+        self._tasks.append((taking, tile, asyncio.create_task(run)))
+
+    async def put_until(self, left: int) -> None:
+        """Wait for the first ones, until no more are `left`."""
+        while len(self._tasks) > left:
+            taking, tile, task = self._tasks[0]
+            result = await task
+            self._tasks.popleft()
+            await self._put(taking, tile, result)
+
+    async def cancel(self) -> None:
+        await cancel_all([task for *_, task in self._tasks])
+
+
+class _CutCanvas:
+    """Takes the results of what is cut for a tile of the map, and counts its `pixels` as they are
+    done.
+    """
 
     def __init__(
         self,
-        plan: MapPlan,
-        need: Need,
-        classes: int,
-        above: NDArray[np.float32] | None,
-        temperatures: Temperatures | None,
+        signature: Signature,
+        cut: Cut,
+        pixels: int,
+        put: Callable[[Tile, NDArray[Any]], None],
     ) -> None:
-        self._plan, self._need, self._classes = plan, need, classes
-        self._temperatures = temperatures
-        self.signature: Signature = "class_map" if need == "class_map" else "probabilities"
-        self.above: NDArray[np.float32] | None = None
-        if plan.working is not None:
-            self.signature = "logits"
-        elif plan.tiles.blended:
-            self.signature = "probabilities"
-            self._blending = _BlendedRow(plan, need, classes, above, temperatures)
-            self.above = self._blending.canvas.above
+        self.signature: Signature = signature
+        self._cut, self._pixels, self._put, self._done = cut, pixels, put, 0
 
-    def put(self, tile: Tile, result: NDArray[Any], window: Window) -> Maps:
-        """What is settled by the tile: maps of the `window` that it answers for."""
-        if self._plan.working is not None:
-            return self._upsampled(tile, result, window)
-        if self._plan.tiles.blended:
-            return self._blending.put(tile, result, window)
-        maps = Maps.empty((window.height, window.width), self._need, self._classes)
-        own = Tile(_moved(tile.rows, window.top), _moved(tile.columns, window.left))
-        if self.signature == "class_map":
-            ClassMapCanvas(maps).put(own, result)
-        else:
-            ProbabilityCanvas(self._plan.tiles, maps, self._classes, self._temperatures).put(
-                own, result
-            )
-        return maps
+    def put(self, tile: Tile, result: NDArray[Any]) -> None:
+        cut, stages = self._cut, self._cut.tiles.stages
+        down, across = (0, 0) if stages is None else stages.tail_at
+        rows = moved(tile.rows, cut.seen.top + down)
+        columns = moved(tile.columns, cut.seen.left + across)
+        if cut.kept is not None:
+            rows = _within(rows, cut.kept.top, cut.kept.top + cut.kept.height)
+            columns = _within(columns, cut.kept.left, cut.kept.left + cut.kept.width)
+        if rows.keep_start < rows.keep_stop and columns.keep_start < columns.keep_stop:
+            self._put(Tile(rows, columns), result)
 
-    def _upsampled(self, tile: Tile, logits: NDArray[Any], window: Window) -> Maps:
-        working = self._plan.working
-        assert working is not None
-        step = self._plan.tiles.tile_shape[0] // logits.shape[1]
-        factors = working.factors[0] * step, working.factors[1] * step
-        grid = Grid(factors, (tile.rows.start // step, tile.columns.start // step))
-        if self._need == "class_map":
-            return Maps(upsampled_class_map(logits, grid, window))
-        maps = Maps.empty((window.height, window.width), self._need, self._classes)
-        assert maps.confidence is not None
-        for rows in _bands(window.height, self._classes * window.width):
-            part = Window(
-                window.top + rows.start, window.left, rows.stop - rows.start, window.width
-            )
-            values = upsampled_logits(logits, grid, part)
-            ids = strongest(values)
-            maps.class_map[rows] = ids
-            total = powers_of(values, ids, self._temperatures).sum(axis=0)
-            maps.confidence[rows] = np.rint(255 / total)
-        return maps
+    def next_pixels(self) -> int:
+        """Those that one more tile stands for."""
+        before, tiles = self._pixels * self._done // len(self._cut.tiles), len(self._cut.tiles)
+        self._done += 1
+        return self._pixels * self._done // tiles - before
 
 
-class _BlendedRow:
-    """A row of tiles that are blended: what is settled lies in maps of all of the row."""
-
-    def __init__(
-        self,
-        plan: MapPlan,
-        need: Need,
-        classes: int,
-        above: NDArray[np.float32] | None,
-        temperatures: Temperatures | None,
-    ) -> None:
-        self._plan = plan
-        self._maps: Maps | None = None
-        self._need, self._classes = need, classes
-        self.canvas = ProbabilityCanvas(
-            plan.tiles, Maps.empty((0, 0), need, classes), classes, temperatures, above=above
-        )
-
-    def put(self, tile: Tile, result: NDArray[Any], window: Window) -> Maps:
-        if self._maps is None:
-            shape = window.height, self._plan.tiles.width
-            self._maps = Maps.empty(shape, self._need, self._classes)
-            self.canvas.maps = self._maps
-        self.canvas.put(Tile(_moved(tile.rows, window.top), tile.columns), result)
-        columns = slice(window.left, window.left + window.width)
-        confidence = self._maps.confidence
-        return Maps(
-            self._maps.class_map[:, columns].copy(),
-            None if confidence is None else confidence[:, columns].copy(),
-        )
+def _around(window: Window, valid: NDArray[np.bool_]) -> Window | None:
+    """The part of a window around all that is `valid` (h, w) of it; None where nothing is."""
+    rows, columns = np.flatnonzero(valid.any(axis=1)), np.flatnonzero(valid.any(axis=0))
+    if not len(rows):
+        return None
+    top, left = window.top + int(rows[0]), window.left + int(columns[0])
+    return Window(top, left, int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1)
 
 
-def _moved(span: Span, by: int) -> Span:
-    """The span in a picture that begins `by` pixels further on."""
-    return Span(
-        span.start - by, span.keep_start - by, span.keep_stop - by, span.ramp_in, span.ramp_out
-    )
+def _within(span: Span, start: int, stop: int) -> Span:
+    """What of it is kept there."""
+    first, last = max(span.keep_start, start), min(span.keep_stop, stop)
+    return Span(span.start, first, last, span.ramp_in, span.ramp_out)
 
 
 def _common(one: Window, other: Window) -> Window:
@@ -322,7 +327,6 @@ def _common(one: Window, other: Window) -> Window:
     return Window(top, left, max(0, bottom - top), max(0, right - left))
 
 
-def _bands(height: int, values_a_row: int) -> Iterator[slice]:
-    at_once = max(1, _BAND_VALUES // values_a_row)
-    for start in range(0, height, at_once):
-        yield slice(start, min(start + at_once, height))
+def _part(outer: Window, window: Window) -> tuple[slice, slice]:
+    top, left = window.top - outer.top, window.left - outer.left
+    return slice(top, top + window.height), slice(left, left + window.width)

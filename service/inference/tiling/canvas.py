@@ -1,11 +1,12 @@
 """Which canvas takes the results of a picture's tiles."""
 
+from typing import Any, Literal, Protocol
+
 from models.contract import Contract
 from models.contract.working_size import WorkingSize
 from service.domain.segmentation import Need
 from service.domain.temperature import Temperatures
-from service.inference.tiling.mirrored import MirrorCanvas
-from service.inference.tiling.plan import TilePlan
+from service.inference.tiling.plan import Tile, TilePlan
 from service.inference.tiling.stitch import (
     ClassMapCanvas,
     Maps,
@@ -22,15 +23,14 @@ from service.inference.tiling.upsampled import (
 # Of less a class map takes its calls and not its pixels, and those of a batch are made together.
 _SMALL_PIXELS = 96 * 96
 
-Canvas = (
-    MirrorCanvas
-    | ClassMapCanvas
-    | ProbabilityCanvas
-    | UpsampledCanvas
-    | EnlargedCanvas
-    | BlendedCanvas
-    | OverlapCanvas
-)
+
+class Canvas(Protocol):
+    """Takes the results of tiles, which the engine gives by a `signature`."""
+
+    @property
+    def signature(self) -> Literal["class_map", "probabilities", "logits", "enlarged"]: ...
+
+    def put(self, tile: Tile, result: Any) -> None: ...
 
 
 def make_canvas(

@@ -89,20 +89,27 @@ class TilePlan:
 class StagePlans:
     """Of the stages before the last: tiles of the padded picture for `shallow`, tiles of its map,
     in that map's pixels, for `deep`.
+
+    Where only a part of what is read counts, a later stage has less to do than the one before:
+    `deep_at` and `tail_at` are the first of the picture's pixels (row, column) that theirs stand
+    for.
     """
 
     facts: StageFacts
     shallow: TilePlan
     deep: TilePlan
+    deep_at: tuple[int, int] = (0, 0)
+    tail_at: tuple[int, int] = (0, 0)
 
     @property
     def map_shapes(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
         """Both maps, (h, w, channels)."""
-        plan, maps = self.shallow, (self.facts.shallow, self.facts.deep)
-        first, second = (
-            (plan.height // one.step, plan.width // one.step, one.channels) for one in maps
+        step, shallow, deep = self.facts.shallow.step, self.facts.shallow, self.facts.deep
+        ratio = deep.step // step
+        return (
+            (self.shallow.height // step, self.shallow.width // step, shallow.channels),
+            (self.deep.height // ratio, self.deep.width // ratio, deep.channels),
         )
-        return first, second
 
     @property
     def map_bytes(self) -> int:

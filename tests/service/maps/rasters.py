@@ -68,9 +68,9 @@ def save_raster(
 class Mapper:
     """One model of a store, loaded once for many maps."""
 
-    def __init__(self, store: Path, model: str) -> None:
+    def __init__(self, store: Path, model: str, **settings: Any) -> None:
         self._loop = asyncio.new_event_loop()
-        self._pinned = pin_model(Settings(model_store=store), model)
+        self._pinned = pin_model(Settings(model_store=store, **settings), model)
         self._loaded = LoadedModel(self._pinned)
         self._loop.run_until_complete(self._loaded.load())
 
