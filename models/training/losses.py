@@ -83,21 +83,40 @@ def lovasz_softmax(pixels: Pixels, term: LossTerm) -> tf.Tensor:  # noqa: ARG001
     """The Lovász extension of 1 - IoU a class, the mean over the classes that occur in the batch
     (Berman et al. 2018, section 3.1).
 
-    Void pixels have no error, so they are sorted behind all that have one and change no other
-    pixel's share.
+    Errors are counted in 1024 levels, not sorted: a sort of every pixel takes longer than the
+    network's step. What the IoU loses in a level is shared by its pixels, missed ones (union :
+    intersection) more than false positives, as either lowers the IoU.
     """
-    errors = tf.transpose(tf.abs(pixels.truth - pixels.probabilities))
-    order = tf.argsort(errors, axis=1, direction="DESCENDING")
-    truth = tf.gather(tf.transpose(pixels.truth), order, batch_dims=1)
-    total = tf.reduce_sum(truth, axis=1, keepdims=True)
-    intersection = total - tf.cumsum(truth, axis=1)
-    union = total + tf.cumsum(1 - truth, axis=1)
-    jaccard = 1 - intersection / union
-    shares = tf.concat([jaccard[:, :1], jaccard[:, 1:] - jaccard[:, :-1]], axis=1)
-    sorted_errors = tf.gather(errors, order, batch_dims=1)
-    return _mean_of_present(
-        tf.reduce_sum(sorted_errors * tf.stop_gradient(shares), axis=1), pixels.truth
+    truth = pixels.truth
+    known = tf.broadcast_to(pixels.valid[:, tf.newaxis], tf.shape(truth))
+    errors = tf.abs(truth - pixels.probabilities)
+    classes = truth.shape[-1]
+    level = tf.cast((1 - tf.stop_gradient(errors)) * (ERROR_LEVELS - 1), tf.int32)
+    place = level + ERROR_LEVELS * tf.range(classes)
+
+    def counted(marks: tf.Tensor) -> tf.Tensor:
+        """How many of each class and level (C, levels), the largest errors first."""
+        sums = tf.math.unsorted_segment_sum(marks, place, classes * ERROR_LEVELS)
+        return tf.reshape(sums, (classes, ERROR_LEVELS))
+
+    missed, false = counted(truth), counted(known - truth)
+    size = tf.reduce_sum(missed, axis=1, keepdims=True)
+    hits, unions = (
+        tf.concat([size, size + change], axis=1)
+        for change in (-tf.cumsum(missed, axis=1), tf.cumsum(false, axis=1))
     )
+    iou = tf.math.divide_no_nan(hits, unions)
+    lost = iou[:, :-1] - iou[:, 1:]
+    hits, unions = hits[:, :-1] + hits[:, 1:], unions[:, :-1] + unions[:, 1:]
+    unit = tf.math.divide_no_nan(lost, missed * unions + false * hits)
+    of_missed, of_false = (
+        tf.gather(tf.reshape(unit * part, [-1]), place) for part in (unions, hits)
+    )
+    shares = tf.where(truth > 0, of_missed, of_false)
+    return _mean_of_present(tf.reduce_sum(errors * shares, axis=0), truth)
+
+
+ERROR_LEVELS = 1024
 
 
 def boundary_f1(pixels: Pixels, term: LossTerm) -> tf.Tensor:  # noqa: ARG001

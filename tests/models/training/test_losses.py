@@ -69,6 +69,36 @@ def test_lovasz_weighs_each_error_by_what_it_costs_in_iou() -> None:
     assert found == pytest.approx((first + second) / 2, rel=1e-5)
 
 
+def test_lovasz_by_levels_is_lovasz_by_sorting() -> None:
+    draw = np.random.default_rng(2)
+    labels = draw.choice(3, 3000, p=(0.7, 0.25, 0.05))
+    drawn = draw.normal(size=(1, 1, 3000, 3)) + 2 * np.eye(3)[labels]
+    logits = tf.Variable(drawn.astype(np.float32))
+    loss = SegmentationLoss(LossOptions(terms=(LossTerm(name="lovasz_softmax"),)), [1.0] * 3)
+    with tf.GradientTape() as tape:
+        value = loss(labels[np.newaxis, np.newaxis].astype(np.uint8), logits)
+    with tf.GradientTape() as sorted_tape:
+        probabilities = tf.nn.softmax(logits[0, 0])
+        expected = tf.add_n([_by_sorting(probabilities[:, c], labels == c) for c in range(3)]) / 3
+    assert float(value) == pytest.approx(float(expected), rel=1e-3)
+    found, wanted = (
+        np.asarray(t.gradient(v, logits)).ravel()
+        for t, v in ((tape, value), (sorted_tape, expected))
+    )
+    likeness = found @ wanted / np.linalg.norm(found) / np.linalg.norm(wanted)
+    assert likeness > 0.999
+
+
+def _by_sorting(probability: tf.Tensor, truth: NDArray[np.bool_]) -> tf.Tensor:
+    """Algorithm 1 of Berman et al. 2018, for one class."""
+    errors = tf.abs(truth.astype(np.float32) - probability)
+    order = np.argsort(-np.asarray(errors))
+    hits = truth.sum() - np.cumsum(truth[order])
+    jaccard = 1 - hits / (truth.sum() + np.cumsum(~truth[order]))
+    shares = np.diff(jaccard, prepend=0).astype(np.float32)
+    return tf.reduce_sum(tf.gather(errors, order) * shares)
+
+
 def outline_loss(predicted: NDArray[np.uint8], mask: NDArray[np.uint8]) -> float:
     """Of a network that is sure of `predicted` (H, W), two classes."""
     loss = SegmentationLoss(LossOptions(terms=(LossTerm(name="boundary_f1"),)), [1.0, 1.0])
