@@ -27,9 +27,8 @@ epochs = 1
 batch_size = 4
 
 [network]
-name = "unet"
-encoder = "plain"
-width = 2
+name = "fcn32s"
+width = 1
 
 [augmentation]
 crop = [32, 32]

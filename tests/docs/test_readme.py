@@ -1,5 +1,7 @@
 """The README and docs/ against the code: settings, routes, links, and every command run."""
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -17,10 +19,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.cli import main as segtrain
 from service.cluster.options import ServeLayout, flag_of
 from service.settings import Settings, flag, variable
 from tests.models.conftest import write_dataset
-from tests.service.serving import ServerProcess, ServerThread, serving
+from tests.service.serving import TIMEOUT_SECONDS, ServerProcess, ServerThread, serving
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -136,13 +139,25 @@ def test_each_curl_line_works(server: ServerThread, photographs: Path, line: str
         json.loads(answer.stdout)
 
 
-def run_command(line: str, cwd: Path, *more: str) -> str:
-    """Run a `segserve` or `segtrain` line of the docs, from the checkout's code."""
+def run_training_command(line: str, cwd: Path, *more: str) -> str:
+    """Run a `segtrain` line of the docs in this process, which has TensorFlow already; the script
+    of docs/loop.md runs the command in processes of its own."""
     program, *arguments = shlex.split(line, comments=True)
-    module = {"segserve": "service.cli", "segtrain": "models.cli"}[program]
+    assert program == "segtrain"
     arguments = [a.replace("models/recipes", f"{ROOT}/models/recipes") for a in arguments]
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = segtrain([*arguments, *more])
+    assert code == 0, f"{line}\n{out.getvalue()}{err.getvalue()}"
+    return out.getvalue()
+
+
+def run_command(line: str, cwd: Path) -> str:
+    """Run a `segserve` line of the docs, from the checkout's code."""
+    program, *arguments = shlex.split(line, comments=True)
+    assert program == "segserve"
     answer = subprocess.run(
-        [sys.executable, "-m", module, *arguments, *more],
+        [sys.executable, "-m", "service.cli", *arguments],
         cwd=cwd,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -176,7 +191,7 @@ class Walk:
     MORE: ClassVar = {
         "train": [
             *("--epochs", "1", "--augmentation.crop", "[32, 32]"),
-            *("--network.encoder", "plain", "--network.width", "2"),
+            *("--network.name", "fcn32s", "--network.encoder", "vgg16", "--network.width", "1"),
         ],
         "quantize": ["--max-drop", "100"],  # after one epoch scores mean nothing
     }
@@ -194,7 +209,7 @@ class Walk:
         """What a line printed, after those before it."""
         for line in self._lines[len(self._shown) : number + 1]:
             more = self.MORE.get(line.split()[1], [])
-            self._shown.append(run_command(line, self._folder, *more))
+            self._shown.append(run_training_command(line, self._folder, *more))
         return self._shown[number]
 
     def models(self) -> str:
@@ -250,8 +265,9 @@ def test_keys_are_made_used_and_revoked_as_the_docs_do(
         tmp_path / "log",
     )
     url = process.wait_until_ready()
-    assert httpx.get(f"{url}/models").status_code == 401
-    assert httpx.get(f"{url}/models", headers={"X-API-Key": key}).status_code == 200
+    with httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS) as client:
+        assert client.get("/models").status_code == 401
+        assert client.get("/models", headers={"X-API-Key": key}).status_code == 200
     process.close()
     run_command("segserve keys revoke alice --file keys.txt", tmp_path)
     assert "alice" not in run_command("segserve keys list --file keys.txt", tmp_path)

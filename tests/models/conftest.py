@@ -70,30 +70,48 @@ def own_dataset_folder(tmp_path: Path) -> Path:
     return write_dataset(tmp_path / "data", {"train": 2, "val": 1})
 
 
+RECIPE = """
+name = "rectangles"
+data = "{data}"
+epochs = 2
+batch_size = 2
+ema_decay = 0.5
+class_weights = "inverse_log"
+[network]
+{network}
+dropout = 0.2
+[augmentation]
+crop = [32, 48]
+scale = [0.8, 1.2]
+brightness = 0.1
+[optimizer]
+learning_rate = 3e-3
+warmup_steps = 2
+"""
+
+
 @pytest.fixture(scope="session")
 def recipe_file(tmp_path_factory: pytest.TempPathFactory, dataset_folder: Path) -> Path:
     """A recipe that trains a small U-Net on the rectangles in a few seconds."""
     path = tmp_path_factory.mktemp("recipe") / "rectangles.toml"
-    path.write_text(
-        f"""
-        name = "rectangles"
-        data = "{dataset_folder}"
-        epochs = 2
-        batch_size = 2
-        ema_decay = 0.5
-        class_weights = "inverse_log"
-        [network]
-        name = "unet"
-        encoder = "plain"
-        width = 4
-        dropout = 0.2
-        [augmentation]
-        crop = [32, 48]
-        scale = [0.8, 1.2]
-        brightness = 0.1
-        [optimizer]
-        learning_rate = 3e-3
-        warmup_steps = 2
-        """
-    )
+    network = 'name = "unet"\nencoder = "plain"\nwidth = 4'
+    path.write_text(RECIPE.format(data=dataset_folder, network=network))
     return path
+
+
+@pytest.fixture(scope="session")
+def light_recipe_file(tmp_path_factory: pytest.TempPathFactory, dataset_folder: Path) -> Path:
+    """The same with the network that is made, traced and kept in the least time; for what lies
+    around a network."""
+    path = tmp_path_factory.mktemp("recipe") / "light.toml"
+    network = 'name = "fcn32s"\nwidth = 1'
+    path.write_text(RECIPE.format(data=dataset_folder, network=network))
+    return path
+
+
+@pytest.fixture
+def without_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings do all but their steps: batches are made and nothing is learned of them."""
+    from models.training.trainer import Trainer
+
+    monkeypatch.setattr(Trainer, "step", lambda *_: 0.5)

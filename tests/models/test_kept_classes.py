@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from models.cli import main
 from models.contract import read_contract
 from models.data.examination import Examination, examine
 from models.training.run import BEST, LAST, METRICS, RECIPE, RECORD, STATE, Run
-from models.training.trainer import Trainer
 from tests.models.conftest import take_splits_away, write_dataset
 
 
@@ -53,11 +52,19 @@ class Trained:
         return copy
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _without_steps() -> Iterator[None]:
+    """What a run knows of its data does not hang on what it learns of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("models.training.trainer.Trainer.step", lambda *_: 0.5)
+        yield
+
+
 @pytest.fixture(scope="module")
-def _origin(tmp_path_factory: pytest.TempPathFactory, recipe_file: Path) -> Trained:
+def _origin(tmp_path_factory: pytest.TempPathFactory, light_recipe_file: Path) -> Trained:
     folder = tmp_path_factory.mktemp("origin")
     data = write_dataset(folder / "data", {"train": 5, "val": 2, "test": 2})
-    trained = Trained(folder / "run", data, recipe_file)
+    trained = Trained(folder / "run", data, light_recipe_file)
     assert main(trained.train) == 0
     assert main(trained.evaluate) == 0
     return trained
@@ -146,17 +153,26 @@ def test_classes_that_change_after_the_training_change_no_run(
 
 
 def test_labels_that_change_their_order_are_found_in_layouts_without_a_class_list(
-    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    light_recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """LabelMe's ids are the labels in alphabetical order: a new name puts the other first."""
     data, run = tmp_path / "labelled", tmp_path / "run"
     write_labelme(data, "car", "tree")
-    command = ["train", str(recipe_file), "--data", str(data), "--run", str(run), "--epochs", "1"]
-    assert main([*command, "--split.fraction", "0.4"]) == 0
+    command = [
+        "train",
+        str(light_recipe_file),
+        "--data",
+        str(data),
+        "--run",
+        str(run),
+        "--epochs",
+        "1",
+    ]
+    assert main([*command, "--epochs", "1", "--split.fraction", "0.4"]) == 0
     write_labelme(data, "wagon", "tree")
     assert main(["evaluate", str(run)]) == 1
     assert "class 1 is 'car' to the model and 'tree' in" in capsys.readouterr().err
-    assert main([*command, "--split.fraction", "0.4"]) == 1
+    assert main([*command, "--epochs", "1", "--split.fraction", "0.4"]) == 1
     assert "class 1 is 'tree', and was 'car'" in capsys.readouterr().err
     assert main(["export", str(run), "--store", str(tmp_path), "--no-openvino"]) == 0
     assert names_of(tmp_path / "rectangles" / "1") == ["background", "car", "tree"]
@@ -253,7 +269,7 @@ def test_a_run_is_not_resumed_on_data_that_have_changed(
 
 
 def test_colors_that_are_swapped_in_the_class_list_are_other_masks(
-    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    light_recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = write_dataset(tmp_path / "data", {"train": 3, "val": 1})
     colors = np.zeros((256, 3), np.uint8)
@@ -262,7 +278,7 @@ def test_colors_that_are_swapped_in_the_class_list_are_other_masks(
     for path in (data / "masks").rglob("*.png"):
         ids = np.asarray(Image.open(path))
         Image.fromarray(colors[np.where(ids == 255, 0, ids)]).save(path)
-    trained = Trained(tmp_path / "run", data, recipe_file)
+    trained = Trained(tmp_path / "run", data, light_recipe_file)
     assert main([*trained.train, "--epochs", "1"]) == 0
     swapped_colors(data)
     assert main([*trained.train, "--epochs", "1"]) == 1
@@ -304,10 +320,8 @@ def examined(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_folder_whose_recipe_is_chosen_is_examined_once(
-    examined: list[str], dataset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    examined: list[str], dataset_folder: Path, tmp_path: Path
 ) -> None:
-    """Without the steps themselves."""
-    monkeypatch.setattr(Trainer, "step", lambda *_: 0.5)
     command = ["train", str(dataset_folder), "--run", str(tmp_path / "run"), "--epochs", "1"]
     assert main([*command, "--network.encoder", "plain", "--network.width", "2"]) == 0
     assert len(examined) == 1
@@ -338,10 +352,10 @@ def test_a_run_that_could_not_be_kept_is_refused_before_anything_is_read(
 
 
 def test_a_training_that_cannot_begin_leaves_no_run(
-    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    light_recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    assert main(["train", str(recipe_file), "--data", "nowhere", "--run", str(run)]) == 1
+    assert main(["train", str(light_recipe_file), "--data", "nowhere", "--run", str(run)]) == 1
     assert "nowhere is not a folder" in capsys.readouterr().err
     assert not run.exists()
 
@@ -363,14 +377,14 @@ def test_data_that_have_moved_are_scored_where_they_are_said_to_be(
 
 
 def test_a_split_that_the_run_was_trained_on_is_not_scored_as_another(
-    tmp_path: Path, recipe_file: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, light_recipe_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By flags that divide the folder anew, and in another folder under other names. As train it
     may be scored."""
     whole = write_dataset(tmp_path / "whole", {"train": 12})
     take_splits_away(whole)
     run = tmp_path / "whole-run"
-    command = ["train", str(recipe_file), "--data", str(whole), "--run", str(run)]
+    command = ["train", str(light_recipe_file), "--data", str(whole), "--run", str(run)]
     assert main([*command, "--epochs", "1", "--split.fraction", "0.3"]) == 0
     divided = ["evaluate", str(run), "--split", "test", "--split.test", "0.3"]
     capsys.readouterr()
@@ -388,11 +402,11 @@ def test_a_split_that_the_run_was_trained_on_is_not_scored_as_another(
 
 
 def test_a_split_that_is_not_there_names_the_option_that_takes_it_off(
-    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    light_recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = write_dataset(tmp_path / "data", {"train": 3, "val": 1})
     run = tmp_path / "run"
-    command = ["train", str(recipe_file), "--data", str(data), "--run", str(run)]
+    command = ["train", str(light_recipe_file), "--data", str(data), "--run", str(run)]
     assert main([*command, "--epochs", "1"]) == 0
     assert main(["evaluate", str(run), "--split", "test"]) == 1
     assert "or let split.test take them off train before a training" in capsys.readouterr().err
