@@ -7,7 +7,7 @@ that a trained one has.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -28,20 +28,26 @@ GRAY_CLASSES = (
 )
 
 
+def contract_with(**facts: Any) -> Contract:
+    """The solvable model's contract, with the facts that a test is about; without files if it names
+    none."""
+    usual = {
+        "name": "m",
+        "classes": RGB_CLASSES,
+        "channels": 3,
+        "stride": 8,
+        "receptive_field_radius": 5,
+        "architecture": "strongest-channel",
+        "upsampling": "none",
+        "parameters": 1,
+        "files": {},
+    }
+    return Contract(**(usual | facts))
+
+
 def contract_of_depth(channels: int, rule: Intensity | None) -> Contract:
-    """A contract without files, of a model that has deep pictures read by `rule`."""
-    return Contract(
-        name="m",
-        classes=RGB_CLASSES,
-        channels=channels,
-        stride=8,
-        receptive_field_radius=5,
-        architecture="none",
-        upsampling="none",
-        parameters=0,
-        intensity=rule,
-        files={},
-    )
+    """Of a model that has deep pictures read by `rule`."""
+    return contract_with(channels=channels, intensity=rule)
 
 
 def solve(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -114,7 +120,7 @@ def save_solvable_model(
     (artefact / "assets.extra" / "model_card.md").write_text(
         f"# {name}\n\nThe class is the strongest channel.\n"
     )
-    contract = Contract(
+    contract = contract_with(
         name=name,
         classes=RGB_CLASSES if channels == 3 else GRAY_CLASSES,
         background=background,
@@ -122,9 +128,6 @@ def save_solvable_model(
         channels=channels,
         stride=stride,
         receptive_field_radius=receptive_field_radius,
-        architecture="strongest-channel",
-        upsampling="none",
-        parameters=1,
         files=file_digests(artefact),
     )
     write_contract(artefact, contract)

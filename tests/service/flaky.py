@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.contract import Contract, file_digests, write_contract
-from tests.solvable import RGB_CLASSES
+from models.contract import file_digests, write_contract
+from tests.solvable import contract_with
 
 FAIL = 251
 SLOW = 252
@@ -58,17 +58,8 @@ def save_flaky_model(store: Path, name: str = "flaky", version: int = 1) -> Path
             "probabilities": tf.function(module.probabilities, input_signature=[images]),
         },
     )
-    contract = Contract(
-        name=name,
-        classes=RGB_CLASSES,
-        ignore=255,
-        channels=3,
-        stride=8,
-        receptive_field_radius=5,
-        architecture="flaky",
-        upsampling="none",
-        parameters=1,
-        files=file_digests(artefact),
+    contract = contract_with(
+        name=name, ignore=255, architecture="flaky", files=file_digests(artefact)
     )
     write_contract(artefact, contract)
     return artefact

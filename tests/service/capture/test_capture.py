@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.contract import Contract
 from models.contract.typicality import Typicality
 from models.data.dataset import IMAGE_SUFFIXES
 from service.capture.folder import CaptureFolder, FolderInUseError, captured_image, new_id
@@ -19,23 +18,10 @@ from service.domain.observation import Observation
 from service.domain.source import SourceInfo
 from service.inference.watching import SeenResult, Watchers
 from service.inputs import INPUTS
-from tests.service.serving import wait_until
-from tests.solvable import RGB_CLASSES
+from tests.service.serving import TIMEOUT_SECONDS, wait_until
+from tests.solvable import contract_with
 
-MODEL = Model(
-    Contract(
-        name="solvable",
-        classes=RGB_CLASSES,
-        channels=3,
-        stride=1,
-        receptive_field_radius=0,
-        architecture="",
-        upsampling="",
-        parameters=0,
-        files={},
-    ),
-    1,
-)
+MODEL = Model(contract_with(name="solvable"), 1)
 
 
 class RecordingObserver:
@@ -163,7 +149,7 @@ class HangingFolder(CaptureFolder):
 
     def add(self, *arguments: Any, **named: Any) -> None:
         self.reached.set()
-        assert self.released.wait(60)
+        assert self.released.wait(TIMEOUT_SECONDS)
         super().add(*arguments, **named)
 
 
@@ -174,7 +160,7 @@ def test_a_disk_that_hangs_holds_up_nobody_and_what_finds_no_room_is_counted(
     capture = Capture(folder, Policies.parse(["every=1"]), 0, observer)
     capture.start()
     assert capture.see(result()) is not None
-    assert folder.reached.wait(60)
+    assert folder.reached.wait(TIMEOUT_SECONDS)
     waiting = [capture.see(result()) for _ in range(40)]
     assert waiting.count(None) == 8 == len(observer.dropped)
     assert set(observer.dropped) == {"queue"}

@@ -5,13 +5,13 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from models.contract import Contract, file_digests, write_contract
+from models.contract import file_digests, write_contract
 from service.catalogue.instance import RuntimeFacts
 from service.catalogue.store import Artefact
 from service.domain.model import Model
-from tests.solvable import RGB_CLASSES
+from tests.solvable import contract_with
 
-TIMEOUT_SECONDS = 60.0
+TIMEOUT_SECONDS = 300.0
 
 FACTS = RuntimeFacts("stub", "it is a test", "CPU", "it is a test", "fp32", 4)
 
@@ -23,18 +23,7 @@ def save_stub(
     part = store / ".partial"
     (part / "variables").mkdir(parents=True)
     (part / "saved_model.pb").write_bytes(content * size)
-    contract = Contract(
-        name=name,
-        classes=RGB_CLASSES,
-        ignore=255,
-        channels=3,
-        stride=8,
-        receptive_field_radius=5,
-        architecture="stub",
-        upsampling="none",
-        parameters=1,
-        files=file_digests(part),
-    )
+    contract = contract_with(name=name, ignore=255, architecture="stub", files=file_digests(part))
     write_contract(part, contract)
     (store / name).mkdir(exist_ok=True)
     return part.rename(store / name / str(version))

@@ -14,25 +14,10 @@ from service.domain.requests import IntensityRequest, ScaleRequest
 from service.domain.source import Source, SourceInfo
 from service.inference.prepare import plan_size, prepare
 from service.inputs import open_source
-from tests.solvable import RGB_CLASSES
+from tests.solvable import contract_with
 
 LIMIT = 10_000_000
 AUTO = ScaleRequest()
-
-
-def contract(**changes: Any) -> Contract:
-    return Contract(
-        name="m",
-        classes=RGB_CLASSES,
-        channels=3,
-        stride=8,
-        receptive_field_radius=5,
-        architecture="none",
-        upsampling="none",
-        parameters=0,
-        files={},
-        **changes,
-    )
 
 
 def jpeg(height: int, width: int, orientation: int = 1) -> bytes:
@@ -55,7 +40,7 @@ def sizes(source: Source, model: Contract, request: ScaleRequest = AUTO) -> tupl
 
 
 def test_a_photograph_is_shrunk_to_about_the_long_side_of_training() -> None:
-    model = contract(scale=FrameScale(long_side=480))
+    model = contract_with(scale=FrameScale(long_side=480))
     assert sizes(open_source(jpeg(1440, 1920), LIMIT), model) == (360, 480)
     assert sizes(open_source(jpeg(2000, 1500, orientation=6), LIMIT), model) == (375, 500)
     assert sizes(open_source(jpeg(360, 480), LIMIT), model) is None
@@ -63,13 +48,13 @@ def test_a_photograph_is_shrunk_to_about_the_long_side_of_training() -> None:
     assert sizes(open_source(jpeg(90, 120), LIMIT), model) is None  # never enlarged unasked
 
 
-@pytest.mark.parametrize("model", [contract(), contract(scale=NativeScale())])
+@pytest.mark.parametrize("model", [contract_with(), contract_with(scale=NativeScale())])
 def test_without_a_scale_pixels_stay_as_they_are(model: Contract) -> None:
     assert sizes(open_source(jpeg(1440, 1920), LIMIT), model) is None
 
 
 def test_a_caller_s_scale_goes_before_the_model_s() -> None:
-    model = contract(scale=FrameScale(long_side=480))
+    model = contract_with(scale=FrameScale(long_side=480))
     source = open_source(jpeg(300, 400), LIMIT)
     assert sizes(source, model, ScaleRequest.parse("native")) is None
     assert sizes(source, model, ScaleRequest.parse("0.5")) == (150, 200)
@@ -77,7 +62,7 @@ def test_a_caller_s_scale_goes_before_the_model_s() -> None:
 
 
 def test_pixels_of_a_known_size_are_brought_to_the_model_s() -> None:
-    model = contract(scale=PhysicalScale(pixel_size=0.5, unit="µm"))
+    model = contract_with(scale=PhysicalScale(pixel_size=0.5, unit="µm"))
     source = open_source(deep_png(np.zeros((100, 200), np.uint16)), LIMIT)
     assert sizes(source, model) is None  # it does not say
     source.info = SourceInfo(pixel_size=0.000125, unit="mm")
@@ -88,7 +73,7 @@ def test_pixels_of_a_known_size_are_brought_to_the_model_s() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_what_is_shown_is_the_whole_picture_however_it_is_turned(orientation: int) -> None:
-    model = contract(scale=FrameScale(long_side=64))
+    model = contract_with(scale=FrameScale(long_side=64))
     source = open_source(jpeg(333, 479, orientation), LIMIT)
     working = plan_size(source, model, AUTO, show=True)
     assert working is not None
@@ -101,7 +86,7 @@ def test_what_is_shown_is_the_whole_picture_however_it_is_turned(orientation: in
 
 @pytest.mark.parametrize("long_side", [60, 100, 150, 333])
 def test_what_is_decoded_small_is_what_the_whole_gives_shrunk(long_side: int) -> None:
-    model = contract(scale=FrameScale(long_side=long_side))
+    model = contract_with(scale=FrameScale(long_side=long_side))
     body = jpeg(1001, 751)
     small, whole = open_source(body, LIMIT), open_source(body, LIMIT)
     working = plan_size(small, model, AUTO, show=False)
@@ -116,7 +101,7 @@ def test_what_is_decoded_small_is_what_the_whole_gives_shrunk(long_side: int) ->
 
 def test_deep_samples_are_spread_by_the_picture_s_percentiles() -> None:
     ramp = np.linspace(200, 3000, 100 * 100).astype(np.uint16).reshape(100, 100)
-    model = contract(intensity=PercentileIntensity())
+    model = contract_with(intensity=PercentileIntensity())
     prepared = prepare(
         open_source(deep_png(ramp), LIMIT), model, None, IntensityRequest(), show=False
     )
@@ -128,7 +113,7 @@ def test_deep_samples_are_spread_by_the_picture_s_percentiles() -> None:
 def test_a_model_of_format_1_sees_the_upper_bits() -> None:
     ramp = np.linspace(0, 65_535, 256 * 4).astype(np.uint16).reshape(4, 256)
     prepared = prepare(
-        open_source(deep_png(ramp), LIMIT), contract(), None, IntensityRequest(), show=False
+        open_source(deep_png(ramp), LIMIT), contract_with(), None, IntensityRequest(), show=False
     )
     assert prepared.window == full_window(16)
     assert np.abs(prepared.image[..., 0].astype(int) - (ramp >> 8)).max() <= 1
@@ -136,7 +121,7 @@ def test_a_model_of_format_1_sees_the_upper_bits() -> None:
 
 def test_a_caller_can_name_the_window() -> None:
     samples = np.full((8, 8), 1000, np.uint16)
-    model = contract(intensity=PercentileIntensity())
+    model = contract_with(intensity=PercentileIntensity())
     source = open_source(deep_png(samples), LIMIT)
     prepared = prepare(source, model, None, IntensityRequest.parse("500,1500"), show=False)
     assert prepared.window == IntensityWindow(500, 1500)
@@ -150,13 +135,13 @@ def test_void_does_not_count_for_the_percentiles() -> None:
     valid = np.zeros((40, 40), np.bool_)
     valid[:20] = True
     source.info = SourceInfo(valid=valid)
-    model = contract(intensity=PercentileIntensity())
+    model = contract_with(intensity=PercentileIntensity())
     prepared = prepare(source, model, None, IntensityRequest(), show=False)
     assert prepared.window == (1000, 1799)
 
 
 def test_eight_bits_stay_as_they_are() -> None:
-    model = contract(intensity=PercentileIntensity())
+    model = contract_with(intensity=PercentileIntensity())
     source = open_source(jpeg(16, 16), LIMIT)
     prepared = prepare(source, model, None, IntensityRequest(), show=False)
     assert prepared.window is None

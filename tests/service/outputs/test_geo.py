@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.warp import transform as warp
 
-from models.contract import Contract
 from service.domain.errors import InvalidOptionError
 from service.domain.source import SourceInfo, Window
 from service.outputs.choice import UnknownOutputError, output_named
@@ -30,20 +29,9 @@ from service.outputs.geo.mosaic import Legend
 from service.outputs.geo.regions import find_regions
 from service.outputs.geo.rings import Regions
 from service.outputs.geo.shapes import Shapes, shapes_of
-from tests.solvable import RGB_CLASSES
+from tests.solvable import contract_with
 
-CONTRACT = Contract(
-    name="rgb",
-    classes=RGB_CLASSES,
-    ignore=255,
-    channels=3,
-    stride=8,
-    receptive_field_radius=5,
-    architecture="strongest-channel",
-    upsampling="none",
-    parameters=1,
-    files={},
-)
+CONTRACT = contract_with(name="rgb", ignore=255)
 ALL = frozenset({0, 1, 2})
 
 

@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from models.contract import Contract, SegmentationClass
+from models.contract import SegmentationClass
 from models.contract.facts import Reference, Spread
 from models.contract.typicality import Typicality
 from service.domain.model import Model
 from service.domain.observation import Observation
 from service.protocols.telemetry.observed import ObservedMetrics
+from tests.solvable import contract_with
 
 SPREAD = Spread(mean=0.5, p05=0.2, p50=0.5, p95=0.8)
 
@@ -25,19 +26,12 @@ def model(classes: int, *, reference: bool = False) -> Model:
         brightness=SPREAD,
         long_side=SPREAD,
     )
-    contract = Contract(
+    contract = contract_with(
         name="many",
         classes=tuple(
             SegmentationClass(id=one, name=f"c{one}", color=f"#0000{one:02x}")
             for one in range(classes)
         ),
-        channels=3,
-        stride=1,
-        receptive_field_radius=0,
-        architecture="none",
-        upsampling="none",
-        parameters=0,
-        files={},
         reference=usual if reference else None,
     )
     return Model(contract, 3)
