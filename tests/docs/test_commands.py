@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.docs.test_readme import PAGES, README, ROOT, shell_lines
-from tests.service.serving import wait_until
+from tests.service.serving import TIMEOUT_SECONDS, wait_until
 
 CHECK_CONTAINERS = "deploy/check-containers"
 
@@ -103,17 +103,17 @@ def test_make_serve_answers_a_photograph() -> None:
     def is_ready() -> bool:
         assert serving.poll() is None, serving.communicate()[0]
         try:
-            return httpx.get(f"{url}/health/ready").status_code == 200
+            return httpx.get(f"{url}/health/ready", timeout=TIMEOUT_SECONDS).status_code == 200
         except httpx.TransportError:
             return False
 
     try:
         wait_until(is_ready, "make serve")
-        answer = httpx.post(f"{url}/segment", files={"image": photograph}, timeout=60)
+        answer = httpx.post(f"{url}/segment", files={"image": photograph}, timeout=TIMEOUT_SECONDS)
         assert answer.headers["Content-Type"] == "image/png"
     finally:
         os.killpg(serving.pid, signal.SIGINT)
-        shown, _ = serving.communicate(timeout=60)
+        shown, _ = serving.communicate(timeout=TIMEOUT_SECONDS)
     assert "Traceback" not in shown
 
 

@@ -27,7 +27,7 @@ from service.server.build import build_server
 from service.server.sockets import listen
 from service.settings import Settings
 
-TIMEOUT_SECONDS = 60.0
+TIMEOUT_SECONDS = 300.0
 
 
 def png_bytes(image: NDArray[np.uint8]) -> bytes:

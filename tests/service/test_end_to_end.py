@@ -1,6 +1,7 @@
 """`segserve serve` as a process of its own: exact pixels, a real photograph, and a good end."""
 
 import io
+import re
 import signal
 import subprocess
 import threading
@@ -15,7 +16,14 @@ import pytest
 from PIL import Image
 
 from tests.service.flaky import SLOW, mood
-from tests.service.serving import TIMEOUT_SECONDS, ServerProcess, class_map_of, picture, png_bytes
+from tests.service.serving import (
+    TIMEOUT_SECONDS,
+    ServerProcess,
+    class_map_of,
+    picture,
+    png_bytes,
+    wait_until,
+)
 from tests.solvable import solve
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -30,7 +38,7 @@ def process(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         "--default-model",
         "solvable",
         "--shutdown-delay-seconds",
-        "1.5",
+        "5",
     ]
     server = ServerProcess(arguments, tmp_path_factory.mktemp("process") / "log")
     server.wait_until_ready()
@@ -92,10 +100,16 @@ def test_sigterm_under_load_loses_no_accepted_request_and_exits_with_0(
     body = png_bytes(picture(64, 64))
 
     def probe() -> None:
-        while not not_ready.is_set():
-            if httpx.get(f"{process.url}/health/ready").status_code == 503:
-                not_ready.set()
-            time.sleep(0.02)
+        with httpx.Client(base_url=process.url, timeout=TIMEOUT_SECONDS) as client:
+            while client.get("/health/ready").status_code != 503:
+                time.sleep(0.02)
+        not_ready.set()
+
+    def requests_in_progress() -> int:
+        """With the one that asks."""
+        metrics = httpx.get(f"{process.url}/metrics", timeout=TIMEOUT_SECONDS).text
+        (number,) = re.findall(r"^segserve_requests_in_progress (\S+)$", metrics, re.MULTILINE)
+        return int(float(number))
 
     def send() -> list[int]:
         statuses = []
@@ -111,11 +125,11 @@ def test_sigterm_under_load_loses_no_accepted_request_and_exits_with_0(
         ).status_code
 
     with ThreadPoolExecutor(9) as pool:
+        slow = [pool.submit(send_slow) for _ in range(2)]
+        wait_until(lambda: requests_in_progress() > 2, "the slow requests to arrive")
         clients = [pool.submit(send) for _ in range(6)]
         probing = pool.submit(probe)
-        time.sleep(0.5)
-        slow = [pool.submit(send_slow) for _ in range(2)]
-        time.sleep(0.1)
+        wait_until(lambda: requests_in_progress() > 3, "others beside them")
         process.terminate()
         statuses = [status for client in clients for status in client.result()]
         assert [future.result() for future in slow] == [200, 200]
@@ -131,10 +145,7 @@ def test_ctrl_c_ends_it_at_once_even_while_it_loads(store: Path, tmp_path: Path)
         ["--model-store", str(store), "--models", "gray", "--shutdown-delay-seconds", "3000"],
         tmp_path / "log",
     )
-    give_up = time.monotonic() + TIMEOUT_SECONDS
-    while "loading" not in server.log.read_text():
-        assert time.monotonic() < give_up
-        time.sleep(0.05)
+    wait_until(lambda: "loading" in server.log.read_text(), "a model that loads")
     server.process.send_signal(signal.SIGINT)
     assert server.wait() == 0
     server.close()

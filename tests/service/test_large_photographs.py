@@ -36,7 +36,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     artefact = save_solvable_model(folder / "store", "frames", receptive_field_radius=5)
     facts = {"scale": FrameScale(long_side=480)}
     write_contract(artefact, read_contract(artefact).model_copy(update=facts))
-    running = ServerProcess(["--model-store", str(folder / "store")], folder / "log")
+    running = ServerProcess(
+        ["--model-store", str(folder / "store"), "--shutdown-delay-seconds", "0"], folder / "log"
+    )
     running.wait_until_ready()
     yield running
     running.close()

@@ -6,7 +6,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.service.serving import ServerProcess, class_map_of, picture, png_bytes
+from tests.service.serving import TIMEOUT_SECONDS, ServerProcess, class_map_of, picture, png_bytes
 from tests.solvable import solve
 
 
@@ -21,9 +21,10 @@ def test_a_server_maps_the_library_of_the_engine_that_runs_and_no_other(
     try:
         url = process.wait_until_ready()
         image = picture(20, 30)
-        answer = httpx.post(f"{url}/segment", content=png_bytes(image))
+        answer = httpx.post(f"{url}/segment", content=png_bytes(image), timeout=TIMEOUT_SECONDS)
         np.testing.assert_array_equal(class_map_of(answer), solve(image))
-        assert httpx.get(f"{url}/models").json()["models"][0]["engine"]["name"] == maps
+        models = httpx.get(f"{url}/models", timeout=TIMEOUT_SECONDS).json()["models"]
+        assert models[0]["engine"]["name"] == maps
         mapped = Path(f"/proc/{process.process.pid}/maps").read_text()
     finally:
         process.close()

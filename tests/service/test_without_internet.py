@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service.serving import ServerProcess, picture, png_bytes
+from tests.service.serving import TIMEOUT_SECONDS, ServerProcess, picture, png_bytes
 
 # A new namespace's loopback is down, and the kernel's own call for it is all there is without `ip`.
 LOOPBACK_UP = """
@@ -30,10 +30,12 @@ print(*serve_and_ask(sys.argv[1]), sep="\\n")
 def serve_and_ask(folder: str) -> list[str]:
     """Segment with each bundled model, and follow every address in the pages. A line an answer."""
     lines = []
-    server = ServerProcess(["--grpc-port", "0"], Path(folder) / "log")
+    server = ServerProcess(
+        ["--grpc-port", "0", "--shutdown-delay-seconds", "0"], Path(folder) / "log"
+    )
     try:
         url = server.wait_until_ready()
-        with httpx.Client(base_url=url, timeout=60) as client:
+        with httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS) as client:
             for model in ("street", "nuclei"):
                 answer = client.post(f"/segment?model={model}", content=png_bytes(picture(64, 64)))
                 lines.append(f"{model} {answer.status_code} {answer.headers['content-type']}")

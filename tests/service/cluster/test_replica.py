@@ -17,7 +17,7 @@ from tests.service.inference.held_engine import HeldEngine
 
 pytestmark = [pytest.mark.cluster, pytest.mark.anyio]
 
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 300.0
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.runtimes.engine import logits_of
 
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 300.0
 
 
 class HeldEngine:

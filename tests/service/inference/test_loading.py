@@ -13,7 +13,7 @@ from service.inference.limits import InferenceLimits
 from service.inference.loading import InProcessLoader
 from service.runtimes.engine import EngineOptions
 
-TIMEOUT_SECONDS = 60.0
+TIMEOUT_SECONDS = 300.0
 
 
 @pytest.mark.anyio

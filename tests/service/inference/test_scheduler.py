@@ -7,7 +7,7 @@ from service.inference.scheduler import WHOLE, DeviceScheduler
 pytestmark = pytest.mark.anyio
 
 HALF = WHOLE // 2
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 300.0
 
 
 class SemaphoreProbe:

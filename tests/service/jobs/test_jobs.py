@@ -56,7 +56,7 @@ def settled(client: httpx.Client, url: str) -> dict[str, Any]:
         job.update(client.get(url).json())
         return job["state"] in ("done", "failed")
 
-    wait_until(is_settled, f"the job {url}", 4 * TIMEOUT_SECONDS)
+    wait_until(is_settled, f"the job {url}")
     return job
 
 
@@ -252,9 +252,10 @@ def test_what_is_old_is_removed(openvino_store: Path, tmp_path: Path) -> None:
         def is_empty() -> bool:
             return not server.client.get("/jobs").json()["jobs"]
 
-        wait_until(is_empty, "the jobs' end", 4 * TIMEOUT_SECONDS)
+        wait_until(is_empty, "the jobs' end")
+        # the list forgets a job before its files are gone
+        wait_until(lambda: not list((tmp_path / "jobs" / "jobs").iterdir()), "the files' end")
         assert server.metric("segserve_job_folder_bytes") == 0
-    assert list((tmp_path / "jobs" / "jobs").iterdir()) == []
 
 
 def killed_in_the_middle(store: Path, folder: Path, log: Path) -> tuple[str, str]:

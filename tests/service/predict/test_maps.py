@@ -1,7 +1,6 @@
 """`segserve predict` on rasters, as a person at a terminal uses it."""
 
 import json
-import os
 import shutil
 import signal
 import sqlite3
@@ -16,7 +15,6 @@ from rasterio.transform import Affine
 
 from service.cli import main
 from tests.service.maps.rasters import PLACE, class_map_of, patches, save_raster
-from tests.service.serving import TIMEOUT_SECONDS, wait_until
 from tests.solvable import solve
 
 
@@ -148,34 +146,40 @@ def test_what_cannot_be_meant_is_refused_in_a_sentence(
     assert not target.exists()
 
 
-def test_a_map_that_was_killed_goes_on_where_it_was(solvable_store: Path, tmp_path: Path) -> None:
+IS_KILLED_IN_THE_FIFTH_ROW = """
+import os, signal, sys
+from service.cli import main
+from service.maps.rows import RowRunner
+
+run = RowRunner.run
+
+async def run_or_be_killed(self, row, runner):
+    if row == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    await run(self, row, runner)
+
+RowRunner.run = run_or_be_killed
+main(sys.argv[1:])
+"""
+
+
+def test_a_map_that_was_killed_goes_on_where_it_was(
+    solvable_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGSERVE_TILE_SIDE_PIXELS", "64")
     pixels = patches(1500, 700)
     source = save_raster(tmp_path / "ortho.tif", pixels)
     target = tmp_path / "classes.tif"
-    command = [
-        sys.executable,
-        "-m",
-        "service.cli",
-        "predict",
-        "--model-store",
-        str(solvable_store),
-        "-m",
-        "solvable",
-        str(source),
-        "-o",
-        str(target),
-    ]
-    environment = os.environ | {"SEGSERVE_TILE_SIDE_PIXELS": "64"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    try:
-        wait_until(
-            lambda: len(list(tmp_path.glob(".segserve-map-*/classes-*.tif"))) > 3, "four rows"
-        )
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait(TIMEOUT_SECONDS)
+    arguments = ["predict", "--model-store", str(solvable_store), "-m", "solvable"]
+    arguments += [str(source), "-o", str(target)]
+    killed = subprocess.run(
+        [sys.executable, "-c", IS_KILLED_IN_THE_FIFTH_ROW, *arguments],
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob(".segserve-map-*/classes-*.tif"))) == 4
     assert not target.exists()
-    done = subprocess.run(command, env=environment, timeout=TIMEOUT_SECONDS, check=False)
-    assert done.returncode == 0
+    assert main(arguments) == 0
     np.testing.assert_array_equal(class_map_of(target), solve(pixels))
     assert list(tmp_path.glob(".segserve-map-*")) == []

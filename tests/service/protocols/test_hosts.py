@@ -11,7 +11,7 @@ from service.protocols.hosts import AllowedHosts, is_loopback
 from service.protocols.problems import MalformedRequestError
 from service.setting_flags import read_settings
 from service.settings import SettingError, Settings
-from tests.service.serving import ServerThread, picture, png_bytes, serving
+from tests.service.serving import TIMEOUT_SECONDS, ServerThread, picture, png_bytes, serving
 
 LOOPBACK = AllowedHosts(["127.0.0.1"], any_address=False)
 NAMED = AllowedHosts(["Vision.example.org", "*.apps.example.org.", "[fd00::7]"], any_address=True)
@@ -146,7 +146,7 @@ def test_a_page_that_points_its_name_at_this_server_is_refused(server: ServerThr
 
 def send(server: ServerThread, head: str) -> bytes:
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
-        connection.settimeout(30)
+        connection.settimeout(TIMEOUT_SECONDS)
         connection.sendall(f"{head}\r\n\r\n".encode())
         answer = b""
         while chunk := connection.recv(65536):
@@ -211,10 +211,10 @@ def test_behind_a_proxy_the_name_that_is_set_is_let_in(
 def test_a_server_for_other_machines_takes_any_name_unless_it_is_told_some(store: Path) -> None:
     with serving(store, lazy_loading=True, host="0.0.0.0") as server:
         for host in ("10.1.2.3:8000", "segserve.default.svc.cluster.local", "anything"):
-            assert httpx.get(f"{server.url}/health/live", headers={"Host": host}).is_success
+            assert server.client.get("/health/live", headers={"Host": host}).is_success
         assert send(server, f"GET /health/live HTTP/1.1{CLOSE}").startswith(b"HTTP/1.1 200 ")
 
 
 def test_any_name_is_let_in_where_the_setting_says_so(store: Path) -> None:
     with serving(store, lazy_loading=True, allowed_hosts=("*",)) as server:
-        assert httpx.get(f"{server.url}/health/live", headers={"Host": "evil.example"}).is_success
+        assert server.client.get("/health/live", headers={"Host": "evil.example"}).is_success

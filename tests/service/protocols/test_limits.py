@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.service.conftest import MAX_BATCH_UPLOAD_BYTES, MAX_IMAGE_PIXELS, MAX_UPLOAD_BYTES
-from tests.service.serving import ServerThread, picture, png_bytes, serving
+from tests.service.serving import TIMEOUT_SECONDS, ServerThread, picture, png_bytes, serving
 
 PNG = {"Content-Type": "image/png"}
 
@@ -194,7 +194,7 @@ def test_endless_headers_are_refused(server: ServerThread, line: bytes) -> None:
 
 
 def read_to_the_end(connection: socket.socket) -> bytes:
-    connection.settimeout(30)
+    connection.settimeout(TIMEOUT_SECONDS)
     answer = b""
     try:
         while chunk := connection.recv(65536):

@@ -23,7 +23,14 @@ from service.protocols.problems import (
     problem_of,
 )
 from tests.service.flaky import FAIL, SLOW, mood
-from tests.service.serving import ServerThread, picture, png_bytes, serving, wait_until
+from tests.service.serving import (
+    TIMEOUT_SECONDS,
+    ServerThread,
+    picture,
+    png_bytes,
+    serving,
+    wait_until,
+)
 
 IMAGE = png_bytes(picture(8, 8))
 
@@ -307,7 +314,7 @@ def waiting_images(server: ServerThread) -> int:
 
 
 def read_answer(connection: socket.socket) -> bytes:
-    connection.settimeout(30)
+    connection.settimeout(TIMEOUT_SECONDS)
     answer = b""
     while chunk := connection.recv(65536):
         answer += chunk

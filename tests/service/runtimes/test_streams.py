@@ -54,7 +54,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_images_beside_each_other_may_not_lose_clearly(
     clock: Clock, beside: float, expected: bool
 ) -> None:
-    together = threading.Barrier(2, timeout=30)  # it breaks if they do not run at once
+    together = threading.Barrier(2, timeout=300)  # it breaks if they do not run at once
     half = clock.run_in(beside / 2)
 
     def run_beside(images: NDArray[np.uint8]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.service.serving import ServerThread
+from tests.service.serving import TIMEOUT_SECONDS, ServerThread
 
 HEALTH = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST_HEALTH = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -15,7 +15,7 @@ LAST_HEALTH = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: clos
 @pytest.fixture
 def connection(server: ServerThread) -> Iterator[socket.socket]:
     with socket.create_connection(("127.0.0.1", server.port)) as made:
-        made.settimeout(30)
+        made.settimeout(TIMEOUT_SECONDS)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield made
 

@@ -16,7 +16,14 @@ from service.app import create_app
 from service.server.lifecycle import EndOptions, Server
 from service.settings import Settings
 from tests.service.flaky import SLOW, mood
-from tests.service.serving import ServerThread, picture, png_bytes, serving, wait_until
+from tests.service.serving import (
+    TIMEOUT_SECONDS,
+    ServerThread,
+    picture,
+    png_bytes,
+    serving,
+    wait_until,
+)
 
 
 def waiting_images(server: ServerThread) -> int:
@@ -41,10 +48,13 @@ def test_a_request_that_outlasts_the_grace_is_told_so(store: Path) -> None:
     ):
         # eight shapes share no batch: they go one after the other, the last beyond the grace
         slow = [
-            pool.submit(httpx.post, f"{server.url}/segment", files=_slow(8 * height), timeout=60)
+            pool.submit(server.client.post, "/segment", files=_slow(8 * height))
             for height in range(1, 9)
         ]
-        wait_until(lambda: waiting_images(server) == 8, "the slow images at work")
+        wait_until(
+            lambda: sum(call.done() for call in slow) + waiting_images(server) >= 8,
+            "the slow images at work",
+        )
         server.server.end()
         responses = [future.result() for future in slow]
         server.thread.join()
@@ -162,7 +172,7 @@ def test_new_versions_come_in_under_load_without_a_failed_request(
         seen: list[tuple[int, str]] = []
 
         def send() -> None:
-            with httpx.Client(base_url=server.url, timeout=60) as client:
+            with httpx.Client(base_url=server.url, timeout=TIMEOUT_SECONDS) as client:
                 while not stop.is_set():
                     response = client.post("/segment", files={"image": body})
                     seen.append((response.status_code, response.headers.get("X-Model", "")))

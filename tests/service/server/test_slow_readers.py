@@ -5,16 +5,24 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
-from tests.service.serving import ServerThread, picture, png_bytes, serving, wait_until
+from tests.service.serving import (
+    TIMEOUT_SECONDS,
+    ServerThread,
+    picture,
+    png_bytes,
+    serving,
+    wait_until,
+)
 
-TIMEOUT_SECONDS = 2.0
+ANSWER_TIMEOUT_SECONDS = 2.0
 SIDE_PIXELS = 1200
 ANSWER_BYTES = SIDE_PIXELS**2 * 3 * 4  # far more than the system takes on its way to the client
 UPLOAD_BYTES = 200_000
@@ -26,19 +34,30 @@ ROUTES = {
 }
 
 
-@pytest.fixture(scope="module")
-def server(store: Path) -> Iterator[ServerThread]:
-    """One that has room for less than an answer, and for four uploads of three images."""
-    with serving(
+def serving_little(store: Path, **settings: Any) -> AbstractContextManager[ServerThread]:
+    """A server that has room for less than an answer, and for four uploads of three images."""
+    return serving(
         store,
         models=("solvable",),
-        answer_timeout_seconds=TIMEOUT_SECONDS,
         keep_alive_seconds=1,
         max_held_answer_bytes=ANSWER_BYTES // 4,
         max_upload_bytes=4 * UPLOAD_BYTES,
         max_batch_upload_bytes=4 * UPLOAD_BYTES,
         max_held_upload_bytes=12 * UPLOAD_BYTES + 10_000,
-    ) as running:
+        **settings,
+    )
+
+
+@pytest.fixture(scope="module")
+def server(store: Path) -> Iterator[ServerThread]:
+    with serving_little(store, answer_timeout_seconds=ANSWER_TIMEOUT_SECONDS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def patient_server(store: Path) -> Iterator[ServerThread]:
+    """One that cuts off nobody while a test looks."""
+    with serving_little(store, answer_timeout_seconds=TIMEOUT_SECONDS) as running:
         yield running
 
 
@@ -80,7 +99,7 @@ def was_cut_off(connection: socket.socket) -> bool:
 
 
 def read_all(connection: socket.socket, pause: Callable[[], None] = lambda: None) -> bytes:
-    connection.settimeout(60)
+    connection.settimeout(TIMEOUT_SECONDS)
     received = bytearray()
     while chunk := connection.recv(512 * 1024):
         received += chunk
@@ -103,28 +122,30 @@ def test_a_client_that_reads_slowly_gets_all_of_its_answer(connection: socket.so
     began = time.monotonic()
 
     def pause() -> None:
-        if time.monotonic() - began < 3 * TIMEOUT_SECONDS:
-            time.sleep(TIMEOUT_SECONDS / 20)
+        if time.monotonic() - began < 3 * ANSWER_TIMEOUT_SECONDS:
+            time.sleep(ANSWER_TIMEOUT_SECONDS / 20)
 
     received = read_all(connection, pause)
-    assert time.monotonic() - began > 2 * TIMEOUT_SECONDS
+    assert time.monotonic() - began > 2 * ANSWER_TIMEOUT_SECONDS
     assert len(received) > ANSWER_BYTES
     assert received.startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize("name", ROUTES)
 def test_an_answer_that_is_not_read_counts_until_it_is(
-    server: ServerThread, connection: socket.socket
+    patient_server: ServerThread, name: str
 ) -> None:
     """And while there is no room for others, no upload begins."""
-    wait_until(
-        lambda: held(server)[1] > server.parts.answers.limit, "an answer in memory", TIMEOUT_SECONDS
-    )
+    server = patient_server
+    connection = ask(server, *ROUTES[name])
+    wait_until(lambda: held(server)[1] > server.parts.answers.limit, "an answer in memory")
     refused = server.segment(picture(8, 8))
     assert refused.status_code == 429
     assert refused.json()["type"] == "urn:segserve:problem:answers-full"
     assert refused.headers["Retry-After"] == "1"
     assert server.client.get("/models").status_code == 200
-    assert len(read_all(connection)) > ANSWER_BYTES
+    with connection:
+        assert len(read_all(connection)) > ANSWER_BYTES
     wait_until(lambda: held(server) == (0, 0), "what is given back")
     assert server.segment(picture(8, 8)).status_code == 200
 
@@ -135,13 +156,13 @@ def test_a_client_that_reads_slowly_is_cut_off_where_others_wait_for_its_memory(
 ) -> None:
     """Its own system takes little at once, or the server would see nothing taken for a while."""
     with ask(server, *ROUTES[name], buffer_bytes=4096) as connection:
-        connection.settimeout(60)
+        connection.settimeout(TIMEOUT_SECONDS)
         began = time.monotonic()
 
         def reads_a_little() -> bool:
             connection.recv(1024)
             time.sleep(0.02)
-            return time.monotonic() - began > 2 * TIMEOUT_SECONDS
+            return time.monotonic() - began > 2 * ANSWER_TIMEOUT_SECONDS
 
         wait_until(reads_a_little, "a while in which nobody is refused")
         assert not was_cut_off(connection)

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +17,20 @@ from service.shadow import process as processes
 from service.shadow import shadow as shadows
 from service.shadow.messages import say
 from service.shadow.shadow import Shadow
-from tests.service import serving as servers
 from tests.service.capture.test_capture import result
-from tests.service.serving import ServerThread, class_map_of, picture, serving
+from tests.service.serving import (
+    TIMEOUT_SECONDS,
+    ServerThread,
+    class_map_of,
+    picture,
+    serving,
+    wait_until,
+)
 from tests.solvable import save_solvable_model, solve
 
 GAINS = 1.0, 1.5, 1.0
 IMAGE = picture(24, 20)
 OF = {"model": "solvable/1", "shadow": "solvable/2"}
-
-
-# A process that starts beside a busy machine's other work.
-wait_until = partial(servers.wait_until, timeout_seconds=5 * servers.TIMEOUT_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def test_the_process_ends_with_the_server_whatever_it_is_at(two_versions: Path) 
     assert worker.stdin is not None
     say(worker.stdin, {"settings": settings, "model": "solvable/2", "steps_back": False})
     worker.stdin.close()  # as when the server is killed: the model is being loaded
-    assert worker.wait(5 * servers.TIMEOUT_SECONDS) == 0
+    assert worker.wait(TIMEOUT_SECONDS) == 0
 
 
 class SilentObserver:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Download, FilePayload, Page, expect
 
-PATIENCE_MILLISECONDS = 60_000
+PATIENCE_MILLISECONDS = 300_000
 expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 _DROP = """([name, type, base64]) => {

@@ -14,7 +14,7 @@ import pytest
 
 from models.data.layouts.labelstudio_brush import decode_brush
 from service.protocols.keys import format_line
-from tests.service.serving import ServerThread, picture, png_bytes, serving
+from tests.service.serving import TIMEOUT_SECONDS, ServerThread, picture, png_bytes, serving
 from tests.solvable import solve
 
 HEIGHT, WIDTH = 12, 16
@@ -297,7 +297,7 @@ def test_an_api_key_is_the_password_of_basic_authentication(store: Path, tmp_pat
 
 
 def test_a_host_that_says_nothing_holds_nobody_beyond_the_deadline(store: Path) -> None:
-    with serving(store, label_studio_url="http://127.0.0.1:1", request_timeout_seconds=3) as server:
+    with serving(store, label_studio_url="http://127.0.0.1:1") as server:
         prefix = "/labelstudio/solvable"
         assert "cannot be fetched" in ask(server, UPLOADED, prefix=prefix).json()["detail"]
     silent = ThreadingHTTPServer(("127.0.0.1", 0), Silent)
@@ -315,6 +315,6 @@ class Silent(BaseHTTPRequestHandler):
     may_end = threading.Event()
 
     def do_GET(self) -> None:
-        self.may_end.wait(60)
+        self.may_end.wait(TIMEOUT_SECONDS)
 
     def log_message(self, *_: Any) -> None: ...

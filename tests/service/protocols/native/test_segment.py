@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.outputs import OUTPUTS
-from tests.service.serving import ServerThread, class_map_of, picture, png_bytes
+from tests.service.serving import TIMEOUT_SECONDS, ServerThread, class_map_of, picture, png_bytes
 from tests.solvable import solve
 
 
@@ -177,7 +177,7 @@ def test_a_page_of_a_known_origin_may_read_the_answer(server: ServerThread) -> N
 
 
 def test_a_connection_serves_one_request_after_another(server: ServerThread) -> None:
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=TIMEOUT_SECONDS) as client:
         for _ in range(3):
             response = client.post("/segment", files={"image": png_bytes(picture(8, 8))})
             assert response.headers.get("Connection") != "close"

@@ -14,7 +14,7 @@ from service.protocols.rpc.messages import HEALTH
 from service.server.grpc import GrpcListener
 from tests.service.serving import ServerThread
 
-TIMEOUT_SECONDS = 60.0
+TIMEOUT_SECONDS = 300.0
 
 
 def port_of(server: ServerThread) -> int:

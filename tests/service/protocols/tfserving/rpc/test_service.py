@@ -15,7 +15,7 @@ from service.server.grpc import GrpcListener
 from tests.service.serving import picture, png_bytes, serving
 from tests.solvable import solve
 
-TIMEOUT_SECONDS = 60.0
+TIMEOUT_SECONDS = 300.0
 LABELS = ("stable=solvable/1",)
 
 
