@@ -5,8 +5,9 @@ driver and none of its others.
 import math
 import mmap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -194,21 +195,21 @@ class Raster:
         rows = range(window.top // high, -(-(window.top + window.height) // high))
         columns = range(window.left // wide, -(-(window.left + window.width) // wide))
         bands = range(1, self._dataset.count + 1) if self._bands_apart else (1,)
-        there = [
-            (row, column)
-            for row in rows
-            for column in columns
-            if any(self._is_stored(row, column, band) for band in bands)
-        ]
-        if len(there) == len(rows) * len(columns):
-            return window
-        if not there:
+
+        def any_there(rows: Iterable[int], columns: Iterable[int]) -> bool:
+            blocks = product(rows, columns, bands)
+            return any(self._is_stored(row, column, band) for row, column, band in blocks)
+
+        first_row = next((row for row in rows if any_there([row], columns)), None)
+        if first_row is None:
             return None
-        first_row, last_row = there[0][0], there[-1][0]
-        across = [column for _, column in there]
-        top, left = max(window.top, first_row * high), max(window.left, min(across) * wide)
+        last_row = next(row for row in reversed(rows) if any_there([row], columns))
+        rows = range(first_row, last_row + 1)
+        first = next(column for column in columns if any_there(rows, [column]))
+        last = next(column for column in reversed(columns) if any_there(rows, [column]))
+        top, left = max(window.top, first_row * high), max(window.left, first * wide)
         bottom = min(window.top + window.height, (last_row + 1) * high)
-        right = min(window.left + window.width, (max(across) + 1) * wide)
+        right = min(window.left + window.width, (last + 1) * wide)
         return Window(top, left, bottom - top, right - left)
 
     def _is_stored(self, row: int, column: int, band: int) -> bool:
@@ -281,7 +282,9 @@ def refuse_no_tiff(start: bytes) -> None:
     """By a file's first bytes. Raises UnsupportedImageTypeError."""
     if not TIFF.sniff(start):
         raise UnsupportedImageTypeError(
-            "The bytes are no TIFF; maps are made of GeoTIFF, BigTIFF and COG files."
+            "The bytes are no TIFF; maps (`geotiff`, `geojson`, `gpkg`) are made of GeoTIFF, "
+            "BigTIFF and COG files. Of another picture ask for `png` or `polygons`, which are in "
+            "its pixels."
         )
 
 

@@ -327,7 +327,8 @@ def _planned(
         return planned(side)
     own = min(runner.tile_sides) if segmenter.limits.tile_size is not None else None
     if segmenter.light_logits and runner.alone is not None:
-        plan = planned(own, runner.alone.find_stages())
+        stored = raster.stored(Window(0, 0, *size))
+        plan = planned(own, runner.alone.find_stages(), stored)
         if raster.can_hold_rows(plan.most_read_rows):
             return plan
     return planned(own)

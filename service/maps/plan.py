@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from models.contract import Contract
 from models.contract.working_size import WorkingSize
@@ -9,7 +10,7 @@ from service.domain.segmentation import Need
 from service.domain.source import Window
 from service.inference.runner import TileSides
 from service.inference.tiling.fit import round_up
-from service.inference.tiling.plan import Span, Tile, TilePlan, plan_tiles
+from service.inference.tiling.plan import Span, Tile, TilePlan
 from service.inference.tiling.stages import can_be_staged, plan_part
 from service.inference.voids import CONTEXT
 from service.runtimes.engine import StageFacts
@@ -123,11 +124,13 @@ def plan_map(
     window: Window,
     side: int | None,
     stages: StageFacts | None = None,
+    stored: Window | None = None,
 ) -> MapPlan:
     """For a raster of (height, width), of which `window` is asked for.
 
     `side` is that of the largest tile in pixels, None for what `sides` of the engine allow.
-    `stages`, those that the network may be run in, give all that is needed.
+    `stages`, those that the network may be run in, give all that is needed; tiles divide the part
+    of the raster that is `stored`, beyond which all is void.
     """
     height, width = size if working is None else (working.height, working.width)
     stride, radius = contract.stride, contract.receptive_field_radius
@@ -136,8 +139,8 @@ def plan_map(
         given = side or sides.class_map
         margin, own = (round_up(one, stride) for one in (radius, stages.radii["tail"]))
         kept = max(_TILES_OF_A_STAGE * (given - 2 * own), 2 * own)
-        most = min(kept, int(_MOST_KEPT_IN_STAGES / largest) + 2 * stride) + 2 * margin
-        tiles = plan_tiles(height, width, stride, radius, most)
+        most = min(kept, int(_MOST_KEPT_IN_STAGES / largest) + 2 * stride)
+        tiles = _divided((height, width), _wanted(window, stored), working, most, margin)
     else:
         stages, given = None, side or round(sides.class_map * _LARGER)
         larger = TileSides(*(side or round(one * _LARGER) for one in sides))
@@ -162,6 +165,41 @@ def plan_map(
     if tiles.blended:  # the ramp that it shares with the one before
         columns = range(max(0, columns.start - 1), columns.stop)
     return replace(plan, rows=rows, columns=columns)
+
+
+def _wanted(window: Window, stored: Window | None) -> Window:
+    """What is stored of the window; all of it, where that is nothing or not known."""
+    if stored is None:
+        return window
+    both = common(window, stored)
+    return both if both.height and both.width else window
+
+
+def _divided(
+    size: tuple[int, int], wanted: Window, working: WorkingSize | None, most: int, margin: int
+) -> TilePlan:
+    """Tiles of a picture (H, W), each of which computes what of it is asked for with a `margin` of
+    its own: what is `wanted` of the raster is divided evenly among as few as can be that keep
+    `most` pixels a side. The outermost ones answer for all beyond, too.
+    """
+    spans = []
+    for axis, (start, length) in enumerate(zip(wanted[:2], wanted[2:], strict=True)):
+        factor = 1.0 if working is None else working.factors[axis]
+        first, stop = int(start / factor), min(size[axis], math.ceil((start + length) / factor))
+        count = math.ceil((stop - first) / most)
+        inner = [first + (stop - first) * place // count for place in range(1, count)]
+        spans.append([Span(one, one, other) for one, other in pairwise((0, *inner, size[axis]))])
+    side = most + 2 * margin
+    shape = min(side, round_up(size[0], margin)), min(side, round_up(size[1], margin))
+    return TilePlan(*size, shape, tuple(spans[0]), tuple(spans[1]), blended=False)
+
+
+def common(one: Window, other: Window) -> Window:
+    """What both have; of no height or no width where that is nothing."""
+    top, left = max(one.top, other.top), max(one.left, other.left)
+    bottom = min(one.top + one.height, other.top + other.height)
+    right = min(one.left + one.width, other.left + other.width)
+    return Window(top, left, max(0, bottom - top), max(0, right - left))
 
 
 def _reaching(plan: MapPlan, axis: int, start: int, stop: int) -> range:

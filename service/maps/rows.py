@@ -26,7 +26,7 @@ from service.inference.runner import InferenceResult, Runner, Signature
 from service.inference.tiling.canvas import Canvas
 from service.inference.tiling.plan import Span, Tile, TilePlan
 from service.maps.canvas import RowCanvas
-from service.maps.plan import MapPlan, moved
+from service.maps.plan import MapPlan, common, moved
 from service.maps.work import RowFiles, Work
 
 T = TypeVar("T")
@@ -175,7 +175,7 @@ class RowRunner:
 
     def _cut(self, tile: Tile) -> tuple[int, Cut | None]:
         plan, view = self._plan, self._view
-        asked = _common(plan.answers_for(tile), plan.window)
+        asked = common(plan.answers_for(tile), plan.window)
         pixels = asked.height * asked.width
         if plan.radius is None:
             valid = view.valid(asked) if pixels else None
@@ -215,7 +215,7 @@ class RowRunner:
         whole = plan.answers_for(tile)
         step = cut.tiles.tile_shape[0] // result.shape[1] if plan.gives_logits else 1
         maps = canvas.put(tile, result, whole, step)
-        wanted = _common(whole, cut.asked)
+        wanted = common(whole, cut.asked)
         if not keep or not wanted.height or not wanted.width:
             return
         part = _part(whole, wanted)
@@ -318,13 +318,6 @@ def _within(span: Span, start: int, stop: int) -> Span:
     """What of it is kept there."""
     first, last = max(span.keep_start, start), min(span.keep_stop, stop)
     return Span(span.start, first, last, span.ramp_in, span.ramp_out)
-
-
-def _common(one: Window, other: Window) -> Window:
-    top, left = max(one.top, other.top), max(one.left, other.left)
-    bottom = min(one.top + one.height, other.top + other.height)
-    right = min(one.left + one.width, other.left + other.width)
-    return Window(top, left, max(0, bottom - top), max(0, right - left))
 
 
 def _part(outer: Window, window: Window) -> tuple[slice, slice]:

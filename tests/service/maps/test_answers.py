@@ -134,7 +134,8 @@ def test_what_lies_nowhere_has_no_regions_of_the_ground(
 def test_what_is_no_raster_is_told_so(server: ServerThread, tmp_path: Path) -> None:
     url = "/segment?format=geotiff"
     refused = server.client.post(url, content=png_bytes(patches(20, 30)))
-    assert "no TIFF" in assert_problem(refused, "unsupported-image-type")
+    assert "no TIFF" in (said := assert_problem(refused, "unsupported-image-type"))
+    assert "ask for `png` or `polygons`" in said
     five = save_raster(tmp_path / "five.tif", patches(30, 40).repeat(2, axis=-1)[..., :5])
     refused = server.client.post(url, content=five.read_bytes())
     assert "bands=4,3,2" in assert_problem(refused, "invalid-option")

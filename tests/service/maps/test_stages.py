@@ -52,7 +52,7 @@ def island(height: int, width: int) -> NDArray[np.bool_]:
 def test_a_map_in_stages_is_that_of_the_network_as_one(
     street: Mapper, tmp_path: Path, how: dict[str, Any]
 ) -> None:
-    pixels, valid = drawn(733, 1819, seed=4), island(733, 1819)
+    pixels, valid = drawn(734, 1820, seed=4), island(734, 1820)
     source = save_raster(tmp_path / "scene.tif", pixels, valid=valid)
     tiles = 0
 
@@ -92,10 +92,10 @@ def facts() -> Iterator[StageFacts]:
     engine.close()
 
 
-def planned(facts: StageFacts, size: tuple[int, int]) -> MapPlan:
+def planned(facts: StageFacts, size: tuple[int, int], stored: Window | None = None) -> MapPlan:
     contract = read_contract(BUNDLED_MODELS / "street" / "1")
     sides, whole = TileSides.of(None, light_class_maps=True), Window(0, 0, *size)
-    return plan_map(contract, sides, size, None, "class_map", whole, None, facts)
+    return plan_map(contract, sides, size, None, "class_map", whole, None, facts, stored)
 
 
 def test_a_tile_of_the_map_is_computed_hardly_more_than_once(facts: StageFacts) -> None:
@@ -111,6 +111,15 @@ def test_a_tile_of_the_map_is_computed_hardly_more_than_once(facts: StageFacts) 
     assert stages.shallow.computed_pixels < 1.7 * pixels
     assert stages.deep.computed_pixels * facts.shallow.step**2 < 1.8 * pixels
     assert seen.height * seen.width < 1.6 * pixels
+
+
+def test_tiles_divide_what_is_stored(facts: StageFacts) -> None:
+    plan = planned(facts, (32_768, 32_768), Window(12_288, 12_288, 8192, 8192))
+    assert [(span.keep_start, span.keep_stop) for span in plan.tiles.rows] == [
+        (0, 16_384),
+        (16_384, 32_768),
+    ]
+    assert plan.rows == plan.columns == range(2)
 
 
 def test_what_little_of_a_tile_is_asked_for_is_all_that_is_computed(facts: StageFacts) -> None:
