@@ -236,11 +236,15 @@ def free_port() -> int:
     return port
 
 
+# The last would make Python compile every module at each start, as no installation does.
+_NOT_THEIRS = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+
+
 def _environment(candidate: Candidate, port: int, folder: Path) -> dict[str, str]:
     own = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("SEGSERVE_") and name not in ("VIRTUAL_ENV", "PYTHONPATH")
+        if not name.startswith("SEGSERVE_") and name not in _NOT_THEIRS
     }
     ports = {"PORT": str(port), "SEGSERVE_PORT": str(port), "BENTOML_PORT": str(port)}
     quiet = {"BENTOML_DO_NOT_TRACK": "True", "RAY_USAGE_STATS_ENABLED": "0", "GRPC_PORT": "0"}

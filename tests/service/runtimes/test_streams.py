@@ -77,6 +77,12 @@ def test_what_else_the_machine_does_does_not_speak_against_images_beside_each_ot
     assert streams_pay_off(kept_waiting, clock.run_in(0.012), 2, channels=3)
 
 
+def test_a_clear_gain_is_timed_once(clock: Clock) -> None:
+    assert streams_pay_off(clock.run_in(0.0075), clock.run_in(0.01), 2, channels=3)
+    in_a_row = 3
+    assert len(clock.shapes) == 1 + 2 * in_a_row + 2 * in_a_row + 2 * in_a_row
+
+
 def test_a_slow_network_is_run_once_in_a_row(clock: Clock) -> None:
     assert not streams_pay_off(clock.run_in(3.0), clock.run_in(2.0), 2, channels=3)
     assert len(clock.shapes) == 1 + 2 + 2 + 2
