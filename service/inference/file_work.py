@@ -217,10 +217,11 @@ class FileWork:
         (picture,), result = watch.run_here("decode", self.prepare, source, working)
         (tile,) = picture.plan
         image, shape = picture.plan.cut(picture.image, tile), picture.plan.tile_shape
-        of_tile = watch.run_here("infer", run_image, picture.canvas.signature, image, shape)
+        ran = run_image(picture.canvas.signature, image, shape)
+        watch.ran(ran)
 
         def write() -> tuple[Encoded, Observation]:
-            picture.canvas.put(tile, of_tile)
+            picture.canvas.put(tile, ran.result)
             return self.write(result)
 
         return result, *watch.run_here("encode", write)
