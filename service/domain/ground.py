@@ -24,6 +24,11 @@ _AROUND = (
 )
 
 
+# Degrees: a grid whose first row is the pole's has half a pixel behind it, which is no ground.
+_OVER_A_POLE = 1.25
+_PARTS = 8  # of each side, of which the ends are looked at
+
+
 def to_ground(transform: Transform, columns: Coordinates, rows: Coordinates) -> Coordinates:
     """Corners of pixels in the CRS's own units, (n, 2) as x, y."""
     a, b, c, d, e, f = transform
@@ -32,14 +37,45 @@ def to_ground(transform: Transform, columns: Coordinates, rows: Coordinates) -> 
 
 def reproject(points: Coordinates, source: str, target: str) -> Coordinates:
     """Points (n, 2), x before y and longitude before latitude, in another CRS (WKT or EPSG code).
-    Those that have no place in it become infinite.
+    Those that have no place in it become infinite, where PROJ says so by an error all of them.
     """
+    from rasterio._err import CPLE_BaseError  # what warp.transform raises, in no public module
+    from rasterio.crs import CRS
     from rasterio.warp import transform
 
     if not len(points):
         return points
-    x, y = transform(source, target, points[:, 0], points[:, 1])
+    x, y = points[:, 0], points[:, 1]
+    if 90 < np.abs(y).max() <= 90 + _OVER_A_POLE and CRS.from_string(source).is_geographic:
+        y = y.clip(-90, 90)
+    try:
+        x, y = transform(source, target, x, y)
+    except CPLE_BaseError:
+        return np.full(points.shape, np.inf)
     return np.stack((np.asarray(x, np.float64), np.asarray(y, np.float64)), axis=-1)
+
+
+def lies_on_earth(transform: Transform, crs: str, height: int, width: int) -> bool:
+    """Whether each part of a raster has a longitude and latitude: not in a CRS of an engineer's own
+    or of a satellite's whole view, nor by numbers that the CRS does not have.
+    """
+    from rasterio.crs import CRS
+
+    known = CRS.from_wkt(crs)
+    if not (known.is_geographic or known.is_projected):
+        return False
+    parts = np.linspace(0.0, 1.0, _PARTS + 1)
+    columns, rows = np.meshgrid(parts * width, parts * height)
+    points = to_ground(transform, columns.reshape(-1), rows.reshape(-1))
+    return bool(np.isfinite(reproject(points, crs, EQUAL_AREA)).all())
+
+
+def unwrapped_path(x: Coordinates, around: float = _AROUND) -> Coordinates:
+    """Coordinates (n) of points along a line, each less than half the way around from the one
+    before it, without the jump at the antimeridian."""
+    step = (np.diff(x) + around / 2) % around - around / 2
+    path: Coordinates = x[0] + np.append(0.0, np.cumsum(step))
+    return path
 
 
 def unwrapped(x: Coordinates) -> Coordinates:
@@ -71,5 +107,7 @@ def true_pixel_size(transform: Transform, crs: str, height: int, width: int) -> 
     )
     points = to_ground(transform, columns.reshape(-1), rows.reshape(-1))
     net = reproject(points, crs, EQUAL_AREA).reshape(2, 2, 2)
+    if not np.isfinite(net).all():
+        return None
     area = float(quads_area(net)[0, 0])
-    return math.sqrt(area) if math.isfinite(area) and area > 0 else None
+    return math.sqrt(area) if area > 0 else None

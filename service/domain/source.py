@@ -18,7 +18,8 @@ class SourceInfo:
 
     `transform` holds (a, b, c, d, e, f) of x = a·column + b·row + c, y = d·column + e·row + f, for
     the outer corner of pixel (0, 0), in the units of `reference`: a CRS as WKT, or the UID of a
-    DICOM frame of reference. `pixel_size` is the side of a pixel in `unit`. `valid` (H, W) is False
+    DICOM frame of reference. `is_on_earth` is False where not every pixel has a longitude and
+    latitude by that CRS. `pixel_size` is the side of a pixel in `unit`. `valid` (H, W) is False
     where the file says that there is no picture. `significant_bits` is how many bits of a sample
     the file says are used, where that is fewer than its type has. `attributes` are copied into
     outputs that can hold them.
@@ -30,6 +31,7 @@ class SourceInfo:
 
     transform: tuple[float, float, float, float, float, float] | None = None
     reference: str | None = None
+    is_on_earth: bool = True
     pixel_size: float | None = None
     unit: Unit | None = None
     valid: NDArray[np.bool_] | None = None

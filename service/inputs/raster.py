@@ -19,7 +19,7 @@ from service.domain.errors import (
     UnreadableImageError,
     UnsupportedImageTypeError,
 )
-from service.domain.ground import true_pixel_size
+from service.domain.ground import lies_on_earth, true_pixel_size
 from service.domain.source import Samples, SourceInfo, Window
 from service.inputs.gdal import CACHE_MEGABYTES
 from service.inputs.raster_bands import band_indexes, palette_of
@@ -327,14 +327,20 @@ def _info(dataset: "rasterio.DatasetReader", form: Directory) -> tuple[SourceInf
     crs = dataset.crs if transform is not None and dataset.crs else None
     if transform is not None and crs is None:
         note = "it has a transform and no CRS, so lengths and areas are not known in meters."
-    size = None
+    size, is_on_earth = None, True
     if transform is not None and crs is not None:
+        is_on_earth = lies_on_earth(transform, crs.to_wkt(), dataset.height, dataset.width)
         size = true_pixel_size(transform, crs.to_wkt(), dataset.height, dataset.width)
+    if not is_on_earth:
+        note = (
+            "by its CRS not all of it has a longitude and latitude, so areas are not known in m²."
+        )
     tags = dataset.tags()
     kept = {key: tags[key] for key in ("AREA_OR_POINT",) if key in tags}
     info = SourceInfo(
         transform=transform,
         reference=None if crs is None else crs.to_wkt(),
+        is_on_earth=is_on_earth,
         pixel_size=size,
         unit=None if size is None else "m",
         significant_bits=form.significant_bits,

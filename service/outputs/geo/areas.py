@@ -7,13 +7,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import Contract
-from service.domain.ground import EQUAL_AREA, Transform, quads_area, reproject, to_ground, unwrapped
+from service.domain.ground import (
+    EQUAL_AREA,
+    Transform,
+    quads_area,
+    reproject,
+    to_ground,
+    unwrapped,
+    unwrapped_path,
+)
 from service.domain.source import SourceInfo, Window
 
 _CELL = 256  # pixels of a side in which the size of a pixel is taken as one
 _CHUNK = 2048
-# Straight in the raster's grid is not straight on the ground.
-_LONGEST_EDGE = 256.0
+# Pixels: straight in the raster's grid is not straight on the ground, and of a coarse grid of the
+# whole Earth an edge has to be less than half the way around.
+_LONGEST_EDGE = 16.0
+_PARTS_AROUND = 16
 # Within so many meters a pixel's size changes evenly enough: by a millionth of what is even less.
 _SMALL_METERS = 5_000.0
 _AROUND = 4.0  # pixels each way of a place, of which its pixel's size is the mean
@@ -68,16 +78,21 @@ def class_areas(
 
 def cell_areas(height: int, width: int, info: SourceInfo) -> NDArray[np.float64] | None:
     """The area in m² of each square of _CELL pixels, those at the right and the bottom smaller;
-    None where the raster has no CRS.
+    None where the raster has no CRS, or not all of it a place on the Earth.
     """
-    if info.transform is None or info.reference is None:
+    if info.transform is None or info.reference is None or not info.is_on_earth:
         return None
+    # In parts of far less than half the way around the Earth, were the raster all of it.
+    step = _CELL
+    while step > 1 and step > width / _PARTS_AROUND:
+        step //= 2
     rows = np.append(np.arange(0.0, height, _CELL), height)
-    columns = np.append(np.arange(0.0, width, _CELL), width)
+    columns = np.append(np.arange(0.0, width, step), width)
     net = np.meshgrid(columns, rows)
     points = to_ground(info.transform, net[0].reshape(-1), net[1].reshape(-1))
     projected = reproject(points, info.reference, EQUAL_AREA)
-    return quads_area(projected.reshape(len(rows), len(columns), 2))
+    parts = quads_area(projected.reshape(len(rows), len(columns), 2))
+    return np.add.reduceat(parts, np.arange(0, parts.shape[1], _CELL // step), axis=1)
 
 
 def ring_areas(
@@ -129,28 +144,29 @@ def _pixel_sizes(
 
 
 def _exact_area(ring: NDArray[np.float64], transform: Transform, reference: str) -> float:
-    dense = _densified(ring)
+    dense, _ = densified(ring)
     parts = np.array_split(dense, len(dense) // _AT_ONCE + 1)
     points = np.concatenate(
         [reproject(to_ground(transform, *part.T), reference, EQUAL_AREA) for part in parts]
     )
-    x, y = points[:, 0] - points[0, 0], points[:, 1] - points[0, 1]
-    x = unwrapped(np.stack((np.zeros_like(x), x), axis=-1))[:, 1]
+    x, y = unwrapped_path(points[:, 0]) - points[0, 0], points[:, 1] - points[0, 1]
     return float(abs(x[:-1] @ y[1:] - x[1:] @ y[:-1]) / 2)
 
 
-def _densified(ring: NDArray[np.float64]) -> NDArray[np.float64]:
-    """With points on long edges."""
+def densified(ring: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """A ring of pixels' corners (n, 2) with points on long edges, and where its own are among them
+    (n)."""
     ahead = np.diff(ring, axis=0)
     counts = np.maximum(1, np.ceil(np.abs(ahead).max(axis=1) / _LONGEST_EDGE)).astype(np.int64)
-    if (counts == 1).all():
-        return ring
     first = np.cumsum(counts) - counts
+    places = np.append(first, counts.sum())
+    if (counts == 1).all():
+        return ring, places
     part = (np.arange(counts.sum()) - np.repeat(first, counts)) / np.repeat(counts, counts)
     dense = np.repeat(ring[:-1], counts, axis=0) + part[:, np.newaxis] * np.repeat(
         ahead, counts, axis=0
     )
-    return np.concatenate((dense, ring[-1:]))
+    return np.concatenate((dense, ring[-1:])), places
 
 
 def _counts(cell: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from models.contract import Contract
 from service.domain.errors import InvalidOptionError
-from service.domain.ground import LON_LAT, reproject, to_ground
+from service.domain.ground import LON_LAT, reproject, to_ground, unwrapped_path
 from service.domain.source import SourceInfo
+from service.outputs.geo.areas import densified
 from service.outputs.geo.rings import Regions
 from service.outputs.geo.shapes import Shapes
 
 _DECIMALS = 7  # a centimeter
 _TURN = 360.0
+_WIDE = 90.0  # degrees, or a jump at the antimeridian
 _CORNERS_AT_ONCE = 2**17
 
 
@@ -26,6 +28,12 @@ def refuse_without_crs(info: SourceInfo) -> None:
         raise InvalidOptionError(
             "GeoJSON is longitude and latitude (RFC 7946), and the picture does not say where on "
             "the ground it lies. Ask for `polygons`, which are in pixels, or georeference it."
+        )
+    if not info.is_on_earth:
+        raise InvalidOptionError(
+            "GeoJSON is longitude and latitude (RFC 7946), which not all of the picture has by its "
+            "CRS. Ask for `gpkg`, which is in the CRS, or `polygons`, which are in pixels, or "
+            "georeference it again."
         )
 
 
@@ -68,14 +76,43 @@ def _geometries(regions: Regions, info: SourceInfo) -> Iterator[dict[str, Any]]:
         ends = [*starts[1:], len(points)]
         first_ring = (regions.first_ring[own] - rings.start).tolist()
         for first, behind in zip(first_ring, [*first_ring[1:], len(starts)], strict=True):
-            yield _geometry([points[starts[n] : ends[n]] for n in range(first, behind)])
+            own_rings = [np.s_[starts[n] : ends[n]] for n in range(first, behind)]
+            lon_lat = [points[ring] for ring in own_rings]
+            if np.ptp(lon_lat[0][:, 0]) < _WIDE:
+                near = [_near(ring[:, 0], lon_lat[0][0, 0]) for ring in lon_lat]
+            else:
+                near = _unwrapped([pixels[ring] for ring in own_rings], info)
+            yield _geometry(
+                [np.column_stack((x, ring[:, 1])) for x, ring in zip(near, lon_lat, strict=True)]
+            )
+
+
+def _unwrapped(rings: list[NDArray[np.float64]], info: SourceInfo) -> list[NDArray[np.float64]]:
+    """The longitudes of rings of pixels' corners, which may reach more than half around the Earth:
+    followed along the way, the holes within what is around them."""
+    assert info.transform is not None
+    assert info.reference is not None
+    found: list[NDArray[np.float64]] = []
+    for ring in rings:
+        dense, corners = densified(ring)
+        ground = to_ground(info.transform, dense[:, 0], dense[:, 1])
+        path = unwrapped_path(reproject(ground, info.reference, LON_LAT)[:, 0], _TURN)[corners]
+        if found:
+            away = (path.min() + path.max() - found[0].min() - found[0].max()) / 2
+            within = [
+                path + turn * _TURN
+                for turn in np.round(-away / _TURN) + np.array([0, -1, 1])
+                if found[0].min() - 1 < path.min() + turn * _TURN
+                and path.max() + turn * _TURN < found[0].max() + 1
+            ]
+            path = within[0] if within else path
+        found.append(path)
+    return found
 
 
 def _geometry(rings: list[NDArray[np.float64]]) -> dict[str, Any]:
-    first = rings[0][0, 0]
-    rings = [np.column_stack((_near(ring[:, 0], first), ring[:, 1])) for ring in rings]
     longitudes = rings[0][:, 0]
-    if longitudes.min() >= -180 and longitudes.max() <= 180:
+    if np.abs(longitudes).max() <= 180 + 10.0**-_DECIMALS / 2:
         return {"type": "Polygon", "coordinates": _wound(rings)}
     return _cut(rings)
 
@@ -91,12 +128,15 @@ def _cut(rings: list[NDArray[np.float64]]) -> dict[str, Any]:
     parts: list[shapely.Polygon] = []
     for turn in (-1, 0, 1):
         box = shapely.box(turn * _TURN - 180, -90, turn * _TURN + 180, 90)
-        for part in shapely.get_parts(shapely.intersection(whole, box)):
+        # Without what is thinner than the decimals: a side that is but for them on the meridian.
+        cut = shapely.set_precision(shapely.intersection(whole, box), 10.0**-_DECIMALS)
+        for part in shapely.get_parts(cut):
             if isinstance(part, shapely.Polygon) and not part.is_empty:
                 parts.append(shapely.transform(part, lambda xy, t=turn: xy - [t * _TURN, 0]))  # type: ignore[misc]
     coordinates = [
         _wound([shapely.get_coordinates(ring) for ring in (part.exterior, *part.interiors)])
-        for part in parts
+        # All around the Earth its ends meet.
+        for part in shapely.get_parts(shapely.union_all(parts))
     ]
     if len(coordinates) == 1:
         return {"type": "Polygon", "coordinates": coordinates[0]}

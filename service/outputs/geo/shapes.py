@@ -45,7 +45,7 @@ def shapes_of(
 
 def _large_enough(regions: Regions, info: SourceInfo, min_area: float) -> Shapes:
     pixels, meters = np.empty(len(regions.first_corner) - 1), None
-    if info.transform is not None and info.reference is not None:
+    if info.transform is not None and info.reference is not None and info.is_on_earth:
         meters = np.empty(len(pixels))
     for rings, corners in ring_parts(regions.first_corner, _BATCH_CORNERS):
         own = regions.corners[corners]

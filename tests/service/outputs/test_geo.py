@@ -19,6 +19,7 @@ from rasterio.warp import transform as warp
 
 from service.domain.errors import InvalidOptionError
 from service.domain.source import SourceInfo, Window
+from service.inputs.raster import open_raster
 from service.outputs.choice import UnknownOutputError, output_named
 from service.outputs.geo.areas import class_areas
 from service.outputs.geo.cog import halved, side_file
@@ -217,6 +218,74 @@ def test_geojson_is_cut_at_the_antimeridian() -> None:
     assert west.bounds == pytest.approx((-180, -17, -179.5, -16))
     assert east.bounds == pytest.approx((179.5, -17, 180, -16))
     assert shape.area_m2 == pytest.approx([1.182e10], rel=1e-3)
+
+
+@pytest.mark.parametrize("degrees", [0.5, 1.0, 5.0])
+@pytest.mark.parametrize("west", [-180.0, 0.0])
+def test_a_region_may_reach_around_the_earth(degrees: float, west: float) -> None:
+    height, width = round(180 / degrees), round(360 / degrees)
+    info = SourceInfo(
+        transform=(degrees, 0.0, west, 0.0, -degrees, 90.0), reference=wkt("EPSG:4326")
+    )
+    class_map = np.ones((height, width), np.uint8)
+    hole = np.s_[height // 4 : height // 2, width // 8 : width // 4]
+    class_map[hole] = 2
+    shapes = list(shapes_of(find_regions([class_map], ALL - {0}), info, 0, 0))
+    of_earth = 5.10065622e14  # the ellipsoid's, in m²
+    regions = [area for batch in shapes for area in np.asarray(batch.area_m2).tolist()]
+    assert len(regions) == 2
+    assert sum(regions) == pytest.approx(of_earth, rel=1e-6)
+    areas = class_areas(reader(class_map), (height, width), info, CONTRACT)
+    assert sum(one.area_m2 or 0 for one in areas) == pytest.approx(of_earth, rel=1e-6)
+    for feature in document(shapes, info)["features"]:
+        geometry: Any = shapely.geometry.shape(feature["geometry"])
+        inside = class_map == feature["properties"]["class_id"]
+        assert geometry.is_valid
+        assert geometry.area == pytest.approx(inside.sum() * degrees**2)
+        rows, columns = hole
+        place = shapely.Point(
+            (west + (columns.start + 0.5) * degrees + 180) % 360 - 180,
+            90 - (rows.start + 0.5) * degrees,
+        )
+        assert geometry.contains(place) == (feature["properties"]["class_id"] == 2)
+
+
+LOCAL = 'LOCAL_CS["site",UNIT["metre",1]]'
+
+
+@pytest.mark.parametrize(
+    ("crs", "pixel", "place", "lies"),
+    [
+        ("EPSG:4326", 1.0, (-0.5, 90.5), True),  # the first row's middle is the pole
+        ("EPSG:4326", 0.5, (400_000.0, 5_000_000.0), False),  # meters
+        ("EPSG:32633", 0.5, (400_000.0, 5_000_000.0), True),
+        ("EPSG:32633", 1e6, (400_000.0, 5_000_000.0), False),
+        ("EPSG:4978", 0.5, (400_000.0, 5_000_000.0), False),  # geocentric
+        (LOCAL, 0.5, (0.0, 100.0), False),
+    ],
+)
+def test_a_raster_that_is_not_on_the_earth_has_no_areas(
+    crs: str, pixel: float, place: tuple[float, float], lies: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "raster.tif"
+    transform = rasterio.Affine(pixel, 0, place[0], 0, -pixel, place[1])
+    about = {"height": 181, "width": 360, "count": 1, "dtype": "uint8"}
+    with rasterio.open(path, "w", driver="GTiff", crs=crs, transform=transform, **about) as file:
+        file.write(np.ones((181, 360), np.uint8), 1)
+    with open_raster(path) as raster:
+        info = raster.info
+    assert info.is_on_earth == lies
+    assert info.reference is not None
+    class_map = np.ones((181, 360), np.uint8)
+    areas = class_areas(reader(class_map), class_map.shape, info, CONTRACT)
+    shapes = one_shape(class_map, info)
+    assert (areas[1].area_m2 is not None) == (shapes.area_m2 is not None) == lies
+    if lies:
+        refuse_without_crs(info)
+        assert json.dumps(document([shapes], info), allow_nan=False)
+    else:
+        with pytest.raises(InvalidOptionError, match="not all of the picture has by its CRS"):
+            refuse_without_crs(info)
 
 
 def test_geojson_without_a_place_on_the_ground_is_refused() -> None:
