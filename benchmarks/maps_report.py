@@ -62,8 +62,8 @@ def section(result: Mapping[str, Any]) -> str:
 def _over_png(one: Mapping[str, Any], what: str) -> str:
     took = sorted(one["png_seconds_a_megapixel"])
     said = (
-        f"{what}: {one['rate_over_png']:.2f} times the rate of a PNG of 10 megapixels in"
-        f" turn with it ({took[0]:.3f} to {took[-1]:.3f} s a megapixel; must 1.0, aim 2.0)"
+        f"{what}: {one['rate_over_png']:.2f} times the rate of a PNG of 10 megapixels right"
+        f" after it ({took[0]:.3f} to {took[-1]:.3f} s a megapixel; must 1.0, aim 2.0)"
     )
     if one["picture_megapixels"] == one["megapixels"]:
         return f"{said}."

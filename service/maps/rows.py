@@ -34,7 +34,9 @@ T = TypeVar("T")
 
 @dataclass
 class Spent:
-    """Seconds of each kind of work; reading and writing go on beside the engine's."""
+    """Seconds of each kind of work; reading, writing and what is made of the engine's results go on
+    beside the engine's.
+    """
 
     read: float = 0.0
     infer: float = 0.0
@@ -142,8 +144,10 @@ class RowRunner:
         self, taking: Canvas | MapCanvas, tile: Tile, result: InferenceResult
     ) -> None:
         self.spent.ran(result)
-        await self._on(self._writer, "write", partial(taking.put, tile, result.result))
+        await self._on(self._writer, "infer", partial(taking.put, tile, result.result))
         if isinstance(taking, _CutCanvas):
+            self.spent.infer -= taking.write_seconds
+            self.spent.write += taking.write_seconds
             self._advance(taking.next_pixels())
 
     def _taken(self, row: int) -> NDArray[np.float32] | None:
@@ -207,9 +211,9 @@ class RowRunner:
         result: NDArray[Any],
         *,
         keep: bool,
-    ) -> None:
+    ) -> float:
         """Write what a tile, of all that the network sees, settles of what is asked. `top` is the
-        file's first row in the window.
+        file's first row in the window. Gives the seconds that writing took.
         """
         plan = self._plan
         whole = plan.answers_for(tile)
@@ -217,7 +221,7 @@ class RowRunner:
         maps = canvas.put(tile, result, whole, step)
         wanted = common(whole, cut.asked)
         if not keep or not wanted.height or not wanted.width:
-            return
+            return 0.0
         part = _part(whole, wanted)
         class_map = maps.class_map[part]
         confidence = None if maps.confidence is None else maps.confidence[part]
@@ -229,9 +233,11 @@ class RowRunner:
             if confidence is not None:
                 confidence[void] = 0
         at = wanted.top - plan.window.top - top, wanted.left - plan.window.left
+        started = time.monotonic()
         files.write("classes", class_map, *at)
         if confidence is not None:
             files.write("confidence", confidence, *at)
+        return time.monotonic() - started
 
     async def _on(self, thread: ThreadPoolExecutor, kind: str, work: Callable[[], T]) -> T:
         def timed() -> tuple[T, float]:
@@ -282,9 +288,10 @@ class _CutCanvas:
         signature: Signature,
         cut: Cut,
         pixels: int,
-        put: Callable[[Tile, NDArray[Any]], None],
+        put: Callable[[Tile, NDArray[Any]], float],
     ) -> None:
         self.signature: Signature = signature
+        self.write_seconds = 0.0  # of the last one
         self._cut, self._pixels, self._put, self._done = cut, pixels, put, 0
 
     def put(self, tile: Tile, result: NDArray[Any]) -> None:
@@ -295,8 +302,9 @@ class _CutCanvas:
         if cut.kept is not None:
             rows = _within(rows, cut.kept.top, cut.kept.top + cut.kept.height)
             columns = _within(columns, cut.kept.left, cut.kept.left + cut.kept.width)
+        self.write_seconds = 0.0
         if rows.keep_start < rows.keep_stop and columns.keep_start < columns.keep_stop:
-            self._put(Tile(rows, columns), result)
+            self.write_seconds = self._put(Tile(rows, columns), result)
 
     def next_pixels(self) -> int:
         """Those that one more tile stands for."""
