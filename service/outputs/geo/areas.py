@@ -53,10 +53,16 @@ def class_areas(
     """Of each class of a map (H, W) of which `read` gives windows (h, w)."""
     height, width = size
     cells = cell_areas(height, width, info)
-    pixels, areas = np.zeros(256, np.int64), np.zeros(256)
+    pixels, areas, ids = (
+        np.zeros(256, np.int64),
+        np.zeros(256),
+        {one.id for one in contract.classes},
+    )
     for top in range(0, height, _CHUNK):
         for left in range(0, width, _CHUNK):
             part = read(Window(top, left, min(_CHUNK, height - top), min(_CHUNK, width - left)))
+            if int(part[0, 0]) not in ids and bool((part == part[0, 0]).all()):
+                continue  # all of it void
             for down in range(0, part.shape[0], _CELL):
                 for across in range(0, part.shape[1], _CELL):
                     cell = part[down : down + _CELL, across : across + _CELL]
