@@ -378,7 +378,7 @@ class Batcher:
 
     @property
     def _is_stuck(self) -> bool:
-        """Whether no thread is left that could run a batch."""
+        """Whether no stream is left that could run a batch."""
         return len(self._hanging) >= self.engine.streams
 
     def _refuse_all(self, make_error: Callable[[], Exception]) -> None:
