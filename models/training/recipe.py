@@ -3,9 +3,9 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.architectures.options import NetworkOptions
 from models.contract import Name, UserError
@@ -89,6 +89,16 @@ class Recipe(BaseModel):
     loss: LossOptions = LossOptions()
     distillation: DistillationOptions = DistillationOptions()
     optimizer: OptimizerOptions = OptimizerOptions()
+
+    @model_validator(mode="after")
+    def _learns_from_the_first_step(self) -> Self:
+        first = min(term.start for term in self.loss.terms)
+        if first and not self.distillation.teachers:
+            raise ValueError(
+                f"all loss.terms have a start, the first {first:g}, and before it nothing would be "
+                "learned; leave out one term's start, such as cross_entropy's"
+            )
+        return self
 
 
 def read_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:

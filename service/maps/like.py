@@ -26,11 +26,18 @@ def box_like(like: Path, raster: Raster) -> str:
                 "A map is laid on the grid of another raster by their CRS, and one of the two has "
                 "none."
             )
+        on_earth = own.is_on_earth, raster.info.is_on_earth
+        if not all(on_earth) and (any(on_earth) or own.reference != raster.info.reference):
+            raise InvalidOptionError(
+                "A map is laid on the grid of another raster by where both lie on the Earth, and "
+                "by its CRS not all of one of the two does. Georeference it again."
+            )
         a, b, c, d, e, f = own.transform
         xs = [c + a * x + b * y for x in (0, other.width) for y in (0, other.height)]
         ys = [f + d * x + e * y for x in (0, other.width) for y in (0, other.height)]
-    bounds = min(xs), min(ys), max(xs), max(ys)
-    box = transform_bounds(own.reference, raster.info.reference, *bounds)
+    box = min(xs), min(ys), max(xs), max(ys)
+    if own.reference != raster.info.reference:
+        box = transform_bounds(own.reference, raster.info.reference, *box)
     return ",".join(map(repr, box))
 
 

@@ -34,6 +34,10 @@ def test_a_misspelt_field_is_named(recipe_file: Path) -> None:
         ({"loss": {"terms": []}}, "at least 1 item"),
         ({"loss": {"terms": [{"name": "hinge"}]}}, r"loss\.terms\.0\.name: input should be"),
         ({"network": {"weights": "x.h5"}}, "the plain encoder has no trained weights"),
+        (
+            {"loss": {"terms": [{"name": "dice", "start": 0.5}, {"name": "focal", "start": 0.2}]}},
+            "all loss.terms have a start, the first 0.2",
+        ),
     ],
 )
 def test_values_that_do_not_go_together_are_refused(

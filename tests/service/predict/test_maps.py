@@ -146,6 +146,25 @@ def test_what_cannot_be_meant_is_refused_in_a_sentence(
     assert not target.exists()
 
 
+def test_a_site_of_its_own_has_a_map_on_its_own_grids_alone(
+    solvable_store: Path, scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crs = 'LOCAL_CS["site",UNIT["metre",1]]'
+    site = save_raster(tmp_path / "site.tif", patches(200, 300, side=20), crs=crs)
+    moved = PLACE @ Affine.translation(51, 33)
+    like = save_raster(tmp_path / "like.tif", patches(90, 70), crs=crs, transform=moved)
+    target = tmp_path / "classes.tif"
+    assert predict(solvable_store, site, "-o", target, "--like", like) == 0
+    expected = solve(patches(200, 300, side=20))[33:123, 51:121]
+    np.testing.assert_array_equal(class_map_of(target), expected)
+    assert "m²" not in capsys.readouterr().out
+    for raster, grid in ((scene, site), (site, scene)):
+        none = tmp_path / "none.tif"
+        assert predict(solvable_store, raster, "-o", none, "--like", grid) == 1
+        assert "by its CRS not all of one of the two does" in capsys.readouterr().err
+        assert not none.exists()
+
+
 IS_KILLED_IN_THE_FIFTH_ROW = """
 import os, signal, sys
 from service.cli import main
