@@ -7,10 +7,9 @@ starves.
 
 import asyncio
 import logging
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
 from itertools import count
@@ -24,7 +23,7 @@ from service.catalogue.instance import RuntimeFacts
 from service.concurrency import cancel_all
 from service.domain.deadline import has_passed
 from service.domain.errors import DeadlineExceededError
-from service.inference.engine_batch import EngineFaultError, run_alone, run_together
+from service.inference.engine_batch import EngineFaultError, run_alone, run_batch, run_stage
 from service.inference.engine_threads import EngineThreads
 from service.inference.jobs import (
     Batch,
@@ -64,10 +63,9 @@ class Batcher:
 
     A batch has at most `max_images` images and no more pixels than `useful_batch_pixels`, but
     always one image. Batches run beside each other where all their pixels are `max_pixels` at most,
-    so memory is bounded by that. Of pictures that are done alone one more is at work than the
-    engine has streams, which would idle while theirs is decoded, written, and the next handed over.
-    `scheduler` is shared by all models of the machine. `tile_sides` are those of whoever cuts
-    pictures into tiles. `stream_threads` are those of one stream, where they are known.
+    so memory is bounded by that. `scheduler` is shared by all models of the machine.
+    `tile_sides` are those of whoever cuts pictures into tiles. `stream_threads` are those of one
+    stream, where they are known.
     """
 
     model_id: str
@@ -120,10 +118,7 @@ class Batcher:
         )
 
     def __post_init__(self) -> None:
-        streams = self.engine.streams
-        self._spare = 1 if self.stream_threads == 1 and streams > 1 else 0
-        self._threads = EngineThreads(self.engine, self.model_id, self._spare)
-        self._turns = threading.Semaphore(streams)
+        self._threads = EngineThreads(self.engine, self.model_id)
 
     @cached_property
     def facts(self) -> RuntimeFacts:
@@ -229,7 +224,7 @@ class Batcher:
         """
         seconds = 0.0
         for size in warm_up_sizes(contract):
-            share = self._share_of(Bucket("class_map", *size))
+            share = self._share_of(size)
             async with self.scheduler.held(share, WARM_UP_TURN_SECONDS):
                 run = partial(warm_up, self.engine, self.model_id, contract, size)
                 seconds = await asyncio.shield(self._threads.call(run))
@@ -253,7 +248,7 @@ class Batcher:
     async def _feed(self) -> None:
         try:
             while self._buckets:
-                share = self._share_of(self._longest_waiting())
+                share = self._share_of(self._longest_waiting().shape)
                 await self.scheduler.acquire(share)
                 try:
                     jobs = self._take(share)
@@ -277,12 +272,9 @@ class Batcher:
     def _longest_waiting(self) -> Bucket:
         return min(self._buckets.items(), key=lambda item: item[1][0].number)[0]
 
-    def _share_of(self, bucket: Bucket) -> int:
-        """What a batch of these takes of the machine."""
-        beside = self.batch_limits.max_concurrent_batches(bucket.shape)
-        if bucket.signature == "alone" and beside > 1:
-            beside += self._spare
-        return WHOLE // beside
+    def _share_of(self, shape: tuple[int, int]) -> int:
+        """What a batch with images of this padded shape takes of the machine."""
+        return WHOLE // self.batch_limits.max_concurrent_batches(shape)
 
     def _take(self, share: int) -> list[Job]:
         """The longest-waiting job and those that can run with it, without those nobody wants.
@@ -291,7 +283,7 @@ class Batcher:
         """
         while self._buckets:
             bucket = self._longest_waiting()
-            if self._share_of(bucket) > share:
+            if self._share_of(bucket.shape) > share:
                 break
             waiting = self._buckets[bucket]
             most = self.batch_limits.batch(bucket.shape)
@@ -336,11 +328,19 @@ class Batcher:
     def _results(self, batch: Batch) -> list[Any]:
         """One for each job. Called on a thread of the engine's."""
         works = [job.work for job in batch.jobs]
-        if batch.bucket.signature == "alone":
-            alone = partial(run_alone, self.engine, number=batch.number, turn=self._turns)
-            return [alone(work) for work in works if callable(work)]
-        with self._turns:
-            results = run_together(self.engine, batch.bucket, works)
+        images = [work for work in works if isinstance(work, np.ndarray)]
+        inputs = [work for work in works if isinstance(work, tuple)]
+        (signature, *_), shape = batch.bucket, batch.bucket.shape
+        if signature == "alone":
+            return [run_alone(self.engine, work) for work in works if callable(work)]
+        try:
+            results: Sequence[NDArray[Any]]
+            if signature == "shallow" or signature == "deep" or signature == "tail":
+                results = run_stage(self.engine, signature, shape, inputs)
+            else:
+                results = run_batch(self.engine, signature, shape, images)
+        except Exception as error:
+            raise EngineFaultError from error
         seconds = time.monotonic() - batch.started
         return [InferenceResult(result, batch.number, seconds) for result in results]
 
@@ -378,7 +378,7 @@ class Batcher:
 
     @property
     def _is_stuck(self) -> bool:
-        """Whether no stream is left that could run a batch."""
+        """Whether no thread is left that could run a batch."""
         return len(self._hanging) >= self.engine.streams
 
     def _refuse_all(self, make_error: Callable[[], Exception]) -> None:

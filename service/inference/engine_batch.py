@@ -1,8 +1,6 @@
 """Several images as one batch of an engine, and their results apart again."""
 
-import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,8 +8,7 @@ from numpy.typing import NDArray
 
 from service.domain.source import Window
 from service.domain.upsampling import Enlarged, Grid, upsampled_class_maps
-from service.inference.jobs import Bucket
-from service.inference.runner import AloneWork, InferenceResult, Result, Signature
+from service.inference.runner import AloneWork, Result, Signature
 from service.inference.tiling.fit import fit_into
 from service.runtimes.engine import Engine, Stage
 
@@ -23,40 +20,16 @@ class EngineFaultError(Exception):
     """What the engine raised is its cause."""
 
 
-def run_alone(
-    engine: Engine, work: AloneWork[T], number: int, turn: AbstractContextManager[object]
-) -> T:
-    """The result of `work`, as batch `number`; within its `turn` the engine is called.
+def run_alone(engine: Engine, work: AloneWork[T]) -> T:
+    """The result of `work`. Raises EngineFaultError, and what `work` raises by itself."""
 
-    Raises EngineFaultError, and what `work` raises by itself.
-    """
-
-    def run_image(
-        signature: Signature, image: NDArray[np.uint8], shape: tuple[int, int]
-    ) -> InferenceResult:
-        with turn:
-            started = time.monotonic()
-            try:
-                result = run_batch(engine, signature, shape, [image])[0]
-            except Exception as error:
-                raise EngineFaultError from error
-        return InferenceResult(result, number, time.monotonic() - started)
+    def run_image(signature: Signature, image: NDArray[np.uint8], shape: tuple[int, int]) -> Result:
+        try:
+            return run_batch(engine, signature, shape, [image])[0]
+        except Exception as error:
+            raise EngineFaultError from error
 
     return work(run_image)
-
-
-def run_together(engine: Engine, bucket: Bucket, works: Sequence[object]) -> Sequence[Result]:
-    """As `run_batch` or `run_stage`, of what waited in one bucket. Raises EngineFaultError."""
-    signature = bucket.signature
-    try:
-        if signature == "shallow" or signature == "deep" or signature == "tail":
-            inputs = [work for work in works if isinstance(work, tuple)]
-            return run_stage(engine, signature, bucket.shape, inputs)
-        assert signature != "alone"  # which shares nothing
-        images = [work for work in works if isinstance(work, np.ndarray)]
-        return run_batch(engine, signature, bucket.shape, images)
-    except Exception as error:
-        raise EngineFaultError from error
 
 
 def run_batch(

@@ -21,12 +21,12 @@ logger = logging.getLogger(__name__)
 
 
 class EngineThreads:
-    """As many as the engine has streams, and `spare` ones. Used on the event loop only."""
+    """As many as the engine has streams. Used on the event loop only."""
 
-    def __init__(self, engine: Engine, model_id: str, spare: int = 0) -> None:
+    def __init__(self, engine: Engine, model_id: str) -> None:
         self._engine = engine
         self._model_id = model_id
-        self._threads = DaemonExecutor(engine.streams + spare, f"engine-{model_id}")
+        self._threads = DaemonExecutor(engine.streams, f"engine-{model_id}")
         self._since: dict[asyncio.Future[Any], float] = {}
         self._close_at_end = False
 

@@ -217,11 +217,10 @@ class FileWork:
         (picture,), result = watch.run_here("decode", self.prepare, source, working)
         (tile,) = picture.plan
         image, shape = picture.plan.cut(picture.image, tile), picture.plan.tile_shape
-        ran = run_image(picture.canvas.signature, image, shape)
-        watch.ran(ran)
+        of_tile = watch.run_here("infer", run_image, picture.canvas.signature, image, shape)
 
         def write() -> tuple[Encoded, Observation]:
-            picture.canvas.put(tile, ran.result)
+            picture.canvas.put(tile, of_tile)
             return self.write(result)
 
         return result, *watch.run_here("encode", write)

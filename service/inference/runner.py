@@ -25,6 +25,11 @@ _TILE, _LIGHT_TILE = 1536, 2176
 
 T = TypeVar("T")
 
+# Runs one image (H, W, C) mirror-padded to a shape, on the thread that calls it.
+RunImage = Callable[[Signature, NDArray[np.uint8], tuple[int, int]], Result]
+# All that is to be done for one image, the engine's part by what it is given.
+AloneWork = Callable[[RunImage], T]
+
 
 class InferenceResult(NamedTuple):
     """An image's own result (H, W) or (H, W, classes), logits (classes, h, w), these with the class
@@ -34,12 +39,6 @@ class InferenceResult(NamedTuple):
     result: Result
     batch: int
     seconds: float
-
-
-# Runs one image (H, W, C) mirror-padded to a shape, on the thread that calls it.
-RunImage = Callable[[Signature, NDArray[np.uint8], tuple[int, int]], InferenceResult]
-# All that is to be done for one image, the engine's part by what it is given.
-AloneWork = Callable[[RunImage], T]
 
 
 class TileSides(NamedTuple):

@@ -36,7 +36,6 @@ class HeldEngine:
         self.fails: Callable[[NDArray[np.uint8]], bool] = lambda _: False
         self.closings = 0
         self.threads: set[int] = set()
-        self.most_at_once = self._at_work = 0
         self._free = threading.Event()
         self._free.set()
 
@@ -53,10 +52,7 @@ class HeldEngine:
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         self.batches.append(images.shape)
         self.threads.add(threading.get_ident())
-        self._at_work += 1
-        self.most_at_once = max(self.most_at_once, self._at_work)
         assert self._free.wait(TIMEOUT_SECONDS)
-        self._at_work -= 1
         if self.fails(images):
             raise RuntimeError("the device fell over")
         values = images.astype(np.float32) + 1e-3

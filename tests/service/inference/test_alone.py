@@ -207,12 +207,11 @@ async def test_as_many_run_beside_each_other_as_there_are_streams(
     segmenter = alone_segmenter(solvable_model, held, no_workers)
     held.hold()
     asked = [asyncio.create_task(ask(segmenter, jpeg(seed, 16, 24))) for seed in range(4)]
-    await until(lambda: len(held.batches) == 2 and waiting(segmenter) == 1)
-    assert len(held.batches) == 2  # another one is decoded meanwhile
+    await until(lambda: len(held.batches) == 2)
+    assert waiting(segmenter) == 2
     held.release()
-    answers = await asyncio.gather(*asked)
-    assert [answer.width for answer in answers] == [24] * 4
-    assert held.most_at_once == 2
+    assert [answer.width for answer in await asyncio.gather(*asked)] == [24] * 4
+    assert len(held.threads) == 2
 
 
 async def test_closing_refuses_what_waits_and_finishes_what_runs(
