@@ -54,6 +54,11 @@ class Window(NamedTuple):
     height: int
     width: int
 
+    def slices_of(self, part: "Window") -> tuple[slice, slice]:
+        """Where a part of it lies in an array (height, width) of it: rows and columns."""
+        top, left = part.top - self.top, part.left - self.left
+        return slice(top, top + part.height), slice(left, left + part.width)
+
 
 class Source(Protocol):
     """One picture of a file, its header read and found within the limits, its pixels not decoded.

@@ -199,7 +199,7 @@ class View:
             self._last, last = (window, held), window
         if held is None:
             return None
-        part = held[_part(last, window)]
+        part = held[last.slices_of(window)]
         return None if part.all() else part
 
     def stored(self, window: Window) -> Window | None:
@@ -224,7 +224,7 @@ class View:
             pixels = np.array(pixels)
         self._held = None  # it may be filled itself
         fill_voids(pixels, valid, self._tone.mean)
-        return pixels[_part(around, window)]
+        return pixels[around.slices_of(window)]
 
     def _around(self, window: Window) -> Window:
         """With all that what stands in for its voids depends on."""
@@ -235,7 +235,7 @@ class View:
 
     def _seen(self, window: Window) -> NDArray[np.uint8]:
         if self._held is not None and _holds(self._held[0], window):
-            samples = self._held[1][_part(self._held[0], window)]
+            samples = self._held[1][self._held[0].slices_of(window)]
         else:
             samples = self._reader.read(window)
         if samples.dtype.kind == "f":
@@ -250,11 +250,6 @@ def _holds(outer: Window, window: Window) -> bool:
         and top + window.height <= outer.height
         and left + window.width <= outer.width
     )
-
-
-def _part(outer: Window, window: Window) -> tuple[slice, slice]:
-    top, left = window.top - outer.top, window.left - outer.left
-    return slice(top, top + window.height), slice(left, left + window.width)
 
 
 def _covering(start: int, stop: int, factor: float, length: int) -> tuple[int, int]:

@@ -119,14 +119,14 @@ class Raster:
         valid = np.ones((window.height, window.width), np.bool_) if self.has_void else None
         for part in self._strips(window):
             stored = self.stored(part)
-            rows, columns = _part(window, part)
+            rows, columns = window.slices_of(part)
             if stored != part:
                 samples[rows, columns] = 0
                 if valid is not None:
                     valid[rows, columns] = False
             if stored is None:
                 continue
-            rows, columns = _part(window, stored)
+            rows, columns = window.slices_of(stored)
             samples[rows, columns], there = self._looked_at(stored)
             if valid is not None:
                 valid[rows, columns] = True if there is None else there
@@ -163,10 +163,8 @@ class Raster:
         if stored != window:
             whole = np.zeros((window.height, window.width), np.bool_)
             if stored is not None:
-                top, left = stored.top - window.top, stored.left - window.left
                 part = self.valid(stored)
-                rows, columns = slice(top, top + stored.height), slice(left, left + stored.width)
-                whole[rows, columns] = True if part is None else part
+                whole[window.slices_of(stored)] = True if part is None else part
             return whole
         valid = None
         with _reading():
@@ -347,11 +345,6 @@ def _info(dataset: "rasterio.DatasetReader", form: Directory) -> tuple[SourceInf
         attributes=kept,
     )
     return info, note
-
-
-def _part(outer: Window, window: Window) -> tuple[slice, slice]:
-    top, left = window.top - outer.top, window.left - outer.left
-    return slice(top, top + window.height), slice(left, left + window.width)
 
 
 def _ranges(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:

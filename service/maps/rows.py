@@ -222,12 +222,12 @@ class RowRunner:
         wanted = common(whole, cut.asked)
         if not keep or not wanted.height or not wanted.width:
             return 0.0
-        part = _part(whole, wanted)
+        part = whole.slices_of(wanted)
         class_map = maps.class_map[part]
         confidence = None if maps.confidence is None else maps.confidence[part]
         keep_classes(self._contract, self._kept, class_map, confidence)
         if cut.valid is not None:
-            void = ~cut.valid[_part(cut.asked, wanted)]
+            void = ~cut.valid[cut.asked.slices_of(wanted)]
             if self._void is not None:
                 class_map[void] = self._void
             if confidence is not None:
@@ -326,8 +326,3 @@ def _within(span: Span, start: int, stop: int) -> Span:
     """What of it is kept there."""
     first, last = max(span.keep_start, start), min(span.keep_stop, stop)
     return Span(span.start, first, last, span.ramp_in, span.ramp_out)
-
-
-def _part(outer: Window, window: Window) -> tuple[slice, slice]:
-    top, left = window.top - outer.top, window.left - outer.left
-    return slice(top, top + window.height), slice(left, left + window.width)
