@@ -7,13 +7,15 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from service.catalogue import store as catalogue_store
 from service.cli import main
-from service.cli.commands import COMMANDS
+from service.cli.commands import COMMANDS, command_named
 from service.protocols.keys import KeyFile
 
 
@@ -211,7 +213,18 @@ def test_every_command_has_a_help_that_begins_with_its_usage(
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     assert shown.startswith(f"usage: segserve {command}")
-    assert COMMANDS[command].DESCRIPTION.split()[0] in shown
+    assert command_named(command).DESCRIPTION.split()[0] in shown
+
+
+def test_a_command_imports_no_other() -> None:
+    script = (
+        "import sys; from service.cli import main; main(['keys', 'list', '--file', 'nowhere']); "
+        "print(sorted({'fastapi', 'openvino', 'service.app'} & set(sys.modules)))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert ran.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
