@@ -19,6 +19,7 @@ from models.architectures.keras_hub import (
     other_backbone,
 )
 from models.architectures.weights_error import BackboneWeightsError
+from models.contract.globbing import without_pattern
 
 # ---- MobileNetV2
 
@@ -110,7 +111,8 @@ def exported_variables(artefact: Path) -> dict[str, NDArray[np.generic]]:
     """Give the weights of an exported model of ours, by their paths in its network. Raises
     BackboneWeightsError."""
     try:
-        loaded = tf.saved_model.load(str(artefact))
+        with without_pattern(artefact) as folder:
+            loaded = tf.saved_model.load(str(folder))
         signature = loaded.signatures["serving_default"]
     except (OSError, KeyError) as error:
         raise BackboneWeightsError(

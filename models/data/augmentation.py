@@ -92,7 +92,7 @@ class Augmentation:
         room = tf.cast(tf.shape(mask), tf.float32) - extent
         corner = rng.uniform(0, 1, (2,)) * room
         if options.class_balance:
-            corner = self._on_a_class(corner, mask, extent, room, rng)
+            corner = self._on_a_class(corner, mask, matrix, extent, rng)
         corner = tf.round(corner)
         return offsets + corner + extent / 2 - 0.5
 
@@ -100,12 +100,13 @@ class Augmentation:
         self,
         corner: tf.Tensor,
         mask: tf.Tensor,
+        matrix: tf.Tensor,
         extent: tf.Tensor,
-        room: tf.Tensor,
         rng: StatelessRng,
     ) -> tf.Tensor:
         """The corner as it is or, as often as `class_balance` says, one of a view in which a pixel
-        of a random class lies anywhere: rare classes are seen more often than chance shows them."""
+        of a random class lies anywhere: rare classes are seen more often than chance shows them.
+        `matrix` turns places of the view into those of the image, both from the middle."""
         wanted = rng.uniform(0, 1) < self._options.class_balance
         places = rng.uniform(0, 1, (4,))  # which class, which of its pixels, where in the view
 
@@ -114,7 +115,10 @@ class Augmentation:
             ids = tf.boolean_mask(ids, tf.cast(ids, tf.int32) < self._classes)
             pixels = tf.where(mask == _pick(tf.sort(tf.cast(ids, tf.int32)), places[0], mask.dtype))
             pixel = tf.cast(_pick(pixels, places[1], tf.int64), tf.float32)
-            beside = pixel - places[2:] * extent
+            place = (places[2:] - 0.5) * tf.constant(self._options.crop, tf.float32)
+            middle = pixel + 0.5 - tf.squeeze(place[tf.newaxis] @ matrix, 0)
+            room = tf.cast(tf.shape(mask), tf.float32) - extent
+            beside = middle - extent / 2
             return tf.clip_by_value(beside, tf.minimum(room, 0.0), tf.maximum(room, 0.0))
 
         has_classes = tf.reduce_any(tf.cast(mask, tf.int32) < self._classes)

@@ -519,7 +519,9 @@ def test_the_artefact_keeps_its_contract(artefact: Path) -> None:
 def test_a_training_starts_from_an_exported_model(
     artefact: Path, recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without its steps the run ends as what it started from, and its card says that."""
+    """Without its steps the run ends as what it started from, and its card says that. The store's
+    name looks like a pattern."""
+    artefact = shutil.copytree(artefact, tmp_path / "st [v2]" / "rectangles" / "1")
     run = tmp_path / "tuned"
     command = ["train", str(recipe_file), "--initialize-from", str(artefact), "--run", str(run)]
     assert main([*command, "--epochs", "1"]) == 0

@@ -270,6 +270,19 @@ def test_views_of_balanced_classes_hold_the_rare_one_as_often_as_another() -> No
     assert (ids.numpy() == 7).all()
 
 
+def test_a_view_that_is_turned_holds_the_pixel_it_was_drawn_for() -> None:
+    mask = np.zeros((200, 400), np.uint8)
+    mask[100, 200] = 1
+    image = np.zeros((200, 400, 1), np.uint8)
+    options = AugmentationOptions(
+        crop=(16, 96), rotation=90, scale=(0.9, 1.0), flip=True, class_balance=1.0
+    )
+    augment = tf.function(Augmentation(options, 1, classes=2))
+    views = [augment(image, mask, tf.constant([1, step]))[1].numpy() for step in range(60)]
+    seen = np.mean([(view == 1).any() for view in views])
+    assert 0.3 < seen < 0.7  # the other class is drawn as often
+
+
 def two_views() -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Each of one colour; in the second a small thing of class 1, and a large one of class 2."""
     masks = np.zeros((2, 40, 40), np.uint8)
