@@ -1,9 +1,10 @@
 """Where pixels lie on the Earth, and how large they are there.
 
-Areas are measured in EPSG:6933, an equal-area projection of the whole ellipsoid: those of a grid
-are right for no grid but an equal-area one (Web Mercator's are 2.6 times the truth at 52° N).
+Areas are measured in an equal-area projection of the ellipsoid: those of a grid are right for no
+grid but an equal-area one (Web Mercator's are 2.6 times the truth at 52° N).
 """
 
+import functools
 import math
 
 import numpy as np
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 Transform = tuple[float, float, float, float, float, float]
 Coordinates = NDArray[np.float64]
 
-EQUAL_AREA = "EPSG:6933"
+EQUAL_AREA = "EPSG:6933"  # of the whole Earth, in which a pole is a line
+# In which a pole is a point, by its latitude.
+_AT_POLE = {90.0: "EPSG:6931", -90.0: "EPSG:6932"}
 LON_LAT = "EPSG:4326"
 # EPSG:6933 in meters once around: 2π · semi-major axis · cos 30° / √(1 − e² sin² 30°).
 _AROUND = (
@@ -70,6 +73,25 @@ def lies_on_earth(transform: Transform, crs: str, height: int, width: int) -> bo
     return bool(np.isfinite(reproject(points, crs, EQUAL_AREA)).all())
 
 
+@functools.lru_cache(maxsize=16)
+def equal_area(transform: Transform, crs: str) -> str:
+    """The CRS that a raster's areas are measured in: one in which straight lines of its grid are
+    nearly straight. Where a pole is a point of the grid it is one for that pole, of two the nearer.
+    """
+    origin, found = np.array([transform[2], transform[5]]), {}
+    for latitude, polar in _AT_POLE.items():
+        ends = reproject(np.array([[0.0, latitude], [90.0, latitude]]), LON_LAT, crs)
+        if np.isfinite(ends).all() and np.allclose(ends[0], ends[1], rtol=1e-9, atol=1e-3):
+            found[polar] = float(np.hypot(*(ends[0] - origin)))
+    return min(found, key=found.__getitem__, default=EQUAL_AREA)
+
+
+def pole_of(transform: Transform, crs: str) -> float | None:
+    """The latitude of the pole that `equal_area` is one for, if it is one for a pole."""
+    measured = equal_area(transform, crs)
+    return next((latitude for latitude, polar in _AT_POLE.items() if polar == measured), None)
+
+
 def unwrapped_path(x: Coordinates, around: float = _AROUND) -> Coordinates:
     """Coordinates (n) of points along a line, each less than half the way around from the one
     before it, without the jump at the antimeridian."""
@@ -79,14 +101,16 @@ def unwrapped_path(x: Coordinates, around: float = _AROUND) -> Coordinates:
 
 
 def unwrapped(x: Coordinates) -> Coordinates:
-    """Coordinates (…, n) of EPSG:6933 along lines, without the jump at the antimeridian."""
+    """Coordinates (…, n) of EPSG:6933 along lines, without the jump at the antimeridian; those of
+    other CRSs, whose neighbors lie less than half its width apart, as they are."""
     first = x[..., :1]
     away: Coordinates = (x - first + _AROUND / 2) % _AROUND - _AROUND / 2
     return first + away
 
 
 def quads_area(corners: Coordinates) -> Coordinates:
-    """The area (n, m) within each cell of a net of points (n + 1, m + 1, 2) in EPSG:6933, in m²."""
+    """The area (n, m) in m² within each cell of a net of points (n + 1, m + 1, 2), which are in the
+    CRS that `equal_area` says."""
     x, y = corners[..., 0], corners[..., 1]
     ring = (np.s_[:-1, :-1], np.s_[:-1, 1:], np.s_[1:, 1:], np.s_[1:, :-1])
     xs = unwrapped(np.stack([x[part] for part in ring], axis=-1))
@@ -106,7 +130,7 @@ def true_pixel_size(transform: Transform, crs: str, height: int, width: int) -> 
         width / 2 + np.array([-0.5, 0.5]), height / 2 + np.array([-0.5, 0.5])
     )
     points = to_ground(transform, columns.reshape(-1), rows.reshape(-1))
-    net = reproject(points, crs, EQUAL_AREA).reshape(2, 2, 2)
+    net = reproject(points, crs, equal_area(transform, crs)).reshape(2, 2, 2)
     if not np.isfinite(net).all():
         return None
     area = float(quads_area(net)[0, 0])

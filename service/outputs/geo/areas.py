@@ -1,5 +1,6 @@
 """Areas on the ground, in m²: of rings, and of each class of a map."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,24 +9,26 @@ from numpy.typing import NDArray
 
 from models.contract import Contract
 from service.domain.ground import (
-    EQUAL_AREA,
     Transform,
+    equal_area,
     quads_area,
     reproject,
     to_ground,
+    true_pixel_size,
     unwrapped,
     unwrapped_path,
 )
 from service.domain.source import SourceInfo, Window
 
-_CELL = 256  # pixels of a side in which the size of a pixel is taken as one
+_BLOCK = 256  # pixels of a side that are counted at once
 _CHUNK = 2048
+_NET_POINTS = 512  # of a side, that are brought to the ground at once
+# Within so many meters the size of a pixel changes evenly enough: by a millionth of what is even
+# less of a ring about its middle, and by a thousandth from side to side.
+_SMALL_METERS = 5_000.0
 # Pixels: straight in the raster's grid is not straight on the ground, and of a coarse grid of the
 # whole Earth an edge has to be less than half the way around.
 _LONGEST_EDGE = 16.0
-_PARTS_AROUND = 16
-# Within so many meters a pixel's size changes evenly enough: by a millionth of what is even less.
-_SMALL_METERS = 5_000.0
 _AROUND = 4.0  # pixels each way of a place, of which its pixel's size is the mean
 _AT_ONCE = 2**18
 
@@ -52,53 +55,82 @@ def class_areas(
 ) -> list[ClassArea]:
     """Of each class of a map (H, W) of which `read` gives windows (h, w)."""
     height, width = size
-    cells = cell_areas(height, width, info)
+    side = _side_of_one_size(height, width, info)
     pixels, areas, ids = (
         np.zeros(256, np.int64),
         np.zeros(256),
         {one.id for one in contract.classes},
     )
-    for top in range(0, height, _CHUNK):
-        for left in range(0, width, _CHUNK):
-            part = read(Window(top, left, min(_CHUNK, height - top), min(_CHUNK, width - left)))
+    chunk = min(_CHUNK, _NET_POINTS * (side or _CHUNK))
+    for top in range(0, height, chunk):
+        for left in range(0, width, chunk):
+            window = Window(top, left, min(chunk, height - top), min(chunk, width - left))
+            part = read(window)
             if int(part[0, 0]) not in ids and bool((part == part[0, 0]).all()):
                 continue  # all of it void
-            for down in range(0, part.shape[0], _CELL):
-                for across in range(0, part.shape[1], _CELL):
-                    cell = part[down : down + _CELL, across : across + _CELL]
-                    counts = _counts(cell)
-                    pixels += counts
-                    if cells is not None:
-                        area = cells[(top + down) // _CELL, (left + across) // _CELL]
-                        areas += counts * (area / cell.size)
+            sizes = None if side is None else _sizes_in(window, info, side)
+            _count(part, sizes, side or _BLOCK, pixels, areas)
     return [
         ClassArea(
-            one.id,
-            one.name,
-            int(pixels[one.id]),
-            None if cells is None else float(areas[one.id]),
+            one.id, one.name, int(pixels[one.id]), None if side is None else float(areas[one.id])
         )
         for one in contract.classes
     ]
 
 
-def cell_areas(height: int, width: int, info: SourceInfo) -> NDArray[np.float64] | None:
-    """The area in m² of each square of _CELL pixels, those at the right and the bottom smaller;
-    None where the raster has no CRS, or not all of it a place on the Earth.
+def _count(
+    part: NDArray[np.uint8],
+    sizes: NDArray[np.float64] | None,
+    side: int,
+    pixels: NDArray[np.int64],
+    areas: NDArray[np.float64],
+) -> None:
+    """Add each class's pixels of a part (h, w), and their areas where the size of a pixel is known
+    for each square of `side` pixels."""
+    for down in range(0, part.shape[0], _BLOCK):
+        for across in range(0, part.shape[1], _BLOCK):
+            block = part[down : down + _BLOCK, across : across + _BLOCK]
+            counts = _counts(block)
+            pixels += counts
+            if sizes is None:
+                continue
+            rows, columns = (
+                slice(start // side, (start + _BLOCK) // side) for start in (down, across)
+            )
+            own = sizes[rows, columns]
+            if own.size == 1:
+                areas += counts * own[0, 0]
+            else:
+                each = own.repeat(side, axis=0).repeat(side, axis=1)
+                each = each[: block.shape[0], : block.shape[1]]
+                areas += np.bincount(block.reshape(-1), each.reshape(-1), minlength=256)
+
+
+def _side_of_one_size(height: int, width: int, info: SourceInfo) -> int | None:
+    """Pixels of a side, a power of two, within which one size is taken for all of them; None where
+    the raster has no CRS, or not all of it a place on the Earth.
     """
     if info.transform is None or info.reference is None or not info.is_on_earth:
         return None
-    # In parts of far less than half the way around the Earth, were the raster all of it.
-    step = _CELL
-    while step > 1 and step > width / _PARTS_AROUND:
-        step //= 2
-    rows = np.append(np.arange(0.0, height, _CELL), height)
-    columns = np.append(np.arange(0.0, width, step), width)
-    net = np.meshgrid(columns, rows)
-    points = to_ground(info.transform, net[0].reshape(-1), net[1].reshape(-1))
-    projected = reproject(points, info.reference, EQUAL_AREA)
-    parts = quads_area(projected.reshape(len(rows), len(columns), 2))
-    return np.add.reduceat(parts, np.arange(0, parts.shape[1], _CELL // step), axis=1)
+    pixel = true_pixel_size(info.transform, info.reference, height, width)
+    if pixel is None or pixel * _BLOCK <= _SMALL_METERS:
+        return _BLOCK
+    return 1 << max(0, math.floor(math.log2(_SMALL_METERS / pixel)))
+
+
+def _sizes_in(window: Window, info: SourceInfo, side: int) -> NDArray[np.float64]:
+    """The area in m² of a pixel of each square of `side` pixels, those at the right and the bottom
+    smaller."""
+    assert info.transform is not None
+    assert info.reference is not None
+    rows = np.append(np.arange(0, window.height, side), window.height)
+    columns = np.append(np.arange(0, window.width, side), window.width)
+    x, y = np.meshgrid(columns + float(window.left), rows + float(window.top))
+    points = to_ground(info.transform, x.reshape(-1), y.reshape(-1))
+    projected = reproject(points, info.reference, equal_area(info.transform, info.reference))
+    squares = quads_area(projected.reshape(len(rows), len(columns), 2))
+    sizes: NDArray[np.float64] = squares / np.outer(np.diff(rows), np.diff(columns))
+    return sizes
 
 
 def ring_areas(
@@ -141,7 +173,8 @@ def _pixel_sizes(
     corners = np.array([(-1, -1), (1, -1), (-1, 1), (1, 1)], np.float64) * _AROUND
     x = (columns[:, np.newaxis] + corners[:, 0]).reshape(-1)
     y = (rows[:, np.newaxis] + corners[:, 1]).reshape(-1)
-    points = reproject(to_ground(transform, x, y), reference, EQUAL_AREA).reshape(-1, 4, 2)
+    points = reproject(to_ground(transform, x, y), reference, equal_area(transform, reference))
+    points = points.reshape(-1, 4, 2)
     first, second, third, fourth = unwrapped(points[..., 0]).T
     xs, ys = np.stack((first, second, fourth, third), -1), points[:, (0, 1, 3, 2), 1]
     xs, ys = xs - xs[:, :1], ys - ys[:, :1]
@@ -152,8 +185,9 @@ def _pixel_sizes(
 def _exact_area(ring: NDArray[np.float64], transform: Transform, reference: str) -> float:
     dense, _ = densified(ring)
     parts = np.array_split(dense, len(dense) // _AT_ONCE + 1)
+    measured = equal_area(transform, reference)
     points = np.concatenate(
-        [reproject(to_ground(transform, *part.T), reference, EQUAL_AREA) for part in parts]
+        [reproject(to_ground(transform, *part.T), reference, measured) for part in parts]
     )
     x, y = unwrapped_path(points[:, 0]) - points[0, 0], points[:, 1] - points[0, 1]
     return float(abs(x[:-1] @ y[1:] - x[1:] @ y[:-1]) / 2)

@@ -18,6 +18,7 @@ from rasterio.crs import CRS
 from rasterio.warp import transform as warp
 
 from service.domain.errors import InvalidOptionError
+from service.domain.ground import LON_LAT, reproject, to_ground
 from service.domain.source import SourceInfo, Window
 from service.inputs.raster import open_raster
 from service.outputs.choice import UnknownOutputError, output_named
@@ -248,6 +249,110 @@ def test_a_region_may_reach_around_the_earth(degrees: float, west: float) -> Non
             90 - (rows.start + 0.5) * degrees,
         )
         assert geometry.contains(place) == (feature["properties"]["class_id"] == 2)
+
+
+@pytest.mark.parametrize("degrees", [0.02, 0.5])
+def test_classes_of_coarse_pixels_have_the_areas_of_their_latitudes(degrees: float) -> None:
+    """A pixel at 60° N covers half of what one at the equator does."""
+    width = round(4 / degrees)
+    info = SourceInfo(transform=(degrees, 0, 10, 0, -degrees, 76), reference=wkt("EPSG:4326"))
+    class_map = np.zeros((round(48 / degrees), width), np.uint8)
+    class_map[: round(11 / degrees)] = 1
+    class_map[round(11 / degrees) :, width // 2 :] = 2
+    areas = class_areas(reader(class_map), class_map.shape, info, CONTRACT)
+    a, e2 = 6378137.0, 0.0066943799901413165
+
+    def above_equator(latitude: float) -> float:  # of a whole turn, on the ellipsoid
+        e, sine = e2**0.5, np.sin(np.radians(latitude))
+        return float(
+            np.pi * a**2 * (1 - e2) * (sine / (1 - e2 * sine**2) + np.arctanh(e * sine) / e)
+        )
+
+    north = (above_equator(76) - above_equator(65)) * 4 / 360
+    half = (above_equator(65) - above_equator(28)) * 2 / 360
+    assert [one.area_m2 for one in areas] == pytest.approx([half, north, half], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("crs", "laea", "pixel"),
+    [("EPSG:3031", "EPSG:6932", 500.0), ("EPSG:3413", "EPSG:6931", 25_000.0)],
+)
+def test_a_region_around_a_pole_has_its_area_and_its_outline(
+    crs: str, laea: str, pixel: float
+) -> None:
+    across, down = np.meshgrid(np.arange(200) - 79.5, np.arange(200) - 99.5)
+    class_map = np.zeros((200, 200), np.uint8)
+    class_map[across**2 + down**2 < 60**2] = 1  # around the pole
+    class_map[across**2 + down**2 < 30**2] = 2
+    class_map[90:110, 120:130] = 2  # within what is around it
+    info = SourceInfo(transform=(pixel, 0, -80 * pixel, 0, -pixel, 100 * pixel), reference=wkt(crs))
+
+    def truth(ids: set[int]) -> float:
+        rows, columns = np.nonzero(np.isin(class_map, list(ids)))
+        at_x, at_y = columns[:, np.newaxis], rows[:, np.newaxis]
+        xs, ys = (np.array(side) for side in ((0, 1, 1, 0), (0, 0, 1, 1)))
+        x, y = warp(
+            crs,
+            laea,
+            (pixel * (at_x + xs - 80)).reshape(-1),
+            (pixel * (100 - at_y - ys)).reshape(-1),
+        )
+        corners = np.stack((x, y), axis=-1).reshape(-1, 4, 2)
+        return float(shapely.area(shapely.polygons(corners)).sum())
+
+    areas = class_areas(reader(class_map), class_map.shape, info, CONTRACT)
+    expected = [truth({0}), truth({1}), truth({2})]
+    assert [one.area_m2 for one in areas] == pytest.approx(expected, rel=1e-4)
+    shapes = one_shape(class_map, info)
+    assert shapes.area_m2 is not None
+    for class_id in (1, 2):
+        own = shapes.area_m2[shapes.regions.class_ids == class_id]
+        assert own.sum() == pytest.approx(expected[class_id], rel=1e-3)
+    features = document([shapes], info)["features"]
+    assert_places(features, class_map, info)
+
+
+def test_a_long_edge_lies_where_the_raster_s_edge_does() -> None:
+    """A line that is straight in UTM is bent in degrees: 10 km of it by 3 m, or 30 pixels."""
+    info = SourceInfo(
+        transform=(0.1, 0.0, 600_000.0, 0.0, -0.1, 6_700_000.0), reference=wkt("EPSG:32633")
+    )
+    regions = Regions(
+        class_ids=np.array([1]),
+        first_ring=np.array([0, 1]),
+        first_corner=np.array([0, 5]),
+        corners=np.array([(0, 0), (0, 90), (100_000, 90), (100_000, 0), (0, 0)], np.int32),
+    )
+    shapes = [Shapes(regions, np.array([9_000_000]), None)]
+    (feature,) = document(shapes, info)["features"]
+    outline = shapely.geometry.shape(feature["geometry"])
+    assert shapely.get_num_coordinates(outline) < 100
+    for row, inside in ((1, True), (89, True), (-1, False), (91, False)):
+        (x,), (y,) = warp("EPSG:32633", "EPSG:4326", [605_000.0], [6_700_000 - 0.1 * row])
+        assert outline.contains(shapely.Point(x, y)) == inside
+
+
+def assert_places(features: list[Any], class_map: NDArray[np.uint8], info: SourceInfo) -> None:
+    """A place near the middle of each pixel, which no cut goes through, lies in a feature of its
+    class and in no other."""
+    outlines = {
+        class_id: shapely.union_all(
+            [
+                shapely.geometry.shape(one["geometry"])
+                for one in features
+                if one["properties"]["class_id"] == class_id
+            ]
+        )
+        for class_id in (1, 2)
+    }
+    rows, columns = np.indices(class_map.shape).reshape(2, -1) + np.array([[0.4], [0.55]])
+    assert info.transform is not None
+    assert info.reference is not None
+    points = reproject(to_ground(info.transform, columns, rows), info.reference, LON_LAT)
+    for class_id, outline in outlines.items():
+        assert outline.is_valid
+        inside = shapely.contains_xy(outline, points[:, 0], points[:, 1])
+        np.testing.assert_array_equal(inside.reshape(class_map.shape), class_map == class_id)
 
 
 LOCAL = 'LOCAL_CS["site",UNIT["metre",1]]'
