@@ -53,6 +53,7 @@ class _Map:
     folder: Path
     raster: Path
     size: tuple[int, int]
+    stored: Window | None
     contract: Contract
     model_id: str
     info: SourceInfo
@@ -106,23 +107,34 @@ def finish(
     """Make the targets of the rows, each whole or not at all, and remove these. Raises OSError and
     ServiceError.
     """
-    size = plan.window.height, plan.window.width
+    size, stored = (plan.window.height, plan.window.width), plan.stored
     extents = {row: plan.row_extent(row) for row in plan.rows}
     extents = {row: (top, bottom) for row, (top, bottom) in extents.items() if bottom > top}
     raster, confidence = work.folder / "classes.vrt", work.folder / "confidence.vrt"
     legend = Legend.of(contract, model_id)
-    write_mosaic(raster, size, work.parts("classes", extents), info, legend)
+    write_mosaic(raster, size, work.parts("classes", extents), info, legend, stored=stored)
     if "confidence" in targets:
-        write_mosaic(confidence, size, work.parts("confidence", extents), info, None)
+        parts = work.parts("confidence", extents)
+        write_mosaic(confidence, size, parts, info, None, stored=stored)
     if like is not None:
         for kind in ("classes", "confidence") if "confidence" in targets else ("classes",):
             own = legend if kind == "classes" else None
             size, place = lay_on_grid(work.folder, kind, like, info, own)
-        info = place
+        info, stored = place, None
     with opened_mosaic(raster) as dataset:
-        areas = tuple(class_areas(_reader(dataset), size, info, contract))
+        areas = tuple(class_areas(_reader(dataset), size, info, contract, stored))
     of_map = _Map(
-        work.folder, raster, size, contract, model_id, info, options, areas, confidence, noting
+        work.folder,
+        raster,
+        size,
+        stored,
+        contract,
+        model_id,
+        info,
+        options,
+        areas,
+        confidence,
+        noting,
     )
     files = {kind: _WRITERS[kind](of_map, target) for kind, target in targets.items()}
     work.remove()
@@ -132,7 +144,7 @@ def finish(
 def _write_geotiff(of: _Map, target: Path) -> tuple[Path, ...]:
     legend, side = Legend.of(of.contract, of.model_id), side_path(target)
     with of.placed(target) as partial:
-        write_cog(partial, of.folder, of.raster, of.info, legend)
+        write_cog(partial, of.folder, of.raster, of.info, legend, of.stored)
     with of.placed(side) as partial:
         partial.write_text(side_file(legend), encoding="utf-8")
     return target, side
@@ -140,7 +152,7 @@ def _write_geotiff(of: _Map, target: Path) -> tuple[Path, ...]:
 
 def _write_confidence(of: _Map, target: Path) -> tuple[Path, ...]:
     with of.placed(target) as partial:
-        write_cog(partial, of.folder, of.confidence, of.info, None)
+        write_cog(partial, of.folder, of.confidence, of.info, None, of.stored)
     return (target,)
 
 

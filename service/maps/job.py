@@ -322,13 +322,15 @@ def _planned(
     """In tiles of `side`, the same whatever engine runs them; by default as suits this engine."""
     runner, contract = segmenter.runner, segmenter.model.contract
     size = raster.height, raster.width
-    planned = functools.partial(plan_map, contract, runner.tile_sides, size, working, need, window)
+    stored = raster.stored(Window(0, 0, *size)) or Window(0, 0, 0, 0)
+    planned = functools.partial(
+        plan_map, contract, runner.tile_sides, size, working, need, window, stored=stored
+    )
     if side is not None:
         return planned(side)
     own = min(runner.tile_sides) if segmenter.limits.tile_size is not None else None
     if segmenter.light_logits and runner.alone is not None:
-        stored = raster.stored(Window(0, 0, *size))
-        plan = planned(own, runner.alone.find_stages(), stored)
+        plan = planned(own, runner.alone.find_stages())
         if raster.can_hold_rows(plan.most_read_rows):
             return plan
     return planned(own)

@@ -33,7 +33,8 @@ class MapPlan:
     into the `window` that is asked for.
 
     `stages`, where there are some, compute a tile in tiles of their own of `side` pixels. `radius`
-    is None where a tile is computed as it is, whatever of it is asked for.
+    is None where a tile is computed as it is, whatever of it is asked for. Of the window all is
+    void but the part that is `stored`, in the window's own pixels; None is all of it.
     """
 
     tiles: TilePlan
@@ -45,6 +46,7 @@ class MapPlan:
     radius: int | None
     side: int
     stages: StageFacts | None
+    stored: Window | None
 
     @property
     def gives_logits(self) -> bool:
@@ -159,12 +161,20 @@ def plan_map(
         radius if is_cut else None,
         given,
         stages,
+        _stored_of(window, stored),
     )
     rows = _reaching(plan, 0, window.top, window.top + window.height)
     columns = _reaching(plan, 1, window.left, window.left + window.width)
     if tiles.blended:  # the ramp that it shares with the one before
         columns = range(max(0, columns.start - 1), columns.stop)
     return replace(plan, rows=rows, columns=columns)
+
+
+def _stored_of(window: Window, stored: Window | None) -> Window | None:
+    both = window if stored is None else common(window, stored)
+    if both == window:
+        return None
+    return both._replace(top=both.top - window.top, left=both.left - window.left)
 
 
 def _wanted(window: Window, stored: Window | None) -> Window:

@@ -19,6 +19,7 @@ from service.domain.ground import (
     unwrapped_path,
 )
 from service.domain.source import SourceInfo, Window
+from service.outputs.geo.stored import chunks
 
 _BLOCK = 256  # pixels of a side that are counted at once
 _CHUNK = 2048
@@ -52,8 +53,11 @@ def class_areas(
     size: tuple[int, int],
     info: SourceInfo,
     contract: Contract,
+    stored: Window | None = None,
 ) -> list[ClassArea]:
-    """Of each class of a map (H, W) of which `read` gives windows (h, w)."""
+    """Of each class of a map (H, W) of which `read` gives windows (h, w); all of it is void but
+    what is `stored`.
+    """
     height, width = size
     side = _side_of_one_size(height, width, info)
     pixels, areas, ids = (
@@ -62,14 +66,12 @@ def class_areas(
         {one.id for one in contract.classes},
     )
     chunk = min(_CHUNK, _NET_POINTS * (side or _CHUNK))
-    for top in range(0, height, chunk):
-        for left in range(0, width, chunk):
-            window = Window(top, left, min(chunk, height - top), min(chunk, width - left))
-            part = read(window)
-            if int(part[0, 0]) not in ids and bool((part == part[0, 0]).all()):
-                continue  # all of it void
-            sizes = None if side is None else _sizes_in(window, info, side)
-            _count(part, sizes, side or _BLOCK, pixels, areas)
+    for window in chunks(size, chunk, stored):
+        part = read(window)
+        if int(part[0, 0]) not in ids and bool((part == part[0, 0]).all()):
+            continue  # all of it void
+        sizes = None if side is None else _sizes_in(window, info, side)
+        _count(part, sizes, side or _BLOCK, pixels, areas)
     return [
         ClassArea(
             one.id, one.name, int(pixels[one.id]), None if side is None else float(areas[one.id])

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.source import SourceInfo
+from service.domain.source import SourceInfo, Window
 from service.outputs.geo.mosaic import (
     BLOCK,
     Legend,
@@ -20,6 +20,7 @@ from service.outputs.geo.mosaic import (
     opened_mosaic,
     write_mosaic,
 )
+from service.outputs.geo.stored import chunks
 
 if TYPE_CHECKING:
     import rasterio
@@ -28,20 +29,26 @@ _CHUNK = 4096  # a side that all overviews divide
 
 
 def write_cog(
-    target: Path, folder: Path, mosaic: Path, info: SourceInfo, legend: Legend | None
+    target: Path,
+    folder: Path,
+    mosaic: Path,
+    info: SourceInfo,
+    legend: Legend | None,
+    stored: Window | None = None,
 ) -> None:
     """Write the raster `mosaic` to `target`, with overviews of the most frequent class of four.
 
     `folder` takes what is needed meanwhile: about a third of the map. Memory is that of a chunk.
+    Where all is void but what is `stored`, the file is sparse: it has no blocks there.
     """
     with opened_mosaic(mosaic) as dataset:
         size = int(dataset.height), int(dataset.width)
         sizes = list(_sizes(*size))
         levels = [folder / name for name in _level_names(sizes)]
-        _write_overviews(levels, sizes, dataset, legend)
+        _write_overviews(levels, sizes, dataset, legend, stored)
     whole = folder / "whole.vrt"
-    write_mosaic(whole, size, [Part(mosaic, 0, size[0])], info, legend, levels)
-    _copy_to_cog(whole, target, has_levels=bool(levels))
+    write_mosaic(whole, size, [Part(mosaic, 0, size[0])], info, legend, levels, stored)
+    _copy_to_cog(whole, target, has_levels=bool(levels), is_sparse=stored is not None)
     for level in levels:
         level.unlink()
 
@@ -61,17 +68,17 @@ def cog_bytes(class_map: NDArray[np.uint8], info: SourceInfo, legend: Legend) ->
             dataset.write(class_map, 1)
         levels = [Path(created(name).name) for name in _level_names(sizes)]
         with opened_mosaic(Path(part.name)) as dataset:
-            _write_overviews(levels, sizes, dataset, legend)
+            _write_overviews(levels, sizes, dataset, legend, None)
         parts = [Part(Path(part.name), 0, height)]
         text = mosaic_text((height, width), parts, info, legend, levels)
         whole, target = created("whole.vrt", text.encode()), created("whole.tif")
-        _copy_to_cog(Path(whole.name), Path(target.name), has_levels=bool(levels))
+        _copy_to_cog(Path(whole.name), Path(target.name), has_levels=bool(levels), is_sparse=False)
         target.seek(0)
         content: bytes = target.read()
         return content
 
 
-def _copy_to_cog(whole: Path, target: Path, *, has_levels: bool) -> None:
+def _copy_to_cog(whole: Path, target: Path, *, has_levels: bool, is_sparse: bool) -> None:
     import rasterio
     import rasterio.shutil
 
@@ -86,6 +93,7 @@ def _copy_to_cog(whole: Path, target: Path, *, has_levels: bool) -> None:
             overviews="FORCE_USE_EXISTING" if has_levels else "NONE",
             overview_compress="DEFLATE",
             bigtiff="IF_SAFER",
+            sparse_ok=is_sparse,
             num_threads="ALL_CPUS",
         )
 
@@ -130,20 +138,17 @@ def _write_overviews(
     sizes: Sequence[tuple[int, int]],
     dataset: "rasterio.DatasetReader",
     legend: Legend | None,
+    stored: Window | None,
 ) -> None:
-    height, width = dataset.height, dataset.width
     void = None if legend is None else legend.void
     with ExitStack() as stack:
         files = [
             stack.enter_context(created_part(path, size[1], size[0], void))
             for path, size in zip(paths, sizes, strict=True)
         ]
-        for top in range(0, height, _CHUNK):
-            for left in range(0, width, _CHUNK):
-                rows = top, min(top + _CHUNK, height)
-                columns = left, min(left + _CHUNK, width)
-                values = dataset.read(1, window=(rows, columns))
-                _write_levels(files, values, top, left, legend)
+        for top, left, height, width in chunks((dataset.height, dataset.width), _CHUNK, stored):
+            window = (top, top + height), (left, left + width)
+            _write_levels(files, dataset.read(1, window=window), top, left, legend)
 
 
 def _write_levels(
@@ -176,15 +181,16 @@ def halved(values: NDArray[np.uint8], void: int | None) -> NDArray[np.uint8]:
     """The most frequent class (ceil(H / 2), ceil(W / 2)) of each four pixels (H, W), the first of
     several; `void` only where all four are.
     """
-    a, b, c, d = _quarters(values)
-    rest = np.where((b == c) | (b == d), b, np.where(c == d, c, a))
-    result = np.where((a == b) | (a == c) | (a == d), a, rest)
+    a, b, c, d = quarters = _quarters(values)
+    is_second, is_first = (b == c) | (b == d), (a == b) | (a == c) | (a == d)
+    result = _chosen((c == d) & ~(is_first | is_second), c, a)
+    result = _chosen(is_second & ~is_first, b, result)
     if void is None:
         return result
-    four = np.stack((a, b, c, d), axis=-1)
-    mixed = (four == void).any(axis=-1)
+    voids = [part == void for part in quarters]
+    mixed = np.logical_or.reduce(voids) & ~np.logical_and.reduce(voids)
     if mixed.any():
-        some = four[mixed]
+        some = np.stack([part[mixed] for part in quarters], axis=-1)
         votes = (some[:, :, np.newaxis] == some[:, np.newaxis, :]).sum(axis=-1)
         votes[some == void] = 0
         result[mixed] = some[np.arange(len(some)), votes.argmax(axis=-1)]
@@ -197,8 +203,17 @@ def halved_means(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return ((np.asarray(total) + 2) // 4).astype(np.uint8)
 
 
+def _chosen(
+    where: NDArray[np.bool_], values: NDArray[np.uint8], others: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """What `np.where` gives, by bits and so several times as fast."""
+    chosen: NDArray[np.uint8] = others ^ ((others ^ values) & np.negative(where.view(np.uint8)))
+    return chosen
+
+
 def _quarters(values: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     height, width = values.shape
     if height % 2 or width % 2:
         values = np.pad(values, ((0, height % 2), (0, width % 2)), mode="edge")
-    return [values[row::2, column::2] for row in (0, 1) for column in (0, 1)]
+    parts = (values[row::2, column::2] for row in (0, 1) for column in (0, 1))
+    return [np.ascontiguousarray(part) for part in parts]

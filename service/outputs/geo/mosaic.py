@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.contract import Contract
 from service.domain.classes import palette, void_id
-from service.domain.source import SourceInfo
+from service.domain.source import SourceInfo, Window
 
 if TYPE_CHECKING:
     import rasterio
@@ -89,9 +89,11 @@ def write_mosaic(
     info: SourceInfo,
     legend: Legend | None,
     overviews: Sequence[Path] = (),
+    stored: Window | None = None,
 ) -> None:
     """Write the virtual raster `path` (.vrt), see `mosaic_text`."""
-    path.write_text(mosaic_text(size, parts, info, legend, overviews), encoding="utf-8")
+    text = mosaic_text(size, parts, info, legend, overviews, stored)
+    path.write_text(text, encoding="utf-8")
 
 
 def mosaic_text(
@@ -100,13 +102,16 @@ def mosaic_text(
     info: SourceInfo,
     legend: Legend | None,
     overviews: Sequence[Path] = (),
+    stored: Window | None = None,
 ) -> str:
     """What a virtual raster of (height, width) over parts beside it says.
 
-    Without a legend its values are shares of 255, such as a confidence.
+    Without a legend its values are shares of 255, such as a confidence. Beyond what is `stored` it
+    has no source, which GDAL knows to be void without reading it.
     """
     height, width = size
-    sources = "".join(_source(part, width) for part in parts)
+    held = Window(0, 0, height, width) if stored is None else stored
+    sources = "".join(_source(part, width, held) for part in parts)
     levels = "".join(
         f'<Overview><SourceFilename relativeToVRT="1">{escape(level.name)}</SourceFilename>'
         "<SourceBand>1</SourceBand></Overview>"
@@ -131,14 +136,19 @@ def opened_mosaic(path: Path) -> Iterator["rasterio.DatasetReader"]:
         yield dataset
 
 
-def _source(part: Part, width: int) -> str:
+def _source(part: Part, width: int, held: Window) -> str:
+    """What is `held` of a part."""
+    top, bottom = max(part.top, held.top), min(part.top + part.height, held.top + held.height)
+    if bottom <= top or not held.width:
+        return ""
+    size = f'xSize="{held.width}" ySize="{bottom - top}"'
     return (
         f'<SimpleSource><SourceFilename relativeToVRT="1">{escape(part.path.name)}</SourceFilename>'
         "<SourceBand>1</SourceBand>"
         f'<SourceProperties RasterXSize="{width}" RasterYSize="{part.height}" DataType="Byte" '
         f'BlockXSize="{BLOCK}" BlockYSize="{BLOCK}"/>'
-        f'<SrcRect xOff="0" yOff="0" xSize="{width}" ySize="{part.height}"/>'
-        f'<DstRect xOff="0" yOff="{part.top}" xSize="{width}" ySize="{part.height}"/>'
+        f'<SrcRect xOff="{held.left}" yOff="{top - part.top}" {size}/>'
+        f'<DstRect xOff="{held.left}" yOff="{top}" {size}/>'
         "</SimpleSource>"
     )
 

@@ -357,6 +357,37 @@ def test_blocks_that_are_not_stored_are_void_and_not_read(
     assert Window(0, 0, 128, 256) not in read
 
 
+@pytest.mark.parametrize("bbox", [None, "389050.25,5818500.75,389750.25,5818950.75"])
+def test_a_map_of_a_sparse_raster_is_sparse_and_the_same(
+    solvable: Mapper, tmp_path: Path, bbox: str | None
+) -> None:
+    pixels = np.zeros((1700, 2100, 3), np.uint8)
+    pixels[700:1000, 1100:1500] = patches(300, 400).clip(1)
+    found = {}
+    for kind in ("stored", "sparse"):
+        path = tmp_path / f"{kind}.tif"
+        source = save_raster(path, pixels, nodata=0, sparse_ok=kind == "sparse")
+        names = {"geotiff": "classes", "confidence": "confidence"}
+        targets = {key: tmp_path / f"{kind}-{name}.tif" for key, name in names.items()}
+        summary = solvable(source, targets, bbox=bbox)
+        levels = []
+        for target in targets.values():
+            with rasterio.open(target) as dataset:
+                assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+                assert len(dataset.overviews(1)) == (3 if bbox is None else 2)
+                first = dataset.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1)
+                assert (first is None) == (kind == "sparse")
+                levels.append(dataset.read(1))
+                for factor in dataset.overviews(1):
+                    shape = -(-dataset.height // factor), -(-dataset.width // factor)
+                    levels.append(dataset.read(1, out_shape=shape))
+        found[kind] = levels, summary.areas
+    assert found["sparse"][1] == found["stored"][1]
+    assert sum(area.pixels for area in found["sparse"][1]) == 300 * 400
+    for ours, theirs in zip(found["sparse"][0], found["stored"][0], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_raster_without_georeference_gives_a_map_without_one(
     solvable: Mapper, tmp_path: Path
 ) -> None:

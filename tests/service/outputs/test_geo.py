@@ -436,6 +436,9 @@ def test_overviews_show_the_most_frequent_class_and_no_void_beside_one() -> None
     np.testing.assert_array_equal(halved(values, 255), [[1, 0, 255], [2, 255, 4]])
     np.testing.assert_array_equal(halved(np.array([[255, 255], [255, 7]], np.uint8), 255), [[7]])
     np.testing.assert_array_equal(halved(np.array([[5, 6], [7, 6]], np.uint8), None), [[6]])
+    four = np.stack(np.meshgrid(*[np.arange(4, dtype=np.uint8)] * 4), -1).reshape(-1, 2, 2)
+    modes = [max(each, key=each.count) for each in four.reshape(-1, 4).tolist()]
+    np.testing.assert_array_equal(halved(np.hstack(list(four)), None), [modes])
 
 
 @pytest.mark.parametrize("name", ["geotiff", "gpkg", "geojson"])
