@@ -3,7 +3,9 @@ it knows its objects. A part of it is the same whichever tile asks for it.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -37,11 +39,17 @@ _BAND_PIXELS = 2**22
 @dataclass(frozen=True)
 class Tone:
     """What is found once for all of a raster: how deep samples become 8 bits (None: they have 8),
-    and the mean color (C,) of the valid pixels that were looked at, as the network sees it.
+    and the mean color (C,) of the valid pixels that are looked at, as the network sees it, once
+    there is a void to fill.
     """
 
     window: IntensityWindow | None
-    mean: NDArray[np.uint8]
+    find_mean: Callable[[], NDArray[np.uint8]]
+
+    @cached_property
+    def mean(self) -> NDArray[np.uint8]:
+        """Raises UnreadableImageError."""
+        return self.find_mean()
 
 
 class Placed(Protocol):
@@ -79,34 +87,51 @@ def find_working_size(
 
 
 def find_tone(raster: Raster, contract: Contract, request: IntensityRequest) -> Tone:
-    """By one rule for the file, void left out. Raises InvalidOptionError and
-    UnreadableImageError.
+    """By one rule for the file, void left out. Of 8 bits nothing is read until the mean is wanted,
+    for which the raster has to be open. Raises InvalidOptionError and UnreadableImageError.
     """
+    if raster.dtype == np.uint8:
+        return Tone(None, lambda: _mean_color(_probed(raster), None, contract))
     counts = np.zeros(1 << _BITS, np.int64)
     kept: list[Samples] = []
     values: list[Samples] = []
     height, width, bands = raster.height, raster.width, raster.bands
-    is_deep, is_floating = raster.dtype != np.uint8, raster.dtype.kind == "f"
-    parts = looked_at(height, width) if is_deep else probes(height, width)
-    for window in map(Window._make, parts if is_deep or raster.has_void else ()):
-        samples, valid = raster.read(window), raster.valid(window)
-        chosen = samples.reshape(-1, bands) if valid is None else samples[valid]
+    is_floating = raster.dtype.kind == "f"
+    for window in map(Window._make, looked_at(height, width)):
+        chosen = _chosen(raster, window)
         if is_floating:
             values.append(chosen.reshape(-1)[:: floating_step(height, width, bands)])
-        elif is_deep:
+        else:
             counts += np.bincount(chosen.reshape(-1), minlength=len(counts))
-        if len(chosen):
-            kept.append(chosen[:: max(1, len(chosen) // _KEPT)] if is_deep else chosen)
-    sample = np.concatenate(kept) if kept else np.zeros((0, bands), raster.dtype)
-    window_found = None
+        kept.append(chosen[:: max(1, len(chosen) // _KEPT)])
     if is_floating:
-        window_found = _float_window(np.concatenate(values), bands, contract, request)
-    elif is_deep:
-        window_found = _whole_window(counts, raster, contract, request)
+        found = _float_window(np.concatenate(values), bands, contract, request)
+    else:
+        found = _whole_window(counts, raster, contract, request)
+    return Tone(found, lambda: _mean_color(np.concatenate(kept), found, contract))
+
+
+def _chosen(raster: Raster, window: Window) -> Samples:
+    """The samples (n, bands) of its valid pixels."""
+    samples, valid = raster.read(window), raster.valid(window)
+    chosen: Samples = samples.reshape(-1, raster.bands) if valid is None else samples[valid]
+    return chosen
+
+
+def _probed(raster: Raster) -> Samples:
+    """Samples (n, bands) of a net of small parts."""
+    parts = map(Window._make, probes(raster.height, raster.width))
+    return np.concatenate([_chosen(raster, part) for part in parts])
+
+
+def _mean_color(
+    sample: Samples, window: IntensityWindow | None, contract: Contract
+) -> NDArray[np.uint8]:
+    """Of samples (n, bands), as the network sees them."""
     if not len(sample):
-        return Tone(window_found, np.full(contract.channels, 128, np.uint8))
-    seen = seen_samples(sample[np.newaxis], window_found, contract)[0]
-    return Tone(window_found, np.rint(seen.mean(axis=0)).astype(np.uint8))
+        return np.full(contract.channels, 128, np.uint8)
+    seen = seen_samples(sample[np.newaxis], window, contract)[0]
+    return np.asarray(np.rint(seen.mean(axis=0)).astype(np.uint8))
 
 
 def _whole_window(

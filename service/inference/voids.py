@@ -42,6 +42,8 @@ def _mixed(known: NDArray[np.bool_]) -> Iterator[tuple[slice, slice]]:
     """
     for top in range(0, len(known), _LINES):
         lines = slice(top, top + _LINES)
+        if known[lines].all() or not known[lines].any():
+            continue
         near = _near_void(known[lines].T)
         if near.stop > near.start:
             yield lines, near
@@ -66,7 +68,26 @@ def _mirror_along_rows(pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> N
     mixed = np.flatnonzero(known.any(axis=1) & ~known.all(axis=1))
     if not len(mixed):
         return
-    own, length = known[mixed], known.shape[1]
+    own = known[mixed]
+    if len(mixed) == mixed[-1] - mixed[0] + 1 and (own == own[0]).all():
+        lines = slice(int(mixed[0]), int(mixed[-1]) + 1)  # beside a straight edge: all at once
+        _, columns, mirrored = _mirrored(own[:1])
+        pixels[lines, columns] = pixels[lines, mirrored]
+        known[lines, columns] = True
+        return
+    rows, columns, mirrored = _mirrored(own)
+    rows = mixed[rows]
+    pixels[rows, columns] = pixels[rows, mirrored]
+    known[rows, columns] = True
+
+
+def _mirrored(
+    own: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The rows and columns of pixels near enough to those that rows have of their `own` (n, W), and
+    the columns that are seen there.
+    """
+    length = own.shape[1]
     place, far = np.arange(length, dtype=np.int32), np.int32(2 * length + MIRRORED)
     left = np.maximum.accumulate(np.where(own, place, -far), axis=1)
     right = np.minimum.accumulate(np.where(own, place, far)[:, ::-1], axis=1)[:, ::-1]
@@ -76,6 +97,4 @@ def _mirror_along_rows(pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> N
     away = np.where(to_left <= to_right, 1 - to_left, to_right - 1)
     mirrored = np.clip(edge + away, 0, length - 1)
     mirrored = np.where(own[rows, mirrored], mirrored, edge)
-    rows = mixed[rows]
-    pixels[rows, columns] = pixels[rows, mirrored]
-    known[rows, columns] = True
+    return rows, columns, mirrored

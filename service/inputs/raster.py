@@ -101,17 +101,17 @@ class Raster:
         size = {} if shape is None else {"out_shape": (len(self._indexes), *shape)}
         with _reading():
             read = self._dataset.read(self._indexes, window=_ranges(window), **size)
-        return self._samples_of(read)
-
-    def _samples_of(self, read: Samples) -> Samples:
-        """What GDAL gives, (bands, h, w), pixel by pixel."""
         if self._palette is not None:
             colors: Samples = self._palette[read[0]]
             return colors
         samples: Samples = np.empty((*read.shape[1:], len(read)), self.dtype)
+        self._put_bands(read, samples)
+        return samples
+
+    def _put_bands(self, read: Iterable[Samples], samples: Samples) -> None:
+        """What GDAL gives of each band (h, w), pixel by pixel in `samples` (h, w, bands)."""
         for place, band in enumerate(read):  # several times as fast as all of them together
             samples[..., place] = np.iinfo(self.dtype).max - band if self._inverted else band
-        return samples
 
     def look(self, window: Window) -> tuple[Samples, NDArray[np.bool_] | None]:
         """What `read` and `valid` give, each block decoded once. Raises UnreadableImageError."""
@@ -127,19 +127,21 @@ class Raster:
             if stored is None:
                 continue
             rows, columns = window.slices_of(stored)
-            samples[rows, columns], there = self._looked_at(stored)
+            there = self._looked_at(stored, samples[rows, columns])
             if valid is not None:
                 valid[rows, columns] = True if there is None else there
         return samples, None if valid is None or valid.all() else valid
 
-    def _looked_at(self, window: Window) -> tuple[Samples, NDArray[np.bool_] | None]:
+    def _looked_at(self, window: Window, samples: Samples) -> NDArray[np.bool_] | None:
+        """Read into `samples`; gives what is valid."""
         if not self._plain_nodata or self._palette is not None:
             valid = self.valid(window)  # first: GDAL's cache has what it decoded
-            return self.read(window), valid
+            samples[...] = self.read(window)
+            return valid
         with _reading():
             bands = self._dataset.read(window=_ranges(window))
-        chosen = bands[np.array(self._indexes) - 1]
-        return self._samples_of(chosen), self._without_nodata(bands)
+        self._put_bands((bands[index - 1] for index in self._indexes), samples)
+        return self._without_nodata(bands)
 
     def _strips(self, window: Window) -> Iterator[Window]:
         """Rows of blocks, a few at a time: what is decoded of them fits GDAL's cache."""
