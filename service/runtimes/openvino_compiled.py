@@ -5,12 +5,19 @@ shape a model takes 0.92 of the CPU time, since OpenVINO then knows which Transp
 out, and infers no shapes. Each takes half a second and 20 MB. So it is made beside the work, once a
 shape makes up a good part of what comes, and only for a few shapes; another takes the place of one
 that is long gone.
+
+Where a stream has one thread, that is the thread that calls: OpenVINO's own streams hand a picture
+to one of their threads, and its end to another one for callbacks. The caller is then often woken on
+the core where the other stream computes, and its own core idles until the kernel balances them, up
+to several milliseconds later; and the result lies in another core's cache. A compiled model without
+streams computes on the thread that calls, one picture at a time, so there is one for each stream.
 """
 
 import logging
 import math
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, Final
@@ -28,6 +35,7 @@ _MOST_SHAPES = 2  # lying and upright pictures of one camera
 _MOST_PIXELS = 1024 * 1024  # of a batch: its working memory is kept
 _WINDOW_RUNS = 256
 _HOT_RUNS = 64  # of those in the window
+_MOST_COPIED_BYTES = 2**25  # of weights, which models without streams do not share
 
 # One at a time, whatever many models ask for: what serves has the other cores.
 background = ThreadPoolExecutor(1, thread_name_prefix="openvino-compile")
@@ -55,13 +63,15 @@ class HotShapes:
 
 
 class _Requests:
-    """A compiled model's requests. Who comes when all run waits."""
+    """As many requests as there are streams, of one compiled model or of one each. Who comes when
+    all run waits.
+    """
 
-    def __init__(self, compiled: openvino.CompiledModel, streams: int) -> None:
-        self.compiled = compiled
+    def __init__(self, compiled: Sequence[openvino.CompiledModel], streams: int) -> None:
+        self._compiled = compiled
         self._idle: SimpleQueue[openvino.InferRequest] = SimpleQueue()
-        for _ in range(streams):
-            self._idle.put(compiled.create_infer_request())
+        for number in range(streams):
+            self._idle.put(compiled[number % len(compiled)].create_infer_request())
 
     def run(self, result: NDArray[Any], *inputs: NDArray[Any]) -> None:
         """As `Compiled.run`, of inputs that lie in one piece each."""
@@ -77,10 +87,15 @@ class _Requests:
         finally:
             self._idle.put(request)
 
+    def release_memory(self) -> None:
+        for compiled in self._compiled:
+            compiled.release_memory()
+
 
 class Compiled:
     """A model of one output. It runs `streams` batches beside each other, by the threads that
-    `settings` share among them. Images of a batch run `one_by_one` where it takes one alone.
+    `settings` share among them: by those that call where these are one each. Images of a batch run
+    `one_by_one` where it takes one alone.
 
     `running` batches and the largest of them, in pixels, are counted by the engine. Shapes are
     counted once it `may_specialize`, which the runs that measure an engine do before.
@@ -126,9 +141,8 @@ class Compiled:
         self._requests(given[0]).run(result, *given)
 
     def release_memory(self) -> None:
-        self._of_any_shape.compiled.release_memory()
-        for requests in tuple(self._of_shape.values()):
-            requests.compiled.release_memory()
+        for requests in (self._of_any_shape, *self._of_shape.values()):
+            requests.release_memory()
         self.most_pixels = 0
 
     def close(self) -> None:
@@ -138,8 +152,17 @@ class Compiled:
             self._waiting.cancel()
 
     def _compile(self, model: openvino.Model) -> _Requests:
-        compiled = self._core.compile_model(model, _DEVICE, self._settings)
-        return _Requests(compiled, self._streams)
+        settings, copies = self._settings, self._streams - 1
+        by_callers = settings.get("INFERENCE_NUM_THREADS") == self._streams
+        if not by_callers or copies * _weight_bytes(model) > _MOST_COPIED_BYTES:
+            compiled = self._core.compile_model(model, _DEVICE, settings)
+            return _Requests([compiled], self._streams)
+        settings = {**settings, "NUM_STREAMS": 0, "INFERENCE_NUM_THREADS": 1}
+        every = [self._core.compile_model(model, _DEVICE, settings)]
+        if copies:  # what is compiled is read back in a fifth of the time
+            stored = every[0].export_model().getvalue()
+            every += (self._core.import_model(stored, _DEVICE, settings) for _ in range(copies))
+        return _Requests(every, self._streams)
 
     def _requests(self, images: NDArray[np.uint8]) -> _Requests:
         shape = images.shape
@@ -183,3 +206,8 @@ class Compiled:
                     del self._of_shape[self._coldest()]
                 self._of_shape[images.shape] = requests
             self._waiting = None
+
+
+def _weight_bytes(model: openvino.Model) -> int:
+    constants = (node.output(0) for node in model.get_ops() if node.get_type_name() == "Constant")
+    return sum(math.prod(one.shape) * one.element_type.bitwidth // 8 for one in constants)

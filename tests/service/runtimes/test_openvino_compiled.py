@@ -1,5 +1,8 @@
 """A model of its own for a shape that comes often: the same numbers, and never many of them."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import openvino
 import pytest
@@ -131,3 +134,50 @@ def test_older_runs_count_for_less() -> None:
     for _ in range(512):
         hot.count(WIDE)
     assert (hot.runs(SMALL), hot.runs(WIDE)) == (32, 192)
+
+
+def convolution(*, streams: int, threads: int) -> Compiled:
+    """Enough work for its CPU time to be seen: (N, H, W, 64) to maps of that size."""
+    avoid_amx()
+    image = ops.parameter([-1, -1, -1, 64], np.float32, name="images")
+    weights = np.random.default_rng(1).normal(size=(64, 64, 3, 3)).astype(np.float32)
+    planes = ops.transpose(image, np.array([0, 3, 1, 2]))
+    found = ops.convolution(planes, weights, [1, 1], [1, 1], [1, 1], [1, 1])
+    model = openvino.Model([ops.transpose(found, np.array([0, 2, 3, 1]))], [image], "convolution")
+    settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams}
+    return Compiled(openvino.Core(), model, settings, streams=streams)
+
+
+def share_of_the_caller(model: Compiled) -> float:
+    """Of the CPU time of a few runs, that of the thread that calls."""
+    images = np.ones((1, 96, 96, 64), np.float32)
+    result = np.empty_like(images)
+    model.run(result, images)
+    own, of_all = time.thread_time(), time.process_time()
+    for _ in range(5):
+        model.run(result, images)
+    return (time.thread_time() - own) / (time.process_time() - of_all)
+
+
+def test_a_stream_of_one_thread_computes_on_the_thread_that_calls() -> None:
+    assert share_of_the_caller(convolution(streams=2, threads=2)) > 0.5
+    assert share_of_the_caller(convolution(streams=1, threads=1)) > 0.5
+
+
+def test_weights_that_are_too_large_are_not_copied_for_each_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(openvino_compiled, "_MOST_COPIED_BYTES", 64 * 64 * 9 * 4 - 1)
+    assert share_of_the_caller(convolution(streams=2, threads=2)) < 0.5
+    assert share_of_the_caller(convolution(streams=1, threads=1)) > 0.5
+
+
+def test_callers_beside_each_other_get_each_their_own_result() -> None:
+    one, several = convolution(streams=1, threads=2), convolution(streams=3, threads=3)
+    pictures = np.random.default_rng(2).normal(size=(12, 1, 16, 16, 64)).astype(np.float32)
+    expected, found = np.empty_like(pictures), np.empty_like(pictures)
+    for result, picture in zip(expected, pictures, strict=True):
+        one.run(result, picture)
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(several.run, found, pictures))
+    np.testing.assert_array_equal(found, expected)
