@@ -5,19 +5,23 @@ of JSON from it. It takes what the machine has left beside the server's requests
 """
 
 import asyncio
+import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
 
 from models.contract import Contract, atomic
+from models.contract.intensity import IntensityWindow
 from service.background import go_first, step_back, take_stdout
 from service.catalogue.registry import UnknownModelError
+from service.domain.disk import is_of_a_full_disk
 from service.domain.errors import ImageTooLargeError, ServiceError
+from service.jobs.errors import JobFolderFullError, JobFolderUnusableError
 from service.jobs.folder import UPLOAD
 from service.jobs.job import Result, ResultFile, Wish
 from service.maps.formats import MAP_FORMATS, MapFormat, map_formats
@@ -41,10 +45,16 @@ RESULT = "result"
 SIDE_FILE = "aux.xml"
 _SIDE = MapFormat("application/xml", ".classes.tif.aux.xml")
 
+# What is known of a map whose files are there: it is not made anew for its overview.
+_MADE = "made.json"
+
 ALIVE_SECONDS = 2.0
 
 # Beside a busy server it gets a little of the machine and is slow, which is no fault of an engine.
 PATIENCE = 5
+
+
+log = logging.getLogger(__name__)
 
 
 class Worker:
@@ -58,10 +68,17 @@ class Worker:
 
     async def do(self, order: Event) -> Event:
         """The last event of a job."""
+        folder = Path(order["folder"])
         try:
-            result = await self._result(Path(order["folder"]), Wish.model_validate(order["wish"]))
+            result = await self._result(folder, Wish.model_validate(order["wish"]))
         except ServiceError as error:
             problem = problem_of(error)
+        except OSError as error:
+            log.error("the files of the job cannot be written", exc_info=error)
+            is_full = is_of_a_full_disk(error, folder)
+            problem = problem_of(
+                JobFolderFullError.within() if is_full else JobFolderUnusableError.now()
+            )
         except Exception as error:  # noqa: BLE001 - it is told of in the log, and to the caller
             problem_of(error)
             problem = make_problem(INTERNAL, INTERNAL_DETAIL)
@@ -123,7 +140,37 @@ class Worker:
         options = MapOptions.model_validate(wish.options)
         model = await self._loaded(wish.model)
         targets = {name: folder / f"{RESULT}{MAP_FORMATS[name].extension}" for name in formats}
+        facts = await asyncio.to_thread(_read_made, folder)
+        if facts is None:
+            facts = await self._made(folder, wish, targets, options, model)
+            await asyncio.to_thread(_write_made, folder, facts)
+        overview = None
+        if "geotiff" in targets:
+            picture = folder / "overview.png"
+            await asyncio.to_thread(
+                write_overview,
+                folder / UPLOAD,
+                targets["geotiff"],
+                picture,
+                model.contract,
+                options,
+                IntensityWindow(*facts["intensity"]) if "intensity" in facts else None,
+            )
+            overview = _file(picture, MapFormat("image/png", ".png"))
+        files = {name: _file(target, MAP_FORMATS[name]) for name, target in targets.items()}
+        if "geotiff" in targets:
+            files[SIDE_FILE] = _file(side_path(targets["geotiff"]), _SIDE)
+        return Result(files=files, facts=facts, overview=overview)
 
+    async def _made(
+        self,
+        folder: Path,
+        wish: Wish,
+        targets: Mapping[str, Path],
+        options: MapOptions,
+        model: LoadedModel,
+    ) -> dict[str, Any]:
+        """Make the files of a map. Gives what is known of it."""
         summary = await predict_raster(
             model.inference,
             wish.model,
@@ -148,23 +195,7 @@ class Worker:
         }
         if summary.window is not None:
             facts["intensity"] = list(summary.window)
-        overview = None
-        if "geotiff" in targets:
-            picture = folder / "overview.png"
-            await asyncio.to_thread(
-                write_overview,
-                folder / UPLOAD,
-                targets["geotiff"],
-                picture,
-                model.contract,
-                options,
-                summary.window,
-            )
-            overview = _file(picture, MapFormat("image/png", ".png"))
-        files = {name: _file(target, MAP_FORMATS[name]) for name, target in targets.items()}
-        if "geotiff" in targets:
-            files[SIDE_FILE] = _file(side_path(targets["geotiff"]), _SIDE)
-        return Result(files=files, facts=facts, overview=overview)
+        return facts
 
     def _tell(self, done: int, total: int) -> None:
         self._say({"event": "progress", "done": done, "total": total})
@@ -202,6 +233,19 @@ def _file(path: Path, form: MapFormat) -> ResultFile:
         media_type=form.media_type,
         extension=form.extension,
     )
+
+
+def _read_made(folder: Path) -> dict[str, Any] | None:
+    path = folder / _MADE
+    if not path.exists():
+        return None
+    facts: dict[str, Any] = orjson.loads(path.read_bytes())
+    return facts
+
+
+def _write_made(folder: Path, facts: Mapping[str, Any]) -> None:
+    with atomic.replacing(folder / _MADE, mode=0o600) as path:
+        path.write_bytes(orjson.dumps(facts))
 
 
 def _shares(areas: Sequence[ClassArea], contract: Contract) -> list[dict[str, Any]]:

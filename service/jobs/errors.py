@@ -25,6 +25,14 @@ class JobsFullError(TryLaterError):
 class JobFolderFullError(TryLaterError):
     """The files of jobs take as many bytes as they may."""
 
+    @classmethod
+    def within(cls) -> "JobFolderFullError":
+        return cls(
+            "The disk of jobs was full before this one was done. DELETE jobs whose results you "
+            "have, and send it again.",
+            60.0,
+        )
+
 
 class JobFolderUnusableError(TryLaterError):
     """The folder of jobs cannot be written to."""

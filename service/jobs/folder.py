@@ -79,17 +79,22 @@ class JobFolder:
         if form not in (0, _FORM):
             table.close()
             raise FolderInUseError(f"its table is of form {form}, and this release reads {_FORM}")
-        with table:
-            table.execute("CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, job TEXT) STRICT")
-            table.execute(f"PRAGMA user_version = {_FORM}")
+        if form == 0:
+            with table:
+                table.execute("CREATE TABLE jobs (id TEXT PRIMARY KEY, job TEXT) STRICT")
+                table.execute(f"PRAGMA user_version = {_FORM}")
         return table
 
     def read(self) -> list[Job]:
-        """The jobs that are kept, oldest first. What no job belongs to is removed."""
+        """The jobs that are kept, oldest first. What no job belongs to is removed, and a job whose
+        files are."""
         assert self._table is not None
         rows = self._table.execute("SELECT job FROM jobs").fetchall()
-        jobs = sorted((Job.model_validate_json(text) for (text,) in rows), key=lambda j: j.created)
+        every = sorted((Job.model_validate_json(text) for (text,) in rows), key=lambda j: j.created)
+        jobs = [job for job in every if self.of(job.id).is_dir()]
         known = {job.id for job in jobs}
+        for lost in [job.id for job in every if job.id not in known]:
+            self._forget(lost)
         for stray in self._jobs.iterdir():
             if stray.name not in known:
                 shutil.rmtree(stray, ignore_errors=True)
@@ -107,10 +112,14 @@ class JobFolder:
         self.of(job_id).mkdir(mode=0o700)
 
     def remove(self, job_id: str) -> None:
+        """The files first: where the disk is full, they make room for what the table is told."""
+        shutil.rmtree(self.of(job_id), ignore_errors=True)
+        self._forget(job_id)
+
+    def _forget(self, job_id: str) -> None:
         assert self._table is not None
         with self._table as table:
             table.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
-        shutil.rmtree(self.of(job_id), ignore_errors=True)
 
     def keep_only(self, job_id: str, names: Iterable[str]) -> None:
         """Remove all files of a job but these."""

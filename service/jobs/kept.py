@@ -1,20 +1,20 @@
 """What is known of all jobs: in memory for whoever asks, in the table for the next start."""
 
 import contextlib
-import errno
 import logging
 import os
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from service.domain.disk import is_of_a_full_disk
 from service.jobs.errors import JobFolderFullError, JobFolderUnusableError, UnknownJobError
 from service.jobs.folder import JobFolder
 from service.jobs.job import Job, State
 from service.jobs.threads import DiskThreads
 
 _FULL_RETRY_SECONDS = 600.0
-_FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 log = logging.getLogger(__name__)
 
@@ -108,8 +108,8 @@ def disk_faults() -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in _FULL_DISK:
+    except (OSError, sqlite3.Error) as error:
+        if is_of_a_full_disk(error):
             raise JobFolderFullError(
                 "The disk of jobs is full. Try again after the time that Retry-After gives, or "
                 "DELETE jobs whose results you have.",

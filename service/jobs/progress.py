@@ -13,6 +13,7 @@ class Progress:
     """
 
     started: float = field(default_factory=time.monotonic)
+    noted: float = field(default_factory=time.monotonic)
     first: int | None = None
     done: int = 0
     total: int = 0
@@ -20,7 +21,7 @@ class Progress:
     def note(self, done: int, total: int) -> None:
         if self.first is None:
             self.first, self.started = done, time.monotonic()
-        self.done, self.total = done, total
+        self.done, self.total, self.noted = done, total, time.monotonic()
 
     @property
     def share(self) -> float:
@@ -28,12 +29,15 @@ class Progress:
 
     @property
     def pixels_per_second(self) -> float | None:
-        seconds = time.monotonic() - self.started
+        seconds = self.noted - self.started
         if self.first is None or self.done <= self.first or seconds < _LEAST_SECONDS:
             return None
         return (self.done - self.first) / seconds
 
     @property
     def seconds_left(self) -> float | None:
+        """None too where all is done but the files, which take time of their own."""
         rate = self.pixels_per_second
-        return None if rate is None else (self.total - self.done) / rate
+        if rate is None or self.done >= self.total:
+            return None
+        return (self.total - self.done) / rate

@@ -9,6 +9,7 @@ from typing import Any
 from service.concurrency import cancel_all
 from service.domain.errors import ServiceError
 from service.jobs.errors import UnknownJobError, WorkerFailedError
+from service.jobs.folder import UPLOAD
 from service.jobs.job import Job, Result
 from service.jobs.kept import KeptJobs
 from service.jobs.progress import Progress
@@ -98,7 +99,9 @@ class Running:
 
     async def _do(self, job: Job) -> None:
         self.progress = Progress()
-        job = await self._kept.save(job.became("running"))
+        self._kept.get(job.id)  # may be gone by now
+        # In memory alone: after a restart it is queued in any case.
+        job = self._kept.note(job.became("running"))
         began = time.monotonic()
         order = {
             "event": "job",
@@ -119,8 +122,11 @@ class Running:
             await self._finish(job.became("failed", problem=event["problem"]))
 
     async def _finish(self, job: Job) -> None:
+        names = [] if job.result is None else job.result.names
+        # First what is in nobody's way after a restart: the table may need its room.
+        await self._kept.keep_only(job, UPLOAD, *names)
         await self._kept.save(job)
-        await self._kept.keep_only(job, *([] if job.result is None else job.result.names))
+        await self._kept.keep_only(job, *names)
         self._ended(job)
 
     def _note(self, event: Event) -> None:

@@ -57,6 +57,8 @@ def parse_secret(text: str) -> bytes:
 
 def origin_of(url: str) -> str:
     """`https://app.example.org:443` of a URL. Raises ValueError where it is no such URL."""
+    if not (url.isascii() and url.isprintable()) or " " in url:  # which no request can ask for
+        raise ValueError("it has characters that a URL writes as %20 and the like")
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc:
         raise ValueError("it is not an http:// or https:// URL of a host")

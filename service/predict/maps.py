@@ -1,6 +1,7 @@
 """Rasters in, maps out: `segserve predict ortho.tif -o classes.tif`."""
 
 import asyncio
+import errno
 import hashlib
 import os
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service.domain.disk import is_of_a_full_disk
 from service.domain.errors import ServiceError
 from service.maps.job import MapProgress, MapSummary, predict_raster
 from service.maps.options import MapOptions
@@ -218,7 +220,10 @@ async def _all(
             if summary.signal is None:
                 raise
         except OSError as error:
-            summary.stopped = f"{error.strerror or error}: {error.filename or job.out}"
+            why = error.strerror or error
+            if is_of_a_full_disk(error, job.out if job.out.is_dir() else job.out.parent):
+                why = os.strerror(errno.ENOSPC)
+            summary.stopped = f"{why}: {error.filename or job.out}"
 
 
 async def _each(
@@ -272,7 +277,11 @@ async def _one(
     def tell(progress: MapProgress) -> None:
         nonlocal bar
         if bar is None:
-            bar = Progress(progress.total, "px", scaled=True)
+            began = progress.seconds
+            bar = Progress(progress.total, "px", scaled=True, began_before=began)
+        if progress.stage == "writing":
+            bar.say("writing the files")
+            return
         own = round(progress.rate * progress.seconds)
         bar.at(progress.done, progress.done - own)
 

@@ -36,9 +36,13 @@ class JobView(BaseModel):
     expires: datetime | None = Field(
         None, description="When it is removed, with its result, or with what came of its file."
     )
-    progress: float = Field(description="What is done of it, from 0 to 1.")
+    progress: float = Field(
+        description="What is done of its pixels, from 0 to 1; then its files are written."
+    )
     megapixels_per_second: float | None = Field(None, description="The rate of the job at work.")
-    seconds_left: float | None = Field(None, description="At that rate.")
+    seconds_left: float | None = Field(
+        None, description="At that rate, until its files are written."
+    )
     result: ResultView | None = None
     problem: Problem | None = Field(None, description="Why it failed.")
 

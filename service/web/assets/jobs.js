@@ -107,7 +107,7 @@ class Card {
       const job = await this.#ask(signal);
       if (job.state === "done") return this.#show(job);
       if (job.state === "failed") throw new Problem(job.problem.title, job.problem.detail, job.problem.status, null);
-      this.#progress(job.state === "queued" ? "Waiting for its turn" : "Segmenting", job.progress, job.seconds_left);
+      this.#progress(stage(job), job.progress, job.seconds_left);
       await new Promise((resolve) => setTimeout(resolve, POLL_MILLISECONDS));
     }
   }
@@ -213,6 +213,11 @@ function notes({ notes }) {
 function area(squareMeters) {
   const [value, unit] = squareMeters < 1e6 ? [squareMeters, "m²"] : [squareMeters / 1e6, "km²"];
   return `${value.toLocaleString("en", { maximumFractionDigits: value < 100 ? 2 : 0 })} ${unit}`;
+}
+
+function stage({ state, progress }) {
+  if (state === "queued") return "Waiting for its turn";
+  return progress < 1 ? "Segmenting" : "Writing the files";
 }
 
 function duration(seconds) {

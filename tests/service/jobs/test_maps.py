@@ -1,14 +1,21 @@
 """Jobs that make maps of rasters, over real HTTP."""
 
+import asyncio
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import rasterio
 from PIL import Image
+from rasterio.errors import RasterioIOError
 
+from service import job_worker
+from service.jobs.job import Wish
+from service.settings import Settings
 from tests.service.jobs.test_jobs import serving, settled
 from tests.service.maps.rasters import PLACE, UTM, patches, save_raster
 from tests.service.protocols.test_problems import assert_problem
@@ -88,6 +95,36 @@ def test_what_is_no_raster_fails_and_options_are_those_of_maps(server: ServerThr
     assert "bbox" in assert_problem(stray, "malformed-request")
     box = server.client.post("/jobs?format=geotiff&bbox=1,2", content=b"x", headers=TIFF)
     assert "left,bottom,right,top" in assert_problem(box, "malformed-request")
+
+
+def test_a_map_that_is_made_is_not_made_again_for_its_overview(
+    openvino_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_raster(tmp_path / "upload", PIXELS)
+    wish = Wish(model="solvable/1", format="geotiff", options={})
+    order = {"folder": str(tmp_path), "request_id": "r", "wish": wish.model_dump()}
+
+    def full(*_: object) -> None:
+        raise RasterioIOError("Write failed.")
+
+    async def made_twice() -> tuple[dict[str, Any], dict[str, Any]]:
+        worker = job_worker.Worker(Settings(model_store=openvino_store), lambda _: None)
+        with monkeypatch.context() as patched:
+            patched.setattr(job_worker, "write_overview", full)
+            failed = await worker.do(order)
+            patched.setattr("service.domain.disk.shutil.disk_usage", lambda _: Mock(free=4096))
+            assert (await worker.do(order))["problem"]["type"].endswith(":job-folder-full")
+        monkeypatch.setattr(job_worker, "predict_raster", full)
+        done = await worker.do(order)
+        await worker.close()
+        return failed, done
+
+    failed, done = asyncio.run(made_twice())
+    assert failed["problem"]["type"].endswith(":job-folder-unusable")
+    assert done["event"] == "done"
+    assert done["result"]["facts"]["classes"]
+    with rasterio.open(tmp_path / "result.tif") as dataset:
+        np.testing.assert_array_equal(dataset.read(1), solve(PIXELS))
 
 
 def test_a_map_goes_on_at_its_row_when_its_process_is_lost(

@@ -112,6 +112,9 @@ def test_the_end_of_a_job_is_told_until_it_is_taken(
         "app.example.org",
         "https://app.example.org/" + 3000 * "a",
         "https://app.example.org:99999/",
+        "https://app.example.org/done?job=a b",  # as no request can be sent to
+        "https://app.example.org/\r\nX-Other: 1",
+        "https://app.example.org/geschäft",
     ],
 )
 def test_no_other_server_is_told(url: str) -> None:
