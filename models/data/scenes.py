@@ -29,9 +29,9 @@ from models.data import tiff
 from models.data.depth import ALONE, Deep, Depth, depth_of, in_8_bits
 
 SUFFIXES = frozenset({".tif", ".tiff"})
-_CACHE_MEGABYTES = 64
+_CACHE_BYTES = 64 * 2**20
 _COARSE_SIDE = 4096
-_ENV = ALONE | {"GDAL_CACHEMAX": _CACHE_MEGABYTES}
+_ENV = ALONE | {"GDAL_CACHEMAX": _CACHE_BYTES}
 _EQUAL_AREA = CRS.from_epsg(6933)
 _COLORS = ("red", "green", "blue")
 _READ_TYPES = ("uint8", "uint16", "float32", "float64")

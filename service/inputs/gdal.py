@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from service.domain.classes import bands
+from service.domain.gdal_blocks import BLOCKS, CACHE_BYTES
 from service.domain.source import Samples, Window
 
 if TYPE_CHECKING:
     import rasterio
 
-# GDAL would keep blocks in a share of the machine's memory.
-CACHE_MEGABYTES = 64
 # An upload is alone: nothing lies beside it.
 _ALONE = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": "NO",
-    "GDAL_CACHEMAX": CACHE_MEGABYTES,
+    "GDAL_CACHEMAX": CACHE_BYTES,
 }
 
 
@@ -58,7 +57,8 @@ def rows_by_gdal(data: bytes, driver: str, count: int) -> Iterator[Samples]:
     with opened(data, driver) as dataset:
         whole = Window(0, 0, dataset.height, dataset.width)
         for rows in bands(dataset.height, dataset.width):
-            samples = dataset.read(list(range(1, count + 1)), window=rows_of(whole, rows))
+            with BLOCKS.reading():
+                samples = dataset.read(list(range(1, count + 1)), window=rows_of(whole, rows))
             yield np.moveaxis(samples, 0, -1)
 
 

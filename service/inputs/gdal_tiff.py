@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from models.contract.tiff_form import CMYK, COLOR_SAMPLES, PALETTE
 from service.domain.classes import bands
 from service.domain.errors import UnreadableImageError
+from service.domain.gdal_blocks import BLOCKS
 from service.domain.source import Samples, SampleType, SourceInfo, Window
 from service.inputs.gdal import DamagedForGdalError, opened, rows_of
 from service.inputs.pixels import assembled, cut
@@ -76,7 +77,8 @@ class GdalTiffSource:
             with opened(self._data, "GTiff") as dataset:
                 colors = _colors(dataset) if photometric == PALETTE else None
                 for rows in bands(part.height, part.width):
-                    read = dataset.read(list(range(1, count + 1)), window=rows_of(part, rows))
+                    with BLOCKS.reading():
+                        read = dataset.read(list(range(1, count + 1)), window=rows_of(part, rows))
                     band = np.moveaxis(read, 0, -1)
                     yield _color(band, directory) if colors is None else colors[band[..., 0]]
         except DamagedForGdalError as error:

@@ -19,9 +19,9 @@ from service.domain.errors import (
     UnreadableImageError,
     UnsupportedImageTypeError,
 )
+from service.domain.gdal_blocks import BLOCKS, CACHE_BYTES
 from service.domain.ground import lies_on_earth, true_pixel_size
 from service.domain.source import Samples, SourceInfo, Window
-from service.inputs.gdal import CACHE_MEGABYTES
 from service.inputs.raster_bands import band_indexes, palette_of
 from service.inputs.tiff import TIFF, pages_of
 from service.inputs.tiff_directory import Directory, read_directories
@@ -37,7 +37,7 @@ _STRIP_PIXELS = 2**21
 
 _READ_TYPES = ("uint8", "uint16", "float32", "float64")
 # Beside a file of the machine's own, its world file and mask may lie; an upload is alone.
-_ENV = {"GDAL_CACHEMAX": CACHE_MEGABYTES}
+_ENV = {"GDAL_CACHEMAX": CACHE_BYTES}
 _ALONE = _ENV | {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
 
 
@@ -266,7 +266,8 @@ def _reading() -> Iterator[None]:
     from rasterio.errors import RasterioError
 
     try:
-        yield
+        with BLOCKS.reading():
+            yield
     except RasterioError as error:
         raise _damaged() from error
 

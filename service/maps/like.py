@@ -8,7 +8,14 @@ import numpy as np
 from service.domain.errors import InvalidOptionError
 from service.domain.source import SourceInfo
 from service.inputs.raster import Raster, open_raster
-from service.outputs.geo.mosaic import Legend, Part, created_part, opened_mosaic, write_mosaic
+from service.outputs.geo.mosaic import (
+    Legend,
+    Part,
+    created_part,
+    opened_mosaic,
+    write_mosaic,
+    write_part,
+)
 
 _CHUNK = 2048
 
@@ -81,7 +88,7 @@ def lay_on_grid(
             for left in range(0, size[1], _CHUNK):
                 rows = top, min(top + _CHUNK, size[0])
                 window = rows, (left, min(left + _CHUNK, size[1]))
-                written.write(warped.read(1, window=window), 1, window=window)
+                write_part(written, warped.read(1, window=window), top, left)
     place = replace(grid, attributes=info.attributes, significant_bits=None)
     write_mosaic(folder / f"{kind}.vrt", size, [Part(laid, 0, size[0])], place, legend)
     return size, place

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from models.contract import atomic
 from service.domain.errors import InvalidOptionError
-from service.outputs.geo.mosaic import Part, created_part
+from service.outputs.geo.mosaic import Part, created_part, write_part
 
 _JOURNAL = "job.json"
 _KINDS = ("confidence", "classes")  # the classes appear last: where they are, the row is done
@@ -37,24 +37,23 @@ class RowFiles:
         """Values (h, w) from the row `top` and the column `left` of this file on."""
         if kind not in self._open:
             self._open[kind] = self._created(kind)
-        height, width = values.shape
-        window = (top, top + height), (left, left + width)
-        self._open[kind].write(values, 1, window=window)
+        write_part(self._open[kind], values, top, left)
 
     def finish(self, kinds: list[str]) -> None:
         """Let them appear. Those of `kinds` that nothing was written to are void."""
         for kind in sorted(kinds, key=_KINDS.index):
             if kind not in self._open:
                 self._open[kind] = self._created(kind)
-            self._open.pop(kind)
             self._stacks.pop(kind).close()
+            self._open.pop(kind)
             with self._partial(kind).open("rb") as file:
                 os.fsync(file.fileno())
             self._partial(kind).replace(path_of(self._folder, kind, self._row))
 
     def abandon(self) -> None:
         for kind in self._open:
-            self._stacks.pop(kind).close()
+            with suppress(OSError, KeyError):  # of a full disk, and where it is closed
+                self._stacks.pop(kind).close()
             self._partial(kind).unlink(missing_ok=True)
         self._open.clear()
 

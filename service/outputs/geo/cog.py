@@ -10,6 +10,8 @@ from xml.sax.saxutils import escape
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.disk import refuse_full_disk
+from service.domain.gdal_blocks import BLOCKS, CACHE_BYTES
 from service.domain.source import SourceInfo, Window
 from service.outputs.geo.mosaic import (
     BLOCK,
@@ -19,6 +21,7 @@ from service.outputs.geo.mosaic import (
     mosaic_text,
     opened_mosaic,
     write_mosaic,
+    write_part,
 )
 from service.outputs.geo.stored import chunks
 
@@ -65,7 +68,7 @@ def cog_bytes(class_map: NDArray[np.uint8], info: SourceInfo, legend: Legend) ->
 
         part, sizes = created("classes.tif"), list(_sizes(height, width))
         with created_part(Path(part.name), width, height, legend.void) as dataset:
-            dataset.write(class_map, 1)
+            write_part(dataset, class_map, 0, 0)
         levels = [Path(created(name).name) for name in _level_names(sizes)]
         with opened_mosaic(Path(part.name)) as dataset:
             _write_overviews(levels, sizes, dataset, legend, None)
@@ -82,7 +85,7 @@ def _copy_to_cog(whole: Path, target: Path, *, has_levels: bool, is_sparse: bool
     import rasterio
     import rasterio.shutil
 
-    with rasterio.Env(GDAL_CACHEMAX=64, GDAL_PAM_ENABLED="NO"):
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_PAM_ENABLED="NO"), BLOCKS.reading():
         rasterio.shutil.copy(
             whole,
             target,
@@ -96,6 +99,7 @@ def _copy_to_cog(whole: Path, target: Path, *, has_levels: bool, is_sparse: bool
             sparse_ok=is_sparse,
             num_threads="ALL_CPUS",
         )
+    refuse_full_disk(target)
 
 
 def side_path(map_path: Path) -> Path:
@@ -148,7 +152,9 @@ def _write_overviews(
         ]
         for top, left, height, width in chunks((dataset.height, dataset.width), _CHUNK, stored):
             window = (top, top + height), (left, left + width)
-            _write_levels(files, dataset.read(1, window=window), top, left, legend)
+            with BLOCKS.reading():
+                values = dataset.read(1, window=window)
+            _write_levels(files, values, top, left, legend)
 
 
 def _write_levels(
@@ -165,9 +171,7 @@ def _write_levels(
     for place, file in enumerate(files):
         values = halved(values, void) if legend is not None else halved_means(values)
         step = 2 ** (place + 1)
-        rows = top // step, top // step + values.shape[0]
-        columns = left // step, left // step + values.shape[1]
-        file.write(values, 1, window=(rows, columns))
+        write_part(file, values, top // step, left // step)
 
 
 def _sizes(height: int, width: int) -> Iterator[tuple[int, int]]:

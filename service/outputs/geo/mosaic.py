@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from models.contract import Contract
 from service.domain.classes import palette, void_id
+from service.domain.disk import refuse_full_disk
+from service.domain.gdal_blocks import BLOCKS, CACHE_BYTES
 from service.domain.source import SourceInfo, Window
 
 if TYPE_CHECKING:
@@ -72,14 +74,29 @@ def created_part(
     path: Path, width: int, height: int, void: int | None
 ) -> Iterator["rasterio.io.DatasetWriter"]:
     """A new part, open to write for the time of the block. Where it lies the mosaic says, so that
-    it has no georeference of its own is no matter for a warning.
+    it has no georeference of its own is no matter for a warning. Raises OSError, also where the
+    disk is full when the last blocks are written, of which GDAL says nothing.
     """
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 
     warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
-    with rasterio.open(path, "w", **part_options(width, height, void)) as dataset:
+    dataset = rasterio.open(path, "w", **part_options(width, height, void))
+    try:
         yield dataset
+    finally:
+        with BLOCKS.writing():
+            dataset.close()
+    refuse_full_disk(path)
+
+
+def write_part(
+    dataset: "rasterio.io.DatasetWriter", values: NDArray[np.uint8], top: int, left: int
+) -> None:
+    """Values (h, w) from the row `top` and the column `left` of a part on. Raises OSError."""
+    window = (top, top + values.shape[0]), (left, left + values.shape[1])
+    with BLOCKS.writing():
+        dataset.write(values, 1, window=window)
 
 
 def write_mosaic(
@@ -132,7 +149,7 @@ def opened_mosaic(path: Path) -> Iterator["rasterio.DatasetReader"]:
     from rasterio.errors import NotGeoreferencedWarning
 
     warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
-    with rasterio.Env(GDAL_CACHEMAX=64), rasterio.open(path) as dataset:
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), rasterio.open(path) as dataset:
         yield dataset
 
 

@@ -3,7 +3,9 @@
 import json
 import shutil
 import sqlite3
+import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from rasterio.transform import Affine
 
 from models.contract import CONTRACT_PATH
 from service.domain.errors import ImageTooLargeError, InvalidOptionError, ServiceError
+from service.domain.gdal_blocks import BLOCKS
 from service.domain.source import Window
 from service.inputs.raster import Raster, open_raster
 from service.maps.job import MapProgress, MapStoppedError
@@ -454,3 +457,54 @@ def test_what_is_no_raster_of_ours_is_refused_in_a_sentence(
     with pytest.raises(ServiceError, match=sentence):
         solvable(tmp_path / name, {"geotiff": tmp_path / "out.tif"}, side=SIDE)
     assert not (tmp_path / "out.tif").exists()
+
+
+def test_gdal_keeps_64_megabytes_of_blocks_while_a_raster_is_open(tmp_path: Path) -> None:
+    path = save_raster(tmp_path / "ortho.tif", patches(64, 64))
+    with open_raster(path):
+        assert rasterio.env.getenv()["GDAL_CACHEMAX"] == 64 * 2**20  # rasterio's are bytes
+
+
+def test_nobody_touches_blocks_of_gdal_s_cache_while_one_writes() -> None:
+    events: list[str] = []
+    wants, begun, may_end = (threading.Event() for _ in range(3))
+
+    def write() -> None:
+        wants.set()
+        with BLOCKS.writing():
+            begun.set()
+            events.append("writes")
+            may_end.wait()
+            events.append("has written")
+
+    def read() -> None:
+        with BLOCKS.reading():
+            events.append("reads")
+
+    writer, reader = threading.Thread(target=write), threading.Thread(target=read)
+    with BLOCKS.reading(), BLOCKS.reading():
+        writer.start()
+        wants.wait()
+        events.append("have read")
+    begun.wait()
+    reader.start()
+    may_end.set()
+    writer.join()
+    reader.join()
+    assert events == ["have read", "writes", "has written", "reads"]
+
+
+def test_a_disk_that_is_full_at_the_last_block_is_told_of(
+    solvable: Mapper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GDAL closes such a file without a word, and its last blocks are void."""
+    source = save_raster(tmp_path / "ortho.tif", patches(200, 300))
+    target = tmp_path / "out.tif"
+    with monkeypatch.context() as full:
+        full.setattr("service.domain.disk.shutil.disk_usage", lambda _: Mock(free=4096))
+        with pytest.raises(OSError, match="No space left"):
+            solvable(source, {"geotiff": target}, side=SIDE)
+    assert not target.exists()
+    solvable(source, {"geotiff": target}, side=SIDE)
+    with rasterio.open(target) as dataset:
+        np.testing.assert_array_equal(dataset.read(1), solve(patches(200, 300)))
