@@ -61,7 +61,9 @@ class Raster:
         self._indexes = [1] if self._palette is not None else band_indexes(dataset, bands)
         self.bands = 3 if self._palette is not None else len(self._indexes)
         self.dtype = np.dtype(self._dtype())
-        self._inverted = form.white_is_zero and bands is None
+        is_whole = self.dtype.kind == "u" and self._palette is None
+        self._white = 2 ** form.bits[0] - 1 if is_whole else 0
+        self._inverted = is_whole and form.white_is_zero and bands is None
         flags = {flag.name for each in dataset.mask_flag_enums for flag in each}
         self.has_void = flags != {"all_valid"} or self.dtype.kind == "f"
         self._has_mask = flags != {"all_valid"}
@@ -111,7 +113,10 @@ class Raster:
     def _put_bands(self, read: Iterable[Samples], samples: Samples) -> None:
         """What GDAL gives of each band (h, w), pixel by pixel in `samples` (h, w, bands)."""
         for place, band in enumerate(read):  # several times as fast as all of them together
-            samples[..., place] = np.iinfo(self.dtype).max - band if self._inverted else band
+            light = self._white - band if self._inverted else band
+            if 0 < self._white < 255:  # such as 0 and 1 of a scan in black and white
+                light = light.astype(np.uint16) * 255 // self._white
+            samples[..., place] = light
 
     def look(self, window: Window) -> tuple[Samples, NDArray[np.bool_] | None]:
         """What `read` and `valid` give, each block decoded once. Raises UnreadableImageError."""

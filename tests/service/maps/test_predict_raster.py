@@ -459,6 +459,24 @@ def test_what_is_no_raster_of_ours_is_refused_in_a_sentence(
     assert not (tmp_path / "out.tif").exists()
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 12])
+@pytest.mark.parametrize("photometric", ["MINISBLACK", "MINISWHITE"])
+def test_samples_of_few_bits_are_what_they_are_in_a_picture(
+    tmp_path: Path, bits: int, photometric: str
+) -> None:
+    white = 2**bits - 1
+    dtype = np.uint8 if bits <= 8 else np.uint16
+    stored = np.linspace(0, white, 64).round().astype(dtype)[np.newaxis].repeat(64, 0)
+    path = save_raster(
+        tmp_path / "scan.tif", stored[..., np.newaxis], nbits=bits, photometric=photometric
+    )
+    with open_raster(path) as raster:
+        samples = raster.read(Window(0, 0, 64, 64))
+    seen = white - stored if photometric == "MINISWHITE" else stored
+    expected = seen if bits >= 8 else seen.astype(np.uint16) * 255 // white
+    np.testing.assert_array_equal(samples[..., 0], expected)
+
+
 def test_gdal_keeps_64_megabytes_of_blocks_while_a_raster_is_open(tmp_path: Path) -> None:
     path = save_raster(tmp_path / "ortho.tif", patches(64, 64))
     with open_raster(path):
