@@ -28,6 +28,7 @@ def section(result: Mapping[str, Any]) -> str:
                     "memory above idle",
                     "reading",
                     "writing",
+                    "both",
                 ],
                 rows,
             )
@@ -80,4 +81,5 @@ def _map(one: Mapping[str, Any]) -> list[str]:
         f"{one['peak_megabytes_above_idle']:,.0f} MB",
         f"{one['read_share']:.1%}",
         f"{one['write_share']:.1%}",
+        f"{one['read_share'] + one['write_share']:.1%}",
     ]

@@ -189,7 +189,7 @@ def halved(values: NDArray[np.uint8], void: int | None) -> NDArray[np.uint8]:
     is_second, is_first = (b == c) | (b == d), (a == b) | (a == c) | (a == d)
     result = _chosen((c == d) & ~(is_first | is_second), c, a)
     result = _chosen(is_second & ~is_first, b, result)
-    if void is None:
+    if void is None or not (values == void).any():
         return result
     voids = [part == void for part in quarters]
     mixed = np.logical_or.reduce(voids) & ~np.logical_and.reduce(voids)
