@@ -184,7 +184,8 @@ def _cut(rings: list[NDArray[np.float64]]) -> dict[str, Any]:
 
 def _within_a_turn(ring: NDArray[np.float64]) -> shapely.Geometry:
     """What is within a ring, each part of it between -180 and 180 degrees."""
-    whole = shapely.make_valid(shapely.Polygon(ring))
+    mended = shapely.get_parts(shapely.make_valid(shapely.Polygon(ring)))
+    whole = shapely.union_all(mended[shapely.get_dimensions(mended) == 2])  # no line it leaves
     parts: list[shapely.Geometry] = []
     for turn in range(-2, 3):
         box = shapely.box(turn * _TURN - 180, -90, turn * _TURN + 180, 90)

@@ -332,6 +332,19 @@ def test_a_long_edge_lies_where_the_raster_s_edge_does() -> None:
         assert outline.contains(shapely.Point(x, y)) == inside
 
 
+def test_all_of_a_raster_around_a_pole_has_outlines() -> None:
+    """Mending a ring that is followed around the pole leaves lines, which are no part of it."""
+    info = SourceInfo(transform=(1e3, 0, -2e5, 0, -1e3, 1.5e5), reference=wkt("EPSG:3031"))
+    class_map = np.ones((300, 400), np.uint8)
+    across, down = np.meshgrid(np.arange(400) - 280, np.arange(300) - 200)
+    class_map[across**2 + down**2 < 50**2] = 2
+    class_map[50:150, 60:160] = 2
+    class_map[180:230, 100:160] = 2
+    class_map[195:215, 120:140] = 1
+    shapes = list(shapes_of(find_regions([class_map], ALL - {0}), info, 0, 0))
+    assert_places(document(shapes, info)["features"], class_map, info)
+
+
 def assert_places(features: list[Any], class_map: NDArray[np.uint8], info: SourceInfo) -> None:
     """A place near the middle of each pixel, which no cut goes through, lies in a feature of its
     class and in no other."""
