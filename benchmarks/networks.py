@@ -89,7 +89,11 @@ class Street:
 
 
 def train_and_score(
-    build: Callable[[], keras.Model], street: Street, budget: Budget, title: str
+    build: Callable[[], keras.Model],
+    street: Street,
+    budget: Budget,
+    title: str,
+    options: LossOptions | None = None,
 ) -> dict[str, float]:
     """Train a network within the budget and score it on val, whole images."""
     keras.backend.clear_session()
@@ -102,10 +106,10 @@ def train_and_score(
         warmup_target=budget.learning_rate,
         warmup_steps=warmup_steps,
     )
-    cross_entropy = SegmentationLoss(LossOptions(), street.class_weights)
+    loss = SegmentationLoss(options or LossOptions(), street.class_weights)
     network.compile(
         keras.optimizers.AdamW(rate, weight_decay=1e-4),
-        lambda masks, logits: cross_entropy(masks, logits),
+        lambda masks, logits: loss(masks, logits),
     )
     began = time.monotonic()
     losses = [

@@ -19,6 +19,7 @@ TABLES = {
     "SegNet's order": (ROOT / "docs" / "networks.md", "segnet-order"),
     "unet_mobile": (ROOT / "docs" / "networks.md", "unet-mobile-table"),
     "encoders": (ROOT / "docs" / "networks.md", "encoders-table"),
+    "decoders": (ROOT / "docs" / "networks.md", "decoders-table"),
 }
 UPSAMPLINGS: tuple[Upsampling, ...] = (
     "transposed",
@@ -115,6 +116,26 @@ def encoders_table(networks: dict[str, Row]) -> str:
     return markdown(head, rows)
 
 
+def decoders_table(networks: dict[str, Any]) -> str:
+    """The decoders and losses of `benchmarks/decoders.py`, both seeds of each."""
+    head = ["one thing changed", "val mIoU", "boundary F1", "parameters", "int8 time"]
+    rows = [
+        [
+            title,
+            _both_seeds(row, "val_mean_iou"),
+            _both_seeds(row, "val_boundary_f1"),
+            f"{row['seed 1']['parameters']:,}",
+            f"{row['int8_time']:.2f}",
+        ]
+        for title, row in networks.items()
+    ]
+    return markdown(head, rows)
+
+
+def _both_seeds(row: dict[str, Row], score: str) -> str:
+    return " / ".join(f"{100 * row[seed][score]:.1f}" for seed in ("seed 1", "seed 2"))
+
+
 def tables() -> dict[tuple[Path, str], str]:
     """Every table by the page and the mark that it belongs to."""
     networks, ideas = _read("networks"), _read("unet_mobile")
@@ -124,6 +145,7 @@ def tables() -> dict[tuple[Path, str], str]:
         TABLES["SegNet's order"]: segnet_order(networks),
         TABLES["unet_mobile"]: ideas_table(ideas),
         TABLES["encoders"]: encoders_table(_read("encoders")),
+        TABLES["decoders"]: decoders_table(_read("decoders")),
     }
 
 
