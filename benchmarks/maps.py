@@ -143,9 +143,9 @@ async def _by_street(
         "picture_megapixels_a_second": picture / summary.seconds,
         "peak_megabytes_above_idle": (highest - idle) / 1e6,
         "idle_megabytes": idle / 1e6,
-        "infer_share": summary.infer_seconds / summary.seconds,
-        "read_share": summary.read_seconds / summary.seconds,
-        "write_share": summary.write_seconds / summary.seconds,
+        "cores_busy": summary.cpu_seconds / summary.seconds,
+        "read_share": summary.read_cpu_seconds / summary.cpu_seconds,
+        "write_share": summary.write_cpu_seconds / summary.cpu_seconds,
         "tiles": summary.tiles,
     }
     if pngs:

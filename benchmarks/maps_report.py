@@ -29,7 +29,7 @@ def section(result: Mapping[str, Any]) -> str:
                     "reading",
                     "writing",
                     "both",
-                    "no batch runs",
+                    "cores busy",
                 ],
                 rows,
             )
@@ -83,5 +83,5 @@ def _map(one: Mapping[str, Any]) -> list[str]:
         f"{one['read_share']:.1%}",
         f"{one['write_share']:.1%}",
         f"{one['read_share'] + one['write_share']:.1%}",
-        f"{1 - one['infer_share']:.1%}",
+        f"{one['cores_busy']:.2f}",
     ]

@@ -38,7 +38,7 @@ from service.maps.finish import (
 from service.maps.like import box_like
 from service.maps.options import MapOptions
 from service.maps.plan import MapPlan, plan_map
-from service.maps.rows import RowRunner
+from service.maps.rows import RowRunner, cpu_timed
 from service.maps.window import info_of, wanted_window
 from service.maps.work import Work
 from service.outputs.geo.areas import ClassArea
@@ -73,8 +73,9 @@ class MapSummary:
 
     `files` are those that were written, by format, `areas` what each class covers of the ground.
     `notes` are sentences that whoever asked should read. `resumed_rows` of `rows` of tiles, whose
-    numbers are `row_numbers`, were there. `read_seconds`, `infer_seconds` and `write_seconds` are
-    of this run, and overlap in `seconds`.
+    numbers are `row_numbers`, were there. Of this run are `seconds`, the
+    `cpu_seconds` of all that the process did meanwhile, and those of them that reading and writing
+    took.
     """
 
     height: int
@@ -92,9 +93,9 @@ class MapSummary:
     window: IntensityWindow | None
     info: SourceInfo
     seconds: float
-    read_seconds: float
-    infer_seconds: float
-    write_seconds: float
+    cpu_seconds: float
+    read_cpu_seconds: float
+    write_cpu_seconds: float
 
 
 @dataclass
@@ -160,6 +161,7 @@ async def predict_raster(
 
     Raises ServiceError, MapStoppedError and OSError.
     """
+    began, cpu_began = time.monotonic(), time.process_time()
     refuse_targets(targets)
     need: Need = "confidence" if "confidence" in targets else "class_map"
     with ExitStack() as stack:
@@ -174,7 +176,7 @@ async def predict_raster(
                 begun = functools.partial(
                     opened.open, source, segmenter, options, need, like, alone=alone, side=side
                 )
-                plan, view = await on_reader(begun)
+                (plan, view), opening_seconds = await on_reader(cpu_timed, begun)
             assert opened.raster is not None
             info = info_of(opened.raster, plan.window)
             refuse_without_ground(targets, info)
@@ -220,7 +222,7 @@ async def predict_raster(
         finished = Finished({}, (), (plan.window.height, plan.window.width), info)
         if only_rows is None:
             meter.writing()
-            started = time.monotonic()
+            started = time.process_time()  # GDAL compresses on threads of its own, and alone
             finishing = functools.partial(
                 finish,
                 kept_work,
@@ -234,7 +236,7 @@ async def predict_raster(
                 noting or (lambda _partial, _target: None),
             )
             finished = await on_writer(finishing)
-            spent.write += time.monotonic() - started
+            spent.write += time.process_time() - started
     return MapSummary(
         height=finished.size[0],
         width=finished.size[1],
@@ -250,10 +252,10 @@ async def predict_raster(
         scale=1.0 if plan.working is None else plan.working.scale,
         window=window,
         info=finished.info,
-        seconds=time.monotonic() - meter.started,
-        read_seconds=spent.read,
-        infer_seconds=spent.infer,
-        write_seconds=spent.write,
+        seconds=time.monotonic() - began,
+        cpu_seconds=time.process_time() - cpu_began,
+        read_cpu_seconds=opening_seconds + spent.read,
+        write_cpu_seconds=spent.write,
     )
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -34,20 +34,18 @@ T = TypeVar("T")
 
 @dataclass
 class Spent:
-    """Seconds of each kind of work; reading, writing and what is made of the engine's results go on
-    beside the engine's.
-    """
+    """CPU seconds of reading and of writing, which go on beside the engine."""
 
     read: float = 0.0
-    infer: float = 0.0
     write: float = 0.0
-    _batches: set[int] = field(default_factory=set)
 
-    def ran(self, result: InferenceResult) -> None:
-        """Count a batch once, however many tiles it held."""
-        if result.batch not in self._batches:
-            self._batches.add(result.batch)
-            self.infer += result.seconds
+
+def cpu_timed(work: Callable[[], T]) -> tuple[T, float]:
+    """What it gives, and the CPU seconds that this thread took for it: how long it also waited for
+    a core says what else the machine did.
+    """
+    started = time.thread_time()
+    return work(), time.thread_time() - started
 
 
 @dataclass(frozen=True)
@@ -143,10 +141,9 @@ class RowRunner:
     async def _put_result(
         self, taking: Canvas | MapCanvas, tile: Tile, result: InferenceResult
     ) -> None:
-        self.spent.ran(result)
-        await self._on(self._writer, "infer", partial(taking.put, tile, result.result))
+        put = partial(taking.put, tile, result.result)
+        await asyncio.get_running_loop().run_in_executor(self._writer, put)
         if isinstance(taking, _CutCanvas):
-            self.spent.infer -= taking.write_seconds
             self.spent.write += taking.write_seconds
             self._advance(taking.next_pixels())
 
@@ -213,7 +210,7 @@ class RowRunner:
         keep: bool,
     ) -> float:
         """Write what a tile, of all that the network sees, settles of what is asked. `top` is the
-        file's first row in the window. Gives the seconds that writing took.
+        file's first row in the window. Gives the CPU seconds that writing took.
         """
         plan = self._plan
         whole = plan.answers_for(tile)
@@ -233,17 +230,14 @@ class RowRunner:
             if confidence is not None:
                 confidence[void] = 0
         at = wanted.top - plan.window.top - top, wanted.left - plan.window.left
-        started = time.monotonic()
+        started = time.thread_time()
         files.write("classes", class_map, *at)
         if confidence is not None:
             files.write("confidence", confidence, *at)
-        return time.monotonic() - started
+        return time.thread_time() - started
 
     async def _on(self, thread: ThreadPoolExecutor, kind: str, work: Callable[[], T]) -> T:
-        def timed() -> tuple[T, float]:
-            started = time.monotonic()
-            return work(), time.monotonic() - started
-
+        timed = partial(cpu_timed, work)
         result, seconds = await asyncio.get_running_loop().run_in_executor(thread, timed)
         setattr(self.spent, kind, getattr(self.spent, kind) + seconds)
         return result
