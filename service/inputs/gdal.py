@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from service.domain.classes import bands
-from service.domain.gdal_blocks import BLOCKS, CACHE_BYTES
+from service.domain.gdal_blocks import BLOCKS
 from service.domain.source import Samples, Window
 
 if TYPE_CHECKING:
     import rasterio
 
+# A picture is read once, from its top to its end: room for the bands of its lines is enough, and
+# what a request takes is counted without GDAL's cache.
+_CACHE_BYTES = 4 * 2**20
 # An upload is alone: nothing lies beside it.
 _ALONE = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": "NO",
-    "GDAL_CACHEMAX": CACHE_BYTES,
+    "GDAL_CACHEMAX": _CACHE_BYTES,
 }
 
 
