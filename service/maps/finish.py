@@ -1,10 +1,10 @@
 """What is made of a map when all of its rows are done: rasters, polygons, areas."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from service.outputs.geo.areas import ClassArea, class_areas
 from service.outputs.geo.cog import side_file, side_path, write_cog
 from service.outputs.geo.geojson import refuse_without_crs, write_geojson
 from service.outputs.geo.geopackage import write_geopackage
-from service.outputs.geo.mosaic import Legend, opened_mosaic, write_mosaic
+from service.outputs.geo.mosaic import Legend, opened_mosaic, read_window, write_mosaic
 from service.outputs.geo.regions import find_regions
 from service.outputs.geo.shapes import Shapes, shapes_of
 
@@ -122,7 +122,9 @@ def finish(
             size, place = lay_on_grid(work.folder, kind, like, info, own)
         info, stored = place, None
     with opened_mosaic(raster) as dataset:
-        areas = tuple(class_areas(_reader(dataset), size, info, contract, stored))
+        areas = tuple(
+            class_areas(functools.partial(read_window, dataset), size, info, contract, stored)
+        )
     of_map = _Map(
         work.folder,
         raster,
@@ -158,7 +160,7 @@ def _write_confidence(of: _Map, target: Path) -> tuple[Path, ...]:
 
 def _write_gpkg(of: _Map, target: Path) -> tuple[Path, ...]:
     with of.placed(target) as partial, opened_mosaic(of.raster) as dataset:
-        shapes = of.shapes(_reader(dataset))
+        shapes = of.shapes(functools.partial(read_window, dataset))
         write_geopackage(partial, shapes, of.info, of.contract, of.areas, of.size)
     return (target,)
 
@@ -166,7 +168,9 @@ def _write_gpkg(of: _Map, target: Path) -> tuple[Path, ...]:
 def _write_geojson(of: _Map, target: Path) -> tuple[Path, ...]:
     head = {"model": of.model_id, "classes": [area.as_json() for area in of.areas]}
     with of.placed(target) as partial, opened_mosaic(of.raster) as dataset:
-        pieces = write_geojson(of.shapes(_reader(dataset)), of.info, of.contract, head)
+        pieces = write_geojson(
+            of.shapes(functools.partial(read_window, dataset)), of.info, of.contract, head
+        )
         with partial.open("wb") as file:
             file.writelines(pieces)
     return (target,)
@@ -178,17 +182,6 @@ _WRITERS: Mapping[str, Callable[[_Map, Path], tuple[Path, ...]]] = {
     "gpkg": _write_gpkg,
     "geojson": _write_geojson,
 }
-
-
-def _reader(dataset: Any) -> Callable[[Window], NDArray[np.uint8]]:
-    def read(window: Window) -> NDArray[np.uint8]:
-        top, left, height, width = window
-        part: NDArray[np.uint8] = dataset.read(
-            1, window=((top, top + height), (left, left + width))
-        )
-        return part
-
-    return read
 
 
 def _strips(

@@ -13,9 +13,11 @@ from service.outputs.geo.mosaic import (
     Part,
     created_part,
     opened_mosaic,
+    read_window,
     write_mosaic,
     write_part,
 )
+from service.outputs.geo.stored import chunks
 
 _CHUNK = 2048
 
@@ -84,11 +86,8 @@ def lay_on_grid(
         ) as warped,
         created_part(laid, size[1], size[0], void) as written,
     ):
-        for top in range(0, size[0], _CHUNK):
-            for left in range(0, size[1], _CHUNK):
-                rows = top, min(top + _CHUNK, size[0])
-                window = rows, (left, min(left + _CHUNK, size[1]))
-                write_part(written, warped.read(1, window=window), top, left)
+        for part in chunks(size, _CHUNK, None):
+            write_part(written, read_window(warped, part), part.top, part.left)
     place = replace(grid, attributes=info.attributes, significant_bits=None)
     write_mosaic(folder / f"{kind}.vrt", size, [Part(laid, 0, size[0])], place, legend)
     return size, place

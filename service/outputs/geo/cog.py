@@ -20,6 +20,7 @@ from service.outputs.geo.mosaic import (
     created_part,
     mosaic_text,
     opened_mosaic,
+    read_window,
     write_mosaic,
     write_part,
 )
@@ -150,11 +151,8 @@ def _write_overviews(
             stack.enter_context(created_part(path, size[1], size[0], void))
             for path, size in zip(paths, sizes, strict=True)
         ]
-        for top, left, height, width in chunks((dataset.height, dataset.width), _CHUNK, stored):
-            window = (top, top + height), (left, left + width)
-            with BLOCKS.reading():
-                values = dataset.read(1, window=window)
-            _write_levels(files, values, top, left, legend)
+        for part in chunks((dataset.height, dataset.width), _CHUNK, stored):
+            _write_levels(files, read_window(dataset, part), part.top, part.left, legend)
 
 
 def _write_levels(

@@ -20,6 +20,7 @@ from service.domain.source import SourceInfo, Window
 
 if TYPE_CHECKING:
     import rasterio
+    from rasterio.vrt import WarpedVRT
 
 BLOCK = 512
 
@@ -97,6 +98,14 @@ def write_part(
     window = (top, top + values.shape[0]), (left, left + values.shape[1])
     with BLOCKS.writing():
         dataset.write(values, 1, window=window)
+
+
+def read_window(dataset: "rasterio.DatasetReader | WarpedVRT", part: Window) -> NDArray[np.uint8]:
+    """The values (h, w) of a part of an open mosaic, or of one that is warped. Raises OSError."""
+    window = (part.top, part.top + part.height), (part.left, part.left + part.width)
+    with BLOCKS.reading():
+        values: NDArray[np.uint8] = dataset.read(1, window=window)
+    return values
 
 
 def write_mosaic(
