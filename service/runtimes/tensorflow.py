@@ -18,7 +18,7 @@ from service.domain.upsampling import Grid, upsampled_class_maps
 from service.runtimes.engine import EngineOptions, logits_of
 from service.runtimes.gpu import why_no_gpu
 from service.runtimes.streams import described, max_streams
-from service.runtimes.tensorflow_graph import LogitsFunction, cut_at_logits
+from service.runtimes.tensorflow_graph import OnCallingThread, as_function, cut_at_logits
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +32,10 @@ _BEST_BATCH_GPU = 16, 2048 * 2048
 class TensorFlowEngine:
     """Both signatures as frozen graphs: their weights are constants, which TensorFlow can optimise.
 
-    On a CPU the streams share the threads. TensorFlow's small kernels do not fill two: on two cores
-    an image of 480 × 384 takes 22 ms where each stream has a thread of its own, 26 ms where both
-    share two, and 28 ms where one follows the other. One that is alone takes 41 ms on one thread.
+    On a CPU the streams share the threads, and a stream of one is the thread that calls.
+    TensorFlow's small kernels do not fill two: on two cores an image of 480 × 384 takes 22 ms where
+    each stream has a thread of its own, 26 ms where both share two, and 28 ms where one follows the
+    other. One that is alone takes 41 ms on one thread.
     The threads hold for the whole process, so the first engine decides them, and nothing can be
     measured first. XLA takes several times as long for an image (benchmarks/xla.py).
 
@@ -57,12 +58,16 @@ class TensorFlowEngine:
         _configure_runtime(options.threads, self.streams)
         with without_pattern(artefact) as path:
             loaded = tf.saved_model.load(str(path))
-        self._class_map = _freeze(loaded.signatures["serving_default"])
-        self._probabilities = _freeze(loaded.signatures["probabilities"])
+        class_map = _freeze(loaded.signatures["serving_default"])
+        probabilities = _freeze(loaded.signatures["probabilities"])
         del loaded
-        self.device = self._device_that_runs(contract)
-        self._cut = cut_at_logits(self._class_map) if self.device == "CPU" else None
-        self.logits_factor = 0 if self._cut is None else self._cut.factor
+        self.device = _device_that_runs(class_map, contract)
+        cut = cut_at_logits(class_map) if self.device == "CPU" else None
+        self.logits_factor = 0 if cut is None else cut.factor
+        run = OnCallingThread if self.device == "CPU" else as_function
+        # To logits where it is cut, else to class maps.
+        self._run = run(class_map if cut is None else cut.function)
+        self._probabilities = run(probabilities)
         self.device_reason = _reason_for(self.device)
         _log_once(self.device, self.device_reason, options.threads, self.streams)
         best = _BEST_BATCH_CPU if self.device == "CPU" else _BEST_BATCH_GPU
@@ -70,40 +75,31 @@ class TensorFlowEngine:
         _freeze_gc()
 
     def class_map(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if self._cut is None:
-            class_maps: NDArray[np.uint8] = self._class_map(tf.constant(images))[0].numpy()
-            return class_maps
-        grid = Grid((self._cut.factor, self._cut.factor))
+        if not self.logits_factor:
+            return self._run(images)
+        grid = Grid((self.logits_factor, self.logits_factor))
         window = Window(0, 0, *images.shape[1:3])
-        logits, _ = self._low_logits(self._cut, images)
-        return upsampled_class_maps(logits, grid, window)
+        return upsampled_class_maps(self._run(images), grid, window)
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        probabilities: NDArray[np.float32] = self._probabilities(tf.constant(images))[0].numpy()
-        return probabilities
+        return self._probabilities(images)
 
     def logits(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], int]:
-        if self._cut is None:
+        if not self.logits_factor:
             return logits_of(self.probabilities(images)), 1
-        return self._low_logits(self._cut, images)
-
-    def _low_logits(
-        self, cut: LogitsFunction, images: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.float32], int]:
-        (logits,) = cut.run(tf.constant(images))
-        planes: NDArray[np.float32] = tf.transpose(logits, (0, 3, 1, 2)).numpy()
-        return planes, cut.factor
+        return self._run(images), self.logits_factor
 
     def close(self) -> None:
-        del self._class_map, self._probabilities, self._cut
+        del self._run, self._probabilities
         gc.unfreeze()  # its graph holds itself, so that only a collection lets go of it
         _freeze_gc()
 
-    def _device_that_runs(self, contract: Contract) -> str:
-        side = contract.stride
-        result = self._class_map(tf.zeros((1, side, side, contract.channels), tf.uint8))[0]
-        spec = tf.DeviceSpec.from_string(result.device)
-        return "CPU" if spec.device_type == "CPU" else f"{spec.device_type}:{spec.device_index}"
+
+def _device_that_runs(class_map: Any, contract: Contract) -> str:
+    side = contract.stride
+    result = class_map(tf.zeros((1, side, side, contract.channels), tf.uint8))[0]
+    spec = tf.DeviceSpec.from_string(result.device)
+    return "CPU" if spec.device_type == "CPU" else f"{spec.device_type}:{spec.device_index}"
 
 
 def _freeze(signature: Any) -> Any:

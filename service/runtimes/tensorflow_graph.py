@@ -1,13 +1,19 @@
-"""Cut a frozen TensorFlow graph where its logits are still small, as `openvino_graph.py` does.
+"""What a frozen TensorFlow graph is made into, for a CPU.
 
-Interpolation, crop and argmax of the logits at full size take a tenth of a picture's time on a CPU,
-and `domain/upsampling.py` does the same on the low-resolution logits for a fraction of it.
+It is cut where its logits are still small, as `openvino_graph.py` does: interpolation, crop and
+argmax of the logits at full size take a tenth of a picture's time, and `domain/upsampling.py` does
+the same on the low-resolution logits for a fraction of it. And it runs on the thread that calls.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
+
+Run = Callable[[NDArray[np.uint8]], NDArray[Any]]
 
 _TAIL = ("Cast", "ArgMax", "StridedSlice", "ResizeBilinear")
 _LAST_AXIS = (3, -1)
@@ -15,12 +21,39 @@ _LAST_AXIS = (3, -1)
 
 @dataclass(frozen=True)
 class LogitsFunction:
-    """`run` maps images (N, H, W, C) to a list of one tensor: logits (N, H' / factor, W' / factor,
-    classes) of the images as the graph pads them.
+    """`function` maps images (N, H, W, C) to a list of one tensor: logits (N, classes, H' / factor,
+    W' / factor) of the images as the graph pads them.
     """
 
-    run: Any
+    function: Any
     factor: int
+
+
+def as_function(function: Any) -> Run:
+    """`function`, of one tensor to a list of one, computed where TensorFlow wants."""
+    return lambda images: function(tf.constant(images))[0].numpy()
+
+
+class OnCallingThread:
+    """`function`, of one tensor to a list of one, computed by the thread that calls.
+
+    A function's operations go to threads of TensorFlow's own, and the last of them wakes the caller
+    on the core where the next picture is computed. A session whose inter-op threads are negative
+    has its caller do all of it (`run_in_caller_thread_` of TensorFlow's `direct_session.cc`).
+    """
+
+    def __init__(self, function: Any) -> None:
+        self.graph = function.graph
+        self._dtype = function.inputs[0].dtype
+        options = tf.compat.v1.ConfigProto(inter_op_parallelism_threads=-1)
+        session = tf.compat.v1.Session(graph=self.graph, config=options)
+        # By name: outside its graph a tensor is no key.
+        self._run = session.make_callable(function.outputs[0].name, [function.inputs[0].name])
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[Any]:
+        if images.dtype != self._dtype.as_numpy_dtype:  # the session would cast them
+            raise TypeError(f"images of {images.dtype}; the graph takes {self._dtype.name}")
+        return self._run(images)  # type: ignore[no-any-return]
 
 
 def cut_at_logits(frozen: Any) -> LogitsFunction | None:
@@ -35,7 +68,9 @@ def cut_at_logits(frozen: Any) -> LogitsFunction | None:
     factor = _whole_factor(last)
     if factor is None:
         return None
-    return LogitsFunction(frozen.prune(frozen.inputs, [last.inputs[0]]), factor)
+    with frozen.graph.as_default():
+        planes = tf.transpose(last.inputs[0], (0, 3, 1, 2))
+    return LogitsFunction(frozen.prune(frozen.inputs, [planes]), factor)
 
 
 def _behind_identities(tensor: Any) -> Any:

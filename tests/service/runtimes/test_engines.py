@@ -139,9 +139,9 @@ def test_full_collections_leave_a_loaded_graph_out_and_closing_gives_it_back(
     artefact = solvable_store / "gray" / "1"
     options = EngineOptions("tensorflow", threads=2)
     engine = load_engine(artefact, read_contract(artefact), options)
-    class_map = engine._class_map  # type: ignore[attr-defined] # noqa: SLF001 - the one way to it
-    graph = weakref.ref(class_map.graph)
-    del class_map
+    run = engine._run  # type: ignore[attr-defined] # noqa: SLF001 - the one way to it
+    graph = weakref.ref(run.graph)
+    del run
     assert all(looked_at is not graph() for looked_at in gc.get_objects())
     engine.close()
     assert graph() is None

@@ -1,5 +1,6 @@
 """The cut graph with the interpolation done by us, against the whole graph."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from service.domain.source import Window
 from service.domain.upsampling import Grid, upsampled_class_maps
-from service.runtimes.tensorflow_graph import cut_at_logits
+from service.runtimes.tensorflow_graph import OnCallingThread, cut_at_logits
 
 FACTOR = 4
 
@@ -50,9 +51,8 @@ def test_the_cut_graph_and_our_interpolation_equal_the_whole(size: tuple[int, in
     assert cut is not None
     assert cut.factor == FACTOR
     images = np.random.default_rng(1).integers(0, 256, (2, *size, 3), np.uint8)
-    (logits,) = cut.run(tf.constant(images))
-    planes = np.ascontiguousarray(np.moveaxis(logits.numpy(), -1, 1))
-    found = upsampled_class_maps(planes, Grid((FACTOR, FACTOR)), Window(0, 0, *size))
+    (planes,) = cut.function(tf.constant(images))
+    found = upsampled_class_maps(planes.numpy(), Grid((FACTOR, FACTOR)), Window(0, 0, *size))
     np.testing.assert_array_equal(found, whole(tf.constant(images))[0].numpy())
 
 
@@ -89,3 +89,29 @@ def test_the_cut_graph_and_our_interpolation_equal_the_whole(size: tuple[int, in
 )
 def test_what_ends_otherwise_is_left_whole(tail: tuple[str, Tail]) -> None:
     assert cut_at_logits(frozen(tail[1])) is None
+
+
+IMAGES = np.random.default_rng(1).integers(0, 256, (2, 8, 12, 3), np.uint8)
+
+
+def test_what_runs_on_the_calling_thread_gives_what_the_function_gives() -> None:
+    whole = frozen(lambda logits, images: strongest(cropped(resized(logits), images)))
+    found = OnCallingThread(whole)(IMAGES)
+    np.testing.assert_array_equal(found, whole(tf.constant(IMAGES))[0].numpy())
+
+
+def test_no_thread_but_the_calling_one_computes() -> None:
+    names: list[str] = []
+
+    def record(logits: Any) -> Any:
+        names.append(threading.current_thread().name)
+        return logits
+
+    def named(logits: tf.Tensor, _images: tf.Tensor) -> tf.Tensor:
+        return sum(tf.numpy_function(record, [logits * factor], tf.float32) for factor in range(4))
+
+    run = OnCallingThread(frozen(named))
+    caller = threading.Thread(target=run, args=(IMAGES,), name="the caller")
+    caller.start()
+    caller.join()
+    assert names == ["the caller"] * 4
