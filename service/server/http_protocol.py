@@ -41,7 +41,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _idle_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._counting = CountingTransport(transport)
+        self._counting = CountingTransport(transport, self.loop)
         self._reader = ReaderWatch(self._counting)
         super().connection_made(cast(asyncio.Transport, self._counting))
         self._start_header_timer()
