@@ -113,6 +113,8 @@ def find_tone(raster: Raster, contract: Contract, request: IntensityRequest) -> 
 
 def _chosen(raster: Raster, window: Window) -> Samples:
     """The samples (n, bands) of its valid pixels."""
+    if raster.stored(window) is None:
+        return np.empty((0, raster.bands), raster.dtype)
     samples, valid = raster.read(window), raster.valid(window)
     chosen: Samples = samples.reshape(-1, raster.bands) if valid is None else samples[valid]
     return chosen

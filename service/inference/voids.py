@@ -24,43 +24,64 @@ def fill_voids(
     known = valid.copy()
     for lines, near in _mixed(known):
         _mirror_along_rows(pixels[lines, near], known[lines, near])
-    turned_pixels, turned_known = pixels.swapaxes(0, 1), known.swapaxes(0, 1)
-    for lines, near in list(_mixed(turned_known)):
-        band, known_band = turned_pixels[lines, near].copy(), turned_known[lines, near].copy()
-        _mirror_along_rows(band, known_band)
-        turned_pixels[lines, near], turned_known[lines, near] = band, known_band
+    for rows in _around(_changes(known), CONTEXT, len(known)):
+        turned_pixels, turned_known = pixels[rows].swapaxes(0, 1), known[rows].swapaxes(0, 1)
+        for lines, near in list(_mixed(turned_known)):
+            _mirror_along_rows(turned_pixels[lines, near], turned_known[lines, near])
     for top in range(0, len(known), _LINES):
         unknown = ~known[top : top + _LINES]
-        if unknown.any():
+        columns = np.flatnonzero(unknown.any(axis=0))
+        if len(columns):
+            across = slice(int(columns[0]), int(columns[-1]) + 1)
+            there = pixels[top : top + _LINES, across]
             for channel, value in enumerate(mean):  # ten times as fast as all of them together
-                np.copyto(pixels[top : top + _LINES, :, channel], value, where=unknown)
+                np.copyto(there[..., channel], value, where=unknown[:, across])
 
 
 def _mixed(known: NDArray[np.bool_]) -> Iterator[tuple[slice, slice]]:
     """A few lines at a time, where something is unknown that is near enough to what is known, and
-    the part of them in which it is mirrored.
+    each part of them in which it is mirrored.
     """
     for top in range(0, len(known), _LINES):
         lines = slice(top, top + _LINES)
-        if known[lines].all() or not known[lines].any():
-            continue
-        near = _near_void(known[lines].T)
-        if near.stop > near.start:
-            yield lines, near
+        every = np.logical_and.reduce(known[lines], axis=0)
+        some = np.logical_or.reduce(known[lines], axis=0)
+        if some.any() and not every.all():
+            for near in _near_void(every, some):
+                yield lines, near
 
 
-def _near_void(known: NDArray[np.bool_]) -> slice:
-    """The rows in which columns are mirrored: those with something unknown that are near enough to
-    what is known, and those that they mirror.
+def _near_void(every: NDArray[np.bool_], some: NDArray[np.bool_]) -> list[slice]:
+    """The places of lines in which they are mirrored, of places (n) where `every` one of them, or
+    `some` one, is known: those with something unknown that are near enough to what is known, and
+    those that they mirror; of a picture amid void those at its ends alone.
     """
-    unknown_rows, known_rows = np.flatnonzero(~known.all(axis=1)), known.any(axis=1)
-    sums = np.concatenate(([0], np.cumsum(known_rows)))
-    first = np.maximum(unknown_rows - MIRRORED, 0)
-    last = np.minimum(unknown_rows + MIRRORED + 1, len(known))
-    near = unknown_rows[sums[last] > sums[first]]
-    if not len(near):
-        return slice(0, 0)
-    return slice(max(0, int(near[0]) - MIRRORED), min(len(known), int(near[-1]) + MIRRORED + 1))
+    unknown = np.flatnonzero(~every)
+    sums = np.concatenate(([0], np.cumsum(some)))
+    first = np.maximum(unknown - MIRRORED, 0)
+    last = np.minimum(unknown + MIRRORED + 1, len(some))
+    return _around(unknown[sums[last] > sums[first]], MIRRORED, len(some))
+
+
+def _changes(known: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The rows that differ from the one below. Far from them nothing is mirrored in columns."""
+    parts = []
+    for top in range(0, len(known) - 1, _LINES):
+        below = known[top + 1 : top + 1 + _LINES]
+        parts.append(top + np.flatnonzero((known[top : top + len(below)] != below).any(axis=1)))
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+
+def _around(places: NDArray[np.int64], reach: int, length: int) -> list[slice]:
+    """All that lies within `reach` of one of the ordered places (n), of `length`, in as few parts
+    as there are."""
+    if not len(places):
+        return []
+    apart = np.flatnonzero(np.diff(places) > 2 * reach + 1) + 1
+    return [
+        slice(max(0, int(group[0]) - reach), min(length, int(group[-1]) + reach + 1))
+        for group in np.split(places, apart)
+    ]
 
 
 def _mirror_along_rows(pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> None:

@@ -78,6 +78,7 @@ class Raster:
         # Of a sparse file a block that is not stored is nodata in each of its pixels.
         self._nodata_alone = flags == {"nodata"}
         self._bands_apart = dataset.count > 1 and dataset.interleaving != Interleaving.pixel
+        self._looks_up = True
         self._block = block_height, block_width = dataset.block_shapes[0]
         self.is_striped = block_width >= self.width > 1024 and block_height < self.height
         if block_height * block_width > MAX_BLOCK_PIXELS:
@@ -122,7 +123,9 @@ class Raster:
         """What `read` and `valid` give, each block decoded once. Raises UnreadableImageError."""
         samples: Samples = np.empty((window.height, window.width, self.bands), self.dtype)
         valid = np.ones((window.height, window.width), np.bool_) if self.has_void else None
-        for part in self._strips(window):
+        strips, self._looks_up = list(self._strips(window)), not self._looks_up
+        # There and back: of the tile before, GDAL's cache has the last ones that both look at.
+        for part in reversed(strips) if self._looks_up else strips:
             stored = self.stored(part)
             rows, columns = window.slices_of(part)
             if stored != part:
@@ -230,9 +233,12 @@ class Raster:
 
     def _without_nodata(self, bands: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Where (h, w) one of all the bands (count, h, w) has a value."""
-        valid = np.zeros(bands.shape[1:], np.bool_)
+        valid, has_value = np.zeros(bands.shape[1:], np.bool_), np.empty(bands.shape[1:], np.bool_)
         for band, nodata in zip(bands, self._dataset.nodatavals, strict=True):
-            valid |= band != bands.dtype.type(nodata)
+            np.not_equal(band, bands.dtype.type(nodata), out=has_value)
+            valid |= has_value
+            if valid.all():
+                break
         return valid
 
 

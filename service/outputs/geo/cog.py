@@ -1,7 +1,7 @@
 """`geotiff`: a Cloud Optimized GeoTIFF of class ids, with palette, names, nodata and overviews."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     import rasterio
 
 _CHUNK = 4096  # a side that all overviews divide
+_BAND_PIXELS = 2**18
+# Half the time of level 6, GDAL's own, for a map that is a tenth larger.
+_LEVEL = 5
 
 
 def write_cog(
@@ -92,7 +95,7 @@ def _copy_to_cog(whole: Path, target: Path, *, has_levels: bool, is_sparse: bool
             target,
             driver="COG",
             compress="DEFLATE",
-            level=6,
+            level=_LEVEL,
             blocksize=BLOCK,
             overviews="FORCE_USE_EXISTING" if has_levels else "NONE",
             overview_compress="DEFLATE",
@@ -183,6 +186,10 @@ def halved(values: NDArray[np.uint8], void: int | None) -> NDArray[np.uint8]:
     """The most frequent class (ceil(H / 2), ceil(W / 2)) of each four pixels (H, W), the first of
     several; `void` only where all four are.
     """
+    return _in_bands(values, lambda rows: _halved(rows, void))
+
+
+def _halved(values: NDArray[np.uint8], void: int | None) -> NDArray[np.uint8]:
     a, b, c, d = quarters = _quarters(values)
     is_second, is_first = (b == c) | (b == d), (a == b) | (a == c) | (a == d)
     result = _chosen((c == d) & ~(is_first | is_second), c, a)
@@ -201,8 +208,24 @@ def halved(values: NDArray[np.uint8], void: int | None) -> NDArray[np.uint8]:
 
 def halved_means(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The mean of each four pixels."""
+    return _in_bands(values, _halved_means)
+
+
+def _halved_means(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     total = sum(part.astype(np.uint16) for part in _quarters(values))
     return ((np.asarray(total) + 2) // 4).astype(np.uint8)
+
+
+def _in_bands(
+    values: NDArray[np.uint8], halve: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """A few rows at a time, so that all that is made of them stays in the core's own cache."""
+    height, width = values.shape
+    result = np.empty((-(-height // 2), -(-width // 2)), np.uint8)
+    rows = max(1, _BAND_PIXELS // (2 * width))
+    for top in range(0, len(result), rows):
+        result[top : top + rows] = halve(values[2 * top : 2 * (top + rows)])
+    return result
 
 
 def _chosen(

@@ -63,8 +63,8 @@ def part_options(width: int, height: int, void: int | None) -> dict[str, object]
         "tiled": True,
         "blockxsize": BLOCK,
         "blockysize": BLOCK,
-        "compress": "deflate",
-        "zlevel": 1,
+        "compress": "zstd",
+        "zstd_level": 1,
         "sparse_ok": True,
         "bigtiff": "IF_SAFER",
     }

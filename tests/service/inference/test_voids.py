@@ -36,6 +36,23 @@ def test_a_straight_edge_is_mirrored_as_a_ragged_one_is(is_upright: bool) -> Non
     assert (straight[:, : 160 - MIRRORED] == MEAN).all()
 
 
+@pytest.mark.parametrize("is_upright", [True, False])
+def test_each_end_of_a_picture_amid_void_is_filled_as_if_it_were_alone(is_upright: bool) -> None:
+    pixels, valid = patches(60, 1200, side=1), np.zeros((60, 1200), np.bool_)
+    valid[:, 200:1000] = True
+    valid[10:20, 150:200] = True
+    halves: list[tuple[slice, slice]] = [np.s_[:, :600], np.s_[:, 600:]]
+    if not is_upright:
+        pixels, valid = pixels.swapaxes(0, 1), valid.T
+        halves = [(columns, rows) for rows, columns in halves]
+    whole = pixels.copy()
+    fill_voids(whole, valid, MEAN)
+    for half in halves:
+        alone = pixels[half].copy()
+        fill_voids(alone, valid[half], MEAN)
+        np.testing.assert_array_equal(whole[half], alone)
+
+
 def test_nothing_is_read_of_8_bits_before_there_is_a_void_to_fill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.warp import transform as warp
 
+from models.contract import SegmentationClass
 from service.domain.errors import InvalidOptionError
 from service.domain.ground import LON_LAT, reproject, to_ground
 from service.domain.source import SourceInfo, Window
@@ -452,6 +453,24 @@ def test_overviews_show_the_most_frequent_class_and_no_void_beside_one() -> None
     four = np.stack(np.meshgrid(*[np.arange(4, dtype=np.uint8)] * 4), -1).reshape(-1, 2, 2)
     modes = [max(each, key=each.count) for each in four.reshape(-1, 4).tolist()]
     np.testing.assert_array_equal(halved(np.hstack(list(four)), None), [modes])
+
+
+def test_an_overview_of_many_rows_is_that_of_each_four_pixels() -> None:
+    values = np.random.default_rng(0).integers(0, 5, (1201, 1000), np.uint8)
+    four = [np.pad(values, ((0, 1), (0, 0)), "edge")[r::2, c::2] for r in (0, 1) for c in (0, 1)]
+    votes = [sum(np.where(one == other, 1, 0) * (one != 4) for other in four) for one in four]
+    expected = np.choose(np.argmax(votes, axis=0), four)
+    np.testing.assert_array_equal(halved(values, 4), expected)
+
+
+def test_pixels_of_many_classes_are_counted_whatever_the_part_before_had() -> None:
+    class_map = np.random.default_rng(0).integers(0, 40, (300, 300), np.uint8)
+    class_map[:256, :256] //= 8
+    classes = [SegmentationClass(id=i, name=f"class {i}", color=f"#0000{i:02x}") for i in range(40)]
+    contract = contract_with(classes=tuple(classes))
+    areas = class_areas(reader(class_map), class_map.shape, SourceInfo(), contract)
+    counts = np.bincount(class_map.reshape(-1), minlength=40)
+    assert [area.pixels for area in areas] == counts.tolist()
 
 
 @pytest.mark.parametrize("name", ["geotiff", "gpkg", "geojson"])
