@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rasterio.transform import Affine
 
 from models.contract import PercentileIntensity
 from models.contract.preprocessing import Intensity, WindowIntensity
@@ -64,3 +65,28 @@ def test_a_large_raster_is_looked_at_from_edge_to_edge() -> None:
     small = list(looked_at(5000, 4000))
     assert sum(height * width for _, _, height, width in small) == 5000 * 4000
     assert floating_step(5000, 4000, 3) == 4
+
+
+@pytest.mark.parametrize(
+    ("crs", "place"),
+    [
+        (32633, (0.5, 389_000, 5_819_000)),
+        (4326, (1e-5, 179.9995, 52)),  # its middle lies on the antimeridian
+        (3413, (250_000, -12_600_000, 12_650_000)),  # its middle pixel is around the pole
+        (3413, (25_000, -1_275_000, 1_287_500)),
+        (3031, (5, 300, 200)),
+        (32633, (0.5, 1e15, 5e15)),  # there is no such place
+    ],
+)
+def test_training_and_serving_know_one_size_of_pixels_on_the_ground(
+    tmp_path: Path, crs: int, place: tuple[float, float, float]
+) -> None:
+    size, left, top = place
+    grid = Affine(size, 0, left, 0, -size, top)
+    ones = np.ones((101, 101, 1), np.uint8)
+    path = save_raster(tmp_path / "scene.tif", ones, crs=f"EPSG:{crs}", transform=grid)
+    scene = read_scene(path)
+    assert scene is not None
+    with open_raster(path) as raster:
+        served = raster.info.pixel_size
+    assert scene.pixel_size == (None if served is None else pytest.approx(served, rel=1e-4))

@@ -17,8 +17,9 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio import warp
+from rasterio._err import CPLE_BaseError  # what `warp` raises, in no public module
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.windows import Window as GdalWindow
 from scipy import ndimage
 
@@ -32,7 +33,7 @@ SUFFIXES = frozenset({".tif", ".tiff"})
 _CACHE_BYTES = 64 * 2**20
 _COARSE_SIDE = 4096
 _ENV = ALONE | {"GDAL_CACHEMAX": _CACHE_BYTES}
-_EQUAL_AREA = CRS.from_epsg(6933)
+_LON_LAT = CRS.from_epsg(4326)
 _COLORS = ("red", "green", "blue")
 _READ_TYPES = ("uint8", "uint16", "float32", "float64")
 
@@ -86,17 +87,21 @@ class Scene:
 
     @property
     def pixel_size(self) -> float | None:
-        """The side in meters of a square with the area of the middle pixel, in an equal-area
-        projection (EPSG:6933); None without a CRS, or where the Earth ends before it."""
+        """The side in meters of a square with the area of the middle pixel, by the equal-area
+        projection (LAEA) around it; None without a CRS, or where the Earth ends before it."""
         if self.crs is None:
             return None
-        corners = [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)]
+        corners = [(0.0, 0.0), (-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)]
         points = [
             self.transform @ (self.width / 2 + across, self.height / 2 + down)
             for across, down in corners
         ]
-        x, y = map(np.asarray, warp.transform(self.crs, _EQUAL_AREA, *zip(*points, strict=True)))
-        x, y = x - x[0], y - y[0]
+        try:
+            (east,), (north,) = warp.transform(self.crs, _LON_LAT, *zip(points[0], strict=True))
+            around = CRS.from_proj4(f"+proj=laea +lat_0={north} +lon_0={east} +datum=WGS84")
+            x, y = map(np.asarray, warp.transform(self.crs, around, *zip(*points[1:], strict=True)))
+        except (CPLE_BaseError, CRSError):  # there is no such place
+            return None
         area = abs(float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))) / 2
         return math.sqrt(area) if math.isfinite(area) and area > 0 else None
 

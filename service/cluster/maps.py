@@ -91,6 +91,12 @@ def _stopped(reason: str) -> ClusterError:
     return ClusterError(f"the run stopped ({reason}); run the same command again to resume.")
 
 
+def _refuse_no_node() -> None:
+    """One that is lost may come back, or another; of none that is left nobody begins one."""
+    if not any(node["Alive"] for node in ray.nodes()):
+        raise _stopped("no node of the cluster is left")
+
+
 @dataclass(frozen=True)
 class _Task:
     """What an actor is at: a row, or its start."""
@@ -121,6 +127,7 @@ class _Spreading:
                 if stopping.is_set():
                     return
                 if not done:
+                    _refuse_no_node()
                     continue
                 ended = done[0]
                 task = self._running.pop(ended)

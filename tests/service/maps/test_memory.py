@@ -20,7 +20,7 @@ PICTURE = Window(50_000, 40_000, 1_500, 1_500)
 def test_a_map_of_3_600_megapixels_takes_no_more_memory_than_a_small_one_s(
     solvable: Mapper, tmp_path: Path
 ) -> None:
-    pixels = patches(PICTURE.height, PICTURE.width) | 1
+    pixels = patches(PICTURE.height, PICTURE.width) | np.uint8(1)
     source, target = tmp_path / "large.tif", tmp_path / "classes.tif"
     with rasterio.open(
         source, "w", driver="GTiff", height=SIDE, width=SIDE, count=3, dtype="uint8", nodata=0,
