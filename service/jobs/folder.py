@@ -72,7 +72,10 @@ class JobFolder:
 
     def _open_table(self) -> sqlite3.Connection:
         """Raises FolderInUseError where the table is of another release, and sqlite3.Error."""
-        table = sqlite3.connect(self.path / "jobs.sqlite", check_same_thread=False)
+        path = self.path / "jobs.sqlite"  # what SQLite keeps beside it is as readable as this
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+        table = sqlite3.connect(path, check_same_thread=False)
         table.execute("PRAGMA journal_mode = WAL")
         table.execute("PRAGMA synchronous = FULL")  # what is accepted outlives a power cut
         (form,) = table.execute("PRAGMA user_version").fetchone()

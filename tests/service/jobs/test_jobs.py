@@ -195,11 +195,13 @@ def test_without_a_folder_there_are_no_jobs_and_the_wish_is_passed_over(
 
 def test_a_folder_is_of_one_server(openvino_store: Path, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"model_store": openvino_store, "job_folder": tmp_path / "jobs"}
+    (tmp_path / "jobs").mkdir(mode=0o755)  # such as a volume
     with (
         serving(openvino_store, job_folder=tmp_path / "jobs"),
         pytest.raises(SettingError, match="another server does its jobs in it"),
     ):
         create_app(Settings(**settings))
+    assert all(file.stat().st_mode & 0o77 == 0 for file in (tmp_path / "jobs").iterdir())
     with pytest.raises(SettingError, match="would never fit"):
         create_app(Settings(**settings, max_job_folder_bytes=5))
 
