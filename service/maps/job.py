@@ -36,6 +36,7 @@ from service.maps.finish import (
     refuse_without_ground,
 )
 from service.maps.like import box_like
+from service.maps.malloc import return_large_blocks
 from service.maps.options import MapOptions
 from service.maps.plan import MapPlan, plan_map
 from service.maps.rows import RowRunner, cpu_timed
@@ -162,6 +163,7 @@ async def predict_raster(
     Raises ServiceError, MapStoppedError and OSError.
     """
     began, cpu_began = time.monotonic(), time.process_time()
+    return_large_blocks()
     refuse_targets(targets)
     need: Need = "confidence" if "confidence" in targets else "class_map"
     with ExitStack() as stack:
