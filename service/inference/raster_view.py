@@ -113,9 +113,7 @@ def find_tone(raster: Raster, contract: Contract, request: IntensityRequest) -> 
 
 def _chosen(raster: Raster, window: Window) -> Samples:
     """The samples (n, bands) of its valid pixels."""
-    if raster.stored(window) is None:
-        return np.empty((0, raster.bands), raster.dtype)
-    samples, valid = raster.read(window), raster.valid(window)
+    samples, valid = raster.look(window)
     chosen: Samples = samples.reshape(-1, raster.bands) if valid is None else samples[valid]
     return chosen
 

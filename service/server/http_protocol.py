@@ -1,7 +1,6 @@
 """One HTTP connection: uvicorn's, with bounds on what comes before the app sees a request."""
 
 import asyncio
-import secrets
 from asyncio import TimerHandle
 from typing import Protocol, cast
 
@@ -17,6 +16,7 @@ from service.protocols.problems import (
     make_problem,
     row_of,
 )
+from service.protocols.telemetry.request_id import new_request_id
 from service.server.slow_readers import CountingTransport, ReaderWatch
 
 MAX_HEADER_BYTES = 64 * 1024
@@ -144,7 +144,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
 
 def _refusal(error: RequestError) -> bytes:
-    problem = make_problem(row_of(error), str(error), request_id=secrets.token_hex(8))
+    problem = make_problem(row_of(error), str(error), request_id=new_request_id())
     body = problem.model_dump_json().encode()
     headers = (
         f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"

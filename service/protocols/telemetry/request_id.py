@@ -18,12 +18,15 @@ def current_request_id() -> str:
     return _current.get()
 
 
+def new_request_id() -> str:
+    """16 hexadecimal digits."""
+    return f"{_random.getrandbits(64):016x}"
+
+
 def begin_request(sent_by_client: str | None) -> str:
     """Take the client's id where it is sane (it ends up in logs and headers), else make one."""
     request_id = (
-        sent_by_client
-        if sent_by_client and _SANE.fullmatch(sent_by_client)
-        else f"{_random.getrandbits(64):016x}"
+        sent_by_client if sent_by_client and _SANE.fullmatch(sent_by_client) else new_request_id()
     )
     _current.set(request_id)
     return request_id
