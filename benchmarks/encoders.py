@@ -22,6 +22,7 @@ from benchmarks.networks import Budget, Street, read_results, train_and_score, w
 from models.architectures.networks import build_network
 from models.architectures.table import Encoder
 from models.contract.amx import avoid_amx
+from models.contract.openvino_core import openvino_core
 from models.data.reading import read_dataset
 
 RESULTS = Path(__file__).parent / "results" / "encoders.json"
@@ -50,7 +51,7 @@ def int8_milliseconds(models: dict[str, keras.Model]) -> dict[str, list[float]]:
             model.export(folder, verbose=False)
             converted = openvino.convert_model(folder, input=[1, 384, 480, 3])
         int8 = nncf.quantize(converted, nncf.Dataset(images), subset_size=len(images))
-        one = openvino.Core().compile_model(int8, "CPU", {"INFERENCE_NUM_THREADS": 1})
+        one = openvino_core().compile_model(int8, "CPU", {"INFERENCE_NUM_THREADS": 1})
         request = one.create_infer_request()
         compiled[name] = lambda request=request: request.infer([images[0]])  # type: ignore[misc]
     times: dict[str, list[float]] = {name: [] for name in models}

@@ -29,6 +29,7 @@ from benchmarks.measuring import alternate, begin, ratio, summary
 from benchmarks.pictures import photographs, source
 from benchmarks.servers import ROOT
 from models.contract.amx import avoid_amx
+from models.contract.openvino_core import openvino_core
 from service.runtimes.openvino_graph import cut_at_logits
 
 PICTURES = 4
@@ -131,7 +132,7 @@ def _profile(file: Path, runs: int) -> dict[str, dict[str, float]]:
     """By OpenVINO's own counters, the least milliseconds of the nodes of each kind on one thread:
     of the whole graph of the class map, and of what is left of it cut at its logits.
     """
-    core = openvino.Core()
+    core = openvino_core()
     model = core.read_model(file)
     cut = cut_at_logits(model, 0)
     assert cut is not None

@@ -32,6 +32,7 @@ from benchmarks.pictures import USUAL, photographs
 from benchmarks.servers import STREET, engines
 from models.contract.amx import avoid_amx
 from models.contract.cores import available_cores
+from models.contract.openvino_core import openvino_core
 from service.inference.tiling.fit import fit
 from service.inputs import decode
 
@@ -197,7 +198,7 @@ def _openvino_peak(shape: Shape, kernel: Shape, run: Run, *, int8: bool) -> floa
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": available_cores(),
     }
-    compiled = openvino.Core().compile_model(openvino.Model([answer], [images]), "CPU", hints)
+    compiled = openvino_core().compile_model(openvino.Model([answer], [images]), "CPU", hints)
     request = compiled.create_infer_request()
     data = np.random.default_rng(1).random(shape, np.float32)
     return _peak(run, operations, lambda: request.infer([data]))

@@ -26,8 +26,7 @@ from models.contract import (
     verify_files,
     write_contract,
 )
-from models.contract.amx import avoid_amx
-from models.contract.usage_reports import report_nothing
+from models.contract.openvino_core import openvino_core
 from models.contract.working_size import ScaleRequest, wanted_ratio, working_size
 from models.data.dataset import Dataset, Sample
 from models.export.artefact import ExportError
@@ -107,11 +106,7 @@ def _float_model(artefact: Path, contract: Contract) -> "openvino.Model":
         )
     if "fp32" not in contract.openvino_precisions:
         return convert_to_openvino(artefact)
-    avoid_amx()
-    report_nothing()
-    import openvino
-
-    return openvino.Core().read_model(artefact / openvino_path("fp32"))
+    return openvino_core().read_model(artefact / openvino_path("fp32"))
 
 
 def _kept_layers(model: "openvino.Model", patterns: Sequence[str]) -> tuple[str, ...]:

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.contract import OPENVINO_OUTPUTS
-from models.contract.amx import avoid_amx
 from models.contract.globbing import without_pattern
-from models.contract.usage_reports import report_nothing
+from models.contract.openvino_core import openvino_core
 from models.data.dataset import Dataset, Sample
 from models.data.parallel import read_ahead
 from models.training.metrics import ConfusionMatrix
@@ -123,12 +122,8 @@ def saved_model_predictor(artefact: Path) -> Predictor:
 def openvino_predictor(model: Path, precision: Literal["fp32", "bf16"]) -> Predictor:
     """Predict by an artefact's OpenVINO file, with what is not int8 in it computed in
     `precision`."""
-    avoid_amx()
-    report_nothing()
-    import openvino
-
     hints = {"INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision]}
-    compiled = openvino.Core().compile_model(model, "CPU", hints)
+    compiled = openvino_core().compile_model(model, "CPU", hints)
     request = compiled.create_infer_request()
 
     def answer(name: str, images: Images) -> NDArray[np.generic]:

@@ -33,7 +33,7 @@ from models.contract import (
     StoredPrecision,
     openvino_path,
 )
-from models.contract.amx import avoid_amx
+from models.contract.openvino_core import openvino_core
 from service.domain.source import Window
 from service.domain.upsampling import Grid, strongest, upsampled_class_maps
 from service.runtimes.engine import EngineOptions, EngineUnavailableError, Precision, logits_of
@@ -88,8 +88,7 @@ class OpenVinoEngine:
     def __init__(
         self, artefact: Path, contract: Contract, options: EngineOptions, *, reason: str
     ) -> None:
-        avoid_amx()  # before the first computation of this process
-        core = openvino.Core()
+        core = openvino_core()
         capabilities = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
         precision, why = _choose(options.precision, contract, capabilities)
         self.precision: str = precision

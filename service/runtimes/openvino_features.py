@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.contract import Contract, openvino_path
-from models.contract.amx import avoid_amx
+from models.contract.openvino_core import openvino_core
 
 if TYPE_CHECKING:  # the command line knows this module; a server of another engine never maps it
     import openvino
@@ -46,8 +46,7 @@ class FeatureModel:
             raise LookupError(f"{contract.name} has no OpenVINO files")
         import openvino
 
-        avoid_amx()
-        core = openvino.Core()
+        core = openvino_core()
         path = artefact / openvino_path(contract.openvino_precisions[0])
         model = core.read_model(path)
         layer = _deepest_layer(model, contract)

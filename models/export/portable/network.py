@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.contract.amx import avoid_amx
-from models.contract.usage_reports import report_nothing
+from models.contract.openvino_core import openvino_core as kept_core
 from models.export.adopt_options import AdoptionError, AdoptOptions
 from models.export.external_io import ProbeError
 
@@ -46,15 +45,12 @@ class PortableNetwork:
 
 def openvino_core() -> Any:
     """OpenVINO's Core. Raises AdoptionError where it is not installed."""
-    avoid_amx()
-    report_nothing()
     try:
-        import openvino
+        return kept_core()
     except ImportError:
         raise AdoptionError(
             "openvino is not installed, which serves such models; the cpu extra brings it"
         ) from None
-    return openvino.Core()
 
 
 def compiled_run(graph: Any, output: int) -> Run:

@@ -23,6 +23,7 @@ from models.contract import (
     verify_files,
 )
 from models.contract.atomic import exchange
+from models.contract.openvino_core import openvino_core
 from models.export import quantize, saved_model
 from models.export.artefact import ExportError, ModelFacts
 from models.export.quantize import quantized_graph
@@ -218,6 +219,6 @@ def test_a_depthwise_convolution_behind_a_resize_leaves_every_size_allowed() -> 
     int8 = quantized_graph(model, nncf.Dataset(images), len(images), ())
     assert any(node.get_type_name() == "FakeQuantize" for node in int8.get_ordered_ops())
     other = draw.uniform(0, 1, (1, 26, 18, 3)).astype(np.float32)
-    compiled = openvino.Core().compile_model(int8, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(int8, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     wanted = np.asarray(network(other))
     assert np.abs(compiled([other])[0] - wanted).mean() < 0.05 * np.abs(wanted).mean()

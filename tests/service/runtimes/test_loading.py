@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
-import openvino
 import pytest
 from numpy.typing import NDArray
 
@@ -17,6 +16,7 @@ from models.contract import (
     read_contract,
     write_contract,
 )
+from models.contract.openvino_core import openvino_core
 from models.export.openvino import convert_to_openvino, write_openvino
 from service.catalogue.store import scan
 from service.runtimes import OPENVINO, RUNTIMES, TENSORFLOW, Runtime, loading, runtime
@@ -86,7 +86,7 @@ def test_auto_takes_the_precision_that_the_cpu_is_fast_in(
 
 
 def test_bf16_answers_much_as_fp32_does_where_the_cpu_has_it(tmp_path: Path) -> None:
-    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" not in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         with pytest.raises(EngineUnavailableError, match="does not compute in bf16"):
             loaded(_converted(tmp_path), precision="bf16")
         return

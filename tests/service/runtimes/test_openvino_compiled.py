@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
-from models.contract.amx import avoid_amx
+from models.contract.openvino_core import openvino_core
 from service.runtimes import openvino_compiled
 from service.runtimes.openvino_compiled import Compiled, HotShapes
 
@@ -20,11 +20,10 @@ def compiled(*, depends_on_size: bool = False) -> Compiled:
     """A model that halves each value; or takes 1 more away where it knows its size when it is
     compiled, by what OpenVINO rounds otherwise then.
     """
-    avoid_amx()
     image = ops.parameter([-1, -1, -1, 3], np.uint8, name="images")
     halves = ops.multiply(ops.convert(image, "f32"), np.float32(0.5))
     model = openvino.Model([halves], [image], "halves")
-    made = Compiled(openvino.Core(), model, {}, streams=2)
+    made = Compiled(openvino_core(), model, {}, streams=2)
     if depends_on_size:
         other = openvino.Model([ops.add(halves, np.float32(1))], [image], "another")
         made._model = other  # noqa: SLF001 - no graph rounds otherwise everywhere
@@ -112,10 +111,9 @@ def test_a_closed_one_takes_none() -> None:
 
 
 def test_one_of_several_inputs_is_left_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
-    avoid_amx()
     ones = [ops.parameter([-1, -1, -1, 3], np.uint8) for _ in "ab"]
     halves = ops.multiply(ops.convert(ops.add(*ones), "f32"), np.float32(0.5))
-    model = Compiled(openvino.Core(), openvino.Model([halves], ones, "sum"), {})
+    model = Compiled(openvino_core(), openvino.Model([halves], ones, "sum"), {})
     model.may_specialize = True
     images, result = np.full(SMALL, 7, np.uint8), np.empty(SMALL, np.float32)
     for _ in range(80):
@@ -138,14 +136,13 @@ def test_older_runs_count_for_less() -> None:
 
 def convolution(*, streams: int, threads: int) -> Compiled:
     """Enough work for its CPU time to be seen: (N, H, W, 64) to maps of that size."""
-    avoid_amx()
     image = ops.parameter([-1, -1, -1, 64], np.float32, name="images")
     weights = np.random.default_rng(1).normal(size=(64, 64, 3, 3)).astype(np.float32)
     planes = ops.transpose(image, np.array([0, 3, 1, 2]))
     found = ops.convolution(planes, weights, [1, 1], [1, 1], [1, 1], [1, 1])
     model = openvino.Model([ops.transpose(found, np.array([0, 2, 3, 1]))], [image], "convolution")
     settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams}
-    return Compiled(openvino.Core(), model, settings, streams=streams)
+    return Compiled(openvino_core(), model, settings, streams=streams)
 
 
 def share_of_the_caller(model: Compiled) -> float:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
-from models.contract.amx import avoid_amx
+from models.contract.openvino_core import openvino_core
 from service.domain.source import Window
 from service.domain.upsampling import Grid, upsampled_class_map
 from service.runtimes.openvino_graph import cut_at_logits
@@ -19,13 +19,12 @@ CLASS_MAP = 0
 
 
 def bundled(name: str) -> openvino.Model:
-    return openvino.Core().read_model(BUNDLED_MODELS / name / "1/assets.extra/openvino/int8.xml")
+    return openvino_core().read_model(BUNDLED_MODELS / name / "1/assets.extra/openvino/int8.xml")
 
 
 def run(model: openvino.Model, images: NDArray[np.uint8]) -> NDArray[Any]:
-    avoid_amx()
     settings = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(model, "CPU", settings)
+    compiled = openvino_core().compile_model(model, "CPU", settings)
     result: NDArray[Any] = compiled(images)[0].copy()
     return result
 
@@ -74,7 +73,7 @@ def test_the_model_itself_stays_whole() -> None:
 
 def test_a_graph_without_interpolation_is_left_whole(openvino_store: Path) -> None:
     path = openvino_store / "solvable/1/assets.extra/openvino/fp32.xml"
-    assert cut_at_logits(openvino.Core().read_model(path), CLASS_MAP) is None
+    assert cut_at_logits(openvino_core().read_model(path), CLASS_MAP) is None
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
-from models.contract.amx import avoid_amx
+from models.contract.openvino_core import openvino_core
 from service.runtimes.openvino_graph import LogitsModel, cut_at_logits
 from service.runtimes.openvino_stages import StageModels, cut_in_stages
 from tests.service.runtimes.test_openvino_graph import CLASS_MAP, bundled, pictures
@@ -17,8 +17,7 @@ STRIDE = 8
 
 
 def outcome(model: openvino.Model, *inputs: NDArray[Any]) -> NDArray[Any]:
-    avoid_amx()
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     result: NDArray[Any] = compiled(list(inputs))[0].copy()
     return result
 

@@ -7,6 +7,7 @@ import openvino
 import pytest
 from openvino import opset13 as op
 
+from models.contract.openvino_core import openvino_core
 from models.export.external_io import IOSpec
 from models.export.portable.doubling import merge_doublings
 
@@ -66,7 +67,7 @@ def test_what_is_merged_gives_the_same(kind: str, merged: int) -> None:
     before = unet(kind)
     after = before.clone()
     assert merge_doublings(after, SPEC) == merged
-    core = openvino.Core()
+    core = openvino_core()
     hint = {"INFERENCE_PRECISION_HINT": "f32"}
     run = [core.compile_model(model, "CPU", hint) for model in (before, after)]
     for height, width in ((4, 4), (8, 12), (36, 20), (4, 44)):

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import pytest
 from numpy.typing import NDArray
 
@@ -19,6 +18,7 @@ from models.contract import (
     openvino_path,
     read_contract,
 )
+from models.contract.openvino_core import openvino_core
 from service.runtimes.engine import EngineOptions
 from service.runtimes.loading import load_engine
 from service.runtimes.openvino_graph import cut_at_logits
@@ -129,7 +129,7 @@ def test_class_maps_are_those_of_the_logits_that_the_graph_is_cut_at(
     store: Path, name: str, factor: int
 ) -> None:
     contract = read_contract(store / name / "1")
-    model = openvino.Core().read_model(store / name / "1" / openvino_path("fp32"))
+    model = openvino_core().read_model(store / name / "1" / openvino_path("fp32"))
     cut = cut_at_logits(model, OPENVINO_OUTPUTS.index("class_map"), contract.stride)
     assert cut is not None
     assert cut.factor == factor

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import openvino
 import pytest
 
 from models.cli import main
 from models.contract import FrameScale, NativeScale, read_contract, verify_files
+from models.contract.openvino_core import openvino_core
 from service.runtimes.engine import EngineOptions, EngineUnavailableError
 from service.runtimes.loading import load_engine
 from tests.models.export.portable.irs import save_strongest
@@ -187,7 +187,7 @@ def test_a_litert_file_is_adopted(tmp_path: Path, name: str) -> None:
     image = picture(12, 12).repeat(8, axis=0).repeat(8, axis=1)
     class_map = engine.class_map(image[np.newaxis])[0]
     engine.close()
-    raw = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    raw = openvino_core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     logits = raw([image[np.newaxis].astype(np.float32) / 255])[0][0]
     assert np.mean(class_map == logits.argmax(axis=-1)) > 0.999
     assert len(np.unique(class_map)) > 1

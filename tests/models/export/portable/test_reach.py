@@ -11,6 +11,7 @@ from openvino import opset16
 
 from models.cli import main
 from models.contract import read_contract
+from models.contract.openvino_core import openvino_core
 from models.export.external_io import IOSpec
 from models.export.portable.reach import receptive_field_radius
 from tests.models.export.portable.test_doubling import conv, enlarged, weights
@@ -48,7 +49,7 @@ def network(kind: str) -> openvino.Model:
 
 def farthest(model: openvino.Model) -> int:
     """How far from a changed pixel an output changes, over the pixels of a period of strides."""
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     image = np.random.default_rng(1).normal(size=(1, 3, 96, 96)).astype(np.float32)
     before = compiled([image])[0].copy()
     reach = 0
