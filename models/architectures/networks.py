@@ -17,6 +17,7 @@ from models.architectures.upsampling import (
     Resize,
     Unpool,
 )
+from models.architectures.without_weights import without_weights
 from models.contract import UserError
 
 _SHARED = (
@@ -72,7 +73,7 @@ def build_by_options(classes: int, channels: int, options: NetworkOptions) -> Ne
 def build_without_weights(classes: int, channels: int, options: NetworkOptions) -> Network:
     """Build a network of any size in no memory: its layers know their shapes, and no weight has a
     value."""
-    with keras.StatelessScope(initialize_variables=False):
+    with without_weights():
         return build_by_options(classes, channels, options.model_copy(update={"weights": None}))
 
 

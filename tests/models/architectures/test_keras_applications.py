@@ -15,6 +15,7 @@ from models.architectures.keras_applications import (
 from models.architectures.networks import build_network, custom_objects
 from models.architectures.receptive_field import receptive_field_radius, receptive_fields
 from models.architectures.weights_error import BackboneWeightsError
+from models.architectures.without_weights import without_weights
 
 APPLICATIONS = keras.applications
 
@@ -43,7 +44,7 @@ def test_pixels_are_normalized_as_the_module_says(module: types.ModuleType) -> N
 )
 def test_features_are_the_narrow_ends_of_their_strides(name: str, channels: list[int]) -> None:
     image = keras.Input((None, None, 3))
-    with keras.StatelessScope(initialize_variables=False):
+    with without_weights():
         features = keras_features(image, name, None)
     assert list(features) == [2, 4, 8, 16, 32]
     assert [tensor.shape[-1] for tensor in features.values()] == channels
@@ -60,7 +61,7 @@ def test_features_are_the_narrow_ends_of_their_strides(name: str, channels: list
 def test_what_does_not_fit_is_refused_in_a_sentence(name: str, sentence: str) -> None:
     with (
         pytest.raises(UnfitBackboneError, match=sentence),
-        keras.StatelessScope(initialize_variables=False),
+        without_weights(),
     ):
         keras_features(keras.Input((None, None, 3)), name, None)
 

@@ -19,6 +19,7 @@ from models.architectures.encoders import encode
 from models.architectures.keras_applications import _normalized, _take_preset
 from models.architectures.keras_hub import open_preset, weights_of
 from models.architectures.weights_error import BackboneWeightsError
+from models.architectures.without_weights import without_weights
 
 MEAN, STD = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
 SCALE, OFFSET = 1 / (255 * STD), -MEAN / STD
@@ -192,7 +193,7 @@ def test_a_preset_whose_weights_are_others_is_refused(
 ) -> None:
     image = keras.Input((None, None, 3))
     small = keras.Model(image, keras.layers.Conv2D(4, 3)(image))
-    with keras.StatelessScope(initialize_variables=False):
+    with without_weights():
         network = keras.Model(image, list(encode(image, encoder, None).values()))
 
     def load(preset: str) -> None:

@@ -8,11 +8,7 @@ import tensorflow as tf
 from models.architectures.networks import build_network
 from models.architectures.receptive_field import receptive_field_radius, receptive_fields
 from models.architectures.unet import build_papers_unet
-
-
-def build_without_weights() -> keras.StatelessScope:
-    """Builds networks of any size without a number in them."""
-    return keras.StatelessScope(initialize_variables=False)
+from models.architectures.without_weights import without_weights
 
 
 def convolutions(network: keras.Model) -> int:
@@ -21,7 +17,7 @@ def convolutions(network: keras.Model) -> int:
 
 
 def test_the_papers_unet_has_23_convolutions_and_31_million_parameters() -> None:
-    with build_without_weights():
+    with without_weights():
         unet = build_papers_unet(classes=2, channels=1)
         wrapped = build_network("unet", classes=2, channels=1, padding="valid").model
     assert convolutions(unet) == convolutions(wrapped) == 23
@@ -51,7 +47,7 @@ def test_fcn_8s_has_the_134_million_parameters_of_the_paper() -> None:
     classifier = 7 * 7 * 512 * 4096 + 4096 + 4096 * 4096 + 4096
     scores = (4096 + 512 + 256 + 3) * 21
     upsampling = (4**2 + 4**2 + 16**2) * 21 * 21
-    with build_without_weights():
+    with without_weights():
         fcn = build_network("fcn8s", classes=21, channels=3)
     assert fcn.parameters == trunk + classifier + scores + upsampling == 134_489_759
 
@@ -66,7 +62,7 @@ def test_fc7_of_fcn_sees_404_pixels_at_stride_32() -> None:
 
 
 def test_segnet_mirrors_the_13_convolutions_of_its_encoder() -> None:
-    with build_without_weights():
+    with without_weights():
         segnet = build_network("segnet", classes=11, channels=3).model
     assert convolutions(segnet) == 26
     assert segnet.count_params() == pytest.approx(29.45e6, rel=2e-3)
@@ -86,7 +82,7 @@ def test_what_an_encoder_decoder_lacks_is_its_skips_alone() -> None:
     ("name", "stride"), [("fcn8s", 32), ("unet", 16), ("encoder_decoder", 16), ("segnet", 32)]
 )
 def test_the_coarsest_features_are_at_the_stride_of_the_padding(name: str, stride: int) -> None:
-    with build_without_weights():
+    with without_weights():
         network = build_network(name, classes=2, channels=3, width=2)
     fields = receptive_fields(network.model).values()
     assert max(field.step for field in fields) == network.stride == stride
