@@ -1,9 +1,9 @@
 """OpenVINO's `Core`, one for the whole process and kept until it ends.
 
-Where a processor's registers are large (AVX-512 and up), OpenVINO's CPU plugin gives the thread
-that first compiles an alternate stack for signals, and unmaps it when the plugin goes, which may be
-on another thread. The next signal that Python takes on the first one, such as Ctrl-C, then ends the
-process without a word. So the plugin stays.
+On Linux OpenVINO's CPU plugin gives the thread that first compiles another alternate stack for
+signals, and unmaps it when the plugin goes, whichever thread drops it
+(`src/plugins/intel_cpu/src/sigstack_manager.cpp`). Where that was another one, the next signal that
+Python takes on the first, such as Ctrl-C, ends the process without a word. So the plugin stays.
 """
 
 from functools import cache
