@@ -25,8 +25,10 @@ trainer: $(VENV)/.train  ## install what segtrain needs beside the service
 ray: $(VENV)/.ray  ## install what `segserve serve --ray` and `segserve predict --ray` need
 
 # The files that take longest come first (tests/conftest.py), so that the processes end together.
+# A process that dies is not made anew: its tests would be given to others, which may wait for good.
 test: lint  ## lint, then the whole test suite
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not cluster"
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 \
+	  -m "not cluster"
 
 # Apart from the rest: where the cores are taken, Ray gives up processes that are slow to start.
 test-ray: $(VENV)/.dev  ## the tests that start a Ray cluster, on a machine that does nothing else
