@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.start                  (2 minutes)
 
-From the start of the process until /health/ready says so and an image is answered, with both
+From the start of the process until /health/ready says so and an image is answered, with all
 bundled models, and resident memory then and at its highest with 8 callers; each engine.
 """
 

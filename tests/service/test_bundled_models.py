@@ -18,7 +18,7 @@ from tests.service.serving import ServerThread, class_map_of, serving
 
 REQUIRED_AGREEMENT = 0.9999
 MAX_ARTEFACT_BYTES = 12_000_000
-MAX_ZOO_BYTES = 30_000_000
+MAX_ZOO_BYTES = 40_000_000
 NAMES = sorted(scan(BUNDLED_MODELS).models)
 ENGINES: tuple[EngineName, ...] = ("tensorflow", "openvino")
 
