@@ -25,6 +25,7 @@ compiled = [openvino_core().compile_model(openvino.Model([found], [image]), "CPU
 thread = threading.Thread(target=compiled.clear)
 thread.start()
 thread.join()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where it is ignored from outside
 try:
     signal.raise_signal(signal.SIGINT)
 except KeyboardInterrupt:
