@@ -30,7 +30,6 @@ from benchmarks.bare import loaded, seconds_an_image
 from benchmarks.measuring import Run, begin, seconds_of
 from benchmarks.pictures import USUAL, photographs
 from benchmarks.servers import STREET, engines
-from models.contract.amx import avoid_amx
 from models.contract.cores import available_cores
 from models.contract.openvino_core import openvino_core
 from service.inference.tiling.fit import fit
@@ -177,7 +176,6 @@ def _openvino_peak(shape: Shape, kernel: Shape, run: Run, *, int8: bool) -> floa
 
     For int8 both sides are quantised to 256 levels, which OpenVINO then computes in integers.
     """
-    avoid_amx()
     import openvino
     from openvino import opset13 as ops
 
