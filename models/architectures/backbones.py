@@ -7,7 +7,6 @@ from pathlib import Path
 import h5py
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.architectures.blocks import BATCH_NORM_MOMENTUM, BatchNorm, gray_to_rgb, max_pool
@@ -18,8 +17,8 @@ from models.architectures.keras_hub import (
     open_preset,
     other_backbone,
 )
+from models.architectures.loading import load_saved_model
 from models.architectures.weights_error import BackboneWeightsError
-from models.contract.globbing import without_pattern
 
 # ---- MobileNetV2
 
@@ -111,8 +110,7 @@ def exported_variables(artefact: Path) -> dict[str, NDArray[np.generic]]:
     """Give the weights of an exported model of ours, by their paths in its network. Raises
     BackboneWeightsError."""
     try:
-        with without_pattern(artefact) as folder:
-            loaded = tf.saved_model.load(str(folder))
+        loaded = load_saved_model(artefact)
         signature = loaded.signatures["serving_default"]
     except (OSError, KeyError) as error:
         raise BackboneWeightsError(

@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from models.contract.globbing import without_pattern
+from models.architectures.loading import load_saved_model
 from models.export.adopt_options import AdoptionError, AdoptOptions
 from models.export.external import TensorFlowModel, first_line
 from models.export.keras_scaling import takes_pixel_values
@@ -29,8 +29,7 @@ def load_external(path: Path, options: AdoptOptions) -> TensorFlowModel:
 
 def _load_saved_model(path: Path, options: AdoptOptions) -> TensorFlowModel:
     try:
-        with without_pattern(path) as folder:
-            loaded = tf.saved_model.load(str(folder))
+        loaded = load_saved_model(path)
     except Exception as error:  # TensorFlow raises what it likes for a damaged graph
         raise AdoptionError(f"{path} cannot be loaded: {first_line(error)}") from error
     signatures = dict(loaded.signatures)

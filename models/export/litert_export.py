@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from models.architectures.loading import load_saved_model
 from models.contract import SegmentationClass
-from models.contract.globbing import without_pattern
 from models.training.evaluation import Images, Predictor
 
 
@@ -23,8 +23,7 @@ def write_litert(
     labels.txt, classes.json and model_card.md are files packed with it, as LiteRT's metadata are:
     `unzip` shows them.
     """
-    with without_pattern(artefact) as folder:
-        loaded = tf.saved_model.load(str(folder))
+    loaded = load_saved_model(artefact)
     signatures = loaded.signatures
     _, keywords = signatures["serving_default"].structured_input_signature
 

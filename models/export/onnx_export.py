@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from models.architectures.loading import load_saved_model
 from models.contract import OPENVINO_OUTPUTS, SegmentationClass
-from models.contract.globbing import without_pattern
 from models.export.openvino import frozen_graph
 from models.training.evaluation import Images, Predictor
 
@@ -29,8 +29,7 @@ def write_onnx(
     import tf2onnx
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    with without_pattern(artefact) as folder:
-        loaded = tf.saved_model.load(str(folder))
+    loaded = load_saved_model(artefact)
     graph = frozen_graph(loaded.signatures)  # variables live as long as what was loaded
     outputs = _outputs(graph)
     with warnings.catch_warnings(), _quiet_tensorflow():

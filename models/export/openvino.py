@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from models.architectures.loading import load_saved_model
 from models.contract import OPENVINO_OUTPUTS, StoredPrecision, openvino_path
 from models.contract.amx import avoid_amx
-from models.contract.globbing import without_pattern
 from models.contract.usage_reports import report_nothing
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ def convert_to_openvino(artefact: Path) -> "openvino.Model":
     report_nothing()
     import openvino
 
-    with without_pattern(artefact) as path:
-        loaded = tf.saved_model.load(str(path))
+    loaded = load_saved_model(artefact)
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "frozen.pb"
         graph.write_bytes(frozen_graph(loaded.signatures).SerializeToString())

@@ -15,6 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.architectures.loading import load_saved_model
 from models.contract import (
     MODEL_CARD_PATH,
     RECIPE_PATH,
@@ -24,7 +25,6 @@ from models.contract import (
     file_digests,
     write_contract,
 )
-from models.contract.globbing import without_pattern
 from models.export.answers import class_map_of, probabilities_of
 from models.export.artefact import ExportError, Measure, ModelFacts, version_folder
 from models.export.format_options import FormatName
@@ -180,8 +180,8 @@ def _verify(
     """Compare all three signatures, and OpenVINO's file, with the network on images of odd sizes.
     Raises ExportError."""
     by_openvino = None if openvino_file is None else openvino_predictor(openvino_file, "fp32")
-    with without_pattern(folder) as path:
-        signatures = tf.saved_model.load(str(path)).signatures
+    loaded = load_saved_model(folder)
+    signatures = loaded.signatures
     draw = np.random.default_rng(0)
     for height, width in VERIFIED_SIZES:
         image = smooth_noise(draw, height, width, network.channels)

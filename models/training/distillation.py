@@ -6,9 +6,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from models.architectures.loading import load_saved_model
 from models.architectures.start import is_exported
 from models.contract import read_contract
-from models.contract.globbing import without_pattern
 from models.training.options import DistillationOptions
 from models.training.recipe import RecipeError
 from models.training.run import Run, load_best
@@ -77,8 +77,7 @@ def _teacher(path: Path, class_names: list[str], channels: int) -> Teacher:
 
 def _exported(path: Path) -> Teacher:
     try:
-        with without_pattern(path) as folder:
-            loaded = tf.saved_model.load(str(folder))
+        loaded = load_saved_model(path)
         signature = loaded.signatures["probabilities"]
     except (OSError, KeyError) as error:
         raise RecipeError(

@@ -13,8 +13,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from models.architectures.loading import load_saved_model
 from models.contract import OPENVINO_OUTPUTS
-from models.contract.globbing import without_pattern
 from models.contract.openvino_core import openvino_core
 from models.data.dataset import Dataset, Sample
 from models.data.parallel import read_ahead
@@ -106,8 +106,7 @@ def network_predictor(network: keras.Model) -> Predictor:
 
 def saved_model_predictor(artefact: Path) -> Predictor:
     """Predict by an exported artefact's signatures."""
-    with without_pattern(artefact) as path:
-        loaded = tf.saved_model.load(str(path))
+    loaded = load_saved_model(artefact)
 
     def answer(signature: str, name: str, images: Images) -> NDArray[np.generic]:
         # `loaded` is named here since variables live as long as their module.

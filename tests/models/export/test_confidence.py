@@ -2,42 +2,22 @@
 
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
-from models.architectures.networks import build_network
 from models.cli import main
 from models.contract import (
     MODEL_CARD_PATH,
-    SegmentationClass,
     read_contract,
     verify_files,
 )
-from models.export.artefact import ModelFacts
 from models.export.operating_points import PrecisionError, Tally
-from models.export.saved_model import export_network
-from tests.models.conftest import CLASSES, IGNORE
-
-FACTS = ModelFacts(
-    name="small",
-    classes=tuple(SegmentationClass.model_validate(c) for c in CLASSES),
-    background=0,
-    ignore=IGNORE,
-    architecture="unet (width 4)",
-    upsampling="bilinear",
-    training=None,
-)
-CARD = "# small\n\n## Training\n\nNone.\n"
+from tests.models.export.small import export_small
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    keras.utils.set_random_seed(3)
-    network = build_network(
-        "unet", classes=len(CLASSES), channels=3, width=4, upsampling="bilinear"
-    )
-    return export_network(network, FACTS, CARD, tmp_path_factory.mktemp("store"))
+    return export_small(tmp_path_factory.mktemp("store"))
 
 
 def test_calibrate_writes_contract_and_card_anew_and_changes_no_class(

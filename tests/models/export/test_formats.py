@@ -5,49 +5,31 @@ import zipfile
 from pathlib import Path
 from typing import Any, ClassVar
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.architectures.networks import build_network
 from models.cli import main
 from models.contract import (
-    SegmentationClass,
     litert_path,
     onnx_path,
     read_contract,
     verify_files,
 )
 from models.export import formats
-from models.export.artefact import ExportError, ModelFacts
-from models.export.saved_model import export_network, write_saved_model
+from models.export.artefact import ExportError
+from models.export.saved_model import write_saved_model
 from models.training.evaluation import Predictor, saved_model_predictor
-from tests.models.conftest import CLASSES, IGNORE, scene
+from tests.models.conftest import CLASSES, scene
+from tests.models.export.small import CARD, export_small
 from tests.solvable import RGB_CLASSES
 
-CARD = "# small\n\nRectangles.\n"
 SIZES = ((1, 1), (61, 83), (64, 96))  # H, W
-
-
-def exported(store: Path, **options: Any) -> Path:
-    keras.utils.set_random_seed(3)
-    facts = ModelFacts(
-        name="small",
-        classes=tuple(SegmentationClass.model_validate(c) for c in CLASSES),
-        background=0,
-        ignore=IGNORE,
-        architecture="unet (width 4)",
-        upsampling="bilinear",
-        training=None,
-    )
-    network = build_network("unet", classes=len(CLASSES), channels=3, width=4, **options)
-    return export_network(network, facts, CARD, store)
 
 
 @pytest.fixture(scope="module")
 def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return exported(tmp_path_factory.mktemp("store"), upsampling="bilinear")
+    return export_small(tmp_path_factory.mktemp("store"))
 
 
 def with_formats(artefact: Path, names: str) -> Path:

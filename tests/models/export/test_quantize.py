@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.architectures.networks import build_network
 from models.architectures.upsampling import Resize
 from models.cli import main
 from models.contract import (
     MODEL_CARD_PATH,
     OPENVINO_PATH,
-    SegmentationClass,
     atomic,
     openvino_path,
     read_contract,
@@ -25,33 +23,17 @@ from models.contract import (
 from models.contract.atomic import exchange
 from models.contract.openvino_core import openvino_core
 from models.export import quantize, saved_model
-from models.export.artefact import ExportError, ModelFacts
+from models.export.artefact import ExportError
 from models.export.quantize import quantized_graph
-from models.export.saved_model import export_network
 from models.training.evaluation import openvino_predictor, saved_model_predictor
-from tests.models.conftest import CLASSES, IGNORE, scene
-
-FACTS = ModelFacts(
-    name="small",
-    classes=tuple(SegmentationClass.model_validate(c) for c in CLASSES),
-    background=0,
-    ignore=IGNORE,
-    architecture="unet (width 4)",
-    upsampling="bilinear",
-    training=None,
-)
-CARD = "# small\n\n## Data\n\nRectangles.\n\n## Training\n\nNone.\n"
+from tests.models.conftest import scene
+from tests.models.export.small import export_small
 
 
 @pytest.fixture(scope="module")
 def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`small/1` with OpenVINO's fp32 files. Tests add versions beside it, and leave it as it is."""
-    keras.utils.set_random_seed(3)
-    network = build_network(
-        "unet", classes=len(CLASSES), channels=3, width=4, upsampling="bilinear"
-    )
-    store = tmp_path_factory.mktemp("store")
-    return export_network(network, FACTS, CARD, store, with_openvino=True)
+    return export_small(tmp_path_factory.mktemp("store"), with_openvino=True)
 
 
 @pytest.fixture(scope="module")
@@ -154,14 +136,13 @@ def test_half_a_point_of_val_miou_may_be_lost_unless_said_otherwise(
 def test_export_writes_openvinos_files_where_it_can_and_says_so_where_it_must(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = build_network("unet", classes=len(CLASSES), channels=3, width=4)
-    by_itself = export_network(network, FACTS, CARD, tmp_path, with_openvino=None)
+    by_itself = export_small(tmp_path, with_openvino=None)
     assert read_contract(by_itself).openvino_precisions == ("fp32",)
     monkeypatch.setattr(saved_model, "openvino_is_installed", lambda: False)
-    without = export_network(network, FACTS, CARD, tmp_path, with_openvino=None)
+    without = export_small(tmp_path, with_openvino=None)
     assert read_contract(without).openvino_precisions == ()
     with pytest.raises(ExportError, match="openvino is not installed"):
-        export_network(network, FACTS, CARD, tmp_path, with_openvino=True)
+        export_small(tmp_path, with_openvino=True)
     assert sorted(path.name for path in without.parent.iterdir()) == ["1", "2"]
 
 
