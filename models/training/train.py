@@ -2,6 +2,7 @@
 
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,7 @@ from models.training.checkpoint import load_network
 from models.training.distillation import distillation_of
 from models.training.evaluation import EvaluationStoppedError, evaluate, network_predictor
 from models.training.losses import BY_PIXEL_WEIGHTS, class_weights
+from models.training.pace import Pace
 from models.training.recipe import Recipe, RecipeError
 from models.training.report import write_report
 from models.training.run import BEST, LAST, Run, RunState
@@ -43,6 +45,7 @@ from models.training.trainer import (
 )
 
 TRAINING_SPLITS = ("train", "val")
+_QUIET_SECONDS = 60.0  # at least, between two lines of epochs that val does not follow
 
 
 class TrainingError(UserError):
@@ -178,6 +181,7 @@ class TrainingLoop:
         self._predictor = network_predictor(trainer.ema_model)
         self._scalars = ScalarWriter(run.folder / "tensorboard")
         self._since = time.monotonic()
+        self._pace = Pace(self._recipe.epochs, run.state.epochs_done)
 
     def run(self) -> None:
         """Epoch by epoch. Raises TrainingError and KeyboardInterrupt."""
@@ -186,10 +190,12 @@ class TrainingLoop:
         while not _is_finished(self._recipe, state):
             self._trainer.freeze_encoder(state.epochs_done < self._recipe.frozen_encoder_epochs)
             state = self._train_epoch(state, batches)
+            loss = state.loss_sum / state.steps_done
             if self._is_validation_epoch(state.epochs_done + 1):
                 state = self._validate(state)
             else:
                 state = self._with_elapsed_time(_next_epoch(state))
+                self._log_unscored(state, loss)
             self._save_checkpoint(state)
             if self._stop.is_set():
                 raise KeyboardInterrupt
@@ -213,7 +219,9 @@ class TrainingLoop:
         """The rest of the epoch."""
         total = self._order.steps_per_epoch
         with tqdm(
-            desc=f"epoch {state.epochs_done + 1}/{self._recipe.epochs}",
+            desc=", ".join(
+                filter(None, [self._epoch(state, 1), self._pace.left(state.epochs_done)])
+            ),
             initial=state.steps_done,
             total=total,
             unit="step",
@@ -283,12 +291,27 @@ class TrainingLoop:
         state = self._with_elapsed_time(state)
         self._run.append_metrics(row | {"seconds": state.seconds})
         self._scalars.write(row, epoch)
+        self._pace.said()
         tqdm.write(
-            f"epoch {epoch}/{self._recipe.epochs}: loss {row['loss']:.4f}, val mIoU "
-            f"{scores.mean_iou:.4f}, best {state.best_mean_iou:.4f} in epoch {state.best_epoch}; "
-            f"{state.seconds / 60:.1f} minutes"
+            f"{self._epoch(state)}: loss {row['loss']:.4f}, val mIoU {scores.mean_iou:.4f}, best "
+            f"{state.best_mean_iou:.4f} in epoch {state.best_epoch}; {self._times(state)}"
         )
         return state
+
+    def _log_unscored(self, state: RunState, loss: float) -> None:
+        """Tell of an epoch that val did not follow, where no bar is seen, once a minute at most."""
+        if not sys.stderr.isatty() and self._pace.is_quiet(_QUIET_SECONDS):
+            self._pace.said()
+            tqdm.write(f"{self._epoch(state)}: loss {loss:.4f}; {self._times(state)}")
+
+    def _epoch(self, state: RunState, more: int = 0) -> str:
+        return f"epoch {state.epochs_done + more}/{self._recipe.epochs}"
+
+    def _times(self, state: RunState) -> str:
+        return self._with_rest(f"{state.seconds / 60:.1f} minutes", state)
+
+    def _with_rest(self, text: str, state: RunState) -> str:
+        return ", ".join(filter(None, [text, self._pace.left(state.epochs_done)]))
 
     def _with_elapsed_time(self, state: RunState) -> RunState:
         now = time.monotonic()

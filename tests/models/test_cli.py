@@ -32,6 +32,7 @@ from models.contract import (
 from models.data.examination import Examination, examine
 from models.data.input import TrainingOrder
 from models.data.reading import read_dataset
+from models.training import train
 from models.training.checkpoint import load_checkpoint, load_network
 from models.training.recipe import read_recipe
 from models.training.run import BEST, LAST, Run
@@ -215,11 +216,21 @@ def test_patience_ends_a_run_that_gets_no_better(
 
 @pytest.mark.usefixtures("without_steps")
 def test_val_is_scored_at_the_epochs_asked_for_and_at_the_last(
-    light_recipe_file: Path, tmp_path: Path
+    light_recipe_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """And a log, where no bar is seen, has a line of the epochs between, with the time left."""
+    monkeypatch.setattr(train, "_QUIET_SECONDS", 0.0)
     folder = tmp_path / "run"
     options = ["--epochs", "5", "--eval_every", "2"]
     assert main(["train", str(light_recipe_file), "--run", str(folder), *options]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    assert [line.split(":")[0] for line in lines] == [f"epoch {n}/5" for n in range(1, 6)]
+    assert ["val mIoU" in line for line in lines] == [False, True, False, True, True]
+    assert all(" left" in line for line in lines[:4])
+    assert lines[4].endswith(" minutes")
     assert [int(row["epoch"]) for row in rows(folder)] == [2, 4, 5]
     state = Run.open(folder).state
     assert state.epochs_done == 5
