@@ -4,6 +4,7 @@ The rules are few and plain; nnU-Net (Isensee et al. 2021) is the model for deri
 network from the data's fingerprint. A field that the user sets is never chosen.
 """
 
+import contextlib
 import math
 import re
 import time
@@ -18,20 +19,18 @@ import tensorflow as tf
 from models.architectures.table import SCALED_BY_WIDTH
 from models.contract.cores import available_cores
 from models.data.examination import Examination, examine
-from models.data.fingerprint import (
-    ORIENTATION_THRESHOLD,
-    THIN_PIXELS,
-    Fingerprint,
-    fingerprint,
-)
+from models.data.fingerprint import ORIENTATION_THRESHOLD, THIN_PIXELS, Fingerprint, fingerprint
 from models.data.input import TrainingOrder
 from models.data.memory import memory_bytes
 from models.data.reading import read_dataset
 from models.training.recipe import Recipe, RecipeError, recipe_of
 from models.training.trainer import devices, new_trainer, set_seeds
 
-RARE, VERY_RARE = 10, 100  # times fewer pixels than the most frequent class
+RARE = 10  # times fewer pixels than the most frequent class
 FEW_IMAGES = 60
+ENCODER_RATE = 0.2  # of the learning rate, for an encoder that starts trained
+# decays of the averaged weights, by the steps of a training from which on they are kept
+EMA_DECAYS = {0: 0.9, 500: 0.99, 5000: 0.998}
 MEMORY_SHARE = 0.25
 BYTES_PER_FEATURE = (
     4 * 40
@@ -76,12 +75,8 @@ def choose_recipe(
     examination.raise_on_error()
     found = fingerprint(dataset, examination)
     given = _fields(changes)
-    is_another_network = given.get("network.name", "unet") != "unet"
     choices = [
-        choice
-        for choice in choose_by_data(found, given, trained)
-        if choice.field not in given
-        and not (is_another_network and choice.field.startswith("network."))
+        choice for choice in choose_by_data(found, given, trained) if choice.field not in given
     ]
     recipe = recipe_of(_nested(document, choices), changes)
     if "batch_size" not in given:
@@ -106,7 +101,9 @@ def choose_by_data(
 ) -> list[Choice]:
     """What the data decides, before anything is timed. `given` are the fields that the user set, by
     their dotted names, and `trained` a model whose encoder may be started from."""
-    return [*_network(found, given, trained), *_views(found, given), *_loss(found)]
+    is_unet = given.get("network.name", "unet") == "unet"
+    network = _network(found, given, trained) if is_unet else []
+    return [*network, *_precision(), *_views(found, given), *_loss(found)]
 
 
 def _network(found: Fingerprint, given: Mapping[str, Any], trained: Path | None) -> list[Choice]:
@@ -159,7 +156,18 @@ def _on_mobilenet(reason: str) -> list[Choice]:
         Choice("network.encoder", "mobilenet_v2", reason),
         Choice("network.upsampling", "bilinear", "it has no weights to learn"),
         Choice("network.dropout", 0.1, "the encoder is trained already"),
+        Choice(
+            "optimizer.encoder_lr_multiplier",
+            ENCODER_RATE,
+            "the encoder is trained already, and is to keep much of what it knows",
+        ),
     ]
+
+
+def _precision() -> list[Choice]:
+    if _gpus() or "amx_bf16" not in _cpu_flags():
+        return []
+    return [Choice("precision", "bfloat16", "this CPU multiplies it in hardware (amx_bf16)")]
 
 
 def _views(found: Fingerprint, given: Mapping[str, Any]) -> list[Choice]:
@@ -180,8 +188,11 @@ def _views(found: Fingerprint, given: Mapping[str, Any]) -> list[Choice]:
     choices.append(
         Choice("augmentation.flip", flip, f"left and right halves differ by {found.left_right:.0%}")
     )
-    turning = flip and found.up_down <= ORIENTATION_THRESHOLD
-    difference = f"upper and lower halves differ by {found.up_down:.0%}"
+    turning = flip and not found.has_up
+    difference = (
+        f"upper and lower halves differ by {found.up_down:.1%}, {found.up_down_t:.1f} times what "
+        "chance does to their mean"
+    )
     if given.get("augmentation.vertical_flip") is False:
         turning, difference = False, "by augmentation.vertical_flip, the images have an up"
     hint = "; say false where the images have an up" if turning else ""
@@ -194,11 +205,17 @@ def _views(found: Fingerprint, given: Mapping[str, Any]) -> list[Choice]:
             Choice("augmentation.elastic", round(min(crop) / 32, 1), reason),
         ]
     choices += [
-        Choice("augmentation.brightness", 0.15, "light varies"),
-        Choice("augmentation.contrast", 0.2, "light varies"),
+        Choice("augmentation.brightness", 0.2, "light varies"),
+        Choice("augmentation.contrast", 0.3, "light varies"),
     ]
     if found.channels == 3:
-        choices.append(Choice("augmentation.saturation", 0.2, "colour images"))
+        choices.append(Choice("augmentation.saturation", 0.3, "colour images"))
+    if found.thinnest >= THIN_PIXELS:
+        choices.append(Choice("augmentation.blur", 1.5, "pictures may be softer than these"))
+    choices += [
+        Choice("augmentation.noise", 0.05, "pictures may be noisier than these"),
+        Choice("augmentation.jpeg", 30, "pictures may be compressed more than these"),
+    ]
     return choices
 
 
@@ -209,10 +226,11 @@ def _loss(found: Fingerprint) -> list[Choice]:
     if ratio >= 1.5:
         reason = f"the rarest class has {ratio:.0f} times fewer pixels than the most frequent"
     weighting = "inverse_log" if ratio > RARE else "none"
-    terms = [{"name": "cross_entropy"}]
-    if ratio > VERY_RARE:
-        terms.append({"name": "dice"})
-    return [Choice("class_weights", weighting, reason), Choice("loss.terms", terms, reason)]
+    terms = [{"name": "cross_entropy"}, {"name": "dice", "weight": 0.5}]
+    return [
+        Choice("class_weights", weighting, reason),
+        Choice("loss.terms", terms, "dice counts classes alike, however many pixels they have"),
+    ]
 
 
 def _batch(found: Fingerprint, recipe: Recipe) -> Choice:
@@ -299,8 +317,8 @@ def _epochs(
         Choice("optimizer.warmup_steps", min(100, steps // 10), f"{steps} steps in all"),
         Choice(
             "ema_decay",
-            0.99 if steps >= 500 else 0.9,
-            "averaged weights are steadier; over about a hundred steps, or ten of a short training",
+            decay := next(d for least, d in reversed(EMA_DECAYS.items()) if steps >= least),
+            f"averaged weights are steadier; over about {1 / (1 - decay):.0f} of {steps} steps",
         ),
     ]
     return [choice for choice in choices if choice.field not in given]
@@ -325,6 +343,15 @@ def _step_seconds(found: Fingerprint, recipe: Recipe) -> float:
 
 def _gpus() -> int:
     return len(tf.config.list_logical_devices("GPU"))
+
+
+def _cpu_flags() -> frozenset[str]:
+    """What Linux says that this CPU can do."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("flags"):
+                return frozenset(line.partition(":")[2].split())
+    return frozenset()
 
 
 def _fields(changes: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

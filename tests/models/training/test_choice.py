@@ -46,6 +46,26 @@ def test_the_fingerprint_measures_sizes_regions_and_halves(tmp_path: Path) -> No
     assert found.class_pixels.tolist() == [40 * 56 + 41 * 56 - 256, 256, 0]
     assert found.up_down == pytest.approx(128 / (20 * 56))
     assert found.thinnest == pytest.approx(2 * 128 / (15 + 22))  # by area and outline
+    assert found.up_down_t > 1000  # the same in both, so no chance
+
+
+def test_the_t_of_halves_is_students(tmp_path: Path) -> None:
+    """Class 1 above in some pictures and below in others, by 8×8, 8×16 or 8×24 pixels of 20×56."""
+    folder = write_dataset(tmp_path / "data", {"train": 4, "val": 1})
+    masks = sorted((folder / "masks" / "train").iterdir())
+    widths = (8, 16, 24, -8)
+    for path, width in zip(masks, widths, strict=True):
+        with Image.open(path) as mask:
+            ids = np.zeros((mask.height, mask.width), np.uint8)
+        rows = slice(8) if width > 0 else slice(-8, None)
+        ids[rows, : abs(width)] = 1
+        Image.fromarray(ids).save(path)
+    dataset = read_dataset(folder)
+    found = fingerprint(dataset, examine(dataset, ("train", "val")))
+    differences = np.array(widths) * 8 / (20 * 56)
+    expected = differences.mean() / (differences.std(ddof=1) / 2)
+    assert found.up_down_t == pytest.approx(expected, rel=0.05)  # heights differ by a row
+    assert not found.has_up
 
 
 def test_pictures_without_up_and_down_are_turned_and_few_are_bent() -> None:
@@ -59,6 +79,15 @@ def test_pictures_without_up_and_down_are_turned_and_few_are_bent() -> None:
     assert street["augmentation.flip"]
     assert "augmentation.elastic" not in street
     assert not chosen(replace(CELLS, left_right=0.3))["augmentation.flip"]
+
+
+def test_many_pictures_tell_an_up_by_less_than_few_do() -> None:
+    """A pet's picture has more of the pet below, by a few percent of the picture."""
+    pets = replace(CELLS, images=260, up_down=0.07, up_down_t=7.3)
+    assert not chosen(pets)["augmentation.vertical_flip"]
+    assert chosen(replace(pets, up_down_t=2.0))["augmentation.vertical_flip"]  # by chance
+    assert chosen(replace(pets, up_down=0.01))["augmentation.vertical_flip"]  # next to nothing
+    assert chosen(replace(pets, images=20))["augmentation.vertical_flip"]  # of one field, perhaps
 
 
 @pytest.mark.parametrize("object_side", [10.0, 400.0])
@@ -78,20 +107,48 @@ def test_whoever_says_that_there_is_an_up_gets_no_turns() -> None:
     assert "say false where the images have an up" in hints[0]
 
 
-def test_rare_classes_are_weighted_and_very_rare_ones_get_dice() -> None:
+def test_rare_classes_are_weighted_and_dice_counts_all_alike() -> None:
     def loss(*pixels: int) -> tuple[str, list[str]]:
         options = chosen(replace(CELLS, class_pixels=np.array(pixels)))
         return options["class_weights"], [term["name"] for term in options["loss.terms"]]
 
-    assert loss(500, 400, 0) == ("none", ["cross_entropy"])
-    assert loss(1000, 50) == ("inverse_log", ["cross_entropy"])
-    assert loss(1000, 5) == ("inverse_log", ["cross_entropy", "dice"])
+    assert loss(500, 400, 0) == ("none", ["cross_entropy", "dice"])
+    assert loss(1000, 50) == ("inverse_log", ["cross_entropy", "dice"])
 
 
-def test_given_weights_choose_their_encoder() -> None:
-    assert chosen(CELLS, weights="file.h5")["network.encoder"] == "mobilenet_v2"
-    assert "network.width" not in chosen(CELLS, weights="file.h5")
+def test_given_weights_choose_their_encoder_and_keep_it() -> None:
+    given = chosen(CELLS, weights="file.h5")
+    assert given["network.encoder"] == "mobilenet_v2"
+    assert "network.width" not in given
+    assert given["optimizer.encoder_lr_multiplier"] == choice.ENCODER_RATE
     assert chosen(CELLS)["network.encoder"] == "plain"
+    assert "optimizer.encoder_lr_multiplier" not in chosen(CELLS)
+
+
+@pytest.mark.parametrize(("gpus", "is_chosen"), [(0, True), (1, False)])
+def test_a_cpu_that_multiplies_bfloat16_trains_in_it(
+    gpus: int, is_chosen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "_gpus", lambda: gpus)
+    monkeypatch.setattr(choice, "_cpu_flags", lambda: frozenset({"avx2", "amx_bf16"}))
+    assert (chosen(CELLS).get("precision") == "bfloat16") is is_chosen
+    monkeypatch.setattr(choice, "_cpu_flags", lambda: frozenset({"avx2"}))
+    assert "precision" not in chosen(CELLS)
+
+
+def test_another_network_keeps_its_own_encoder_at_the_full_rate() -> None:
+    given = {"network.name": "segnet"}
+    fields = {choice.field for choice in choose_by_data(CELLS, given, Path("zoo/nuclei/1"))}
+    assert not {field for field in fields if field.startswith(("network.", "optimizer."))}
+    assert "augmentation.crop" in fields
+
+
+def test_views_are_blurred_noisy_and_compressed_but_thin_classes_stay_sharp() -> None:
+    options = chosen(CELLS)
+    assert options["augmentation.blur"] > 0
+    assert options["augmentation.noise"] > 0
+    assert 0 < options["augmentation.jpeg"] < 100
+    assert "augmentation.blur" not in chosen(replace(CELLS, thinnest=3.0))
 
 
 def test_a_bundled_models_encoder_is_started_from_unless_a_common_class_is_thin() -> None:
