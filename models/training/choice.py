@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from models.architectures.table import SCALED_BY_WIDTH
+from models.architectures.table import KERAS, SCALED_BY_WIDTH
 from models.contract.cores import available_cores
 from models.data.examination import Examination, examine
 from models.data.fingerprint import ORIENTATION_THRESHOLD, THIN_PIXELS, Fingerprint, fingerprint
@@ -103,7 +103,7 @@ def choose_by_data(
     their dotted names, and `trained` a model whose encoder may be started from."""
     is_unet = given.get("network.name", "unet") == "unet"
     network = _network(found, given, trained) if is_unet else []
-    return [*network, *_precision(), *_views(found, given), *_loss(found)]
+    return [*network, *_precision(given), *_views(found, given), *_loss(found)]
 
 
 def _network(found: Fingerprint, given: Mapping[str, Any], trained: Path | None) -> list[Choice]:
@@ -164,9 +164,11 @@ def _on_mobilenet(reason: str) -> list[Choice]:
     ]
 
 
-def _precision() -> list[Choice]:
+def _precision(given: Mapping[str, Any]) -> list[Choice]:
     if _gpus() or "amx_bf16" not in _cpu_flags():
         return []
+    if str(given.get("network.encoder")).startswith(KERAS):
+        return []  # many of them have depthwise convolutions, whose gradients are slow in it
     return [Choice("precision", "bfloat16", "this CPU multiplies it in hardware (amx_bf16)")]
 
 

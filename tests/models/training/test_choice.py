@@ -132,6 +132,7 @@ def test_a_cpu_that_multiplies_bfloat16_trains_in_it(
     monkeypatch.setattr(choice, "_gpus", lambda: gpus)
     monkeypatch.setattr(choice, "_cpu_flags", lambda: frozenset({"avx2", "amx_bf16"}))
     assert (chosen(CELLS).get("precision") == "bfloat16") is is_chosen
+    assert "precision" not in chosen(CELLS, encoder="keras:EfficientNetV2B0")
     monkeypatch.setattr(choice, "_cpu_flags", lambda: frozenset({"avx2"}))
     assert "precision" not in chosen(CELLS)
 
