@@ -14,7 +14,6 @@ import sys
 import cv2
 import numpy as np
 import PIL
-import torch
 import torchvision
 from PIL import Image
 from torchvision import tv_tensors

@@ -37,7 +37,7 @@ class Fingerprint:
     thinnest: float
     up_down: float
     left_right: float
-    up_down_t: float = 0.0
+    up_down_t: float
 
     @property
     def has_up(self) -> bool:
@@ -65,7 +65,7 @@ def fingerprint(dataset: Dataset, examination: Examination) -> Fingerprint:
             sides += _object_sides(mask, background, classes)
             outlines += np.bincount(mask[_outline(mask) & (mask < classes)], minlength=classes)
             areas += halves[index, :2].sum(axis=0)
-    shares = _shares(halves.sum(axis=0))
+    shares, of_each = _shares(halves.sum(axis=0)), _shares(halves)
     widths = 2 * areas / np.maximum(outlines, 1)
     if dataset.class_list.background is not None:
         areas[background] = 0
@@ -80,7 +80,7 @@ def fingerprint(dataset: Dataset, examination: Examination) -> Fingerprint:
         ),
         up_down=float(np.abs(shares[0] - shares[1]).sum() / 2),
         left_right=float(np.abs(shares[2] - shares[3]).sum() / 2),
-        up_down_t=_largest_t(_shares(halves)[:, 0] - _shares(halves)[:, 1]),
+        up_down_t=_largest_t(of_each[:, 0] - of_each[:, 1]),
     )
 
 

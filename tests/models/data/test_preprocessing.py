@@ -33,6 +33,7 @@ STREETS = Fingerprint(
     thinnest=20.0,
     up_down=0.86,
     left_right=0.06,
+    up_down_t=90.0,
 )
 ALIKE = np.full(300, 480)
 

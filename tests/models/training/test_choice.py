@@ -24,6 +24,7 @@ CELLS = Fingerprint(
     thinnest=20.0,
     up_down=0.01,
     left_right=0.02,
+    up_down_t=0.5,
 )
 
 
