@@ -21,6 +21,7 @@ from models.data.dataset import (
     Severity,
     is_gray,
 )
+from models.data.halves import Halves
 from models.data.layouts.class_files import FAULTY_CLASSES, NO_CLASSES
 from models.data.layouts.regions import OUTSIDE
 from models.data.names import counted
@@ -54,6 +55,7 @@ class Examination:
     image_pixels_by_id: dict[str, NDArray[np.int64]] = field(
         default_factory=dict
     )  # (256,) a split: those with a class in the files that hold the value
+    halves: dict[str, Halves] = field(default_factory=dict)  # by split
     tones: list[Tones] = field(default_factory=list)
     tiles: list[Tile] = field(default_factory=list)
     # in their split; of a picture that another split keeps
@@ -151,14 +153,11 @@ class Examination:
             self.mask_modes[examined.mask_mode] += 1
         color = (examined.mask_mode or "").startswith("RGB")
         self.mask_values.update((color, value) for value in examined.mask_values)
-        if examined.pixels_by_id is not None:
-            self.pixels[examined.split] += examined.pixels_by_id
-            self.files_with[examined.split] += examined.pixels_by_id > 0
-            known = examined.pixels_by_id[: len(self.dataset.class_list.classes)].sum()
-            self.image_pixels_by_id[examined.split] += (examined.pixels_by_id > 0) * known
+        self._count_mask(examined)
         if examined.digest is not None:
-            # Without its tile, which is large.
-            self._holders.setdefault(examined.digest, []).append(replace(examined, tile=None))
+            # Without what is large.
+            slim = replace(examined, tile=None, halves=None)
+            self._holders.setdefault(examined.digest, []).append(slim)
         if examined.object_numbers is not None:
             self._object_numbers.append(examined.object_numbers)
         if examined.other_grays:
@@ -168,6 +167,16 @@ class Examination:
         self._note_binary(examined)
         if examined.tile is not None:
             self._keep(examined.tile)
+
+    def _count_mask(self, examined: ExaminedSample) -> None:
+        split, counts = examined.split, examined.pixels_by_id
+        if counts is None or examined.halves is None:
+            return
+        self.pixels[split] += counts
+        self.files_with[split] += counts > 0
+        known = counts[: len(self.dataset.class_list.classes)].sum()
+        self.image_pixels_by_id[split] += (counts > 0) * known
+        self.halves[split].add(examined.halves)
 
     def _compare_palettes(self, examined: ExaminedSample) -> None:
         """Note where an indexed mask has another colour at an index than a mask before, or a colour
@@ -336,6 +345,7 @@ def examine(dataset: Dataset, splits: Collection[str] | None = None, tiles: int 
         examination.pixels[name] = np.zeros(256, np.int64)
         examination.files_with[name] = np.zeros(256, np.int64)
         examination.image_pixels_by_id[name] = np.zeros(256, np.int64)
+        examination.halves[name] = Halves(len(dataset.class_list.classes))
     examiner = Examiner(dataset, names, examination.classes_are_known, tiles > 0)
     tasks = list(_tasks(dataset, tiles))
     with tqdm(

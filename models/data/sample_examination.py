@@ -19,6 +19,7 @@ from models.data.dataset import (
     Sample,
 )
 from models.data.georeference import displacement
+from models.data.halves import halves_of
 from models.data.mask_files import LossyMaskError, RawMask
 from models.data.mask_size import fitted, is_scaled
 from models.data.masks import WHITE, FileMask, StrayValueError, UnknownColorError
@@ -61,6 +62,7 @@ class ExaminedSample:
     object_numbers: int | None = None  # see models.data.objects
     other_grays: frozenset[int] = frozenset()  # see models.data.masks
     pixels_by_id: NDArray[np.int64] | None = None  # (256,)
+    halves: NDArray[np.int64] | None = None  # (4, classes), see models.data.halves
     mask_values: frozenset[int] = frozenset()  # what the file holds: ids, or colours 0xrrggbb
     tones: Tones | None = None
     tile: Tile | None = None
@@ -116,6 +118,7 @@ class Examiner:
             other_grays=_other_grays(sample.mask, raw),
             object_numbers=self._object_numbers(raw),
             pixels_by_id=None if ids is None else np.bincount(ids.ravel(), minlength=256),
+            halves=None if ids is None else halves_of(ids, len(self._dataset.class_list.classes)),
             mask_values=frozenset() if self._classes_are_known else _held(sample, raw),
             tones=self._tones(split, sample, picture),
             tile=self._tile(split, sample, picture, ids, issues, chosen),
