@@ -6,6 +6,7 @@ gives the same view whatever runs beside it.
 """
 
 import math
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -158,8 +159,9 @@ class Augmentation:
 
     def _jitter_colors(self, view: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
         options = self._options
+        is_degraded = self._is_degraded(rng)
         if options.blur:
-            view = self._blur(view, rng)
+            view = _if(is_degraded, self._blur, view, rng)
         if self._channels == 3 and (options.saturation or options.hue):
             view = tf.reshape(
                 tf.reshape(view, (-1, 3)) @ self._color_matrix(rng), (*options.crop, 3)
@@ -170,12 +172,15 @@ class Augmentation:
         if options.brightness:
             view += rng.uniform(-1, 1) * options.brightness * 255
         if options.noise:
-            view += rng.normal((*options.crop, self._channels)) * (
-                rng.uniform(0, 1) * options.noise * 255
-            )
+            view = _if(is_degraded, self._add_noise, view, rng)
         if options.jpeg:
-            view = self._compress(view, rng)
+            view = _if(is_degraded, self._compress, view, rng)
         return tf.clip_by_value(view, 0.0, 255.0)
+
+    def _is_degraded(self, rng: StatelessRng) -> tf.Tensor | None:
+        """Whether this view is blurred, noisy and compressed; None where every view is."""
+        share = self._options.degraded
+        return None if share == 1 else rng.uniform(0, 1) < share
 
     def _color_matrix(self, rng: StatelessRng) -> tf.Tensor:
         """Saturation and hue, float32 (3, 3) from the right: a scaling and a turn of the plane
@@ -189,6 +194,11 @@ class Augmentation:
             tf.stack([1.0, 0.0, 0.0, 0.0, cosine, -sine, 0.0, sine, cosine]), (3, 3)
         )
         return to_yiq @ rotation @ tf.linalg.inv(to_yiq)
+
+    def _add_noise(self, view: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
+        """Gaussian noise of a random deviation up to `options.noise`."""
+        normal = rng.normal((*self._options.crop, self._channels))
+        return view + normal * (rng.uniform(0, 1) * self._options.noise * 255)
 
     def _compress(self, view: tf.Tensor, rng: StatelessRng) -> tf.Tensor:
         """What JPEG of a random quality from `options.jpeg` to 100 leaves of it."""
@@ -209,6 +219,18 @@ class Augmentation:
         for filters in (kernel, tf.transpose(kernel, (1, 0, 2, 3))):
             padded = tf.nn.depthwise_conv2d(padded, filters, (1, 1, 1, 1), "VALID")
         return padded[0]
+
+
+def _if(
+    condition: tf.Tensor | None,
+    change: Callable[[tf.Tensor, StatelessRng], tf.Tensor],
+    view: tf.Tensor,
+    rng: StatelessRng,
+) -> tf.Tensor:
+    """The changed view where `condition` holds or is None, else the view as it is."""
+    if condition is None:
+        return change(view, rng)
+    return tf.cond(condition, lambda: change(view, rng), lambda: view)
 
 
 def _pick(entries: tf.Tensor, place: tf.Tensor, dtype: tf.DType) -> tf.Tensor:

@@ -63,11 +63,13 @@ class AugmentationOptions(BaseModel):
     noise: Annotated[
         Fraction, Field(description="largest deviation of Gaussian noise, of the range 0–255")
     ] = 0.0
-
     jpeg: Annotated[
         int,
         Field(ge=0, le=100, description="lowest quality of a random JPEG compression; 0: none"),
     ] = 0
+    degraded: Annotated[
+        Fraction, Field(description="share of the views that blur, noise and JPEG make worse")
+    ] = 1.0
     class_balance: Annotated[
         Fraction,
         Field(

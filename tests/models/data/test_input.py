@@ -239,6 +239,15 @@ def test_colors_change_within_their_limits() -> None:
     assert 0.6 <= min(contrasts) < 0.8
 
 
+def test_a_share_of_the_views_is_blurred_noisy_and_compressed_and_the_rest_as_it_was() -> None:
+    worse = {"blur": 3.0, "noise": 0.1, "jpeg": 30}
+    views = views_of_square(**worse, degraded=0.4)
+    clean = [bool(np.array_equal(view, SQUARE)) for view in views]
+    assert 0 < sum(clean) < len(clean)
+    assert not any(np.array_equal(view, SQUARE) for view in views_of_square(**worse))
+    assert all(np.array_equal(view, SQUARE) for view in views_of_square(**worse, degraded=0.0))
+
+
 def test_blur_spreads_a_point_and_keeps_its_light() -> None:
     image = np.zeros((33, 33, 1), np.uint8)
     image[16, 16] = 200
