@@ -66,6 +66,7 @@ HEADLINES: dict[str, Headline] = {
     "street": Headline(
         "mean IoU", "FCN-8s 0.570, FC-DenseNet103 0.669, LETNet 0.705 (train + val)"
     ),
+    "street_robust": Headline("mean IoU", "–"),
     "nuclei": Headline("IoU", "U-Net 0.839 (at 96×96)", "nucleus"),
     "membranes": Headline("pixel error", "U-Net 0.0611 (on the challenge's test)", split="val"),
     "vessels": Headline("F1", "U-Net about 0.81", "vessel"),
@@ -73,6 +74,9 @@ HEADLINES: dict[str, Headline] = {
     "pets": Headline("mean IoU", "–"),
     "aerial": Headline("mean IoU of the classes there", "–"),
 }
+
+# The recipe whose run, of the same seed, another one goes on from.
+STARTS = {"street_robust": "street"}
 
 
 def score(recipe: str, seed: int, sets: Path, backbone: Path, runs: Path) -> Document:
@@ -83,6 +87,8 @@ def score(recipe: str, seed: int, sets: Path, backbone: Path, runs: Path) -> Doc
     command = ["train", str(path), "--data", str(data), "--run", str(folder), "--seed", str(seed)]
     if read_recipe(path).network.weights == "imagenet":
         command += ["--network.weights", str(backbone)]
+    if recipe in STARTS:
+        command += ["--initialize-from", str(runs / f"{STARTS[recipe]}-{seed}")]
     _segtrain(command)
     run = Run.open(folder)
     splits = ("val", "test") if HEADLINES[recipe].split == "test" else ("val",)
