@@ -43,15 +43,15 @@ def scores(name: str, runs: list[Document], split: str) -> str:
     return ", ".join(f"{HEADLINES[name].of(document):.3f}" for document in documents) or "–"
 
 
-def main() -> None:
-    """Write the table into its page."""
-    README.write_text(with_table(README.read_text(), MARK, table(read_results(), read_speed())))
-
-
 def read_speed() -> dict[str, Document]:
     """Milliseconds of a picture by each recipe's network in int8."""
     document: Document = json.loads((RESULTS / "recipe_speed.json").read_text())
     return dict(document["milliseconds"])
+
+
+def main() -> None:
+    """Write the table into its page."""
+    README.write_text(with_table(README.read_text(), MARK, table(read_results(), read_speed())))
 
 
 if __name__ == "__main__":
