@@ -4,13 +4,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def halves_of(ids: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
-    """Pixels of each class (4, classes) in the upper, lower, left and right half of a mask (H, W).
-    A middle line belongs to neither half, and what is no class counts for nothing."""
-    height, width = ids.shape
-    y, x = height // 2, width // 2
-    parts = (ids[:y], ids[height - y :], ids[:, :x], ids[:, width - x :])
-    return np.array([np.bincount(part[part < classes], minlength=classes) for part in parts])
+def parts_of(ids: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Pixels of each id (3, 3, 256) in the parts of a mask (H, W): upper half, middle line and
+    lower half, by left half, middle line and right half. An even side has no middle line."""
+    rows, columns = (
+        (slice(n // 2), slice(n // 2, n - n // 2), slice(n - n // 2, n)) for n in ids.shape
+    )
+    return np.array(
+        [[np.bincount(ids[r, c].ravel(), minlength=256) for c in columns] for r in rows]
+    )
+
+
+def halves_of(parts: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Pixels of each class (4, classes) in the upper, lower, left and right half, by what
+    `parts_of` gives. A middle line belongs to neither half, and what is no class counts for
+    nothing."""
+    halves = (
+        parts[0].sum(axis=0),
+        parts[2].sum(axis=0),
+        parts[:, 0].sum(axis=0),
+        parts[:, 2].sum(axis=0),
+    )
+    return np.array(halves)[:, :classes]
 
 
 class Halves:

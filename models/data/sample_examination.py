@@ -19,7 +19,7 @@ from models.data.dataset import (
     Sample,
 )
 from models.data.georeference import displacement
-from models.data.halves import halves_of
+from models.data.halves import halves_of, parts_of
 from models.data.mask_files import LossyMaskError, RawMask
 from models.data.mask_size import fitted, is_scaled
 from models.data.masks import WHITE, FileMask, StrayValueError, UnknownColorError
@@ -105,6 +105,8 @@ class Examiner:
                 ids = fitted(ids, *picture.pixels.shape[:2])
             if ids is not None:
                 ids = sample.without_void(ids)
+        parts = None if ids is None else parts_of(ids)
+        classes = len(self._dataset.class_list.classes)
         return ExaminedSample(
             split,
             sample,
@@ -117,8 +119,8 @@ class Examiner:
             index_colors=self._index_colors(sample.mask, raw) if ids is not None else {},
             other_grays=_other_grays(sample.mask, raw),
             object_numbers=self._object_numbers(raw),
-            pixels_by_id=None if ids is None else np.bincount(ids.ravel(), minlength=256),
-            halves=None if ids is None else halves_of(ids, len(self._dataset.class_list.classes)),
+            pixels_by_id=None if parts is None else parts.sum(axis=(0, 1)),
+            halves=None if parts is None else halves_of(parts, classes),
             mask_values=frozenset() if self._classes_are_known else _held(sample, raw),
             tones=self._tones(split, sample, picture),
             tile=self._tile(split, sample, picture, ids, issues, chosen),
