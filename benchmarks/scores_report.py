@@ -31,7 +31,7 @@ def table(results: dict[str, Document], milliseconds: dict[str, Document]) -> st
                 *(scores(name, runs, split) for split in ("val", "test")),
                 headline.published,
                 ", ".join(f"{run['minutes']:.0f}" for run in runs),
-                f"{milliseconds[name]['median']:.0f}",
+                f"{milliseconds[recipe.name]['median']:.0f}",
             ]
         )
     return markdown(head, rows)
