@@ -186,6 +186,14 @@ def _output_kind(
         return "sigmoid"
     if _adds_up(outputs, axes):
         return "probabilities"
+    if all(
+        abs(float(one.sum(dtype=np.float64)) - 1) < _SUM_TOLERANCE for o in outputs for one in o
+    ):
+        raise AdoptionError(
+            "its outputs add up to 1 over a whole picture, and not in each pixel, as a "
+            "Softmax of ONNX opset 12 or older makes them (over all axes from its own on); save it "
+            "with opset 13 or newer, or without the Softmax"
+        )
     raise AdoptionError(
         "its outputs lie between 0 and 1 and do not add up to 1; set --output sigmoid where each "
         "class is for itself (and --priority where classes overlap), or --output logits"

@@ -75,7 +75,8 @@ def _parsed(path: Path) -> Any:
     if _opset(proto) < _LEAST_OPSET:
         raise AdoptionError(
             f"{path} is of opset {_opset(proto)}, and segtrain adopts those of {_LEAST_OPSET} and "
-            "later; export it again, or convert it with onnx.version_converter"
+            "later; export it again from the framework it was trained in (onnx.version_converter "
+            "moves what a linear Resize or Upsample gives by half a pixel)"
         )
     return proto
 

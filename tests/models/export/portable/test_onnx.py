@@ -195,6 +195,15 @@ def resize(**attributes: Any) -> list[Any]:
     ]
 
 
+def softmax() -> list[Any]:
+    """Over the axis of the classes, and before opset 13 over those behind it too."""
+    helper = onnx.helper
+    return [
+        helper.make_node("Conv", ["image", "w"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["mask"], axis=1),
+    ]
+
+
 def bad_files(folder: Path) -> dict[Path, str]:
     """Each file, and what is to be said of it."""
     external = {"save_as_external_data": True, "size_threshold": 0}
@@ -215,11 +224,14 @@ def bad_files(folder: Path) -> dict[Path, str]:
         folder / "empty.onnx": "is no ONNX file",
         conv_file(folder / "custom.onnx", nodes=[custom]): "its maker's own: own.Sharpen",
         conv_file(folder / "two.onnx", inputs=["image", "depth"]): "2 inputs (image, depth)",
-        conv_file(folder / "old.onnx", opset=9): "is of opset 9",
+        conv_file(folder / "old.onnx", opset=9): "is of opset 9, and segtrain adopts those of 11",
         conv_file(folder / "rank.onnx", shape=["n", 3]): "has the shape (None, 3)",
         conv_file(
             folder / "antialias.onnx", nodes=resize(antialias=1), opset=18
         ): "Resize antialias=1, which OpenVINO leaves out",
+        conv_file(
+            folder / "softmax.onnx", nodes=softmax(), opset=11
+        ): "a Softmax of ONNX opset 12 or older",
         conv_file(folder / "batch.onnx", shape=[4, 3, "h", "w"]): "takes batches of 4 images alone",
     }
 
