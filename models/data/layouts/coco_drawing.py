@@ -22,6 +22,12 @@ from models.data.layouts.regions import (
 )
 
 _LONGEST_OUTLINE = 2**23  # pixels
+# why a region is not to be seen
+_UNDER_SMALLER = "smaller regions of other classes cover them whole"
+_UNDER_SINGLE = (
+    "regions of other classes cover them whole, since they say iscrowd = 1 and crowds lie below; "
+    "some tools say so of what has a hole: say 0 where each is one object"
+)
 _FIRST_CHARACTER = 48
 _MORE, _BITS, _SIGN = 0x20, 5, 0x10
 
@@ -115,7 +121,7 @@ class CocoMask(DrawnFromFile):
         seen = np.bincount(shown[shown >= 0].ravel(), minlength=len(self.regions))
         empty = [r.name for r, area in zip(self.regions, areas, strict=True) if not area]
         covered = [
-            region.name
+            region
             for region, code, area, pixels in zip(self.regions, codes, areas, seen, strict=True)
             if area and not pixels
             if region.class_id not in classes[shown[coco_mask.decode(code).astype(bool)]]
@@ -123,9 +129,9 @@ class CocoMask(DrawnFromFile):
         yield from hidden_regions(
             empty, self.path, self.image_name, "no pixel of the picture lies in them"
         )
-        yield from hidden_regions(
-            covered, self.path, self.image_name, "smaller regions of other classes cover them whole"
-        )
+        for is_crowd, why in ((False, _UNDER_SMALLER), (True, _UNDER_SINGLE)):
+            names = [region.name for region in covered if region.is_crowd == is_crowd]
+            yield from hidden_regions(names, self.path, self.image_name, why)
 
     def _drawable(self, region: Region, draw: Callable[[Region], Any]) -> Any:
         try:

@@ -452,6 +452,9 @@ def test_a_region_that_is_no_crowd_is_on_top_in_whatever_form_it_says_so(
     cup["iscrowd"] = "1"
     write(tmp_path / "x.json", document(["a.png"], [cup, table]))
     assert np.bincount(masks_of(tmp_path)[0].ravel()).tolist() == [144, 0, 256]
+    hidden = [i.text for i in examined(tmp_path).warnings if i.kind == "regions without a pixel"]
+    assert len(hidden) == 1
+    assert "say 0 where each is one object" in hidden[0]
     cup["iscrowd"] = "maybe"
     write(tmp_path / "x.json", document(["a.png"], [cup, table]))
     with pytest.raises(DatasetError, match="its iscrowd is 'maybe', and is to be 0 or 1"):
