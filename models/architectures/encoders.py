@@ -8,13 +8,14 @@ import keras
 import tensorflow as tf
 
 from models.architectures.backbones import mobilenet_v2_features
-from models.architectures.blocks import scaled_input
+from models.architectures.blocks import BATCH_NORM_MOMENTUM, BatchNorm, scaled_input
 from models.architectures.efficientnet_lite import efficientnet_lite0_features
 from models.architectures.keras_applications import keras_features
 from models.architectures.network import Features
 from models.architectures.table import KERAS, Encoder
 
 STRIDE = 32  # of their coarsest features
+FEATURE_NORM = "feature{stride}_bn"  # the name of the BatchNorm behind those of a stride
 DECODER_FILTERS = {16: 128, 8: 64, 4: 48, 2: 32}  # by stride, of a decoder that fits them
 
 
@@ -35,6 +36,20 @@ def encode(image: keras.KerasTensor, encoder: Encoder, weights: str | None) -> F
         return keras_features(image, encoder.removeprefix(KERAS), weights)
     with _float32_where_faster():
         return ENCODERS[encoder](image, weights)
+
+
+def normalised(features: Features) -> Features:
+    """A BatchNorm behind each of the features.
+
+    They are sums of linear projections, whose means lie far from zero and whose spread differs from
+    stride to stride; a decoder learns sooner from normalised ones (benchmarks/encoders.py).
+    """
+    return {
+        stride: BatchNorm(momentum=BATCH_NORM_MOMENTUM, name=FEATURE_NORM.format(stride=stride))(
+            feature
+        )
+        for stride, feature in features.items()
+    }
 
 
 @contextmanager

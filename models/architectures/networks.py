@@ -48,6 +48,7 @@ def build_network(
     padding: Padding = "same",
     weights: str | None = None,
     dropout: float | None = None,
+    feature_norm: bool = False,
 ) -> Network:
     """Build a network of the table. What is None is the network's own.
 
@@ -61,6 +62,7 @@ def build_network(
         "padding": padding,
         "weights": weights,
         "dropout": dropout,
+        "feature_norm": feature_norm,
     }
     return build_by_options(classes, channels, NetworkOptions.model_validate(document))
 

@@ -71,6 +71,13 @@ class NetworkOptions(BaseModel):
             description="dropped share of the coarsest features; 0.5 in the papers' fcn and unet",
         ),
     ] = 0.0
+    feature_norm: Annotated[
+        bool,
+        Field(
+            description="a BatchNorm behind each of the encoder's features, by which a decoder "
+            "learns sooner; not of the encoders plain and vgg16"
+        ),
+    ] = False
     initialize_from: Annotated[
         Path | None,
         Field(
@@ -123,6 +130,11 @@ class NetworkOptions(BaseModel):
                 if e.valid_padding
             ]
             raise ValueError(f"padding = 'valid' is for {_listed(taking)}")
+        if self.feature_norm and self.encoder in SCALED_BY_WIDTH:
+            raise ValueError(
+                f"feature_norm is not for the encoder {self.encoder}; take mobilenet_v2, or one of "
+                "its kind, or leave it out"
+            )
         if self.weights is not None and self.encoder == "plain":
             raise ValueError(
                 "the plain encoder has no trained weights; take encoder = 'mobilenet_v2' or no "

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from models.architectures.backbones import (
     exported_variables,
 )
+from models.architectures.encoders import FEATURE_NORM, STRIDE
 from models.architectures.fcn import initialize_from_coarser
 from models.architectures.table import NETWORKS
 from models.architectures.weights_error import BackboneWeightsError
@@ -48,6 +49,7 @@ def fill(network: keras.Model, kept: Weights, origin: str) -> list[str]:
     missing or of another shape.
     """
     classes = network.output_shape[-1]
+    _require_same_norms(network, kept, origin)
     other_classes: set[int] = set()
     left = []
     for weight in network.weights:
@@ -68,6 +70,19 @@ def fill(network: keras.Model, kept: Weights, origin: str) -> list[str]:
         if weight.path not in left:
             weight.assign(kept[weight.path])
     return left
+
+
+def _require_same_norms(network: keras.Model, kept: Weights, origin: str) -> None:
+    """Raise BackboneWeightsError where features are normalised here and not there, or there and not
+    here, where every weight of this network would be found all the same."""
+    norm = f"{FEATURE_NORM.format(stride=STRIDE)}/gamma"
+    here = any(weight.path == norm for weight in network.weights)
+    if here != (norm in kept):
+        has, wanted = ("no ", "false") if here else ("a ", "true")
+        raise BackboneWeightsError(
+            f"{origin} has {has}BatchNorm behind the features of its encoder; set "
+            f"network.feature_norm = {wanted}"
+        )
 
 
 def _other_network(

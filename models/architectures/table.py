@@ -76,6 +76,7 @@ def _build_unet(classes: int, channels: int, options: "NetworkOptions") -> "Netw
         padding=options.padding,
         weights=options.weights,
         dropout=options.dropout,
+        feature_norm=options.feature_norm,
     )
 
 
@@ -114,6 +115,7 @@ def _build_unet_mobile(classes: int, channels: int, options: "NetworkOptions") -
         upsampling=options.upsampling,
         weights=options.weights,
         dropout=options.dropout,
+        feature_norm=options.feature_norm,
     )
 
 

@@ -20,7 +20,7 @@ from models.architectures.blocks import (
     max_pool,
     scaled_input,
 )
-from models.architectures.encoders import DECODER_FILTERS, encode
+from models.architectures.encoders import DECODER_FILTERS, encode, normalised
 from models.architectures.encoders import STRIDE as ENCODERS_STRIDE
 from models.architectures.network import Features, Network, assemble
 from models.architectures.table import SCALED_BY_WIDTH, Encoder, Padding, Upsampling
@@ -85,13 +85,15 @@ def build_unet(
     padding: Padding = "same",
     weights: str | None = None,
     dropout: float = 0.0,
+    feature_norm: bool = False,
 ) -> Network:
     """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W
     ≥ 1.
 
     `width` is the number of features at full resolution (64 in the papers; not of the encoders of
     `encoders.py`, whose decoder ends at stride 2 and whose logits are interpolated: full-resolution
-    convolutions would cost more than all the rest). Raises BackboneWeightsError.
+    convolutions would cost more than all the rest). `feature_norm` puts a BatchNorm behind each of
+    the features of such an encoder. Raises BackboneWeightsError.
     """
     image = keras.Input((None, None, channels), name="image")
     stride = STRIDE if encoder in SCALED_BY_WIDTH else ENCODERS_STRIDE
@@ -99,7 +101,7 @@ def build_unet(
         x = MirrorPad(stride, VALID_MARGIN, VALID_REMAINDER, name="mirror_pad")(image)
     else:
         x = MirrorPad(stride, name="mirror_pad")(image)
-    parts = _parts(x, classes, encoder, width, upsampling, padding, weights, dropout)
+    parts = _parts(x, classes, encoder, width, upsampling, padding, weights, dropout, feature_norm)
     network = assemble(
         "unet",
         image,
@@ -146,6 +148,7 @@ def _parts(
     padding: Padding,
     weights: str | None,
     dropout: float,
+    feature_norm: bool = False,
 ) -> _Parts:
     features, indices = _encode(x, encoder, width, padding, weights, upsampling == "max_unpool")
     filters = (
@@ -153,10 +156,11 @@ def _parts(
         if encoder not in SCALED_BY_WIDTH
         else {2**level: width * 2**level for level in range(PLAIN_LEVELS - 1)}
     )
-    x = keras.layers.Dropout(dropout, name="dropout")(features[max(features)])
+    skips = normalised(features) if feature_norm else features
+    x = keras.layers.Dropout(dropout, name="dropout")(skips[max(skips)])
     papers_own = padding == "valid" and upsampling == "transposed"
     upsample = up_convolution if papers_own else UPSAMPLINGS[upsampling]
-    levels = _expanding_path(x, features, indices, filters, upsample, padding)
+    levels = _expanding_path(x, skips, indices, filters, upsample, padding)
     x = keras.layers.Conv2D(classes, 1, dtype="float32", name="logits")(levels[min(levels)])
     if min(filters) > 1:
         x = Resize(min(filters), "bilinear", dtype="float32", name="to_full_resolution")(x)

@@ -13,7 +13,7 @@ from models.architectures.blocks import (
     CropLike,
     MirrorPad,
 )
-from models.architectures.encoders import DECODER_FILTERS, STRIDE, encode
+from models.architectures.encoders import DECODER_FILTERS, STRIDE, encode, normalised
 from models.architectures.network import Network, assemble
 from models.architectures.table import Encoder, Upsampling
 from models.architectures.upsampling import UPSAMPLINGS, Resize
@@ -57,19 +57,22 @@ def build_unet_mobile(
     upsampling: Upsampling = "bilinear",
     weights: str | None = None,
     dropout: float = 0.0,
+    feature_norm: bool = False,
 ) -> Network:
     """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W
     ≥ 1.
 
-    `weights` are the encoder's, as in `encoders.py`. Raises BackboneWeightsError.
+    `weights` are the encoder's, as in `encoders.py`; `feature_norm` puts a BatchNorm behind each of
+    its features. Raises BackboneWeightsError.
     """
     image = keras.Input((None, None, channels), name="image")
     features = encode(MirrorPad(STRIDE, name="mirror_pad")(image), encoder, weights)
-    x = keras.layers.Dropout(dropout, name="dropout")(features[STRIDE])
+    skips = normalised(features) if feature_norm else features
+    x = keras.layers.Dropout(dropout, name="dropout")(skips[STRIDE])
     levels = {}
     for stride, filters in DECODER_FILTERS.items():
         x = UPSAMPLINGS[upsampling](x, filters, 2, f"up{stride}")
-        x = keras.layers.Concatenate(name=f"up{stride}_skip")([features[stride], x])
+        x = keras.layers.Concatenate(name=f"up{stride}_skip")([skips[stride], x])
         x = separable_block(x, filters, f"up{stride}_1")
         levels[stride] = x = separable_block(x, filters, f"up{stride}_2")
     x = keras.layers.Conv2D(classes, 1, dtype="float32", name="logits")(x)

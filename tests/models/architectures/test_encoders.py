@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -25,3 +26,21 @@ def test_in_bfloat16_on_a_cpu_the_encoder_stays_in_float32() -> None:
         if layer.weights and layer.name not in network.encoder_layers
     ]
     assert decoder == ["bfloat16"] * (len(decoder) - 1) + ["float32"]  # the logits
+
+
+def test_normalised_features_have_a_mean_of_0_and_a_spread_of_1_and_learn_with_the_decoder() -> (
+    None
+):
+    keras.utils.set_random_seed(3)
+    network = build_network(
+        "unet_mobile", classes=2, channels=3, encoder="mobilenet_v2", feature_norm=True
+    )
+    norms = [layer for layer in network.model.layers if layer.name.startswith("feature")]
+    assert [layer.name for layer in norms] == [f"feature{s}_bn" for s in (32, 16, 8, 4, 2)]
+    assert not network.encoder_layers & {layer.name for layer in norms}
+    images = np.random.default_rng(0).uniform(0, 255, (4, 96, 96, 3)).astype(np.float32)
+    features = keras.Model(network.model.inputs, [norm.output for norm in norms])
+    for feature in features([images], training=True):
+        moments = tf.nn.moments(feature, axes=(0, 1, 2))
+        np.testing.assert_allclose(moments[0], 0, atol=1e-3)
+        np.testing.assert_allclose(moments[1], 1, atol=0.1)

@@ -35,6 +35,10 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     )
 }
 COMBINATIONS |= {
+    f"{name} feature_norm": {"name": name, "encoder": "mobilenet_v2", "feature_norm": True}
+    for name in ("unet", "unet_mobile")
+}
+COMBINATIONS |= {
     f"unet valid {upsampling}": {"name": "unet", "padding": "valid", "upsampling": upsampling}
     for upsampling in ("transposed", "max_unpool")
 }

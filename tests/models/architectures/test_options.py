@@ -36,6 +36,8 @@ def test_what_is_not_said_is_the_networks_own(
         ),
         ({"name": "unet", "encoder": "vgg16", "padding": "valid"}, "with the plain encoder alone"),
         ({"name": "unet", "weights": "vgg16.h5"}, "the plain encoder has no trained weights"),
+        ({"name": "fcn8s", "feature_norm": True}, "feature_norm is not for the encoder vgg16"),
+        ({"feature_norm": True}, "feature_norm is not for the encoder plain"),
         ({"name": "segment"}, "there is no network 'segment'; there are fcn32s, fcn16s"),
         ({"name": ["unet"]}, "Input should be a valid string"),
     ],

@@ -53,6 +53,20 @@ def test_another_network_is_refused_and_nothing_is_taken(other: keras.Model) -> 
         np.testing.assert_array_equal(was, now)
 
 
+@pytest.mark.parametrize(
+    ("here", "sentence"), [(True, "no BatchNorm.* = false"), (False, "= true")]
+)
+def test_features_are_normalised_here_and_there_or_neither(here: bool, sentence: str) -> None:
+    new, trained = (
+        build_network(
+            "unet_mobile", classes=2, channels=3, encoder="mobilenet_v2", feature_norm=norm
+        ).model
+        for norm in (here, not here)
+    )
+    with pytest.raises(BackboneWeightsError, match=sentence):
+        start_from_trained(new, trained)
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BackboneWeightsError, match="holds no model that segtrain export wrote"):
         start_from_exported(network("unet"), tmp_path)
