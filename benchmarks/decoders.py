@@ -18,11 +18,12 @@ from pathlib import Path
 import keras
 from tqdm import tqdm
 
-from benchmarks.encoders import int8_milliseconds
+from benchmarks.int8_time import int8_milliseconds
 from benchmarks.networks import Budget, Street, read_results, train_and_score, write
 from models.architectures.blocks import CropLike, MirrorPad, conv_block, double_conv_block
 from models.architectures.encoders import DECODER_FILTERS, STRIDE, encode
 from models.architectures.network import Features
+from models.architectures.table import Encoder
 from models.architectures.unet_mobile import separable_block
 from models.architectures.upsampling import UPSAMPLINGS, Resize
 from models.data.reading import read_dataset
@@ -121,9 +122,19 @@ VARIANTS = {
 
 def build(variant: Variant, weights: str | None) -> keras.Model:
     """Map pixel values 0–255 (N, H, W, 3) to logits (N, H, W, 11)."""
+    return street_network("mobilenet_v2", weights, variant=variant)
+
+
+def street_network(
+    encoder: Encoder,
+    weights: str | None,
+    taken: Callable[[Features], Features] = lambda features: features,
+    variant: Variant | None = None,
+) -> keras.Model:
+    """`street`'s network over an encoder, its decoder given what is `taken` of the features."""
     image = keras.Input((None, None, 3), name="image")
-    features = encode(MirrorPad(STRIDE, name="mirror_pad")(image), "mobilenet_v2", weights)
-    x = _decoder(features, variant)
+    features = encode(MirrorPad(STRIDE, name="mirror_pad")(image), encoder, weights)
+    x = _decoder(taken(features), variant or Variant())
     while x.shape[-1] > CLASSES:
         x = _SubPixels(name="sub_pixels")(x)
     x = Resize(2, "bilinear", dtype="float32", name="to_full_resolution")(x)

@@ -40,6 +40,7 @@ from models.training.options import LossOptions
 RESULTS = Path(__file__).parent / "results" / "networks.json"
 TIMING_ROUNDS = 7
 
+Schedule = keras.optimizers.schedules.LearningRateSchedule
 Pixels = list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 
 
@@ -94,8 +95,10 @@ def train_and_score(
     budget: Budget,
     title: str,
     options: LossOptions | None = None,
+    optimizer: Callable[[keras.Model, Schedule], keras.optimizers.Optimizer] | None = None,
 ) -> dict[str, float]:
-    """Train a network within the budget and score it on val, whole images."""
+    """Train a network within the budget, by AdamW unless another `optimizer` is given, and score it
+    on val, whole images."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(budget.seed)
     network = build()
@@ -108,7 +111,7 @@ def train_and_score(
     )
     loss = SegmentationLoss(options or LossOptions(), street.class_weights)
     network.compile(
-        keras.optimizers.AdamW(rate, weight_decay=1e-4),
+        optimizer(network, rate) if optimizer else keras.optimizers.AdamW(rate, weight_decay=1e-4),
         lambda masks, logits: loss(masks, logits),
     )
     began = time.monotonic()
