@@ -102,7 +102,7 @@ def ideas_table(networks: dict[str, Row]) -> str:
 
 def encoders_table(networks: dict[str, Any]) -> str:
     """The encoders of `benchmarks/encoders.py`, both seeds of each."""
-    head = ["encoder", "val mIoU", "boundary F1", "last training loss", "parameters"]
+    head = ["encoder", "val mIoU", "boundary F1", "last training loss", "parameters", "int8 time"]
     rows = [
         [
             title,
@@ -110,6 +110,7 @@ def encoders_table(networks: dict[str, Any]) -> str:
             _both_seeds(row, "val_boundary_f1"),
             " / ".join(f"{row[seed]['last_loss']:.2f}" for seed in SEEDS),
             f"{row['seed 1']['parameters']:,}",
+            f"{row['int8_time']:.2f}",
         ]
         for title, row in networks.items()
     ]
