@@ -16,10 +16,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
-from tqdm import tqdm
 
 from benchmarks.int8_time import int8_milliseconds
-from benchmarks.networks import Budget, Street, read_results, train_and_score, write
+from benchmarks.networks import (
+    Budget,
+    Street,
+    read_results,
+    train_and_score,
+    train_missing,
+    write,
+)
 from models.architectures.blocks import CropLike, MirrorPad, conv_block, double_conv_block
 from models.architectures.encoders import DECODER_FILTERS, STRIDE, encode
 from models.architectures.network import Features
@@ -182,20 +188,19 @@ def main() -> None:
     kept = read_results(RESULTS, BUDGET)
     if not parsed.time_only:
         street = Street(read_dataset(parsed.data))
-        for seed in SEEDS:
-            for name, variant in VARIANTS.items():
-                row = kept["networks"].setdefault(name, {})
-                if f"seed {seed}" in row:
-                    continue
-                row[f"seed {seed}"] = train_and_score(
-                    lambda variant=variant: build(variant, parsed.weights),  # type: ignore[misc]
-                    street,
-                    replace(BUDGET, seed=seed),
-                    f"{name}, seed {seed}",
-                    LossOptions(terms=(LossTerm(name="cross_entropy"), *variant.terms)),
-                )
-                write(RESULTS, kept)
-                tqdm.write(f"{name}: {row[f'seed {seed}']}")
+
+        def train(name: str, budget: Budget) -> dict[str, float]:
+            variant = VARIANTS[name]
+            return train_and_score(
+                lambda: build(variant, parsed.weights),
+                street,
+                budget,
+                f"{name}, seed {budget.seed}",
+                LossOptions(terms=(LossTerm(name="cross_entropy"), *variant.terms)),
+            )
+
+        budgets = [replace(BUDGET, seed=seed) for seed in SEEDS]
+        train_missing(RESULTS, kept, VARIANTS, budgets, train)
     times = int8_milliseconds({name: build(v, None) for name, v in VARIANTS.items()})
     for name, values in times.items():
         ratios = [own / base for own, base in zip(values, times[BASE], strict=True)]

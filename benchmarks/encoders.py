@@ -17,11 +17,17 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
-from tqdm import tqdm
 
 from benchmarks.decoders import street_network
 from benchmarks.int8_time import int8_milliseconds
-from benchmarks.networks import Budget, Street, read_results, train_and_score, write
+from benchmarks.networks import (
+    Budget,
+    Street,
+    read_results,
+    train_and_score,
+    train_missing,
+    write,
+)
 from models.architectures.encoders import normalised
 from models.architectures.network import Features
 from models.architectures.table import Encoder
@@ -135,20 +141,19 @@ def main() -> None:
     kept = read_results(RESULTS, BUDGET)
     if not parsed.time_only:
         street = Street(read_dataset(parsed.data))
-        for seed in SEEDS:
-            for name, variant in VARIANTS.items():
-                row = kept["networks"].setdefault(name, {})
-                if f"seed {seed}" in row:
-                    continue
-                row[f"seed {seed}"] = train_and_score(
-                    lambda variant=variant: build(variant, weights[variant.encoder]),  # type: ignore[misc]
-                    street,
-                    replace(BUDGET, seed=seed),
-                    f"{name}, seed {seed}",
-                    optimizer=lambda model, rate, variant=variant: optimizer(variant, model, rate),  # type: ignore[misc]
-                )
-                write(RESULTS, kept)
-                tqdm.write(f"{name}: {row[f'seed {seed}']}")
+
+        def train(name: str, budget: Budget) -> dict[str, float]:
+            variant = VARIANTS[name]
+            return train_and_score(
+                lambda: build(variant, weights[variant.encoder]),
+                street,
+                budget,
+                f"{name}, seed {budget.seed}",
+                optimizer=lambda model, rate: optimizer(variant, model, rate),
+            )
+
+        budgets = [replace(BUDGET, seed=seed) for seed in SEEDS]
+        train_missing(RESULTS, kept, VARIANTS, budgets, train)
     kept["networks"] = {name: kept["networks"][name] for name in VARIANTS}
     graphs = {(v.encoder, v.taken): name for name, v in reversed(VARIANTS.items())}
     times = int8_milliseconds({name: build(VARIANTS[name], None) for name in graphs.values()})

@@ -10,11 +10,12 @@ is kept after each network, so the command may be stopped.
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,23 @@ def run(data: Path, budget: Budget, only: list[str], path: Path) -> None:
     for title, value in milliseconds_an_image(builders, (height, width)).items():
         kept["networks"][title]["milliseconds"] = value
     write(path, kept)
+
+
+def train_missing(
+    path: Path,
+    kept: dict[str, Any],
+    names: Iterable[str],
+    budgets: Sequence[Budget],
+    train: Callable[[str, Budget], dict[str, float]],
+) -> None:
+    """Have `train` give each name's scores by each budget, a seed each, that `kept` has not yet,
+    and write them to `path` one by one."""
+    for budget, name in itertools.product(budgets, list(names)):
+        row = kept["networks"].setdefault(name, {})
+        if f"seed {budget.seed}" not in row:
+            row[f"seed {budget.seed}"] = train(name, budget)
+            write(path, kept)
+            tqdm.write(f"{name}: {row[f'seed {budget.seed}']}")
 
 
 def read_results(path: Path, budget: Budget) -> dict[str, Any]:
