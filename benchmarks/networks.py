@@ -41,7 +41,9 @@ from models.training.options import LossOptions
 RESULTS = Path(__file__).parent / "results" / "networks.json"
 TIMING_ROUNDS = 7
 
-Schedule = keras.optimizers.schedules.LearningRateSchedule
+MakeOptimizer = Callable[
+    [keras.Model, keras.optimizers.schedules.LearningRateSchedule], keras.optimizers.Optimizer
+]
 Pixels = list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 
 
@@ -96,7 +98,7 @@ def train_and_score(
     budget: Budget,
     title: str,
     options: LossOptions | None = None,
-    optimizer: Callable[[keras.Model, Schedule], keras.optimizers.Optimizer] | None = None,
+    optimizer: MakeOptimizer | None = None,
 ) -> dict[str, float]:
     """Train a network within the budget, by AdamW unless another `optimizer` is given, and score it
     on val, whole images."""
