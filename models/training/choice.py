@@ -24,10 +24,12 @@ from models.data.input import TrainingOrder
 from models.data.memory import memory_bytes
 from models.data.reading import read_dataset
 from models.training.recipe import Recipe, RecipeError, recipe_of
+from models.training.run import recipe_of_trained
 from models.training.trainer import devices, new_trainer, set_seeds
 
 RARE = 10  # times fewer pixels than the most frequent class
 FEW_IMAGES = 60
+FINE_TUNING_RATE = 3e-4  # of a network that starts trained
 ENCODER_RATE = 0.2  # of the learning rate, for an encoder that starts trained
 # decays of the averaged weights, by the steps of a training from which on they are kept
 EMA_DECAYS = {0: 0.9, 500: 0.99, 5000: 0.998}
@@ -69,8 +71,9 @@ def choose_recipe(
     Raises DatasetError, RecipeError and BackboneWeightsError.
     """
     document = {"name": run_name(folder), "data": str(folder)}
-    given_alone = recipe_of(document, changes)
-    dataset = read_dataset(folder, given_alone.split, given_alone.layout)
+    # A network's options are to fit the encoder, which may not be chosen yet.
+    before_choice = recipe_of(document, {k: v for k, v in changes.items() if k != "network"})
+    dataset = read_dataset(folder, before_choice.split, before_choice.layout)
     examination = examine(dataset, ("train", "val"))
     examination.raise_on_error()
     found = fingerprint(dataset, examination)
@@ -101,9 +104,34 @@ def choose_by_data(
 ) -> list[Choice]:
     """What the data decides, before anything is timed. `given` are the fields that the user set, by
     their dotted names, and `trained` a model whose encoder may be started from."""
-    is_unet = given.get("network.name", "unet") == "unet"
-    network = _network(found, given, trained) if is_unet else []
+    network = []
+    if given.get("network.initialize_from") is not None:
+        network = _network_of(Path(given["network.initialize_from"]), given)
+    elif given.get("network.name", "unet") == "unet":
+        network = _network(found, given, trained)
     return [*network, *_precision(given), *_views(found, given), *_loss(found)]
+
+
+def _network_of(start: Path, given: Mapping[str, Any]) -> list[Choice]:
+    """The network of the run or exported model that is started from. Raises RecipeError."""
+    network = recipe_of_trained(start).network
+    if given.get("network.name", network.name) != network.name:
+        return []  # an FCN, from the next coarser one
+    fields = ["name", "encoder", "upsampling", "padding", "dropout", "feature_norm"]
+    if network.encoder in SCALED_BY_WIDTH:
+        fields.append("width")
+    reason = f"as in {start}, which is started from"
+    rate = Choice("optimizer.learning_rate", FINE_TUNING_RATE, "the network is trained already")
+    return [
+        *(Choice(f"network.{field}", getattr(network, field), reason) for field in fields),
+        rate,
+        *([] if network.encoder == "plain" else [_encoder_rate()]),
+    ]
+
+
+def _encoder_rate() -> Choice:
+    reason = "the encoder is trained already, and is to keep much of what it knows"
+    return Choice("optimizer.encoder_lr_multiplier", ENCODER_RATE, reason)
 
 
 def _network(found: Fingerprint, given: Mapping[str, Any], trained: Path | None) -> list[Choice]:
@@ -156,11 +184,7 @@ def _on_mobilenet(reason: str) -> list[Choice]:
         Choice("network.encoder", "mobilenet_v2", reason),
         Choice("network.upsampling", "bilinear", "it has no weights to learn"),
         Choice("network.dropout", 0.1, "the encoder is trained already"),
-        Choice(
-            "optimizer.encoder_lr_multiplier",
-            ENCODER_RATE,
-            "the encoder is trained already, and is to keep much of what it knows",
-        ),
+        _encoder_rate(),
     ]
 
 

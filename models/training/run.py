@@ -23,7 +23,8 @@ import tomli_w
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from models.contract import atomic
+from models.architectures.start import is_exported
+from models.contract import RECIPE_PATH, atomic
 from models.contract.faults import first_fault
 from models.data.record import DatasetRecord
 from models.training.checkpoint import (
@@ -236,6 +237,18 @@ def load_best(folder: Path) -> keras.Model:
             f"{folder} is not a run with a validated epoch; `segtrain train` makes one"
         )
     return load_network(folder / BEST)
+
+
+def recipe_of_trained(folder: Path) -> Recipe:
+    """The recipe by which a run or an exported model was trained. Raises RecipeError."""
+    if is_exported(folder) and not (folder / RECIPE_PATH).is_file():
+        raise RecipeError(f"{folder} was adopted, so it has no recipe of a network to start from")
+    if not is_exported(folder) and not is_run(folder):
+        raise RecipeError(
+            f"{folder} is neither a run nor an exported model (MODEL/VERSION), so nothing can "
+            "start from it"
+        )
+    return read_recipe(folder / (RECIPE_PATH if is_exported(folder) else RECIPE))
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:

@@ -7,13 +7,16 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from models.contract import RECIPE_PATH
 from models.data.examination import examine
 from models.data.fingerprint import Fingerprint, fingerprint
 from models.data.reading import read_dataset
 from models.training import choice
 from models.training.choice import choose_by_data, choose_recipe, run_name
-from models.training.recipe import Recipe, RecipeError
+from models.training.recipe import Recipe, RecipeError, read_recipe
 from tests.models.conftest import write_dataset
+
+ZOO = Path(__file__).parents[3] / "models" / "zoo"
 
 CELLS = Fingerprint(
     images=20,
@@ -138,6 +141,30 @@ def test_a_cpu_that_multiplies_bfloat16_trains_in_it(
     assert "precision" not in chosen(CELLS)
 
 
+def test_a_start_gives_its_network_and_learns_slowly() -> None:
+    bundled = ZOO / "street" / "1"
+    options = chosen(CELLS, Path("zoo/nuclei/1"), initialize_from=str(bundled))
+    network = read_recipe(bundled / RECIPE_PATH).network
+    for field in ("name", "encoder", "upsampling", "padding", "dropout", "feature_norm"):
+        assert options[f"network.{field}"] == getattr(network, field)
+    assert {"network.weights", "network.width"}.isdisjoint(options)
+    assert options["optimizer.learning_rate"] == choice.FINE_TUNING_RATE
+    assert options["optimizer.encoder_lr_multiplier"] == choice.ENCODER_RATE
+
+
+def test_a_start_of_another_name_is_a_coarser_fcn_and_chooses_nothing(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text('name = "c"\ndata = "d"\n[network]\nname = "fcn32s"\n')
+    own = chosen(CELLS, initialize_from=str(tmp_path))
+    assert (own["network.name"], own["network.encoder"]) == ("fcn32s", "vgg16")
+    options = chosen(CELLS, name="fcn16s", initialize_from=str(tmp_path))
+    assert not {field for field in options if field.startswith(("network.", "optimizer."))}
+
+
+def test_nothing_starts_from_a_folder_that_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="neither a run nor an exported model"):
+        chosen(CELLS, initialize_from=str(tmp_path))
+
+
 def test_another_network_keeps_its_own_encoder_at_the_full_rate() -> None:
     given = {"network.name": "segnet"}
     fields = {choice.field for choice in choose_by_data(CELLS, given, Path("zoo/nuclei/1"))}
@@ -178,6 +205,18 @@ def test_what_goes_with_no_mobilenet_keeps_the_choice_from_it(
     assert getattr(recipe.network, field) == value
     assert recipe.network.encoder == (value if field == "encoder" else "plain")
     assert recipe.network.weights is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("weights", str(ZOO / "street" / "1")), ("feature_norm", True)]
+)
+def test_what_only_a_trained_encoder_has_can_be_given_without_naming_it(
+    field: str, value: Any, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "_step_seconds", lambda *_: 0.1)
+    chosen = choose_recipe(dataset_folder, 1, {"network": {field: value}}, Path("zoo/nuclei/1"))
+    assert chosen.recipe.network.encoder == "mobilenet_v2"
+    assert getattr(chosen.recipe.network, field) == value
 
 
 def test_val_is_looked_at_for_a_tenth_of_the_time_and_ten_times_at_least(
