@@ -58,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="write it although its own runtime gives other classes than what will be served",
+        help="write it although its own runtime gives other classes than what will be served, or "
+        "its pooling looks as if it were of one size",
     )
     parser.add_argument(
         "--store",

@@ -13,7 +13,7 @@ import torchvision
 from torch import nn
 
 CLASSES = 5
-MULTIPLES = {"unet": 32, "deeplab": 32, "segformer": 32, "fcn": 1, "nnunet": 2}
+MULTIPLES = {"unet": 32, "deeplab": 32, "segformer": 32, "fcn": 1, "nnunet": 2, "pspnet": 8}
 SIZES = ((64, 96), (150, 133), (224, 320))  # H, W
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DYNAMIC = torch.export.Dim.DYNAMIC
@@ -62,6 +62,7 @@ def build(name: str) -> nn.Module:
         "segformer": lambda: smp.Segformer("resnet18", **plain),
         "fcn": Fcn,
         "nnunet": PlainUnet,
+        "pspnet": lambda: smp.PSPNet("resnet18", **plain),
     }[name]()
     network.train()
     with torch.no_grad():  # running means and variances of something like pictures
@@ -73,6 +74,12 @@ def build(name: str) -> nn.Module:
 def save(network: nn.Module, name: str, folder: Path) -> list[str]:
     """Write it in each form, of any size."""
     image = torch.rand(2, 3, 64, 96)
+    if name == "pspnet":  # ONNX would keep the windows of its adaptive pools
+        height, width = (MULTIPLES[name] * torch.export.Dim(side, min=8) for side in "hw")
+        shapes = ({0: DYNAMIC, 2: height, 3: width},)
+        program = torch.export.export(network, (image,), dynamic_shapes=shapes)
+        torch.export.save(program, folder / f"{name}.pt2")
+        return [f"{name}.pt2"]
     file = folder / f"{name}.onnx"
     if name != "nnunet":  # torch.export fixes the sizes of these, or asks for bounds
         axes = {place: {0: "n", 2: "h", 3: "w"} for place in ("image", "mask")}
@@ -111,13 +118,7 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     folder = Path(sys.argv[1])
     said = {}
-    for name, multiple in (
-        ("unet", 32),
-        ("deeplab", 32),
-        ("segformer", 32),
-        ("fcn", 1),
-        ("nnunet", 2),
-    ):
+    for name, multiple in MULTIPLES.items():
         network = build(name)
         for file in save(network, name, folder):
             said[file] = name

@@ -22,7 +22,8 @@ from tests.service.serving import ServerProcess, class_map_of, png_bytes
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ENVIRONMENT = HERE / ".venv"
-MULTIPLES = {"unet": 32, "deeplab": 32, "segformer": 32, "fcn": 1, "nnunet": 2}  # as networks.py
+# as networks.py
+MULTIPLES = {"unet": 32, "deeplab": 32, "segformer": 32, "fcn": 1, "nnunet": 2, "pspnet": 8}
 REQUIRED = 0.999  # of pixels
 NORMALIZED = ["--scaling", "0..1", "--mean", "0.485", "0.456", "0.406"]
 NORMALIZED += ["--std", "0.229", "0.224", "0.225"]

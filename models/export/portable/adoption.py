@@ -30,7 +30,8 @@ _SERVERS = {"openvino": "OpenVINO", "onnx": "ONNX Runtime"}
 def wrap_portable(
     path: Path, options: AdoptOptions, facts: ModelFacts, files: Sequence[Path], *, force: bool
 ) -> Wrapped:
-    """Raises AdoptionError, for too little agreement with its own runtime unless `force`."""
+    """Raises AdoptionError, unless `force` for too little agreement with its own runtime and for
+    doubts about sizes."""
     if options.receptive_field_radius is not None:
         raise AdoptionError(
             "--receptive-field-radius is of SavedModels and Keras files alone; of this file it is "
@@ -45,6 +46,11 @@ def wrap_portable(
     classes = len(facts.classes)
     io_spec = infer_io_spec(network, classes, options, images, other_sizes=_OTHER_SIZES)
     own = own_answers(network, io_spec, options, classes, facts.overlap)
+    if network.doubt and io_spec.size is None and not force:
+        raise AdoptionError(
+            f"{path.name} takes any size, but {network.doubt}; say --size HEIGHT WIDTH, which it "
+            "was exported with, or --force where it was trained with such windows"
+        )
     served, answers = None, own
     if options.runtime == "openvino":
         served = wrapped(network, io_spec, options, classes, facts.overlap)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from models.contract import Overlap
 from models.export.adopt_options import AdoptionError, AdoptOptions
-from models.export.external_io import IOSpec, prepared
+from models.export.external_io import IOSpec, ProbeError, prepared
 from models.export.portable.network import PortableNetwork
 from models.export.portable.wrapping import LEAST_PROBABILITY
 
@@ -46,7 +46,8 @@ def own_answers(
     overlap: Overlap | None = None,
 ) -> Answers:
     """The class ids (H, W) and probabilities (H, W, classes) of an image (H, W, C) of a size that
-    it takes, by the network's own runtime and numpy."""
+    it takes, by the network's own runtime and numpy. They raise AdoptionError where that cannot run
+    it."""
 
     def answer(image: NDArray[np.uint8]) -> Answer:
         height, width = image.shape[:2]
@@ -55,7 +56,13 @@ def own_answers(
         values = prepared(
             image[np.newaxis].astype(np.float32), io_spec, options, network.input_dtype
         )
-        raw = network.probe(values)[0]
+        try:
+            raw = network.probe(values)[0]
+        except ProbeError as error:
+            raise AdoptionError(
+                f"{network.runtime} cannot run it on a picture of {height}×{width} (height×width): "
+                f"{error}; say --size HEIGHT WIDTH where it is of one size, or --multiple"
+            ) from error
         if raw.ndim == 2:
             raw = raw[..., np.newaxis]
         elif io_spec.output_axes == "NCHW":

@@ -20,7 +20,8 @@ class PortableNetwork:
     """An `ExternalModel`. `graph` is OpenVINO's reading of the file (openvino.Model; None where
     ONNX Runtime is to serve it), `output` the
     number of its output that is meant; `run` is `runtime`'s, which says what is right. `onnx` is
-    the file to keep."""
+    the file to keep, and `doubt` says why other sizes than one may be answered otherwise than by
+    the network that the file was made of."""
 
     graph: Any
     output: int
@@ -34,6 +35,7 @@ class PortableNetwork:
     run: Run
     rescales_itself: bool = False
     onnx: bytes | None = None
+    doubt: str = ""
 
     def probe(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
         """Its output for values of its own form. Raises ProbeError."""

@@ -22,6 +22,7 @@ _LEAST_OPSET = 11
 _KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 # OpenVINO 2026.4 leaves these out without a word, and computes something else
 _LEFT_OUT = {"Resize": ("antialias", "exclude_outside")}
+_USUAL_POOL = 2  # pixels that networks pool side by side to halve their features
 _MOST_BYTES = 2**31  # of one protobuf file
 
 
@@ -56,6 +57,7 @@ def read_onnx(path: Path, options: AdoptOptions) -> PortableNetwork:
         runtime="ONNX Runtime",
         run=_by_onnx_runtime(path, data, inputs[0].name, outputs[output]),
         onnx=data,
+        doubt=_doubt(proto),
     )
 
 
@@ -117,6 +119,33 @@ def left_out_attributes(proto: Any) -> list[str]:
             for attribute in node.attribute
             if attribute.name in _LEFT_OUT.get(node.op_type, ()) and attribute.i
         }
+    )
+
+
+def _doubt(proto: Any) -> str:
+    """What PyTorch's exporter makes of adaptive pooling: pools of windows of one size, side by
+    side, by the size that it saw (findings/adaptive_pools_keep_the_size_they_saw.sh)."""
+    windows = {
+        window
+        for node in _nodes(proto.graph)
+        if node.op_type in ("AveragePool", "MaxPool")
+        and (window := _ints(node, "kernel_shape")) == _ints(node, "strides")
+        and max(window) > _USUAL_POOL
+        and not any(_ints(node, "pads"))
+    }
+    if not windows:
+        return ""
+    sizes = " and ".join("×".join(map(str, window)) for window in sorted(windows))
+    return (
+        f"it pools windows of {sizes} that lie side by side, as PyTorch's exporter writes "
+        "adaptive pooling (PSPNet's) for the size that it saw, so that another size is answered "
+        "otherwise than by the network"
+    )
+
+
+def _ints(node: Any, name: str) -> tuple[int, ...]:
+    return tuple(
+        n for attribute in node.attribute if attribute.name == name for n in attribute.ints
     )
 
 

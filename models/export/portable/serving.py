@@ -6,18 +6,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.export.adopt_options import AdoptionError
 from models.export.portable.judging import Answer, Answers
-from models.export.portable.network import openvino_core
+from models.export.portable.network import openvino_core, short_cause
 
 
 def served_answers(model: Any) -> Answers:
     """The class ids (H, W) and probabilities (H, W, classes) of an image (H, W, C) of a size that
-    `model`, a wrapped openvino.Model, takes."""
+    `model`, a wrapped openvino.Model, takes. They raise AdoptionError where OpenVINO cannot run it,
+    which its own runtime could."""
     hints = {"INFERENCE_PRECISION_HINT": "f32"}
     request = openvino_core().compile_model(model, "CPU", hints).create_infer_request()
 
     def answer(image: NDArray[np.uint8]) -> Answer:
-        request.infer([image[np.newaxis]])
+        try:
+            request.infer([image[np.newaxis]])
+        except RuntimeError as error:
+            height, width = image.shape[:2]
+            raise AdoptionError(
+                f"OpenVINO cannot run it on a picture of {height}×{width} (height×width): "
+                f"{short_cause(error)}; say --size HEIGHT WIDTH where it is of one size, or "
+                "--runtime onnx, which has ONNX Runtime serve an ONNX file"
+            ) from error
         class_map, probabilities = (request.get_output_tensor(n).data for n in (0, 1))
         return class_map[0].copy(), probabilities[0].copy()
 

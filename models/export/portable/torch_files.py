@@ -137,7 +137,21 @@ def _exported(path: Path) -> _Read:
     shape = tuple(side if isinstance(side, int) else None for side in shapes[0]) if shapes else ()
     require_one_image(path, given, shape)
     module = program.module()
-    return _Read(program, module, shape, _parameters(module))
+    source = _with_plain_sides(program, nodes[given[0]].meta["val"])
+    return _Read(source, module, shape, _parameters(module))
+
+
+def _with_plain_sides(program: Any, image: Any) -> Any:
+    """The same program without sides that are multiples of others (8·h), which torch 2.15 cannot
+    decompose once it has loaded them (findings/torch_export_forgets_multiples.sh)."""
+    import torch
+
+    free = [place for place, side in enumerate(image.shape) if not isinstance(side, int)]
+    if all(image.shape[place].node.expr.is_symbol for place in free):
+        return program
+    example = torch.zeros([int(side) for side in image.shape], dtype=image.dtype)
+    sides = dict.fromkeys(free, torch.export.Dim.AUTO)
+    return torch.export.export(program.module(), (example,), dynamic_shapes=(sides,))
 
 
 def _scripted(path: Path, options: AdoptOptions) -> _Read:

@@ -361,6 +361,41 @@ def halved_and_back() -> list[Any]:
     ]
 
 
+@pytest.mark.parametrize(("window", "is_doubted"), [(2, False), (4, True)])
+def test_windows_that_may_be_a_frozen_adaptive_pool_are_of_one_size_or_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], window: int, is_doubted: bool
+) -> None:
+    file = conv_file(tmp_path / "pools.onnx", nodes=pooled_and_back(window))
+    command = ["adopt", str(file), "--name", "pools", "--classes", "a,b,c", *IMAGENET]
+    command += ["--store", str(tmp_path / "store"), "--multiple", str(window)]
+    assert main(command) == int(is_doubted)
+    said = capsys.readouterr().err
+    assert ("pools windows of 4×4 that lie side by side" in said) is is_doubted
+    if is_doubted:
+        assert not (tmp_path / "store").exists()
+        assert main([*command, "--force"]) == 0
+        assert read_contract(tmp_path / "store" / "pools" / "1").only_size is None
+        assert main([*command[:-2], "--size", "32", "48"]) == 0
+        assert read_contract(tmp_path / "store" / "pools" / "2").only_size == (32, 48)
+
+
+def pooled_and_back(window: int) -> list[Any]:
+    """Means over windows side by side, and as large as before again."""
+    helper = onnx.helper
+    sizes = helper.make_tensor("factors", onnx.TensorProto.FLOAT, [4], [1, 1, window, window])
+    return [
+        helper.make_node("Constant", [], ["scales"], value=sizes),
+        helper.make_node(
+            "AveragePool",
+            ["image"],
+            ["small"],
+            kernel_shape=[window, window],
+            strides=[window, window],
+        ),
+        helper.make_node("Resize", ["small", "", "scales"], ["mask"], mode="linear"),
+    ]
+
+
 def test_a_gpu_comes_first_and_looks_for_its_algorithms_once() -> None:
     known = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
     providers = providers_of(known)
