@@ -184,6 +184,7 @@ def _on_mobilenet(reason: str) -> list[Choice]:
         Choice("network.encoder", "mobilenet_v2", reason),
         Choice("network.upsampling", "bilinear", "it has no weights to learn"),
         Choice("network.dropout", 0.1, "the encoder is trained already"),
+        Choice("network.feature_norm", True, "a decoder learns sooner from features of one size"),
         _encoder_rate(),
     ]
 

@@ -125,6 +125,8 @@ def test_given_weights_choose_their_encoder_and_keep_it() -> None:
     assert given["network.encoder"] == "mobilenet_v2"
     assert "network.width" not in given
     assert given["optimizer.encoder_lr_multiplier"] == choice.ENCODER_RATE
+    assert given["network.feature_norm"]
+    assert "network.feature_norm" not in chosen(CELLS)
     assert chosen(CELLS)["network.encoder"] == "plain"
     assert "optimizer.encoder_lr_multiplier" not in chosen(CELLS)
 
