@@ -1,10 +1,11 @@
 """What of a data set decides how a network is trained on it: sizes, classes, regions, halves."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from models.data.dataset import Dataset, Sample
 from models.data.examination import Examination
@@ -15,6 +16,8 @@ MAX_MASKS = 60  # masks, at most, for object sizes
 ORIENTATION_THRESHOLD = 0.08
 # in many pictures less is enough, where chance does not explain it
 SURE_IMAGES, SURE_DIFFERENCE, SURE_T = 60, 0.02, 5.0
+LEAST_PICTURES = 20  # with objects, to tell how those grow
+LEAST_GROWTH = 0.5  # 0 is of objects alike in pixels, 1 of objects alike in shares of the picture
 THIN_PIXELS = 5.0  # pixels across; such classes are lost at a coarser resolution
 COMMON_SHARE = 0.05  # a class with less of what is not background does not count for its width
 
@@ -23,7 +26,8 @@ COMMON_SHARE = 0.05  # a class with less of what is not background does not coun
 class Fingerprint:
     """What of the data decides. `size` is the median height and width, `object_side` that of a
     typical region in pixels, `thinnest` how wide the regions of the thinnest common class are;
-    `up_down`, `left_right` and `up_down_t` are those of `models.data.halves`."""
+    `up_down`, `left_right` and `up_down_t` are those of `models.data.halves`. Regions are as large
+    as the `growth`-th power of a picture's long side, by least squares with this standard error."""
 
     images: int
     size: tuple[int, int]
@@ -34,6 +38,13 @@ class Fingerprint:
     up_down: float
     left_right: float
     up_down_t: float
+    growth: float = 0.0
+    growth_error: float = math.inf
+
+    @property
+    def grows_with_picture(self) -> bool:
+        """Whether a larger picture shows larger objects, and not more of them."""
+        return self.growth >= LEAST_GROWTH and self.growth > 2 * self.growth_error
 
     @property
     def has_up(self) -> bool:
@@ -51,15 +62,20 @@ def fingerprint(dataset: Dataset, examination: Examination) -> Fingerprint:
     classes = len(dataset.class_list.classes)
     background = dataset.class_list.background or 0
     sides: list[float] = []
+    typical: list[tuple[int, float]] = []
     outlines, areas = np.zeros(classes), np.zeros(classes)
     for mask in read_ahead(_mask, samples[:: -(-len(samples) // MAX_MASKS)]):
-        sides += _object_sides(mask, background, classes)
+        own = _object_sides(mask, background, classes)
+        sides += own
+        if own:
+            typical.append((max(mask.shape), float(np.median(own))))
         outlines += np.bincount(mask[_outline(mask) & (mask < classes)], minlength=classes)
         areas += np.bincount(mask[mask < classes], minlength=classes)
     halves = examination.halves["train"]
     widths = 2 * areas / np.maximum(outlines, 1)
     if dataset.class_list.background is not None:
         areas[background] = 0
+    growth, growth_error = _growth(typical)
     return Fingerprint(
         images=len(samples),
         size=(height, width),
@@ -72,6 +88,8 @@ def fingerprint(dataset: Dataset, examination: Examination) -> Fingerprint:
         up_down=halves.up_down,
         left_right=halves.left_right,
         up_down_t=halves.up_down_t,
+        growth=growth,
+        growth_error=growth_error,
     )
 
 
@@ -88,6 +106,16 @@ def _object_sides(mask: NDArray[np.uint8], background: int, classes: int) -> lis
             areas = np.bincount(labels.ravel())[1:]
             sides += np.sqrt(areas[areas >= 16]).tolist()
     return sides
+
+
+def _growth(typical: list[tuple[int, float]]) -> tuple[float, float]:
+    """The slope of the objects' sides over the pictures' long sides, both as logarithms, and its
+    standard error."""
+    long_sides, sides = np.log(np.array(typical, float).reshape(-1, 2)).T
+    if len(sides) < LEAST_PICTURES or np.ptp(long_sides) < np.log(1.25):
+        return 0.0, math.inf
+    fit = stats.linregress(long_sides, sides)
+    return float(fit.slope), float(fit.stderr)
 
 
 def _outline(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:

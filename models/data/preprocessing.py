@@ -102,18 +102,22 @@ def scale_of(found: Fingerprint, long_sides: NDArray[np.int64]) -> tuple[Scale, 
     and why."""
     middle = int(np.median(long_sides))
     alike = (long_sides <= middle * _ALIKE) & (long_sides * _ALIKE >= middle)
-    if alike.mean() < _MOST:
-        low, high = int(long_sides.min()), int(long_sides.max())
-        return NativeScale(), (
-            f"the pictures have many sizes (long sides of {low} to {high} pixels)"
-        )
-    if found.up_down <= _SCENE:
+    many_sizes = alike.mean() < _MOST
+    sizes = f"long sides of {long_sides.min()} to {long_sides.max()} pixels"
+    if many_sizes and not (found.has_up and found.grows_with_picture):
+        return NativeScale(), f"the pictures have many sizes ({sizes})"
+    if not many_sizes and found.up_down <= _SCENE:
         return NativeScale(), (
             "the classes tell no up from down in these pictures, as in cut-outs of something larger"
         )
     if found.thinnest < THIN_PIXELS:
         return NativeScale(), (
             f"a common class is {found.thinnest:.1f} pixels wide, and would be lost"
+        )
+    if many_sizes:
+        return FrameScale(long_side=max(16, middle)), (
+            f"the pictures have many sizes ({sizes}) and show larger objects where they are larger "
+            f"(by the power of {found.growth:.2f}); larger ones are shrunk to about {middle} pixels"
         )
     return FrameScale(long_side=max(16, middle)), (
         f"the {found.images} training pictures are one kind of frame: long sides of about {middle} "

@@ -36,6 +36,9 @@ STREETS = Fingerprint(
     up_down_t=90.0,
 )
 ALIKE = np.full(300, 480)
+MANY = np.repeat([256, 480, 1000], 100)
+# as the photographs of pets have it
+PETS = replace(STREETS, up_down=0.07, up_down_t=7.3, growth=0.84, growth_error=0.18)
 
 
 @pytest.mark.parametrize(
@@ -44,10 +47,26 @@ ALIKE = np.full(300, 480)
         (STREETS, ALIKE, FrameScale(long_side=480), "one kind of frame"),
         (STREETS, np.append(ALIKE, [1000] * 5), FrameScale(long_side=480), "one kind of frame"),
         (STREETS, np.repeat([256, 480, 1000], 100), NativeScale(), "256 to 1000 pixels"),
+        (PETS, MANY, FrameScale(long_side=480), "larger objects where they are larger"),
+        (replace(PETS, growth=0.4), MANY, NativeScale(), "256 to 1000 pixels"),
+        (replace(PETS, growth_error=0.5), MANY, NativeScale(), "256 to 1000 pixels"),
+        (replace(PETS, up_down=0.01), MANY, NativeScale(), "256 to 1000 pixels"),
+        (replace(PETS, thinnest=3.9), MANY, NativeScale(), "3.9 pixels wide"),
         (replace(STREETS, up_down=0.1), ALIKE, NativeScale(), "no up from down"),
         (replace(STREETS, thinnest=3.9), ALIKE, NativeScale(), "3.9 pixels wide"),
     ],
-    ids=["streets", "few others", "many sizes", "tiles", "thin"],
+    ids=[
+        "streets",
+        "few others",
+        "many sizes",
+        "photographs",
+        "objects alike in pixels",
+        "not sure",
+        "cells at two magnifications",
+        "thin in photographs",
+        "tiles",
+        "thin",
+    ],
 )
 def test_the_scale_goes_by_sizes_and_classes(
     found: Fingerprint,

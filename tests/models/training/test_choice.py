@@ -72,6 +72,25 @@ def test_the_t_of_halves_is_students(tmp_path: Path) -> None:
     assert not found.has_up
 
 
+@pytest.mark.parametrize("power", [0, 1])
+def test_objects_grow_with_the_picture_or_not(tmp_path: Path, power: int) -> None:
+    """Squares of 20 or 21 pixels, or of about a fifth of the long side, in 24 pictures of 60 to 175 pixels."""
+    folder = write_dataset(tmp_path / "data", {"train": 24, "val": 1})
+    for number, path in enumerate(sorted((folder / "masks" / "train").iterdir())):
+        side = 60 + 5 * number
+        ids = np.zeros((side - 10, side), np.uint8)
+        object_side = round((20 + number % 2) * (side / 100) ** power)
+        ids[10 : 10 + object_side, 10 : 10 + object_side] = 1
+        Image.fromarray(ids).save(path)
+        image = folder / "images" / "train" / path.name
+        Image.new("RGB", (side, side - 10)).save(image)
+    dataset = read_dataset(folder)
+    found = fingerprint(dataset, examine(dataset, ("train", "val")))
+    assert found.growth == pytest.approx(power, abs=0.1)
+    assert 0 < found.growth_error < 0.1
+    assert found.grows_with_picture is bool(power)
+
+
 def test_pictures_without_up_and_down_are_turned_and_few_are_bent() -> None:
     options = chosen(CELLS)
     assert options["augmentation.vertical_flip"]
