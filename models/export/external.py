@@ -5,6 +5,7 @@ Whatever the external model wants (size, scaling, mean and std, channel and axis
 exported.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -168,6 +169,12 @@ def prepare(
 
 
 def first_line(error: Exception) -> str:
-    """What an error of TensorFlow or Keras says, without its long tail."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """What an error of TensorFlow or Keras says, without its long tail, the code that AutoGraph
+    puts before it, and the layer that Keras does, which prints the cause in bold."""
+    said = str(error)
+    if cause := re.search(r"\x1b\[1m(.+?)\x1b\[0m", said, re.DOTALL):
+        said = cause[1]
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    if lines and lines[0] == "in user code:":
+        lines = [line for line in lines if re.match(r"\w+Error: ", line)] or lines
     return lines[0][:200] if lines else type(error).__name__

@@ -1,6 +1,7 @@
 """Load a model of another trainer: a SavedModel folder, or a Keras file."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -79,6 +80,7 @@ def _load_keras(path: Path, options: AdoptOptions) -> TensorFlowModel:
         raise AdoptionError(
             f"{path} takes {len(inputs)} inputs; segtrain adopts models of one image input"
         )
+    _let_free_sizes_be_traced(model)
     names = _output_names(model)
     index = names.index(_chosen(names, options))
 
@@ -90,6 +92,26 @@ def _load_keras(path: Path, options: AdoptOptions) -> TensorFlowModel:
     variables = [weight.value for weight in model.weights]
     shape = _rank_four(list(inputs[0].shape))
     return TensorFlowModel(run, variables, shape, dtype, f"Keras model {model.name}", rescales)
+
+
+def _let_free_sizes_be_traced(model: keras.Model) -> None:
+    """Have TensorFlow do what UpSampling2D does with a picture whose size is not known while a
+    SavedModel is written (Keras 3.14 to 3.15.1 fail there unless it repeats pixels:
+    findings/keras_upsampling_has_no_export.sh)."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            _let_free_sizes_be_traced(layer)
+        elif isinstance(layer, keras.layers.UpSampling2D) and layer.interpolation != "nearest":
+            layer.call = partial(_upsampled, layer)
+
+
+def _upsampled(layer: keras.layers.UpSampling2D, inputs: tf.Tensor) -> tf.Tensor:
+    if layer.data_format == "channels_first":
+        inputs = tf.transpose(inputs, (0, 2, 3, 1))
+    size = tf.shape(inputs)[1:3] * tf.constant(layer.size)
+    # tf.image.resize answers in float32
+    outputs = tf.cast(tf.image.resize(inputs, size, layer.interpolation), inputs.dtype)
+    return tf.transpose(outputs, (0, 3, 1, 2)) if layer.data_format == "channels_first" else outputs
 
 
 def _output_names(model: keras.Model) -> list[str]:

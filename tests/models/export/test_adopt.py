@@ -363,6 +363,53 @@ def test_a_model_that_takes_no_small_pictures_gets_them_mirrored_up_to_its_least
         np.testing.assert_array_equal(class_map, wanted)
 
 
+@pytest.mark.parametrize(
+    ("interpolation", "size", "ending"),
+    [("bilinear", 2, "keras"), ("bicubic", (2, 3), "keras"), ("bilinear", 2, "h5")],
+)
+def test_a_keras_network_of_any_size_may_enlarge_by_interpolating(
+    tmp_path: Path, interpolation: str, size: int | tuple[int, int], ending: str
+) -> None:
+    """Keras itself cannot export these; the second is part of a network within the network."""
+    keras.utils.set_random_seed(1)
+    down = (size, size) if isinstance(size, int) else size
+    x = inputs = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(8, 3, down, padding="same", activation="relu")(x)
+    inner = keras.Input((None, None, 8))
+    enlarged = keras.layers.UpSampling2D(size, interpolation=interpolation)(inner)
+    x = keras.Model(inner, enlarged)(x)
+    theirs = keras.Model(inputs, keras.layers.Conv2D(3, 1)(x))
+    file = tmp_path / f"theirs.{ending}"
+    theirs.save(file)
+    command = ["adopt", str(file), "--name", "up", "--classes", "a,b,c", "--scaling", "0..1"]
+    command += ["--yes", "--multiple", "6", "--store", str(tmp_path / "store")]
+    assert main(command) == 0
+    image = blobs(48, 66)
+    expected = tf.nn.softmax(theirs(image[np.newaxis] / np.float32(255)))[0]
+    probabilities = answers(tmp_path / "store" / "up" / "1", image)[1]
+    np.testing.assert_allclose(probabilities, expected, atol=1e-4)
+
+
+def test_what_cannot_be_written_for_any_size_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = keras.Input((None, None, 3))
+    theirs = keras.Model(inputs, keras.layers.Conv2D(3, 1)(inputs))
+    monkeypatch.setattr(keras.models, "load_model", lambda *_, **__: theirs)
+    (tmp_path / "theirs.keras").write_bytes(b"")
+    monkeypatch.setattr(theirs.layers[1], "call", lambda x: x[:, : x.shape[1] + 0])
+    command = ["adopt", str(tmp_path / "theirs.keras"), "--name", "x", "--classes", "a,b,c"]
+    command += ["--scaling", "0..1", "--output", "logits", "--yes"]
+    command += ["--store", str(tmp_path / "store")]
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert "cannot be written as a SavedModel for pictures of any size" in said
+    assert ": unsupported operand type" in said
+    assert "say --size HEIGHT WIDTH" in said
+    assert not (tmp_path / "store").exists()
+    assert main([*command, "--size", "32", "48"]) == 0
+
+
 def test_an_output_of_all_pixels_in_a_row_or_of_one_value_is_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,7 +74,8 @@ def test_the_t_of_halves_is_students(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("power", [0, 1])
 def test_objects_grow_with_the_picture_or_not(tmp_path: Path, power: int) -> None:
-    """Squares of 20 or 21 pixels, or of about a fifth of the long side, in 24 pictures of 60 to 175 pixels."""
+    """Squares of 20 or 21 pixels, or of about a fifth of the long side, in 24 pictures of 60 to 175
+    pixels."""
     folder = write_dataset(tmp_path / "data", {"train": 24, "val": 1})
     for number, path in enumerate(sorted((folder / "masks" / "train").iterdir())):
         side = 60 + 5 * number
