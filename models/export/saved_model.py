@@ -113,13 +113,16 @@ def write_saved_model(network: Exportable, folder: Path, overlap: Overlap | None
     # TensorFlow Serving's REST interface takes names that end in _bytes as base64.
     image_bytes = tf.TensorSpec((1,), tf.string, name="image_bytes")
 
+    @tf.function(input_signature=[images])  # type: ignore[untyped-decorator]
+    def logits(images: tf.Tensor) -> tf.Tensor:
+        """The network, which the file then holds once for all signatures."""
+        return network(tf.cast(images, tf.float32), training=False)
+
     def class_map(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits = network(tf.cast(images, tf.float32), training=False)
-        return {"class_map": class_map_of(logits, overlap)}
+        return {"class_map": class_map_of(logits(images), overlap)}
 
     def probabilities(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits = network(tf.cast(images, tf.float32), training=False)
-        return {"probabilities": probabilities_of(logits, overlap)}
+        return {"probabilities": probabilities_of(logits(images), overlap)}
 
     def serve_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         image = tf.io.decode_image(image_bytes[0], channels=channels, expand_animations=False)
