@@ -37,6 +37,16 @@ class Upsample(Protocol):
 # ---- interpolation
 
 
+def interpolated(
+    features: tf.Tensor, factor: int | tuple[int, int], interpolation: str
+) -> tf.Tensor:
+    """Features (N, H, W, C) made `factor` times as high and wide, in their own dtype."""
+    size = tf.shape(features)[1:3] * factor
+    # TensorFlow has no gradient of bicubic interpolation but in float32.
+    wide = tf.cast(features, tf.float32)
+    return tf.cast(tf.image.resize(wide, size, method=interpolation), features.dtype)
+
+
 class Resize(keras.layers.Layer):  # type: ignore[misc]
     """Scale (N, H, W, C) to (N, factor·H, factor·W, C) by interpolation; has no weights."""
 
@@ -48,10 +58,7 @@ class Resize(keras.layers.Layer):  # type: ignore[misc]
         self.supports_jit = interpolation == "bilinear"
 
     def call(self, features: tf.Tensor) -> tf.Tensor:
-        size = tf.shape(features)[1:3] * self.factor
-        # TensorFlow has no gradient of bicubic interpolation but in float32.
-        wide = tf.cast(features, tf.float32)
-        return tf.cast(tf.image.resize(wide, size, method=self.interpolation), features.dtype)
+        return interpolated(features, self.factor, self.interpolation)
 
     def propagate(self, field: ReceptiveField) -> ReceptiveField:
         if self.interpolation == "nearest":

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from models.architectures.loading import load_saved_model
+from models.architectures.upsampling import interpolated
 from models.export.adopt_options import AdoptionError, AdoptOptions
 from models.export.external import TensorFlowModel, first_line
 from models.export.keras_scaling import takes_pixel_values
@@ -106,12 +107,10 @@ def _let_free_sizes_be_traced(model: keras.Model) -> None:
 
 
 def _upsampled(layer: keras.layers.UpSampling2D, inputs: tf.Tensor) -> tf.Tensor:
-    if layer.data_format == "channels_first":
-        inputs = tf.transpose(inputs, (0, 2, 3, 1))
-    size = tf.shape(inputs)[1:3] * tf.constant(layer.size)
-    # tf.image.resize answers in float32
-    outputs = tf.cast(tf.image.resize(inputs, size, layer.interpolation), inputs.dtype)
-    return tf.transpose(outputs, (0, 3, 1, 2)) if layer.data_format == "channels_first" else outputs
+    if layer.data_format == "channels_last":
+        return interpolated(inputs, layer.size, layer.interpolation)
+    features = tf.transpose(inputs, (0, 2, 3, 1))
+    return tf.transpose(interpolated(features, layer.size, layer.interpolation), (0, 3, 1, 2))
 
 
 def _output_names(model: keras.Model) -> list[str]:

@@ -241,14 +241,16 @@ def load_best(folder: Path) -> keras.Model:
 
 def recipe_of_trained(folder: Path) -> Recipe:
     """The recipe by which a run or an exported model was trained. Raises RecipeError."""
-    if is_exported(folder) and not (folder / RECIPE_PATH).is_file():
-        raise RecipeError(f"{folder} was adopted, so it has no recipe of a network to start from")
-    if not is_exported(folder) and not is_run(folder):
+    if is_run(folder):
+        return Run.open(folder).recipe
+    if not is_exported(folder):
         raise RecipeError(
             f"{folder} is neither a run nor an exported model (MODEL/VERSION), so nothing can "
             "start from it"
         )
-    return read_recipe(folder / (RECIPE_PATH if is_exported(folder) else RECIPE))
+    if not (folder / RECIPE_PATH).is_file():
+        raise RecipeError(f"{folder} was adopted, so it has no recipe of a network to start from")
+    return read_recipe(folder / RECIPE_PATH)
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
