@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,9 +14,15 @@ from models.architectures.start import is_exported
 from models.architectures.table import SCALED_BY_WIDTH
 from models.contract import ContractError, Intensity, Scale, Training, read_contract
 from models.contract.preprocessing import read_scale
-from models.data.dataset import ClassList, DatasetError
+from models.data.dataset import ClassList, Dataset, DatasetError
+from models.data.examination import examine
 from models.data.reading import read_dataset
-from models.data.record import class_difference
+from models.data.record import (
+    TRAINING_SPLITS,
+    DatasetRecord,
+    class_difference,
+    split_record,
+)
 from models.export.artefact import ExportError, Measure, ModelFacts
 from models.export.confidence import measure_on
 from models.export.format_options import FormatName
@@ -108,7 +115,7 @@ def export_run(
 
 def _measure(run: Run) -> Measure | None:
     """What fits temperatures on the run's own val; None, and a warning, where its data are gone or
-    changed."""
+    have changed."""
     record, recipe = run.record, run.recipe
     reason = f"{recipe.data} is not what it was trained on any more"
     if record is None:
@@ -118,7 +125,7 @@ def _measure(run: Run) -> Measure | None:
     else:
         with contextlib.suppress(DatasetError):
             dataset = read_dataset(recipe.data, recipe.split, recipe.layout)
-            if record.is_of(dataset):
+            if record.is_of(dataset) or _has_same_pictures(record, dataset):
                 return measure_on(dataset.with_intensity(record.intensity))
     logger.warning(
         "%s: no temperature is fitted, for %s; `segtrain calibrate STORE/NAME/VERSION --data "
@@ -127,6 +134,14 @@ def _measure(run: Run) -> Measure | None:
         reason,
     )
     return None
+
+
+def _has_same_pictures(record: DatasetRecord, dataset: Dataset) -> bool:
+    """Whether train and val are what the run has seen, though their files were copied or written
+    anew. Raises DatasetError."""
+    splits = {name: dataset.split(name) for name in TRAINING_SPLITS}
+    examination = examine(replace(dataset, splits=splits))
+    return all(split_record(examination, name) == record.splits.get(name) for name in splits)
 
 
 def _seen(run: Run, asked: str | None) -> tuple[Scale | None, Intensity | None, list[str]]:

@@ -120,6 +120,19 @@ def test_a_run_is_exported_without_its_data_from_any_folder(
     assert set(contract.training.scores) == {"val"}
 
 
+@pytest.mark.parametrize("changed", [False, True], ids=["copied", "changed"])
+def test_data_that_were_only_copied_fit_the_temperature_of_an_export(
+    changed: bool, trained: Trained, tmp_path: Path
+) -> None:
+    """Copied files have other times, which says nothing of what is in them."""
+    if changed:
+        mask = min((trained.data / "masks" / "val").iterdir())
+        Image.fromarray(np.array(Image.open(mask))[::-1]).save(mask)
+    store = tmp_path / "store"
+    assert main(["export", str(trained.run), "--store", str(store), "--no-openvino"]) == 0
+    assert (read_contract(store / "rectangles" / "1").calibration is None) is changed
+
+
 @pytest.mark.parametrize(
     "names",
     [
