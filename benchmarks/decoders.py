@@ -27,7 +27,7 @@ from benchmarks.networks import (
     write,
 )
 from models.architectures.blocks import CropLike, MirrorPad, conv_block, double_conv_block
-from models.architectures.encoders import DECODER_FILTERS, STRIDE, encode
+from models.architectures.encoders import STRIDE, decoder_filters, encode
 from models.architectures.network import Features
 from models.architectures.table import Encoder
 from models.architectures.unet_mobile import separable_block
@@ -54,6 +54,7 @@ class Variant:
     context: Context = lambda x: x
     gate: Gate = lambda skip, x, name: skip  # noqa: ARG005
     finest: int = 2  # the stride of the decoder's last stage
+    width: int = 64  # of the decoder
     terms: tuple[LossTerm, ...] = ()  # beside cross-entropy
 
 
@@ -149,7 +150,7 @@ def street_network(
 
 def _decoder(features: Features, variant: Variant) -> keras.KerasTensor:
     x = keras.layers.Dropout(0.2, name="dropout")(variant.context(features[STRIDE]))
-    for stride, filters in DECODER_FILTERS.items():
+    for stride, filters in decoder_filters(variant.width).items():
         if stride < variant.finest:
             break
         x = UPSAMPLINGS["bilinear"](x, filters, 2, f"up{stride}", None)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.architectures.networks import build_network
-from models.architectures.table import NETWORKS, Upsampling
+from models.architectures.table import NETWORKS, SCALED_BY_WIDTH, Upsampling
 from models.contract import atomic
 from models.data.dataset import Dataset
 from models.data.reading import read_dataset
@@ -102,6 +102,19 @@ def train_and_score(
 ) -> dict[str, float]:
     """Train a network within the budget, by AdamW unless another `optimizer` is given, and score it
     on val, whole images."""
+    network, facts = train(build, street, budget, title, options, optimizer)
+    return {**score(network, street, title), "parameters": network.count_params(), **facts}
+
+
+def train(
+    build: Callable[[], keras.Model],
+    street: Street,
+    budget: Budget,
+    title: str,
+    options: LossOptions | None = None,
+    optimizer: MakeOptimizer | None = None,
+) -> tuple[keras.Model, dict[str, float]]:
+    """A network trained as `train_and_score` does, and how its loss ended and how long it took."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(budget.seed)
     network = build()
@@ -123,19 +136,18 @@ def train_and_score(
         for batch in tqdm(street.batches(budget), desc=title, total=budget.steps, disable=None)
     ]
     seconds = time.monotonic() - began
+    return network, {"last_loss": statistics.mean(losses[-20:]), "training_seconds": seconds}
+
+
+def score(network: keras.Model, street: Street, title: str) -> dict[str, float]:
+    """Mean IoU and boundary F1 on val, whole images."""
     predict = network_predictor(network).class_maps
     confusion, boundary = ConfusionMatrix(street.classes), BoundaryF1(street.classes)
     for image, mask in tqdm(street.val, desc=f"{title}: val", leave=False, disable=None):
         class_map = predict(image[np.newaxis])[0]
         confusion.add(mask, class_map)
         boundary.add(mask, class_map)
-    return {
-        "val_mean_iou": confusion.scores().mean_iou,
-        "val_boundary_f1": boundary.score(),
-        "parameters": network.count_params(),
-        "last_loss": statistics.mean(losses[-20:]),
-        "training_seconds": seconds,
-    }
+    return {"val_mean_iou": confusion.scores().mean_iou, "val_boundary_f1": boundary.score()}
 
 
 def milliseconds_an_image(
@@ -178,7 +190,11 @@ def run(data: Path, budget: Budget, only: list[str], path: Path) -> None:
         name, upsampling = combinations()[title]
         return lambda: (
             build_network(
-                name, classes=street.classes, channels=3, width=budget.width, upsampling=upsampling
+                name,
+                classes=street.classes,
+                channels=3,
+                width=budget.width if NETWORKS[name].encoders[0] in SCALED_BY_WIDTH else 64,
+                upsampling=upsampling,
             ).model
         )
 

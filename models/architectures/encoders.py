@@ -16,7 +16,7 @@ from models.architectures.table import KERAS, Encoder
 
 STRIDE = 32  # of their coarsest features
 FEATURE_NORM = "feature{stride}_bn"  # the name of the BatchNorm behind those of a stride
-DECODER_FILTERS = {16: 128, 8: 64, 4: 48, 2: 32}  # by stride, of a decoder that fits them
+_DECODER_FILTERS = {16: 128, 8: 64, 4: 48, 2: 32}  # by stride, at a width of 64
 
 
 def _mobilenet_v2(image: keras.KerasTensor, weights: str | None) -> Features:
@@ -36,6 +36,12 @@ def encode(image: keras.KerasTensor, encoder: Encoder, weights: str | None) -> F
         return keras_features(image, encoder.removeprefix(KERAS), weights)
     with _float32_where_faster():
         return ENCODERS[encoder](image, weights)
+
+
+def decoder_filters(width: int) -> dict[int, int]:
+    """The filters of a decoder that fits these encoders, by stride, the coarsest first; a `width`
+    of 64 is what the recipes have, of 128 twice as many."""
+    return {stride: max(filters * width // 64, 1) for stride, filters in _DECODER_FILTERS.items()}
 
 
 def normalised(features: Features) -> Features:

@@ -47,7 +47,10 @@ class NetworkOptions(BaseModel):
     width: Annotated[
         int,
         Field(
-            ge=1, le=512, description="features at full resolution, of the encoders plain and vgg16"
+            ge=1,
+            le=512,
+            description="features at full resolution, of the encoders plain and vgg16; with other "
+            "encoders the decoder's width alone, twice as many features at 128",
         ),
     ] = 64
     upsampling: Annotated[

@@ -112,6 +112,7 @@ def _build_unet_mobile(classes: int, channels: int, options: "NetworkOptions") -
         classes,
         channels,
         encoder=options.encoder,
+        width=options.width,
         upsampling=options.upsampling,
         weights=options.weights,
         dropout=options.dropout,

@@ -20,8 +20,8 @@ from models.architectures.blocks import (
     max_pool,
     scaled_input,
 )
-from models.architectures.encoders import DECODER_FILTERS, encode, normalised
 from models.architectures.encoders import STRIDE as ENCODERS_STRIDE
+from models.architectures.encoders import decoder_filters, encode, normalised
 from models.architectures.network import Features, Network, assemble
 from models.architectures.table import SCALED_BY_WIDTH, Encoder, Padding, Upsampling
 from models.architectures.upsampling import UPSAMPLINGS, Resize, Upsample, up_convolution
@@ -90,10 +90,10 @@ def build_unet(
     """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W
     ≥ 1.
 
-    `width` is the number of features at full resolution (64 in the papers; not of the encoders of
-    `encoders.py`, whose decoder ends at stride 2 and whose logits are interpolated: full-resolution
-    convolutions would cost more than all the rest). `feature_norm` puts a BatchNorm behind each of
-    the features of such an encoder. Raises BackboneWeightsError.
+    `width` is the number of features at full resolution (64 in the papers). Of the encoders of
+    `encoders.py` it scales the decoder alone, which ends at stride 2 and whose logits are
+    interpolated: full-resolution convolutions would cost more than all the rest. `feature_norm`
+    puts a BatchNorm behind each of the features of such an encoder. Raises BackboneWeightsError.
     """
     image = keras.Input((None, None, channels), name="image")
     stride = STRIDE if encoder in SCALED_BY_WIDTH else ENCODERS_STRIDE
@@ -152,7 +152,7 @@ def _parts(
 ) -> _Parts:
     features, indices = _encode(x, encoder, width, padding, weights, upsampling == "max_unpool")
     filters = (
-        DECODER_FILTERS
+        decoder_filters(width)
         if encoder not in SCALED_BY_WIDTH
         else {2**level: width * 2**level for level in range(PLAIN_LEVELS - 1)}
     )

@@ -13,7 +13,7 @@ from models.architectures.blocks import (
     CropLike,
     MirrorPad,
 )
-from models.architectures.encoders import DECODER_FILTERS, STRIDE, encode, normalised
+from models.architectures.encoders import STRIDE, decoder_filters, encode, normalised
 from models.architectures.network import Network, assemble
 from models.architectures.table import Encoder, Upsampling
 from models.architectures.upsampling import UPSAMPLINGS, Resize
@@ -54,6 +54,7 @@ def build_unet_mobile(
     channels: int,
     *,
     encoder: Encoder = "mobilenet_v2",
+    width: int = 64,
     upsampling: Upsampling = "bilinear",
     weights: str | None = None,
     dropout: float = 0.0,
@@ -62,15 +63,15 @@ def build_unet_mobile(
     """Map pixel values 0–255 (N, H, W, channels) to logits float32 (N, H, W, classes), for any H, W
     ≥ 1.
 
-    `weights` are the encoder's, as in `encoders.py`; `feature_norm` puts a BatchNorm behind each of
-    its features. Raises BackboneWeightsError.
+    `width` scales the decoder, `weights` are the encoder's, as in `encoders.py`; `feature_norm`
+    puts a BatchNorm behind each of its features. Raises BackboneWeightsError.
     """
     image = keras.Input((None, None, channels), name="image")
     features = encode(MirrorPad(STRIDE, name="mirror_pad")(image), encoder, weights)
     skips = normalised(features) if feature_norm else features
     x = keras.layers.Dropout(dropout, name="dropout")(skips[STRIDE])
     levels = {}
-    for stride, filters in DECODER_FILTERS.items():
+    for stride, filters in decoder_filters(width).items():
         x = UPSAMPLINGS[upsampling](x, filters, 2, f"up{stride}")
         x = keras.layers.Concatenate(name=f"up{stride}_skip")([skips[stride], x])
         x = separable_block(x, filters, f"up{stride}_1")

@@ -201,7 +201,7 @@ def _architecture(recipe: Recipe) -> str:
         detail
         for detail, told in (
             (network.encoder, network.encoder != "plain"),
-            (f"width {network.width}", network.encoder in SCALED_BY_WIDTH),
+            (f"width {network.width}", network.encoder in SCALED_BY_WIDTH or network.width != 64),
             ("valid convolutions", network.padding == "valid"),
         )
         if told

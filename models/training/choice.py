@@ -117,9 +117,7 @@ def _network_of(start: Path, given: Mapping[str, Any]) -> list[Choice]:
     network = recipe_of_trained(start).network
     if given.get("network.name", network.name) != network.name:
         return []  # an FCN, from the next coarser one
-    fields = ["name", "encoder", "upsampling", "padding", "dropout", "feature_norm"]
-    if network.encoder in SCALED_BY_WIDTH:
-        fields.append("width")
+    fields = ["name", "encoder", "width", "upsampling", "padding", "dropout", "feature_norm"]
     reason = f"as in {start}, which is started from"
     rate = Choice("optimizer.learning_rate", FINE_TUNING_RATE, "the network is trained already")
     return [
@@ -262,7 +260,8 @@ def _loss(found: Fingerprint) -> list[Choice]:
 
 def _batch(found: Fingerprint, recipe: Recipe) -> Choice:
     height, width = recipe.augmentation.crop
-    features = recipe.network.width if recipe.network.encoder in SCALED_BY_WIDTH else 16
+    options = recipe.network
+    features = options.width if options.encoder in SCALED_BY_WIDTH else max(options.width // 4, 16)
     image_bytes = height * width * features * BYTES_PER_FEATURE
     memory = MEMORY_SHARE * memory_bytes()
     fitting = max(int(memory / image_bytes), 1)

@@ -44,3 +44,22 @@ def test_normalised_features_have_a_mean_of_0_and_a_spread_of_1_and_learn_with_t
         moments = tf.nn.moments(feature, axes=(0, 1, 2))
         np.testing.assert_allclose(moments[0], 0, atol=1e-3)
         np.testing.assert_allclose(moments[1], 1, atol=0.1)
+
+
+@pytest.mark.parametrize("name", ["unet", "unet_mobile"])
+def test_width_scales_the_decoder_alone(name: str) -> None:
+    networks = [
+        build_network(name, classes=2, channels=3, encoder="mobilenet_v2", width=width)
+        for width in (64, 128)
+    ]
+    shapes: list[dict[str, list[tuple[int, ...]]]] = [{}, {}]
+    for network, found in zip(networks, shapes, strict=True):
+        for layer in network.model.layers:
+            found[layer.name] = [tuple(weight.shape) for weight in layer.weights]
+    own, wide = shapes
+    assert networks[0].encoder_layers == networks[1].encoder_layers
+    assert {layer: own[layer] for layer in networks[0].encoder_layers} == {
+        layer: wide[layer] for layer in networks[1].encoder_layers
+    }
+    assert wide["logits"] == [(1, 1, 64, 2), (2,)]
+    assert own["logits"] == [(1, 1, 32, 2), (2,)]

@@ -17,7 +17,7 @@ from models.architectures.network import Network
 from models.architectures.networks import build_by_options, custom_objects
 from models.architectures.options import NetworkOptions
 from models.architectures.receptive_field import receptive_fields
-from models.architectures.table import NETWORKS
+from models.architectures.table import NETWORKS, SCALED_BY_WIDTH
 
 CLASSES = 3
 SEED = 7
@@ -57,7 +57,9 @@ def noise(*shape: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def options_of(title: str) -> NetworkOptions:
-    return NetworkOptions.model_validate({"width": 2, "dropout": 0.0, **COMBINATIONS[title]})
+    options = NetworkOptions.model_validate({"dropout": 0.0, **COMBINATIONS[title]})
+    width = 2 if options.encoder in SCALED_BY_WIDTH else 64
+    return options.model_copy(update={"width": width})
 
 
 def build(title: str, channels: int = 3) -> Network:

@@ -167,9 +167,9 @@ def test_a_start_gives_its_network_and_learns_slowly() -> None:
     bundled = ZOO / "street" / "1"
     options = chosen(CELLS, Path("zoo/nuclei/1"), initialize_from=str(bundled))
     network = read_recipe(bundled / RECIPE_PATH).network
-    for field in ("name", "encoder", "upsampling", "padding", "dropout", "feature_norm"):
+    for field in ("name", "encoder", "width", "upsampling", "padding", "dropout", "feature_norm"):
         assert options[f"network.{field}"] == getattr(network, field)
-    assert {"network.weights", "network.width"}.isdisjoint(options)
+    assert "network.weights" not in options
     assert options["optimizer.learning_rate"] == choice.FINE_TUNING_RATE
     assert options["optimizer.encoder_lr_multiplier"] == choice.ENCODER_RATE
 
