@@ -8,9 +8,10 @@ and skip maps of smaller strides run twice, in `shallow` and in `tail`: those ma
 to be kept.
 
 One concatenation of a U-Net's decoder says where: the one at a quarter of the stride has the skip
-map and the enlarged deep map as its inputs. Quantized tensors are passed on as their codes, and
-the next part quantizes again what they stand for. That changes nothing, and without it OpenVINO
-would compute the layers behind in floating point.
+map and the enlarged deep map as its inputs. Where the decoder normalises the skip map, the cut is
+before that, for the encoder goes on from what it was. Quantized tensors are passed on as their
+codes, and the next part quantizes again what they stand for. That changes nothing, and without it
+OpenVINO would compute the layers behind in floating point.
 """
 
 import math
@@ -31,6 +32,7 @@ _PROBE_STRIDES = 16  # pixels of the probe's side; reach and steps are found at 
 _CODES = 256  # of a quantized value
 _FROM_NHWC, _TO_NHWC = np.array([0, 3, 1, 2]), np.array([0, 2, 3, 1])
 _LAYOUT = ("Transpose", "Convert")
+_SCALING = ("Multiply", "Add", "Subtract")
 
 
 # What each part takes: the picture, the shallow map, the deep one.
@@ -141,7 +143,22 @@ def _cut_tensors(model: openvino.Model, place: int) -> tuple["_Tensor", "_Tensor
     """The skip map, and the deep one before it is enlarged."""
     concatenation = list(model.get_ordered_ops())[place]
     enlargement = _enlargement_in(concatenation, 1)
-    return _Tensor(_given_to(concatenation)), _Tensor(_given_to(enlargement))
+    return _Tensor(_where_it_forks(_given_to(concatenation))), _Tensor(_given_to(enlargement))
+
+
+def _where_it_forks(skip: Any) -> Any:
+    """What the encoder goes on from: the skip map, before what the decoder alone does to each of
+    its values (a normalisation, its quantization). The skip map itself where nothing forks."""
+    node = skip
+    while len(node.output(0).get_target_inputs()) == 1 and _is_of_each_value(node):
+        node = _given_to(node)
+    return node if len(node.output(0).get_target_inputs()) > 1 else skip
+
+
+def _is_of_each_value(node: Any) -> bool:
+    if node.get_type_name() == "FakeQuantize":
+        return True
+    return node.get_type_name() in _SCALING and _source(node, 1).get_type_name() == "Constant"
 
 
 class _Tensor:

@@ -32,7 +32,7 @@ STREET = BUNDLED_MODELS / "street" / "1"
 BELOW_WHOLE = 256  # a side of tiles that leaves the network's own no smaller than its margins ask
 
 
-@pytest.fixture(scope="module", params=["street", "nuclei"])
+@pytest.fixture(scope="module", params=["street", "nuclei", "pets"])
 def bundled(request: pytest.FixtureRequest) -> Iterator[tuple[Model, OpenVinoEngine]]:
     path: Path = BUNDLED_MODELS / request.param / "1"
     contract = read_contract(path)

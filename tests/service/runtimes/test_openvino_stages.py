@@ -29,9 +29,12 @@ def in_stages(found: StageModels, images: NDArray[np.uint8]) -> NDArray[Any]:
     return outcome(found.models["tail"], images, shallow, deep)
 
 
-def small_u_net(*, around: bool = False, mean: bool = False) -> LogitsModel:
+def small_u_net(
+    *, around: bool = False, mean: bool = False, normalised: bool = False
+) -> LogitsModel:
     """In floating point, of stride 8, with logits at half of the size. A way leads `around` its
-    skip maps, or its deepest map has a `mean` over the picture.
+    skip maps, its deepest map has a `mean` over the picture, or the decoder's skip map is
+    `normalised`.
     """
     draw = np.random.default_rng(2)
 
@@ -56,14 +59,17 @@ def small_u_net(*, around: bool = False, mean: bool = False) -> LogitsModel:
     if mean:
         axes = ops.constant(np.array([2, 3]))
         eighth = ops.add(eighth, ops.reduce_mean(eighth, axes, keep_dims=True))
-    deep = conv(ops.concat([quarter, doubled(eighth)], 1), 6)
+    skip = quarter
+    if normalised:
+        skip = ops.add(ops.multiply(quarter, ops.constant(np.float32(0.5))), np.float32(-0.25))
+    deep = conv(ops.concat([skip, doubled(eighth)], 1), 6)
     if around:
         deep = ops.add(deep, conv(conv(planes, 6, 2), 6, 2))
     logits = conv(ops.concat([half, doubled(deep)], 1), 5)
     return LogitsModel(openvino.Model([logits], [image]), 2)
 
 
-@pytest.mark.parametrize("name", ["street", "nuclei"])
+@pytest.mark.parametrize("name", ["street", "nuclei", "pets"])
 def test_the_parts_of_a_bundled_network_give_its_logits_bit_for_bit(name: str) -> None:
     logits = cut_at_logits(bundled(name), CLASS_MAP)
     assert logits is not None
@@ -75,8 +81,9 @@ def test_the_parts_of_a_bundled_network_give_its_logits_bit_for_bit(name: str) -
     assert found.facts.radii["deep"] < 366  # that of the network
 
 
-def test_a_graph_in_floating_point_is_cut_at_its_values() -> None:
-    logits = small_u_net()
+@pytest.mark.parametrize("normalised", [False, True])
+def test_a_graph_in_floating_point_is_cut_at_its_values(normalised: bool) -> None:
+    logits = small_u_net(normalised=normalised)
     found = cut_in_stages(logits, STRIDE)
     assert found is not None
     assert (found.facts.shallow.step, found.facts.deep.step) == (2, 4)
