@@ -20,6 +20,7 @@ TABLES = {
     "unet_mobile": (ROOT / "docs" / "networks.md", "unet-mobile-table"),
     "encoders": (ROOT / "docs" / "networks.md", "encoders-table"),
     "decoders": (ROOT / "docs" / "networks.md", "decoders-table"),
+    "distillation": (ROOT / "docs" / "networks.md", "distillation-table"),
 }
 SEEDS = ("seed 1", "seed 2")
 UPSAMPLINGS: tuple[Upsampling, ...] = (
@@ -133,8 +134,23 @@ def decoders_table(networks: dict[str, Any]) -> str:
     return markdown(head, rows)
 
 
+def distillation_table(networks: dict[str, Any]) -> str:
+    """The teacher and its pupils of `benchmarks/distillation.py`, both seeds of these."""
+    head = ["network", "val mIoU", "boundary F1", "parameters"]
+    rows = [
+        [
+            title,
+            _both_seeds(row, "val_mean_iou"),
+            _both_seeds(row, "val_boundary_f1"),
+            f"{row['seed 1']['parameters']:,}",
+        ]
+        for title, row in networks.items()
+    ]
+    return markdown(head, rows)
+
+
 def _both_seeds(row: dict[str, Row], score: str) -> str:
-    return " / ".join(f"{100 * row[seed][score]:.1f}" for seed in SEEDS)
+    return " / ".join(f"{100 * row[seed][score]:.1f}" for seed in SEEDS if seed in row)
 
 
 def tables() -> dict[tuple[Path, str], str]:
@@ -147,6 +163,7 @@ def tables() -> dict[tuple[Path, str], str]:
         TABLES["unet_mobile"]: ideas_table(ideas),
         TABLES["encoders"]: encoders_table(_read("encoders")),
         TABLES["decoders"]: decoders_table(_read("decoders")),
+        TABLES["distillation"]: distillation_table(_read("distillation")),
     }
 
 
