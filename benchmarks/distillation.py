@@ -19,7 +19,7 @@ import keras
 import tensorflow as tf
 
 from benchmarks.decoders import BUDGET, SEEDS, Variant, street_network
-from benchmarks.networks import Street, read_results, score, train, train_missing, write
+from benchmarks.networks import Street, read_results, train_and_score, train_missing, write
 from models.architectures.encoders import normalised
 from models.data.reading import read_dataset
 from models.training.distillation import Distillation, Teacher
@@ -87,11 +87,8 @@ def main() -> None:
 
     def fit(name: str, build: Callable[[], keras.Model], steps: int, seed: int) -> dict[str, float]:
         budget = replace(BUDGET, steps=steps, seed=seed)
-        network, facts = train(build, street, budget, f"{name}, seed {seed}", LOSS)
-        if name == TEACHER:
-            network.save_weights(parsed.teacher)
-        scores = score(network, street, name)
-        return {**scores, "parameters": network.count_params(), **facts}
+        keep = parsed.teacher if name == TEACHER else None
+        return train_and_score(build, street, budget, f"{name}, seed {seed}", LOSS, keep=keep)
 
     if TEACHER not in kept["networks"] or not parsed.teacher.exists():
         scores = fit(TEACHER, lambda: wide(parsed.weights), 4 * BUDGET.steps, BUDGET.seed)

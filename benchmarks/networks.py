@@ -99,22 +99,10 @@ def train_and_score(
     title: str,
     options: LossOptions | None = None,
     optimizer: MakeOptimizer | None = None,
+    keep: Path | None = None,
 ) -> dict[str, float]:
     """Train a network within the budget, by AdamW unless another `optimizer` is given, and score it
-    on val, whole images."""
-    network, facts = train(build, street, budget, title, options, optimizer)
-    return {**score(network, street, title), "parameters": network.count_params(), **facts}
-
-
-def train(
-    build: Callable[[], keras.Model],
-    street: Street,
-    budget: Budget,
-    title: str,
-    options: LossOptions | None = None,
-    optimizer: MakeOptimizer | None = None,
-) -> tuple[keras.Model, dict[str, float]]:
-    """A network trained as `train_and_score` does, and how its loss ended and how long it took."""
+    on val, whole images. Its weights go into the file `keep`, where one is named."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(budget.seed)
     network = build()
@@ -136,18 +124,21 @@ def train(
         for batch in tqdm(street.batches(budget), desc=title, total=budget.steps, disable=None)
     ]
     seconds = time.monotonic() - began
-    return network, {"last_loss": statistics.mean(losses[-20:]), "training_seconds": seconds}
-
-
-def score(network: keras.Model, street: Street, title: str) -> dict[str, float]:
-    """Mean IoU and boundary F1 on val, whole images."""
+    if keep:
+        network.save_weights(keep)
     predict = network_predictor(network).class_maps
     confusion, boundary = ConfusionMatrix(street.classes), BoundaryF1(street.classes)
     for image, mask in tqdm(street.val, desc=f"{title}: val", leave=False, disable=None):
         class_map = predict(image[np.newaxis])[0]
         confusion.add(mask, class_map)
         boundary.add(mask, class_map)
-    return {"val_mean_iou": confusion.scores().mean_iou, "val_boundary_f1": boundary.score()}
+    return {
+        "val_mean_iou": confusion.scores().mean_iou,
+        "val_boundary_f1": boundary.score(),
+        "parameters": network.count_params(),
+        "last_loss": statistics.mean(losses[-20:]),
+        "training_seconds": seconds,
+    }
 
 
 def milliseconds_an_image(

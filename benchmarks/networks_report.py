@@ -121,32 +121,19 @@ def encoders_table(networks: dict[str, Any]) -> str:
 def decoders_table(networks: dict[str, Any]) -> str:
     """The decoders and losses of `benchmarks/decoders.py`, both seeds of each."""
     head = ["one thing changed", "val mIoU", "boundary F1", "parameters", "int8 time"]
-    rows = [
-        [
-            title,
-            _both_seeds(row, "val_mean_iou"),
-            _both_seeds(row, "val_boundary_f1"),
-            f"{row['seed 1']['parameters']:,}",
-            f"{row['int8_time']:.2f}",
-        ]
-        for title, row in networks.items()
-    ]
+    rows = [[*_of_seeds(title, row), f"{row['int8_time']:.2f}"] for title, row in networks.items()]
     return markdown(head, rows)
 
 
 def distillation_table(networks: dict[str, Any]) -> str:
     """The teacher and its pupils of `benchmarks/distillation.py`, both seeds of these."""
     head = ["network", "val mIoU", "boundary F1", "parameters"]
-    rows = [
-        [
-            title,
-            _both_seeds(row, "val_mean_iou"),
-            _both_seeds(row, "val_boundary_f1"),
-            f"{row['seed 1']['parameters']:,}",
-        ]
-        for title, row in networks.items()
-    ]
-    return markdown(head, rows)
+    return markdown(head, [_of_seeds(title, row) for title, row in networks.items()])
+
+
+def _of_seeds(title: str, row: dict[str, Row]) -> list[str]:
+    scores = [_both_seeds(row, score) for score in ("val_mean_iou", "val_boundary_f1")]
+    return [title, *scores, f"{row['seed 1']['parameters']:,}"]
 
 
 def _both_seeds(row: dict[str, Row], score: str) -> str:

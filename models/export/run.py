@@ -17,12 +17,7 @@ from models.contract.preprocessing import read_scale
 from models.data.dataset import ClassList, Dataset, DatasetError
 from models.data.examination import examine
 from models.data.reading import read_dataset
-from models.data.record import (
-    TRAINING_SPLITS,
-    DatasetRecord,
-    class_difference,
-    split_record,
-)
+from models.data.record import TRAINING_SPLITS, DatasetRecord, class_difference, split_record
 from models.export.artefact import ExportError, Measure, ModelFacts
 from models.export.confidence import measure_on
 from models.export.format_options import FormatName

@@ -23,12 +23,7 @@ from models.data.dataset import Dataset, Sample
 from models.data.examination import Examination, examine
 from models.data.input import PixelWeights, TrainingOrder, training_batches
 from models.data.reading import read_dataset
-from models.data.record import (
-    TRAINING_SPLITS,
-    DatasetRecord,
-    class_difference,
-    record_of,
-)
+from models.data.record import TRAINING_SPLITS, DatasetRecord, class_difference, record_of
 from models.training.assessment import assess
 from models.training.checkpoint import load_network
 from models.training.distillation import distillation_of
