@@ -80,10 +80,12 @@ def run(parsed: argparse.Namespace) -> None:
         print(f"{folder} is finished; nothing was trained.")
     minutes = round(state.seconds / 60)
     time = counted(minutes, "minute") if minutes else "less than a minute"
+    found, score = f"best val mIoU {state.best_mean_iou:.4f} in epoch {state.best_epoch}", ""
+    if not task.recipe.split.validation:
+        found, score = "the last one is kept, not scored", " --split test"
     print(
-        f"{folder}: {counted(state.epochs_done, 'epoch')} in {time}; "
-        f"best val mIoU {state.best_mean_iou:.4f} "
-        f"in epoch {state.best_epoch}.\nNext: segtrain evaluate {for_shell(folder)}, then segtrain "
+        f"{folder}: {counted(state.epochs_done, 'epoch')} in {time}; {found}.\n"
+        f"Next: segtrain evaluate {for_shell(folder)}{score}, then segtrain "
         f"export {for_shell(folder)} --store {DEFAULT_STORE}"
     )
 

@@ -222,6 +222,7 @@ class Dataset:
         if not self.splits.get(name):
             share = {"val": "split.fraction", "test": "split.test"}.get(name)
             taken = f", or let {share} take them off train before a training" if share else ""
+            taken += " (split.validation = false is to train without)" if name == "val" else ""
             raise DatasetError(
                 f"{self.folder.name} has no split {name!r}; its splits are "
                 f"{', '.join(self.splits)}. Put images into images/{name}/ and their masks into "

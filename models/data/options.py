@@ -110,11 +110,23 @@ class SplitOptions(BaseModel):
     test: Annotated[
         float, Field(ge=0, lt=1, description="share of test, where the data has no test split")
     ] = 0.0
+    validation: Annotated[
+        bool,
+        Field(
+            description="false: val's images are trained on too, and the last epoch is kept, not "
+            "scored: for a recipe that val has chosen"
+        ),
+    ] = True
     seed: Annotated[int, Field(ge=0, description="another seed, another division")] = 1
     group: Annotated[
         str | None,
         Field(description="regular expression on image names; what it matches stays together"),
     ] = None
+
+    @property
+    def training_splits(self) -> tuple[str, ...]:
+        """What a training reads: the split to learn from, and the one to choose an epoch by."""
+        return ("train", "val") if self.validation else ("train",)
 
     @model_validator(mode="after")
     def _something_is_left(self) -> Self:

@@ -14,9 +14,6 @@ from models.data.masks import FileMask, MaskEncoding
 from models.data.preprocessing import Preprocessing, preprocessing_of
 from models.data.sample_examination import SampleDigest
 
-TRAINING_SPLITS = ("train", "val")
-"""What a training reads: the one to learn from, the other to choose an epoch by."""
-
 
 class SplitRecord(BaseModel):
     """One split. `pictures` and `masks` are digests of names and pixels, and of names and class

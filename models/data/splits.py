@@ -39,7 +39,7 @@ def split_samples(
     samples: Mapping[str, Sequence[Sample]], folder: Path, options: SplitOptions
 ) -> dict[str, tuple[Sample, ...]]:
     """The samples by split. Those without one are divided; a val or test that is missing is taken
-    off train where there are groups enough.
+    off train where there are groups enough. Without validation, val is a part of train.
 
     Raises DatasetError where the group pattern matches nothing.
     """
@@ -52,11 +52,13 @@ def split_samples(
         samples.get(UNSPLIT, ()), folder, options.group if samples.get(UNSPLIT) else None
     )
     pool = [*splits.pop("train", []), *loose]
+    if not options.validation:
+        pool += splits.pop("val", [])
     if options.group is None:
         pool = with_blocks(pool)
     shares = {
         name: share
-        for name, share in (("val", options.fraction), ("test", options.test))
+        for name, share in (("val", options.fraction * options.validation), ("test", options.test))
         if share and name not in splits
     }
     if pool and shares:

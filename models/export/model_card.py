@@ -29,6 +29,9 @@ def model_card(
     """Write the card as Markdown. `class_iou` maps split to class name to IoU, None where a class
     does not occur; `start` says in a sentence what weights the training began with, `how` what it
     did with them; `seen` has sentences on the pictures that it is to see."""
+    chosen = "Trained on the train split alone; val chose the epoch that was kept"
+    if "val" not in training.split_sizes:
+        chosen = "Trained on all images but those of test, so the last epoch was kept"
     splits = ", ".join(f"{size} {split}" for split, size in training.split_sizes.items())
     return f"""# {name}
 
@@ -39,8 +42,7 @@ def model_card(
 {training.dataset} ({splits} images). Licence as stated by its source: {training.licence}.
 Source: {training.source}.
 
-Trained on the train split alone; val chose the epoch that was kept; test, where it is listed, \
-only reports.
+{chosen}; test, where it is listed, only reports.
 
 ## Scores
 

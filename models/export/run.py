@@ -17,7 +17,7 @@ from models.contract.preprocessing import read_scale
 from models.data.dataset import ClassList, Dataset, DatasetError
 from models.data.examination import examine
 from models.data.reading import read_dataset
-from models.data.record import TRAINING_SPLITS, DatasetRecord, class_difference, split_record
+from models.data.record import DatasetRecord, class_difference, split_record
 from models.export.artefact import ExportError, Measure, ModelFacts
 from models.export.confidence import measure_on
 from models.export.format_options import FormatName
@@ -113,14 +113,16 @@ def _measure(run: Run) -> Measure | None:
     have changed."""
     record, recipe = run.record, run.recipe
     reason = f"{recipe.data} is not what it was trained on any more"
-    if record is None:
+    if not recipe.split.validation:
+        reason = "split.validation = false held no image back"
+    elif record is None:
         reason = "it was made by release 0.1"
     elif not recipe.data.is_dir():
         reason = f"its data are not at {recipe.data}"
     else:
         with contextlib.suppress(DatasetError):
             dataset = read_dataset(recipe.data, recipe.split, recipe.layout)
-            if record.is_of(dataset) or _has_same_pictures(record, dataset):
+            if record.is_of(dataset) or _has_same_pictures(record, dataset, recipe):
                 return measure_on(dataset.with_intensity(record.intensity))
     logger.warning(
         "%s: no temperature is fitted, for %s; `segtrain calibrate STORE/NAME/VERSION --data "
@@ -131,10 +133,10 @@ def _measure(run: Run) -> Measure | None:
     return None
 
 
-def _has_same_pictures(record: DatasetRecord, dataset: Dataset) -> bool:
+def _has_same_pictures(record: DatasetRecord, dataset: Dataset, recipe: Recipe) -> bool:
     """Whether train and val are what the run has seen, though their files were copied or written
     anew. Raises DatasetError."""
-    splits = {name: dataset.split(name) for name in TRAINING_SPLITS}
+    splits = {name: dataset.split(name) for name in recipe.split.training_splits}
     examination = examine(replace(dataset, splits=splits))
     return all(split_record(examination, name) == record.splits.get(name) for name in splits)
 

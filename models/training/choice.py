@@ -74,7 +74,7 @@ def choose_recipe(
     # A network's options are to fit the encoder, which may not be chosen yet.
     before_choice = recipe_of(document, {k: v for k, v in changes.items() if k != "network"})
     dataset = read_dataset(folder, before_choice.split, before_choice.layout)
-    examination = examine(dataset, ("train", "val"))
+    examination = examine(dataset, before_choice.split.training_splits)
     examination.raise_on_error()
     found = fingerprint(dataset, examination)
     given = _fields(changes)
@@ -87,7 +87,7 @@ def choose_recipe(
         recipe = recipe_of(_nested(document, choices), changes)
     step, recipe, smaller = _fitting_step(found, recipe, "batch_size" in given)
     choices = [c for c in choices if not (smaller and c.field == "batch_size")] + smaller
-    choices += _epochs(found, recipe, step, len(dataset.split("val")), minutes, given)
+    choices += _epochs(found, recipe, step, len(dataset.splits.get("val", ())), minutes, given)
     return Chosen(recipe_of(_nested(document, choices), changes), choices, examination)
 
 
@@ -323,7 +323,7 @@ def _epochs(
         within = int(np.clip(minutes * 60 / (learning + scoring / every), *EPOCHS))
         return int(given.get("epochs", within))
 
-    every = math.ceil(scoring / learning / MAX_VALIDATION_SHARE)
+    every = max(math.ceil(scoring / learning / MAX_VALIDATION_SHARE), 1)
     every = int(given.get("eval_every", min(every, max(epochs_within(1) // MIN_VALIDATIONS, 1))))
     epochs = epochs_within(every)
     seconds = learning + scoring / every

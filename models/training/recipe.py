@@ -91,6 +91,15 @@ class Recipe(BaseModel):
     optimizer: OptimizerOptions = OptimizerOptions()
 
     @model_validator(mode="after")
+    def _waits_for_scores_that_come(self) -> Self:
+        if self.patience and not self.split.validation:
+            raise ValueError(
+                f"patience waits {self.patience} epochs for a better val mIoU, and with "
+                "split.validation = false there is none; leave one of them out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _learns_from_the_first_step(self) -> Self:
         first = min(term.start for term in self.loss.terms)
         if first and not self.distillation.teachers:

@@ -56,11 +56,27 @@ def write_report(
     write_page(path, title, lead, sections)
 
 
+def write_unscored_report(path: Path, name: str, run: Run) -> None:
+    """Write `path` (HTML) of a run that held no image back, and beside it the same name with .json:
+    how it learned, and no score."""
+    state = run.state
+    document = {"epochs": state.epochs_done, "seconds": state.seconds, "split": None}
+    atomic.write_text(path.with_suffix(".json"), json.dumps(document, indent=1) + "\n")
+    write_page(path, f"{name}, not scored", _NOT_SCORED, [Section("Training", _curves(run))])
+
+
+_NOT_SCORED = (
+    "No image was held back (split.validation = false), so nothing here says how good the network "
+    "is. segtrain evaluate scores it on images that it has not seen: those of test, or of another "
+    "folder (--data)."
+)
 _SCORES = (
     "All but boundary F1 and calibration come from one confusion matrix over the split, void "
     "pixels left out. Boundary F1 is the mean over images, within 0.75 % of the diagonal. The "
     "means leave out classes that occur in neither masks nor class maps."
 )
+_LOSS = "Loss on the augmented views of train"
+_RATE = "the learning rate at each epoch's end"
 _CONFUSION = "Of the pixels of each class (row), the percentage that was given each class (column)."
 _CALIBRATION = (
     "Of the pixels with a confidence as on the x axis, the share that is right. On the dashed "
@@ -93,24 +109,16 @@ def _curves(run: Run) -> list[Block]:
     def line(name: str, column: str) -> Line:
         return Line(name, list(zip(epochs, (float(row[column]) for row in rows), strict=True)))
 
-    facts = [
-        (str(state.epochs_done), "epochs"),
-        (f"{state.seconds / 60:.1f}", "minutes"),
-        (f"{state.best_mean_iou:.4f}", f"best val mean IoU, epoch {state.best_epoch}"),
-    ]
+    facts = [(str(state.epochs_done), "epochs"), (f"{state.seconds / 60:.1f}", "minutes")]
+    loss = line_chart([line("training loss", "loss")], "epoch")
+    rate = line_chart([line("learning rate", "learning_rate")], "epoch")
+    if not run.recipe.split.validation:
+        drawing = chart_row(loss, rate)
+        return [Facts(facts), Drawing(drawing, f"{_LOSS}; {_RATE}.")]
+    facts.append((f"{state.best_mean_iou:.4f}", f"best val mean IoU, epoch {state.best_epoch}"))
     val = [line("mean IoU", "val_mean_iou"), line("pixel accuracy", "val_pixel_accuracy")]
-    return [
-        Facts(facts),
-        Drawing(
-            chart_row(
-                line_chart([line("training loss", "loss")], "epoch"),
-                line_chart(val, "epoch"),
-                line_chart([line("learning rate", "learning_rate")], "epoch"),
-            ),
-            "Loss on the augmented views of train; scores on val; the learning rate at each "
-            "epoch's end.",
-        ),
-    ]
+    drawing = chart_row(loss, line_chart(val, "epoch"), rate)
+    return [Facts(facts), Drawing(drawing, f"{_LOSS}; scores on val; {_RATE}.")]
 
 
 def _class_table(assessment: Assessment) -> Table:

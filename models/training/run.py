@@ -50,7 +50,8 @@ _IOU = "val_iou_"  # how the columns of the classes begin
 class RunState:
     """How far a run is: whole epochs done, the best val mIoU and its epoch, the seconds spent.
 
-    `steps_done` and `loss_sum` belong to the epoch that is running.
+    Without validation that mIoU is below 0, and the epoch the last one that was kept. `steps_done`
+    and `loss_sum` belong to the epoch that is running.
     """
 
     epochs_done: int = 0

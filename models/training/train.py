@@ -23,7 +23,7 @@ from models.data.dataset import Dataset, Sample
 from models.data.examination import Examination, examine
 from models.data.input import PixelWeights, TrainingOrder, training_batches
 from models.data.reading import read_dataset
-from models.data.record import TRAINING_SPLITS, DatasetRecord, class_difference, record_of
+from models.data.record import DatasetRecord, class_difference, record_of
 from models.training.assessment import assess
 from models.training.checkpoint import load_network
 from models.training.distillation import distillation_of
@@ -31,7 +31,7 @@ from models.training.evaluation import EvaluationStoppedError, evaluate, network
 from models.training.losses import BY_PIXEL_WEIGHTS, class_weights
 from models.training.pace import Pace
 from models.training.recipe import Recipe, RecipeError
-from models.training.report import write_report
+from models.training.report import write_report, write_unscored_report
 from models.training.run import BEST, LAST, Run, RunState
 from models.training.scaled import scale_in_words, with_scale
 from models.training.tensorboard import ScalarWriter
@@ -62,18 +62,20 @@ def train(
 
     `notes` are kept as comments above the run's recipe, `examination` is that of the recipe's data
     where it was done already. The network of the epoch with the highest val mIoU is kept beside the
-    last. Raises DatasetError, RecipeError, BackboneWeightsError and TrainingError;
-    KeyboardInterrupt after Ctrl-C or SIGTERM, once a checkpoint is kept.
+    last; where the recipe has no validation, that of the last.
+
+    Raises DatasetError, RecipeError, BackboneWeightsError and TrainingError; KeyboardInterrupt
+    after Ctrl-C or SIGTERM, once a checkpoint is kept.
     """
     run = Run.resumable(folder, recipe)
     dataset = read_dataset(recipe.data, recipe.split, recipe.layout)
     if run is not None:
         _require_same_classes(run, dataset)
-    record = _examined(dataset, run, examination, recipe.scale)
+    record = _examined(dataset, run, examination, recipe)
     dataset = dataset.with_intensity(record.intensity)
     report = folder / "report.html"
     if run is not None:
-        _require_same_samples(run, dataset, record)
+        _require_same_samples(run, dataset, record, recipe)
         if record != run.record:
             run.keep_record(record)
         if _is_finished(recipe, run.state) and report.is_file():
@@ -105,6 +107,9 @@ def train(
         trainer = restore_trainer(run.folder / LAST, recipe, weights, steps, teachers)
     with _stop_on_signals() as stop:
         TrainingLoop(run, dataset, trainer, order, stop).run()
+    if not recipe.split.validation:
+        write_unscored_report(report, recipe.name, run)
+        return run.state
     scale, auto = record.preprocessing.scale if record.preprocessing else None, ScaleRequest()
     predictor = with_scale(network_predictor(load_network(run.folder / BEST)), scale, auto)
     assessment = assess(
@@ -119,19 +124,19 @@ def train(
 
 
 def _examined(
-    dataset: Dataset, run: Run | None, examination: Examination | None, scale: str
+    dataset: Dataset, run: Run | None, examination: Examination | None, recipe: Recipe
 ) -> DatasetRecord:
     """What is in train and val: as the run has it where no file has changed since, else as reading
     them shows.
 
     Both at once: a fault in val would show only after an epoch. Raises DatasetError.
     """
-    kept = run.record if run else None
-    if kept is not None and kept.has_read(TRAINING_SPLITS) and kept.is_of(dataset):
+    kept, splits = run.record if run else None, recipe.split.training_splits
+    if kept is not None and kept.has_read(splits) and kept.is_of(dataset):
         return kept
-    examination = examination or examine(dataset, TRAINING_SPLITS)
+    examination = examination or examine(dataset, splits)
     examination.raise_on_error()
-    record = record_of(examination, scale)
+    record = record_of(examination, recipe.scale)
     if run is None:
         return record
     return record.model_copy(update={"preprocessing": kept.preprocessing if kept else None})
@@ -144,11 +149,14 @@ def _require_same_classes(run: Run, dataset: Dataset) -> None:
     _refuse(run, dataset, class_difference(run.class_names() or now, now))
 
 
-def _require_same_samples(run: Run, dataset: Dataset, record: DatasetRecord) -> None:
+def _require_same_samples(
+    run: Run, dataset: Dataset, record: DatasetRecord, recipe: Recipe
+) -> None:
     """Raise TrainingError where a run is to be resumed on other images or masks than it began
     with."""
     kept = run.record  # a run of release 0.1 has none
-    _refuse(run, dataset, kept.difference(record, TRAINING_SPLITS) if kept else None)
+    splits = recipe.split.training_splits
+    _refuse(run, dataset, kept.difference(record, splits) if kept else None)
 
 
 def _refuse(run: Run, dataset: Dataset, difference: str | None) -> None:
@@ -190,11 +198,13 @@ class TrainingLoop:
             self._trainer.freeze_encoder(state.epochs_done < self._recipe.frozen_encoder_epochs)
             state = self._train_epoch(state, batches)
             loss = state.loss_sum / state.steps_done
-            if self._is_validation_epoch(state.epochs_done + 1):
-                state = self._validate(state)
-            else:
+            if not self._is_validation_epoch(state.epochs_done + 1):
                 state = self._with_elapsed_time(_next_epoch(state))
                 self._log_unscored(state, loss)
+            elif self._recipe.split.validation:
+                state = self._validate(state)
+            else:
+                state = self._keep_unscored(state)
             self._save_checkpoint(state)
             if self._stop.is_set():
                 raise KeyboardInterrupt
@@ -274,9 +284,7 @@ class TrainingLoop:
             self._save_and_stop(state)
         epoch = state.epochs_done + 1
         row = {
-            "epoch": epoch,
-            "loss": state.loss_sum / state.steps_done,
-            "learning_rate": float(self._trainer.optimizer.learning_rate),
+            **self._row(state),
             **{f"val_{name}": value for name, value in scores.summary().items()},
             **{
                 f"val_iou_{c.name}": float(iou)
@@ -287,14 +295,34 @@ class TrainingLoop:
         if scores.mean_iou > state.best_mean_iou:
             state = replace(state, best_mean_iou=scores.mean_iou, best_epoch=epoch)
             self._run.save_best(self._trainer.ema_model)
+        told = (
+            f", val mIoU {scores.mean_iou:.4f}, best {state.best_mean_iou:.4f} in epoch "
+            f"{state.best_epoch}"
+        )
+        return self._with_metrics(state, row, told)
+
+    def _keep_unscored(self, state: RunState) -> RunState:
+        """The epoch's end where no image is held back: a row of metrics, and the network."""
+        row = self._row(state)
+        self._run.save_best(self._trainer.ema_model)
+        state = replace(_next_epoch(state), best_epoch=state.epochs_done + 1)
+        return self._with_metrics(state, row, "")
+
+    def _row(self, state: RunState) -> dict[str, float]:
+        """What training alone tells of the epoch that ends."""
+        return {
+            "epoch": state.epochs_done + 1,
+            "loss": state.loss_sum / state.steps_done,
+            "learning_rate": float(self._trainer.optimizer.learning_rate),
+        }
+
+    def _with_metrics(self, state: RunState, row: dict[str, float], told: str) -> RunState:
+        """Write the row of the epoch that has ended, and say it."""
         state = self._with_elapsed_time(state)
         self._run.append_metrics(row | {"seconds": state.seconds})
-        self._scalars.write(row, epoch)
+        self._scalars.write(row, state.epochs_done)
         self._pace.said()
-        tqdm.write(
-            f"{self._epoch(state)}: loss {row['loss']:.4f}, val mIoU {scores.mean_iou:.4f}, best "
-            f"{state.best_mean_iou:.4f} in epoch {state.best_epoch}; {self._times(state)}"
-        )
+        tqdm.write(f"{self._epoch(state)}: loss {row['loss']:.4f}{told}; {self._times(state)}")
         return state
 
     def _log_unscored(self, state: RunState, loss: float) -> None:

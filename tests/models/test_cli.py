@@ -237,6 +237,47 @@ def test_val_is_scored_at_the_epochs_asked_for_and_at_the_last(
     assert state.best_epoch in (2, 4, 5)
 
 
+def test_without_validation_all_is_learned_and_the_last_epoch_is_kept(
+    light_recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, store = tmp_path / "run", tmp_path / "store"
+    command = ["train", str(light_recipe_file), "--run", str(folder), "--epochs", "3"]
+    command += ["--eval_every", "2", "--ema_decay", "0.5"]
+    assert main([*command, "--split.validation", "false"]) == 0
+    printed = capsys.readouterr().out
+    assert "val mIoU" not in printed
+    assert "3 epochs in less than a minute; the last one is kept, not scored." in printed
+    assert [int(row["epoch"]) for row in rows(folder)] == [2, 3]
+    assert list(rows(folder)[0]) == ["epoch", "loss", "learning_rate", "seconds"]
+    record = Run.open(folder).record
+    assert record is not None
+    assert "val" not in record.splits
+    own = examine(read_dataset(Run.open(folder).recipe.data), ("train", "val"))
+    assert record.splits["train"].images == sum(len(own.digests[s]) for s in ("train", "val"))
+    last, kept = load_checkpoint(folder / LAST).arrays, load_network(folder / BEST).get_weights()
+    assert all(np.array_equal(one, last[f"kept_{i}"]) for i, one in enumerate(kept))
+    report = (folder / "report.html").read_text()
+    assert "not scored" in report
+    assert "scores on val" not in report
+    assert main(["evaluate", str(folder)]) == 1
+    assert "has no split 'val'" in capsys.readouterr().err
+    assert main(["evaluate", str(folder), "--split.validation", "true"]) == 1
+    assert "was trained on" in capsys.readouterr().err
+    assert main(["evaluate", str(folder), "--split", "test"]) == 0
+    assert main(["export", str(folder), "--store", str(store), "--no-openvino"]) == 0
+    (artefact,) = store.glob("*/1")
+    assert read_contract(artefact).calibration is None
+    assert "so the last epoch was kept" in (artefact / MODEL_CARD_PATH).read_text()
+
+
+def test_patience_wants_validation(
+    light_recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", str(light_recipe_file), "--run", str(tmp_path / "run")]
+    assert main([*command, "--patience", "2", "--split.validation", "false"]) == 1
+    assert "patience waits 2 epochs for a better val mIoU" in capsys.readouterr().err
+
+
 def test_a_border_weight_is_learned_with(
     run_folder: Path, recipe_file: Path, tmp_path: Path
 ) -> None:

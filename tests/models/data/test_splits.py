@@ -56,6 +56,18 @@ def test_a_missing_val_is_taken_off_train_and_never_off_test() -> None:
     assert {*splits["train"], *splits["val"]} == set(pool[:30])
 
 
+def test_without_validation_val_is_a_part_of_train() -> None:
+    pool = samples(20)
+    options = SplitOptions(validation=False, test=0.2)
+    own = split_samples({"train": pool[:9], "val": pool[9:12], "test": pool[12:]}, FOLDER, options)
+    assert own == {"train": tuple(pool[:12]), "test": tuple(pool[12:])}
+    drawn = split_samples({UNSPLIT: pool}, FOLDER, options)
+    assert list(drawn) == ["train", "test"]
+    assert {*drawn["train"], *drawn["test"]} == set(pool)
+    held = split_samples({UNSPLIT: pool}, FOLDER, SplitOptions(fraction=0, test=0.2))
+    assert drawn["test"] == held["test"]
+
+
 def test_images_of_one_group_stay_together() -> None:
     pool = [s for patient in range(12) for s in samples(5, f"p{patient}_{{}}.png")]
     splits = split_samples({UNSPLIT: pool}, FOLDER, SplitOptions(fraction=0.3, group=r"(p\d+)_"))
