@@ -274,7 +274,8 @@ def _examine(parsed: argparse.Namespace, run: "Run | None", dataset: "Dataset") 
 
 
 def data_of_artefact(artefact: Path, folder: Path, changes: dict[str, Any]) -> "Dataset":
-    """Data for an exported model, divided as for its training where nothing else is said.
+    """Data for an exported model, divided as for its training where nothing else is said. A model
+    that was trained on its own val is warned of where there is a val again.
 
     Raises RecipeError where its classes or channels are others; DatasetError.
     """
@@ -287,6 +288,12 @@ def data_of_artefact(artefact: Path, folder: Path, changes: dict[str, Any]) -> "
         contract.intensity
     )
     require_same_task([c.name for c in contract.classes], contract.channels, dataset)
+    if recipe and not recipe.split.validation and dataset.splits.get("val"):
+        print(
+            f"segtrain: {contract.name} was trained on val of its own data too (split.validation = "
+            f"false); what val of {folder} says of it holds only where its images are others",
+            file=sys.stderr,
+        )
     return dataset
 
 

@@ -268,6 +268,12 @@ def test_without_validation_all_is_learned_and_the_last_epoch_is_kept(
     (artefact,) = store.glob("*/1")
     assert read_contract(artefact).calibration is None
     assert "so the last epoch was kept" in (artefact / MODEL_CARD_PATH).read_text()
+    capsys.readouterr()
+    data = str(Run.open(folder).recipe.data)
+    assert main(["evaluate", str(artefact), "--data", data, "--split", "test"]) == 0
+    assert "was trained on val" not in capsys.readouterr().err
+    assert main(["evaluate", str(artefact), "--data", data, "--split.validation", "true"]) == 0
+    assert "was trained on val of its own data too" in capsys.readouterr().err
 
 
 def test_patience_wants_validation(
