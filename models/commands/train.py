@@ -80,13 +80,17 @@ def run(parsed: argparse.Namespace) -> None:
         print(f"{folder} is finished; nothing was trained.")
     minutes = round(state.seconds / 60)
     time = counted(minutes, "minute") if minutes else "less than a minute"
-    found, score = f"best val mIoU {state.best_mean_iou:.4f} in epoch {state.best_epoch}", ""
+    found = f"best val mIoU {state.best_mean_iou:.4f} in epoch {state.best_epoch}"
+    to_do = [f"segtrain evaluate {for_shell(folder)}"]
     if not task.recipe.split.validation:
-        found, score = "the last one is kept, not scored", " --split test"
+        found = "the last one is kept, not scored"
+        record = Run.open(folder).record
+        has_test = record is not None and "test" in record.splits
+        to_do = [f"{to_do[0]} --split test"] if has_test else []
+    to_do.append(f"segtrain export {for_shell(folder)} --store {DEFAULT_STORE}")
     print(
         f"{folder}: {counted(state.epochs_done, 'epoch')} in {time}; {found}.\n"
-        f"Next: segtrain evaluate {for_shell(folder)}{score}, then segtrain "
-        f"export {for_shell(folder)} --store {DEFAULT_STORE}"
+        f"Next: {', then '.join(to_do)}"
     )
 
 

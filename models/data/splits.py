@@ -52,15 +52,13 @@ def split_samples(
         samples.get(UNSPLIT, ()), folder, options.group if samples.get(UNSPLIT) else None
     )
     pool = [*splits.pop("train", []), *loose]
+    wanted = {"val": options.fraction, "test": options.test}
     if not options.validation:
         pool += splits.pop("val", [])
+        del wanted["val"]
     if options.group is None:
         pool = with_blocks(pool)
-    shares = {
-        name: share
-        for name, share in (("val", options.fraction * options.validation), ("test", options.test))
-        if share and name not in splits
-    }
+    shares = {name: share for name, share in wanted.items() if share and name not in splits}
     if pool and shares:
         splits |= _split_by_hash(pool, folder, shares, options.seed)
     elif pool:

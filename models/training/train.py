@@ -75,7 +75,7 @@ def train(
     dataset = dataset.with_intensity(record.intensity)
     report = folder / "report.html"
     if run is not None:
-        _require_same_samples(run, dataset, record, recipe)
+        _require_same_samples(run, dataset, record)
         if record != run.record:
             run.keep_record(record)
         if _is_finished(recipe, run.state) and report.is_file():
@@ -149,13 +149,11 @@ def _require_same_classes(run: Run, dataset: Dataset) -> None:
     _refuse(run, dataset, class_difference(run.class_names() or now, now))
 
 
-def _require_same_samples(
-    run: Run, dataset: Dataset, record: DatasetRecord, recipe: Recipe
-) -> None:
+def _require_same_samples(run: Run, dataset: Dataset, record: DatasetRecord) -> None:
     """Raise TrainingError where a run is to be resumed on other images or masks than it began
     with."""
     kept = run.record  # a run of release 0.1 has none
-    splits = recipe.split.training_splits
+    splits = run.recipe.split.training_splits
     _refuse(run, dataset, kept.difference(record, splits) if kept else None)
 
 

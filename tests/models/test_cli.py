@@ -246,7 +246,8 @@ def test_without_validation_all_is_learned_and_the_last_epoch_is_kept(
     assert main([*command, "--split.validation", "false"]) == 0
     printed = capsys.readouterr().out
     assert "val mIoU" not in printed
-    assert "3 epochs in less than a minute; the last one is kept, not scored." in printed
+    assert "3 epochs in less than a minute; the last one is kept, not scored.\n" in printed
+    assert f"Next: segtrain evaluate {folder} --split test, then segtrain export" in printed
     assert [int(row["epoch"]) for row in rows(folder)] == [2, 3]
     assert list(rows(folder)[0]) == ["epoch", "loss", "learning_rate", "seconds"]
     record = Run.open(folder).record
@@ -274,6 +275,19 @@ def test_without_validation_all_is_learned_and_the_last_epoch_is_kept(
     assert "was trained on val" not in capsys.readouterr().err
     assert main(["evaluate", str(artefact), "--data", data, "--split.validation", "true"]) == 0
     assert "was trained on val of its own data too" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("without_steps")
+def test_where_nothing_is_left_to_score_on_the_export_is_next(
+    light_recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, folder = write_dataset(tmp_path / "all", {"train": 3, "val": 1}), tmp_path / "run"
+    command = ["train", str(light_recipe_file), "--data", str(data), "--run", str(folder)]
+    assert main([*command, "--epochs", "1", "--split.validation", "false"]) == 0
+    assert f"\nNext: segtrain export {folder} --store" in capsys.readouterr().out
+    record = Run.open(folder).record
+    assert record is not None
+    assert {name: split.images for name, split in record.splits.items()} == {"train": 4}
 
 
 def test_patience_wants_validation(
