@@ -347,7 +347,8 @@ def _epochs(
             f"averaged weights are steadier; over about {1 / (1 - decay):.0f} of {steps} steps",
         ),
     ]
-    return [choice for choice in choices if choice.field not in given]
+    unneeded = set(given) if val_images else {*given, "eval_every"}
+    return [choice for choice in choices if choice.field not in unneeded]
 
 
 def _step_seconds(found: Fingerprint, recipe: Recipe) -> float:

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -261,6 +262,18 @@ def test_val_is_looked_at_for_a_tenth_of_the_time_and_ten_times_at_least(
     every, epochs = scorings(0.3, (16, 16))
     assert every == 2
     assert epochs >= 10 * every
+
+
+def test_without_validation_the_time_is_all_for_steps_and_nothing_is_said_of_val(
+    dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "_step_seconds", lambda *_: 0.1)
+    changes = {"batch_size": 2, "split": {"validation": False}}
+    chosen = choose_recipe(dataset_folder, 1, changes)
+    assert list(chosen.examination.splits) == ["train"]
+    steps = math.ceil(len(chosen.examination.dataset.split("train")) / 2)
+    assert chosen.recipe.epochs == pytest.approx(60 / (0.1 * steps), abs=1)
+    assert "eval_every" not in {one.field for one in chosen.choices}
 
 
 def test_given_epochs_leave_the_choice_of_what_goes_by_their_number(
