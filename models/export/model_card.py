@@ -200,7 +200,7 @@ def _int8_section(quantization: Quantization) -> str:
 
 The OpenVINO files of int8 were calibrated with {
         quantization.calibration_images
-    } images of the train split. {
+    } images of the train split, half of them with one or two stops more light. {
         f"Kept in floating point: {kept}." if kept else "No layer was kept in floating point."
     }
 

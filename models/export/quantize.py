@@ -2,13 +2,14 @@
 2020, "Neural Network Compression Framework for fast model inference"), and the check that they
 still answer well."""
 
+import itertools
 import logging
 import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,7 @@ from models.export.openvino import convert_to_openvino, layer_names, write_openv
 from models.export.predictors import mirrored_to, openvino_file_predictor, with_own_scale
 from models.training.evaluation import Images, evaluate
 from models.training.metrics import Scores
+from models.training.robustness import exposed
 from models.training.scaled import resized
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ if TYPE_CHECKING:
 
 CALIBRATION_SPLIT, CHECKED_SPLIT = "train", "val"
 DEFAULT_IMAGES = 300  # NNCF's own number
+# How calibration images are exposed, in turn: a range that no bright picture is in cuts off what is
+# brighter in use. Darker ones are within the ranges.
+CALIBRATION_STOPS = (0, 0, 1, 2)
 DEFAULT_MAX_DROP_POINTS = 0.5
 
 
@@ -144,11 +149,15 @@ def _calibrate(
 
     logging.getLogger("nncf").setLevel(logging.WARNING)
 
-    def seen(sample: Sample) -> Images:
+    def seen(shown: tuple[Sample, int]) -> Images:
+        sample, stops = shown
         image = sample.read_image(contract.channels)
+        if stops:
+            image = exposed(stops)(image)
         return image[np.newaxis] if contract.io is None else _as_served(image, contract)
 
-    return quantized_graph(model, nncf.Dataset(samples, seen), len(samples), kept)
+    shown = list(zip(samples, itertools.cycle(CALIBRATION_STOPS), strict=False))
+    return quantized_graph(model, nncf.Dataset(shown, seen), len(shown), kept)
 
 
 def quantized_graph(
@@ -156,32 +165,34 @@ def quantized_graph(
 ) -> "openvino.Model":
     """The model in int8, calibrated on `count` images; the layers `kept` stay in floating point.
 
+    A tensor's range holds all that any image put there. NNCF's own choice is the mean of the
+    images' ranges, so the brightest pictures are cut off.
+
     NNCF gives the input of a depthwise convolution a range a channel, and finds the channels on
     axis 1, which behind TensorFlow's resizing is the height: a row would have a range, and the
     graph one height. Such a graph is made again with a range a tensor.
     """
     import nncf
+    from nncf.quantization.advanced_parameters import QuantizationParameters
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-    def quantized(**parameters: Any) -> "openvino.Model":
+    def quantized(activations: QuantizationParameters | None = None) -> "openvino.Model":
         return nncf.quantize(
             model,
             images,
             subset_size=count,
             preset=nncf.QuantizationPreset.MIXED,  # not every network's activations begin at zero
             ignored_scope=nncf.IgnoredScope(names=list(kept)),
-            **parameters,
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
+                activations_quantization_params=activations,
+            ),
         )
 
     int8 = quantized()
-    if not _has_a_range_a_row(int8):
-        return int8
-    from nncf.quantization.advanced_parameters import QuantizationParameters
-
-    return quantized(
-        advanced_parameters=nncf.AdvancedQuantizationParameters(
-            activations_quantization_params=QuantizationParameters(per_channel=False)
-        )
-    )
+    if _has_a_range_a_row(int8):
+        return quantized(QuantizationParameters(per_channel=False))
+    return int8
 
 
 def _has_a_range_a_row(model: "openvino.Model") -> bool:

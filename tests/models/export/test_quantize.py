@@ -4,11 +4,13 @@ import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from models.architectures.upsampling import Resize
 from models.cli import main
@@ -26,6 +28,7 @@ from models.export import quantize, saved_model
 from models.export.artefact import ExportError
 from models.export.quantize import quantized_graph
 from models.training.evaluation import openvino_predictor, saved_model_predictor
+from models.training.robustness import exposed
 from tests.models.conftest import scene
 from tests.models.export.small import export_small
 
@@ -154,6 +157,28 @@ def test_a_pattern_that_finds_no_layer_lists_those_there_are(
     assert "finds no layer; there are conv00_3x3_4, conv01_3x3_4" in capsys.readouterr().err
 
 
+def test_every_other_calibration_image_has_one_or_two_stops_more_light(
+    artefact: Path, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[NDArray[np.uint8]]] = []
+
+    def watched(model: Any, images: Any, *given: Any) -> Any:
+        seen.append(list(images.get_inference_data()))
+        return quantized_graph(model, images, *given)
+
+    monkeypatch.setattr(quantize, "quantized_graph", watched)
+    command = ["quantize", str(artefact), "--data", str(dataset_folder), "--images", "4"]
+    for stops in (quantize.CALIBRATION_STOPS, (0,)):
+        monkeypatch.setattr(quantize, "CALIBRATION_STOPS", stops)
+        before = set(artefact.parent.iterdir())
+        assert main([*command, "--max-drop", "100"]) == 0
+        (written,) = set(artefact.parent.iterdir()) - before
+        shutil.rmtree(written)
+    shown, as_they_are = seen
+    for image, plain, light in zip(shown, as_they_are, (0, 0, 1, 2), strict=True):
+        np.testing.assert_array_equal(image[0], exposed(light)(plain[0]))
+
+
 def test_in_its_own_place_and_int8_alone(
     quantized: Path, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,22 +209,39 @@ def test_in_its_own_place_and_int8_alone(
 
 def test_a_depthwise_convolution_behind_a_resize_leaves_every_size_allowed() -> None:
     """NNCF would give it a range a row of the calibration's images, and the graph their height."""
-    import nncf
-    import openvino
-
     image = keras.Input((None, None, 3))
     x = keras.layers.Conv2D(4, 3, strides=2, padding="same")(image)
     x = Resize(2, "bilinear")(x)
     x = keras.layers.DepthwiseConv2D(3, padding="same")(x)
     network = keras.Model(image, keras.layers.Conv2D(2, 1)(x))
+    draw = np.random.default_rng(0)
+    images = [draw.uniform(0, 1, (1, 16, 24, 3)).astype(np.float32) for _ in range(2)]
+    other = draw.uniform(0, 1, (1, 26, 18, 3)).astype(np.float32)
+    assert _int8_error(network, images, other) < 0.05
+
+
+def test_one_bright_image_among_dark_ones_is_within_the_ranges() -> None:
+    """By the mean of the images' ranges it would be cut off at a fifth of its light."""
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(image)
+    network = keras.Model(image, keras.layers.Conv2D(2, 1)(x))
+    draw = np.random.default_rng(1)
+    dark, bright = (draw.uniform(0, most, (1, 16, 24, 3)).astype(np.float32) for most in (0.1, 1))
+    assert _int8_error(network, [dark] * 7 + [bright], bright) < 0.05
+
+
+def _int8_error(
+    network: keras.Model, calibration: list[NDArray[np.float32]], shown: NDArray[np.float32]
+) -> float:
+    """How far int8's answers are off the network's, as a share of their size."""
+    import nncf
+    import openvino
+
     spec = tf.TensorSpec((None, None, None, 3), tf.float32, name="images")
     graph = tf.function(lambda images: network(images, training=False), input_signature=[spec])
     model = openvino.convert_model(graph.get_concrete_function())
-    draw = np.random.default_rng(0)
-    images = [draw.uniform(0, 1, (1, 16, 24, 3)).astype(np.float32) for _ in range(2)]
-    int8 = quantized_graph(model, nncf.Dataset(images), len(images), ())
+    int8 = quantized_graph(model, nncf.Dataset(calibration), len(calibration), ())
     assert any(node.get_type_name() == "FakeQuantize" for node in int8.get_ordered_ops())
-    other = draw.uniform(0, 1, (1, 26, 18, 3)).astype(np.float32)
     compiled = openvino_core().compile_model(int8, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    wanted = np.asarray(network(other))
-    assert np.abs(compiled([other])[0] - wanted).mean() < 0.05 * np.abs(wanted).mean()
+    wanted = np.asarray(network(shown))
+    return float(np.abs(compiled([shown])[0] - wanted).mean() / np.abs(wanted).mean())
