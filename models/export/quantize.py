@@ -151,9 +151,7 @@ def _calibrate(
 
     def seen(shown: tuple[Sample, int]) -> Images:
         sample, stops = shown
-        image = sample.read_image(contract.channels)
-        if stops:
-            image = exposed(stops)(image)
+        image = exposed(stops)(sample.read_image(contract.channels))
         return image[np.newaxis] if contract.io is None else _as_served(image, contract)
 
     shown = list(zip(samples, itertools.cycle(CALIBRATION_STOPS), strict=False))

@@ -157,7 +157,7 @@ def test_a_pattern_that_finds_no_layer_lists_those_there_are(
     assert "finds no layer; there are conv00_3x3_4, conv01_3x3_4" in capsys.readouterr().err
 
 
-def test_every_other_calibration_image_has_one_or_two_stops_more_light(
+def test_of_four_calibration_images_two_have_one_and_two_stops_more_light(
     artefact: Path, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[list[NDArray[np.uint8]]] = []
